@@ -1,0 +1,47 @@
+// Package meridian holds the nouns that all hops share: a Region, an
+// Invocation, a log position, a Kind of failure. It imports the standard
+// library alone and does no I/O.
+package meridian
+
+import (
+	"io"
+	"time"
+)
+
+// A Region names a place: an AWS region code such as "eu-west-1", or a name
+// that the config gives with latitude and longitude. Edges stand at places
+// too, with or without a region beside them.
+type Region string
+
+// An Invocation is one call of one function.
+type Invocation struct {
+	ID       string    // the request id; trace, logs and events carry it
+	Function string    // as named in the config
+	Event    []byte    // the payload, JSON
+	Deadline time.Time // when the caller stops waiting
+	Floor    []Token   // reads of the invocation must not be older than these
+	Trace    string    // the traceparent of the caller, or ""
+}
+
+// An Answer is what a function returned.
+//
+// Body is a stream; what stands beside it is final once Body has been read to
+// its end, and not before.
+type Answer struct {
+	Body     io.ReadCloser
+	Observed Observation
+}
+
+// An Observation is what the database hop saw of one invocation.
+type Observation struct {
+	// Token is the newest position that the invocation wrote or read.
+	// It is zero if the invocation did not use the database.
+	Token Token
+	// PrimaryAway says why the primary could not be reached for a statement
+	// of the invocation that needed it. It is "" if that did not happen.
+	PrimaryAway string
+	// Statements counts what the invocation sent, by where it ran.
+	Local, Forwarded int
+	// Waited is how long reads waited for the replica to reach the floor.
+	Waited time.Duration
+}
