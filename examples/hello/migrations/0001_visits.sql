@@ -1,0 +1,7 @@
+-- One row that counts. Meridian applies each file once, on the primary.
+create table visits (
+  only  boolean primary key default true check (only),
+  total bigint  not null default 0
+);
+
+insert into visits default values;
