@@ -1,0 +1,155 @@
+package instance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"unicode"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"meridian"
+)
+
+// The roles that every cluster has beside the application's.
+const (
+	Superuser   = "meridian"             // for the node's own work, over Dial
+	Replication = "meridian_replication" // standbys log in as this
+)
+
+// maxSocketDir keeps the longest socket's path below the 107 bytes that a Unix
+// socket's address holds.
+const maxSocketDir = 60
+
+// A Role is what a cluster is to its region.
+type Role string
+
+// The roles.
+const (
+	Primary Role = "primary" // takes the writes
+	Standby Role = "standby" // follows the primary, serves reads
+)
+
+// Config says what to run. Region, Dir, SocketDir and Database are needed.
+type Config struct {
+	Region    meridian.Region
+	Dir       string // the state folder of this region's database
+	SocketDir string // at most 60 bytes; made with mode 0700
+	Database  string
+	Role      string // owns Database; "" is Database's name
+	User      string // the system's user to run as, for root only; "" is postgres, or else nobody
+
+	SharedBuffers  string            // "" is 64MB
+	MaxConnections int               // 0 is 100; equal in all regions
+	Settings       map[string]string // more of postgresql.conf; these win, except over the guarded ones
+}
+
+// Deps is what an instance is given.
+type Deps struct {
+	// Upstream opens a connection to the primary's PostgreSQL. Standbys need it.
+	Upstream func(context.Context) (net.Conn, error)
+	Log      *slog.Logger          // nil discards
+	Metrics  prometheus.Registerer // nil counts nothing
+}
+
+// An Instance is one PostgreSQL cluster.
+type Instance struct {
+	cfg   Config
+	deps  Deps
+	log   *slog.Logger
+	bin   Binaries
+	run   account
+	stats metrics
+
+	foreign chan struct{} // PostgreSQL said that the primary is another database
+	running atomic.Int64  // the postmaster's pid; 0 while none runs
+}
+
+// New checks cfg and finds PostgreSQL. It touches no folder.
+func New(cfg Config, deps Deps) (*Instance, error) {
+	if cfg.Role == "" {
+		cfg.Role = cfg.Database
+	}
+	if err := cfg.check(); err != nil {
+		return nil, meridian.WithKind(meridian.Invalid, fmt.Errorf("database of %s: %w", cfg.Region, err))
+	}
+	bin, err := Find()
+	if err != nil {
+		return nil, meridian.WithKind(meridian.Unavailable, err)
+	}
+	who, err := runAs(cfg.User)
+	if err != nil {
+		return nil, err
+	}
+	if deps.Log == nil {
+		deps.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Instance{
+		cfg: cfg, deps: deps, bin: bin, run: who,
+		log:     deps.Log.With("hop", "postgres", "region", string(cfg.Region)),
+		stats:   newMetrics(deps.Metrics, cfg),
+		foreign: make(chan struct{}, 1),
+	}, nil
+}
+
+func (c Config) check() error {
+	switch {
+	case c.Region == "":
+		return errors.New("no region")
+	case !filepath.IsAbs(c.Dir):
+		return fmt.Errorf("state folder %q: want an absolute path", c.Dir)
+	case !filepath.IsAbs(c.SocketDir):
+		return fmt.Errorf("socket folder %q: want an absolute path", c.SocketDir)
+	case len(c.SocketDir) > maxSocketDir:
+		return fmt.Errorf("socket folder %q: %d bytes, want at most %d", c.SocketDir, len(c.SocketDir), maxSocketDir)
+	case c.Role == Superuser || c.Role == Replication:
+		return fmt.Errorf("role %q is Meridian's own", c.Role)
+	}
+	if err := checkName("database", c.Database); err != nil {
+		return err
+	}
+	if err := checkName("role", c.Role); err != nil {
+		return err
+	}
+	return checkSettings(c.Settings)
+}
+
+// checkName keeps out what PostgreSQL would cut off or misread.
+func checkName(what, name string) error {
+	if name == "" || len(name) > 63 || strings.ContainsFunc(name, unicode.IsControl) || strings.HasPrefix(name, "pg_") {
+		return fmt.Errorf("%s %q: want 1 to 63 bytes, no control characters, and not pg_ in front", what, name)
+	}
+	return nil
+}
+
+// Slot names the physical replication slot of a region.
+func Slot(r meridian.Region) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return '_'
+	}, strings.ToLower(string(r)))
+}
+
+func (in *Instance) data() string       { return filepath.Join(in.cfg.Dir, "pg") }
+func (in *Instance) partial() string    { return filepath.Join(in.cfg.Dir, "pg.tmp") }
+func (in *Instance) upstream() string   { return filepath.Join(in.cfg.SocketDir, "upstream") }
+func socketIn(dir string) string        { return filepath.Join(dir, ".s.PGSQL.5432") }
+func (in *Instance) Binaries() Binaries { return in.bin }
+
+// Dial connects to this cluster's private socket, as whichever role then logs
+// in: the folder's mode is the guard.
+func (in *Instance) Dial(ctx context.Context) (net.Conn, error) {
+	var d net.Dialer
+	c, err := d.DialContext(ctx, "unix", socketIn(in.cfg.SocketDir))
+	if err != nil {
+		return nil, meridian.WithKind(meridian.Unavailable, fmt.Errorf("PostgreSQL of %s: %w", in.cfg.Region, err))
+	}
+	return c, nil
+}

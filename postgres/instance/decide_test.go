@@ -1,0 +1,32 @@
+package instance
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/cockroachdb/datadriven"
+)
+
+func TestDecide(t *testing.T) {
+	datadriven.RunTest(t, "testdata/decide", func(t *testing.T, d *datadriven.TestData) string {
+		v := View{Role: Role(d.Cmd), Major: 15}
+		for _, arg := range d.CmdArgs {
+			switch arg.Key {
+			case "empty":
+			case "of":
+				v.Folder.Exists, v.Folder.Major = true, 15
+				arg.Scan(t, 0, &v.Folder.System)
+			case "made-by":
+				arg.Scan(t, 0, &v.Folder.Major)
+			case "follows":
+				v.Folder.Standby = true
+			case "upstream":
+				arg.Scan(t, 0, &v.Upstream)
+			default:
+				d.Fatalf(t, "unknown word %q", arg.Key)
+			}
+		}
+		step, why := Decide(v)
+		return fmt.Sprintf("%s: %s\n", step, why)
+	})
+}

@@ -1,0 +1,282 @@
+package instance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"meridian"
+)
+
+// patience bounds each wait of these tests; none waits that long unless it fails.
+const patience = 60 * time.Second
+
+// folder makes a folder that PostgreSQL's user can pass through, which
+// t.TempDir is not when root runs the tests.
+func folder(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/tmp", "pg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// A cluster is an Instance that a test runs.
+type cluster struct {
+	*Instance
+	t      *testing.T
+	cancel context.CancelFunc
+	ready  chan struct{}
+	done   chan struct{}
+	err    error // of Run, after done
+}
+
+func newCluster(t *testing.T, dir string, region meridian.Region, upstream func(context.Context) (net.Conn, error)) *cluster {
+	t.Helper()
+	in, err := New(Config{
+		Region: region, Dir: filepath.Join(dir, string(region)), SocketDir: filepath.Join(dir, "s", string(region)),
+		Database: "conduit", SharedBuffers: "8MB", MaxConnections: 20,
+	}, Deps{Upstream: upstream, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &cluster{Instance: in, t: t}
+}
+
+func (c *cluster) start(role Role) *cluster {
+	var ctx context.Context
+	ctx, c.cancel = context.WithCancel(context.Background())
+	c.ready, c.done = make(chan struct{}), make(chan struct{})
+	go func() {
+		c.err = c.Run(ctx, role, func() { close(c.ready) })
+		close(c.done)
+	}()
+	c.t.Cleanup(func() { c.cancel(); <-c.done })
+	return c
+}
+
+func (c *cluster) up() *cluster {
+	c.t.Helper()
+	select {
+	case <-c.ready:
+	case <-c.done:
+		c.t.Fatalf("%s ended: %v", c.cfg.Region, c.err)
+	case <-time.After(patience):
+		c.t.Fatalf("%s is not ready", c.cfg.Region)
+	}
+	return c
+}
+
+func (c *cluster) stop() {
+	c.t.Helper()
+	c.cancel()
+	select {
+	case <-c.done:
+	case <-time.After(patience):
+		c.t.Fatalf("%s does not stop", c.cfg.Region)
+	}
+	if c.err != nil {
+		c.t.Errorf("%s ended with %v", c.cfg.Region, c.err)
+	}
+}
+
+// query returns the first column of the first row.
+func (c *cluster) query(role, sql string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	conn, err := connect(ctx, c.Dial, role, c.cfg.Database, nil)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close(ctx)
+	results, err := conn.Exec(ctx, sql).ReadAll()
+	if err != nil {
+		return "", err
+	}
+	for _, r := range results {
+		if len(r.Rows) > 0 {
+			return string(r.Rows[0][0]), nil
+		}
+	}
+	return "", nil
+}
+
+func (c *cluster) must(sql string) string {
+	c.t.Helper()
+	got, err := c.query("conduit", sql)
+	if err != nil {
+		c.t.Fatalf("%s: %s: %v", c.cfg.Region, sql, err)
+	}
+	return got
+}
+
+// eventually asks until the answer is want.
+func (c *cluster) eventually(sql, want string) {
+	c.t.Helper()
+	got, err := "", errors.New("not asked")
+	end := time.Now().Add(patience)
+	for time.Now().Before(end) {
+		if got, err = c.query("conduit", sql); err == nil && got == want {
+			return
+		}
+		wait(context.Background(), 5*time.Millisecond)
+	}
+	c.t.Fatalf("%s: %s: got %q, %v; want %q", c.cfg.Region, sql, got, err, want)
+}
+
+// crash kills everything at once, as a power cut does to a node.
+func (c *cluster) crash() {
+	c.t.Helper()
+	pid := int(c.running.Load())
+	if pid == 0 {
+		c.t.Fatal("no postgres runs")
+	}
+	if err := syscall.Kill(-pid, syscall.SIGKILL); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func TestWritesOnThePrimaryAreReadOnTheStandby(t *testing.T) {
+	dir := folder(t)
+	a := newCluster(t, dir, "us-east-1", nil).start(Primary).up()
+	a.must("CREATE TABLE t (n int); INSERT INTO t VALUES (1)")
+	b := newCluster(t, dir, "eu-west-1", a.Dial).start(Standby).up()
+	b.eventually("SELECT count(*) FROM t", "1")
+	a.must("INSERT INTO t VALUES (2)")
+	b.eventually("SELECT count(*) FROM t", "2")
+
+	if _, err := b.query("conduit", "INSERT INTO t VALUES (3)"); err == nil || !strings.Contains(err.Error(), "25006") {
+		t.Errorf("the standby took a write: %v", err)
+	}
+	if got := a.must("SELECT slot_name FROM pg_replication_slots WHERE active"); got != "eu_west_1" {
+		t.Errorf("active slot %q", got)
+	}
+	if got := a.must("SELECT rolsuper OR rolreplication FROM pg_roles WHERE rolname = current_user"); got != "f" {
+		t.Error("the application's role has rights it should not have")
+	}
+	b.stop()
+	a.stop()
+}
+
+func TestReadsGoOnWithoutThePrimaryAndCatchUpAfterIt(t *testing.T) {
+	dir := folder(t)
+	a := newCluster(t, dir, "us-east-1", nil).start(Primary).up()
+	a.must("CREATE TABLE t (n int); INSERT INTO t VALUES (1)")
+	b := newCluster(t, dir, "eu-west-1", a.Dial).start(Standby).up()
+	b.eventually("SELECT count(*) FROM t", "1")
+	b.stop()
+	a.stop()
+
+	b.start(Standby).up()
+	b.eventually("SELECT count(*) FROM t", "1")
+	a.start(Primary).up()
+	a.must("INSERT INTO t VALUES (2)")
+	b.eventually("SELECT count(*) FROM t", "2")
+}
+
+func TestCommittedDataOutlivesKill9(t *testing.T) {
+	dir := folder(t)
+	a := newCluster(t, dir, "us-east-1", nil).start(Primary).up()
+	a.must("CREATE TABLE t (n int)")
+	for n := range 3 {
+		a.must(fmt.Sprintf("INSERT INTO t VALUES (%d)", n))
+		a.crash()
+		a.eventually("SELECT count(*) FROM t", fmt.Sprint(n+1)) // Run brought it back
+	}
+	a.stop()
+	a.start(Primary).up()
+	a.eventually("SELECT count(*) FROM t", "3")
+}
+
+// TestPidOfSomebodyElseDoesNotKeepItFromStarting leaves the lock files of a
+// killed PostgreSQL whose pid a living process has got since.
+func TestPidOfSomebodyElseDoesNotKeepItFromStarting(t *testing.T) {
+	dir := folder(t)
+	a := newCluster(t, dir, "us-east-1", nil).start(Primary).up()
+	a.stop()
+	for _, name := range []string{filepath.Join(a.data(), "postmaster.pid"), socketIn(a.cfg.SocketDir) + ".lock"} {
+		content := fmt.Sprintf("%d\n%s\n1\n5432\n%s\n\n\n", os.Getpid(), a.data(), a.cfg.SocketDir)
+		if err := a.run.write(name, content); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a.start(Primary).up()
+}
+
+func TestHalfDoneCopyIsMadeAgain(t *testing.T) {
+	dir := folder(t)
+	a := newCluster(t, dir, "us-east-1", nil).start(Primary).up()
+	a.must("CREATE TABLE t (n int); INSERT INTO t VALUES (1)")
+	b := newCluster(t, dir, "eu-west-1", a.Dial)
+	if err := os.MkdirAll(filepath.Join(b.partial(), "base"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	b.start(Standby).up()
+	b.eventually("SELECT count(*) FROM t", "1")
+	if _, err := os.Stat(b.partial()); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("half of a copy remains: %v", err)
+	}
+}
+
+func TestCopyOfAnotherDatabaseIsKeptAsideAndMadeAnew(t *testing.T) {
+	dir := folder(t)
+	a := newCluster(t, dir, "us-east-1", nil).start(Primary).up()
+	b := newCluster(t, dir, "eu-west-1", a.Dial).start(Standby).up()
+	old, err := system(b.data())
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.stop()
+	if err := os.RemoveAll(a.data()); err != nil { // the primary lost its disk
+		t.Fatal(err)
+	}
+	a.start(Primary).up()
+	a.must("CREATE TABLE fresh (n int)")
+	b.eventually("SELECT count(*) FROM fresh", "0") // b ran all the time
+	if kept, err := system(filepath.Join(b.cfg.Dir, fmt.Sprintf("pg.old-%d", old))); err != nil || kept != old {
+		t.Errorf("the old copy was not kept: %d, %v", kept, err)
+	}
+}
+
+func TestStandbyWithoutACopyWaitsForItsPrimary(t *testing.T) {
+	dir := folder(t)
+	a := newCluster(t, dir, "us-east-1", nil)
+	tried := make(chan struct{})
+	once := sync.OnceFunc(func() { close(tried) })
+	b := newCluster(t, dir, "eu-west-1", func(ctx context.Context) (net.Conn, error) {
+		defer once()
+		return a.Dial(ctx)
+	}).start(Standby)
+	<-tried
+	select {
+	case <-b.ready:
+		t.Fatal("ready without data")
+	default:
+	}
+	a.start(Primary).up()
+	b.up()
+}
+
+func TestSecondProcessIsKeptOut(t *testing.T) {
+	dir := folder(t)
+	newCluster(t, dir, "us-east-1", nil).start(Primary).up()
+	second := newCluster(t, dir, "us-east-1", nil).start(Primary)
+	<-second.done
+	if second.err == nil || !strings.Contains(second.err.Error(), "in use by another process") {
+		t.Errorf("got %v", second.err)
+	}
+}

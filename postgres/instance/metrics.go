@@ -1,0 +1,31 @@
+package instance
+
+import "github.com/prometheus/client_golang/prometheus"
+
+type metrics struct {
+	up     prometheus.Gauge
+	starts prometheus.Counter
+	clones prometheus.Counter
+}
+
+func newMetrics(reg prometheus.Registerer, cfg Config) metrics {
+	labels := prometheus.Labels{"region": string(cfg.Region), "database": cfg.Database}
+	m := metrics{
+		up: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "meridian_postgres_up", ConstLabels: labels,
+			Help: "1 while the region's PostgreSQL accepts connections.",
+		}),
+		starts: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "meridian_postgres_starts_total", ConstLabels: labels,
+			Help: "How often the region's PostgreSQL was started.",
+		}),
+		clones: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "meridian_postgres_clones_total", ConstLabels: labels,
+			Help: "How often the whole database was copied from the primary.",
+		}),
+	}
+	if reg != nil {
+		reg.MustRegister(m.up, m.starts, m.clones)
+	}
+	return m
+}
