@@ -1,0 +1,78 @@
+package client
+
+import "time"
+
+// A Status is the state of a world. Its JSON is part of the outside surface:
+// fields may be added and never change their meaning.
+type Status struct {
+	Domain  string   `json:"domain"`
+	Block   int      `json:"block,omitempty"` // of an up world
+	CA      string   `json:"ca,omitempty"`    // path, of an up world
+	DNS     []string `json:"dns"`
+	Console string   `json:"console"`
+	Regions []Region `json:"regions"`
+	Edges   []Edge   `json:"edges"`
+	Nodes   []Node   `json:"nodes"`
+	Notes   []string `json:"notes,omitempty"`
+}
+
+// A Region is one region in a Status.
+type Region struct {
+	Name      string `json:"name"`
+	Primary   bool   `json:"primary"`
+	Healthy   bool   `json:"healthy"`
+	Drained   bool   `json:"drained"`
+	Why       string `json:"why"`
+	ReplayLag int64  `json:"replay_lag_ms"` // -1: unknown
+	Gateway   string `json:"gateway"`
+	Postgres  string `json:"postgres,omitempty"`
+}
+
+// An Edge is one edge in a Status.
+type Edge struct {
+	Name    string   `json:"name"`
+	Healthy bool     `json:"healthy"`
+	Why     string   `json:"why"`
+	HTTPS   string   `json:"https"`
+	HTTP    string   `json:"http"`
+	Clients []string `json:"clients"`
+	Serves  string   `json:"serves,omitempty"` // the region that its requests go to now
+}
+
+// A Node is one process in a Status.
+type Node struct {
+	Name  string   `json:"name"`
+	Alive bool     `json:"alive"`
+	Why   string   `json:"why"`
+	Roles []string `json:"roles"`
+	State string   `json:"state,omitempty"` // of its process, in an up world
+	PID   int      `json:"pid,omitempty"`
+}
+
+// A Key is an API key without its secret.
+type Key struct {
+	ID      string    `json:"id"`
+	Name    string    `json:"name"`
+	Created time.Time `json:"created"`
+	Revoked bool      `json:"revoked"`
+}
+
+// A NewKey is an API key with its secret, which exists nowhere else.
+type NewKey struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
+	Key  string `json:"key"`
+}
+
+// A Span is one hop's part of a trace.
+type Span struct {
+	Trace  string            `json:"trace"`
+	ID     string            `json:"id"`
+	Parent string            `json:"parent,omitempty"`
+	Name   string            `json:"name"`
+	Node   string            `json:"node"`
+	Start  time.Time         `json:"start"`
+	Took   time.Duration     `json:"took"`
+	Attrs  map[string]string `json:"attrs,omitempty"`
+	Error  string            `json:"error,omitempty"`
+}

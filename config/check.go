@@ -1,0 +1,292 @@
+package config
+
+import (
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"meridian"
+	"meridian/internal/wan"
+)
+
+var (
+	hostname = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+	simple   = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,62}$`)
+	dbName   = regexp.MustCompile(`^[a-z][a-z0-9_]{0,47}$`)
+	envName  = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]*$`)
+)
+
+// check finds what no single value shows: what is missing, what contradicts.
+func (d *decoder) check(f *File) {
+	top := position{line: 1, column: 1}
+	if f.Domain == "" {
+		d.fail(top, "domain is missing", "a hostname such as api.example.test")
+	} else if !hostname.MatchString(f.Domain) || len(f.Domain) > 200 {
+		d.fail(position{key: "domain"}, fmt.Sprintf("found %q", f.Domain), "a hostname in lower case such as api.example.test")
+	}
+	d.checkRegions(f)
+	d.checkEdges(f)
+	d.exists(position{key: "api"}, f.API, "an OpenAPI file", false)
+	if f.API == "" {
+		d.fail(top, "api is missing", "the path of an OpenAPI file")
+	}
+	for _, fn := range f.Functions {
+		d.checkFunction(f, fn)
+	}
+	for name, s := range f.Secrets {
+		d.checkSecret(name, s)
+	}
+	for _, a := range f.Authorizers {
+		d.checkAuthorizer(a)
+	}
+	for _, c := range f.Certificates {
+		d.exists(d.at(c.pos, "cert"), c.Cert, "a PEM file with a certificate", false)
+		d.exists(d.at(c.pos, "key"), c.Key, "a PEM file with a private key", false)
+	}
+	if f.Database != nil {
+		d.checkDatabase(*f.Database)
+	}
+	if f.DNS.TTL < time.Second || f.DNS.TTL > time.Hour {
+		d.fail(position{key: "dns.ttl"}, fmt.Sprintf("found %v", f.DNS.TTL), "a duration from 1s to 1h")
+	}
+	d.checkNodes(f)
+}
+
+func (d *decoder) checkRegions(f *File) {
+	if len(f.Regions) == 0 {
+		d.fail(position{line: 1, column: 1}, "regions is missing", "at least one region, such as us-east-1: {primary: true}")
+		return
+	}
+	var primaries []string
+	for _, r := range f.Regions {
+		if r.Primary {
+			primaries = append(primaries, string(r.Name))
+		}
+		_, known := wan.Lookup(string(r.Name))
+		switch {
+		case !simple.MatchString(string(r.Name)):
+			d.fail(r.pos, fmt.Sprintf("found %q", r.Name), "a name of lower-case letters, digits and hyphens")
+		case !known && (r.Lat == nil || r.Lon == nil):
+			d.fail(r.pos, "no AWS region has this code", "a code such as eu-west-1, or lat: and lon: beside the name")
+		case r.Lat != nil && (*r.Lat < -90 || *r.Lat > 90):
+			d.fail(d.at(r.pos, "lat"), fmt.Sprintf("lat is %v", *r.Lat), "degrees between -90 and 90")
+		case r.Lon != nil && (*r.Lon < -180 || *r.Lon > 180):
+			d.fail(d.at(r.pos, "lon"), fmt.Sprintf("lon is %v", *r.Lon), "degrees between -180 and 180")
+		}
+	}
+	first := f.Regions[0].pos
+	switch len(primaries) {
+	case 1:
+	case 0:
+		d.fail(position{first.line, first.column, "regions"}, "no region is the primary", "primary: true at exactly one")
+	default:
+		second := f.Regions[slices.IndexFunc(f.Regions, func(r Region) bool { return string(r.Name) == primaries[1] })].pos
+		d.fail(second, "a second primary, beside "+primaries[0], "primary: true at exactly one region")
+	}
+}
+
+func (d *decoder) checkEdges(f *File) {
+	if len(f.Edges) == 0 {
+		for _, r := range f.Regions {
+			f.Edges = append(f.Edges, r.Name)
+		}
+	}
+	seen := map[meridian.Region]bool{}
+	for i, e := range f.Edges {
+		p := position{key: fmt.Sprintf("edges[%d]", i)}
+		if seen[e] {
+			d.fail(p, fmt.Sprintf("%q stands twice", e), "each place once")
+		}
+		seen[e] = true
+		if _, ok := f.Place(e); !ok {
+			d.fail(p, fmt.Sprintf("found %q", e), "a region of this file, or an AWS region code")
+		}
+	}
+}
+
+// Place returns where a region or an edge of the file is.
+func (f *File) Place(name meridian.Region) (wan.Place, bool) {
+	for _, r := range f.Regions {
+		if r.Name == name && r.Lat != nil && r.Lon != nil {
+			return wan.Place{Code: string(name), City: string(name), Lat: *r.Lat, Lon: *r.Lon}, true
+		}
+	}
+	return wan.Lookup(string(name))
+}
+
+func (d *decoder) checkFunction(f *File, fn Function) {
+	sources := 0
+	for _, s := range []string{fn.Go, fn.Binary, fn.Zip} {
+		if s != "" {
+			sources++
+		}
+	}
+	if !simple.MatchString(fn.Name) {
+		d.fail(fn.pos, fmt.Sprintf("found %q", fn.Name), "a name of lower-case letters, digits, hyphens and underscores")
+	}
+	if sources != 1 {
+		d.fail(fn.pos, fmt.Sprintf("%d sources", sources), "one of go, binary or zip")
+	}
+	d.exists(d.at(fn.pos, "go"), fn.Go, "a folder with a Go main package", true)
+	d.exists(d.at(fn.pos, "binary"), fn.Binary, "an executable", false)
+	d.exists(d.at(fn.pos, "zip"), fn.Zip, "a zip file", false)
+	if fn.Timeout <= 0 || fn.Timeout > 15*time.Minute {
+		d.fail(d.at(fn.pos, "timeout"), fmt.Sprintf("timeout is %v", fn.Timeout), "a duration up to 15m")
+	}
+	if fn.Concurrency < 1 || fn.Concurrency > 1600 {
+		d.fail(d.at(fn.pos, "concurrency"), fmt.Sprintf("concurrency is %d", fn.Concurrency), "a number from 1 to 1600")
+	}
+	if fn.Min < 0 || fn.Max < 1 || fn.Min > fn.Max {
+		d.fail(fn.pos, fmt.Sprintf("min is %d, max is %d", fn.Min, fn.Max), "0 ≤ min ≤ max, and max at least 1")
+	}
+	if fn.Memory < 16<<20 {
+		d.fail(d.at(fn.pos, "memory"), "memory is "+fn.Memory.String(), "at least 16MiB")
+	}
+	for name, v := range fn.Env {
+		d.checkEnv(f, name, v)
+	}
+}
+
+// reserved are the variables that the Lambda runtime sets itself.
+var reserved = []string{"AWS_LAMBDA_", "AWS_REGION", "AWS_DEFAULT_REGION", "LAMBDA_TASK_ROOT", "LAMBDA_RUNTIME_DIR", "AWS_EXECUTION_ENV"}
+
+func (d *decoder) checkEnv(f *File, name string, v Value) {
+	if !envName.MatchString(name) || slices.ContainsFunc(reserved, func(p string) bool { return strings.HasPrefix(name, p) }) {
+		d.fail(v.pos, fmt.Sprintf("the variable %q", name), "letters, digits and underscores, a letter first, and none of Lambda's own names")
+	}
+	d.exists(v.pos, v.File, "a file", false)
+	if _, ok := f.Secrets[v.Secret]; v.Secret != "" && !ok {
+		d.fail(v.pos, fmt.Sprintf("no secret is named %q", v.Secret), "a name under secrets:")
+	}
+}
+
+func (d *decoder) checkSecret(name string, s Secret) {
+	switch {
+	case !simple.MatchString(name):
+		d.fail(s.pos, fmt.Sprintf("found %q", name), "a name of lower-case letters, digits, hyphens and underscores")
+	case (s.File == "") == (s.Generate == 0):
+		d.fail(s.pos, "neither or both of file and generate", "one of them")
+	case s.File == "" && (s.Generate < 16 || s.Generate > 1024):
+		d.fail(d.at(s.pos, "generate"), fmt.Sprintf("generate is %d", s.Generate), "a number of bytes from 16 to 1024")
+	}
+	d.exists(d.at(s.pos, "file"), s.File, "a file", false)
+}
+
+func (d *decoder) checkAuthorizer(a Authorizer) {
+	if a.Issuer == "" {
+		d.fail(a.pos, "issuer is missing", "the iss claim of its tokens")
+	}
+	if a.Keys == "" {
+		d.fail(a.pos, "keys is missing", "a file with PEM public keys, a JWKS, or a secret")
+	}
+	d.exists(d.at(a.pos, "keys"), a.Keys, "a file with keys", false)
+	for _, alg := range a.Algorithms {
+		if !slices.Contains([]string{"RS256", "ES256", "EdDSA", "HS256"}, alg) {
+			d.fail(a.pos, fmt.Sprintf("algorithm %q", alg), "RS256, ES256, EdDSA or HS256")
+		}
+	}
+}
+
+func (d *decoder) checkDatabase(db Database) {
+	if !dbName.MatchString(db.Name) || db.Name == "meridian" || strings.HasPrefix(db.Name, "pg_") {
+		d.fail(d.at(db.pos, "name"), fmt.Sprintf("name is %q", db.Name), "a lower-case name such as conduit; meridian and pg_* are taken")
+	}
+	d.exists(d.at(db.pos, "migrations"), db.Migrations, "a folder of .sql files", true)
+	d.exists(d.at(db.pos, "password"), db.Password, "a file with a password", false)
+	if !slices.Contains([]string{"session", "eventual"}, db.Consistency) {
+		d.fail(d.at(db.pos, "consistency"), fmt.Sprintf("consistency is %q", db.Consistency), "session or eventual")
+	}
+	if db.Durability != "async" {
+		d.fail(d.at(db.pos, "durability"), fmt.Sprintf("durability is %q", db.Durability), "async; the others are not built yet")
+	}
+	if db.Connections < 4 || db.Connections > db.MaxConnections-10 {
+		d.fail(d.at(db.pos, "connections"), fmt.Sprintf("connections is %d with maxConnections %d", db.Connections, db.MaxConnections), "at least 4, and 10 less than maxConnections")
+	}
+}
+
+func (d *decoder) checkNodes(f *File) {
+	names, addrs := map[string]bool{}, map[string]string{}
+	for i := range f.Nodes {
+		n := &f.Nodes[i]
+		if n.Name == "" || names[n.Name] {
+			d.fail(d.at(n.pos, "name"), fmt.Sprintf("name is %q", n.Name), "a name that no other node has")
+		}
+		names[n.Name] = true
+		if !n.Address.IsValid() {
+			d.fail(n.pos, "address is missing", "the IP address on which the node listens")
+			continue
+		}
+		if !n.Backbone.IsValid() {
+			n.Backbone = addrPort(n.Address, 7443)
+		}
+		if other, taken := addrs[n.Backbone.String()]; taken {
+			d.fail(n.pos, "backbone "+n.Backbone.String()+" is that of "+other, "an address of its own")
+		}
+		addrs[n.Backbone.String()] = n.Name
+		d.checkRoles(f, *n)
+	}
+	if len(f.Nodes) > 0 {
+		d.checkServed(f)
+	}
+}
+
+func (d *decoder) checkRoles(f *File, n Node) {
+	if len(n.Roles) == 0 {
+		d.fail(n.pos, "roles is missing", "some of region, edge, control")
+	}
+	for _, r := range n.Roles {
+		if r != RoleRegion && r != RoleEdge && r != RoleControl {
+			d.fail(d.at(n.pos, "roles"), fmt.Sprintf("role %q", r), "region, edge or control")
+		}
+	}
+	isRegion := slices.ContainsFunc(f.Regions, func(r Region) bool { return r.Name == n.Region })
+	if n.Has(RoleRegion) && !isRegion {
+		d.fail(d.at(n.pos, "region"), fmt.Sprintf("region %q is not under regions:", n.Region), "a region of this file")
+	}
+	if n.Has(RoleEdge) && !slices.Contains(f.Edges, n.Region) {
+		d.fail(d.at(n.pos, "region"), fmt.Sprintf("region %q is not under edges:", n.Region), "an edge of this file")
+	}
+	if _, ok := f.Place(n.Region); !ok {
+		d.fail(d.at(n.pos, "region"), fmt.Sprintf("region %q", n.Region), "a region of this file, or an AWS region code")
+	}
+}
+
+// checkServed finds regions and edges that no node serves, or two do.
+func (d *decoder) checkServed(f *File) {
+	serving := func(role Role, place meridian.Region) (n int) {
+		for _, node := range f.Nodes {
+			if node.Has(role) && node.Region == place {
+				n++
+			}
+		}
+		return n
+	}
+	p := position{f.Nodes[0].pos.line, f.Nodes[0].pos.column, "nodes"}
+	for _, r := range f.Regions {
+		if n := serving(RoleRegion, r.Name); n != 1 {
+			d.fail(p, fmt.Sprintf("%d nodes with the role region in %s", n, r.Name), "one")
+		}
+	}
+	for _, e := range f.Edges {
+		if n := serving(RoleEdge, e); n != 1 {
+			d.fail(p, fmt.Sprintf("%d nodes with the role edge in %s", n, e), "one")
+		}
+	}
+}
+
+// exists checks that a path, if given, is a file, or a folder if dir.
+func (d *decoder) exists(p position, path, want string, dir bool) {
+	if path == "" {
+		return
+	}
+	st, err := os.Stat(path)
+	switch {
+	case err != nil:
+		d.fail(p, fmt.Sprintf("%s does not exist", path), want)
+	case st.IsDir() != dir:
+		d.fail(p, fmt.Sprintf("%s is a %s", path, map[bool]string{true: "folder", false: "file"}[st.IsDir()]), want)
+	}
+}

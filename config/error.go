@@ -1,0 +1,55 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// An Error is one mistake in a file.
+type Error struct {
+	File         string
+	Line, Column int    // from 1; 0 where the file as a whole is meant
+	Key          string // the path of keys, such as functions.users.timeout
+	Found        string
+	Expected     string
+}
+
+// Error writes file:line:column: key: found; expected, on one line.
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString(e.File)
+	if e.Line > 0 {
+		fmt.Fprintf(&b, ":%d:%d", e.Line, e.Column)
+	}
+	b.WriteString(": ")
+	if e.Key != "" {
+		b.WriteString(e.Key + ": ")
+	}
+	b.WriteString(e.Found)
+	if e.Expected != "" {
+		b.WriteString("; expected " + e.Expected)
+	}
+	return b.String()
+}
+
+// Errors are all the mistakes of a file, in the order of its lines.
+type Errors []*Error
+
+// Error writes one mistake a line.
+func (es Errors) Error() string {
+	lines := make([]string, len(es))
+	for i, e := range es {
+		lines[i] = e.Error()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// A position is where in the file something stands.
+type position struct {
+	line, column int
+	key          string
+}
+
+func at(n *yaml.Node, key string) position { return position{n.Line, n.Column, key} }

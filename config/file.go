@@ -1,0 +1,169 @@
+package config
+
+import (
+	"net/netip"
+	"reflect"
+	"time"
+
+	"meridian"
+)
+
+// A File is what one meridian.yaml says, with defaults filled in and paths
+// made absolute.
+//
+// The tags drive everything that reads or shows the file: key is the name in
+// YAML, doc the sentence that editors and `meridian config` show, want what an
+// error says was expected.
+type File struct {
+	Path string `key:"-"` // of the file itself, absolute
+
+	Domain       string                `key:"domain" doc:"The one hostname of the API." want:"a hostname such as api.example.test" eg:"api.example.test"`
+	Regions      []Region              `key:"regions" doc:"Where the API runs. One region is the primary: its PostgreSQL takes the writes." eg:"{us-east-1: {primary: true}, eu-west-1: {}}"`
+	Edges        []meridian.Region     `key:"edges" doc:"The places where an edge stands: regions of this file, or AWS region codes. Default: every region." eg:"[us-east-1, eu-west-1]"`
+	API          string                `key:"api" doc:"The OpenAPI 3.0 or 3.1 file of the API." eg:"openapi.yaml"`
+	CORS         *CORS                 `key:"cors" doc:"Cross-origin rules. Preflights are answered before authentication. Default: none."`
+	Authorizers  map[string]Authorizer `key:"authorizers" doc:"JWT authorizers, by the name of the security scheme in the OpenAPI file."`
+	Functions    []Function            `key:"functions" doc:"The functions of the API, written for AWS Lambda."`
+	Secrets      map[string]Secret     `key:"secrets" doc:"Values that functions share and the file does not show."`
+	Database     *Database             `key:"database" doc:"The PostgreSQL database of the functions. Without it, no node has PostgreSQL."`
+	Limits       Limits                `key:"limits" doc:"What one request may cost."`
+	DNS          DNS                   `key:"dns" doc:"The zone of the domain."`
+	Certificates []Certificate         `key:"certificates" doc:"PEM files for the domain. Default in an up world: the world's own CA."`
+	Nodes        []Node                `key:"nodes" doc:"The machines of a production world. An up world derives them."`
+	PKI          string                `key:"pki" doc:"The folder with the backbone's certificates (meridian pki). An up world makes its own." eg:"./pki"`
+	Clients      []Clients             `key:"clients" doc:"Networks whose place is known, by place: DNS answers them without measuring." eg:"{eu-west-1: [198.18.2.0/24]}"`
+}
+
+// A Region is one place where the API runs.
+type Region struct {
+	Name    meridian.Region `key:"-"`
+	Primary bool            `key:"primary" doc:"This region's PostgreSQL takes the writes at the first start. Exactly one region says so."`
+	Lat     *float64        `key:"lat" doc:"Latitude in degrees, for a name that is no AWS region code." want:"degrees between -90 and 90"`
+	Lon     *float64        `key:"lon" doc:"Longitude in degrees, for a name that is no AWS region code." want:"degrees between -180 and 180"`
+	pos     position
+}
+
+// CORS is API Gateway's corsConfiguration.
+type CORS struct {
+	AllowOrigins     []string      `key:"allowOrigins" doc:"Origins, or *."`
+	AllowMethods     []string      `key:"allowMethods" doc:"Methods, or *."`
+	AllowHeaders     []string      `key:"allowHeaders" doc:"Request headers, or *."`
+	ExposeHeaders    []string      `key:"exposeHeaders" doc:"Response headers that scripts may read."`
+	AllowCredentials bool          `key:"allowCredentials" doc:"Whether cookies may be sent."`
+	MaxAge           time.Duration `key:"maxAge" doc:"How long a browser may keep a preflight's answer." eg:"1h"`
+}
+
+// An Authorizer verifies JSON Web Tokens (RFC 7519).
+type Authorizer struct {
+	Issuer     string   `key:"issuer" doc:"The iss claim that a token must have."`
+	Audience   []string `key:"audience" doc:"A token's aud or client_id must be one of these."`
+	Algorithms []string `key:"algorithms" doc:"Default: every one that the keys allow of RS256, ES256, EdDSA, HS256."`
+	Keys       string   `key:"keys" doc:"A file: PEM public keys, a JWKS, or for HS256 the secret." eg:"./jwks.json"`
+	pos        position
+}
+
+// A Function is one AWS Lambda function.
+type Function struct {
+	Name        string           `key:"-"`
+	Go          string           `key:"go" doc:"A folder with a Go main package; built once, before any node starts." eg:"./functions/articles"`
+	Binary      string           `key:"binary" doc:"A ready executable that speaks the Lambda Runtime API." eg:"./bootstrap"`
+	Zip         string           `key:"zip" doc:"A Lambda deployment package with a bootstrap file." eg:"./function.zip"`
+	Timeout     time.Duration    `key:"timeout" default:"10s" doc:"How long one invocation may take." want:"a duration up to 15m such as 10s"`
+	Memory      Size             `key:"memory" default:"128MiB" doc:"Memory of one process." want:"a size such as 128MiB"`
+	Concurrency int              `key:"concurrency" default:"1" doc:"Invocations that one process takes at once (AWS_LAMBDA_MAX_CONCURRENCY)." want:"a number from 1 to 1600"`
+	Min         int              `key:"min" default:"1" doc:"Processes kept warm in each region."`
+	Max         int              `key:"max" default:"16" doc:"Processes at most in each region."`
+	Idle        time.Duration    `key:"idle" default:"5m" doc:"How long a process above the minimum may be idle."`
+	Env         map[string]Value `key:"env" doc:"Environment variables: a text, {file: PATH} or {secret: NAME}." eg:"{GREETING: hello}"`
+	pos         position
+}
+
+// A Value is what an environment variable is set to.
+type Value struct {
+	Text   string
+	File   string
+	Secret string
+	pos    position
+}
+
+// A Secret is a value that the file does not show.
+type Secret struct {
+	File     string `key:"file" doc:"Read from this file."`
+	Generate int    `key:"generate" doc:"So many random bytes, in hexadecimal, made once by meridian up or meridian pki." want:"a number of bytes from 16 to 1024" eg:"32"`
+	pos      position
+}
+
+// A Database is the functions' PostgreSQL.
+type Database struct {
+	Name           string        `key:"name" doc:"The database and the role that owns it." want:"a lower-case name such as conduit" eg:"conduit"`
+	Migrations     string        `key:"migrations" doc:"A folder of .sql files, applied once, in the order of their names, on the primary." eg:"./migrations"`
+	Consistency    string        `key:"consistency" default:"session" doc:"What a read may show: with session, never older than what its caller has written or seen." want:"session or eventual"`
+	Durability     string        `key:"durability" default:"async" doc:"When a commit is acknowledged: with async, once it is on the primary's disk." want:"async"`
+	Password       string        `key:"password" doc:"A file with the password of the role, for psql and other clients of the proxy. An up world makes one."`
+	Connections    int           `key:"connections" default:"60" doc:"Server connections that one region's proxy opens at most." want:"a number from 4 to 1000"`
+	QueueTimeout   time.Duration `key:"queueTimeout" default:"10s" doc:"How long a client waits for a server connection."`
+	MaxConnections int           `key:"maxConnections" default:"120" doc:"PostgreSQL's max_connections, the same in all regions." want:"a number from 20 to 10000"`
+	pos            position
+}
+
+// Limits bound one request.
+type Limits struct {
+	Header  Size          `key:"header" default:"32KiB" doc:"Request line and headers."`
+	Body    Size          `key:"body" default:"10MB" doc:"Request body."`
+	Timeout time.Duration `key:"timeout" default:"30s" doc:"From the edge's first byte to the region's first byte."`
+}
+
+// DNS is the zone of the domain.
+type DNS struct {
+	TTL time.Duration `key:"ttl" default:"5s" doc:"Of answers that are steered." want:"a duration from 1s to 1h"`
+}
+
+// A Certificate is a chain and its key.
+type Certificate struct {
+	Cert string `key:"cert" doc:"PEM file: the certificate, then its intermediates."`
+	Key  string `key:"key" doc:"PEM file: the private key."`
+	pos  position
+}
+
+// A Role is a part that a node plays.
+type Role string
+
+// The roles.
+const (
+	RoleRegion  Role = "region"  // gateway, functions, database, store
+	RoleEdge    Role = "edge"    // the door
+	RoleControl Role = "control" // DNS, admin API and console
+)
+
+// A Node is one process of a production world.
+type Node struct {
+	Name     string          `key:"name" doc:"Unique. Its backbone certificate bears it." eg:"eu-west-1"`
+	Region   meridian.Region `key:"region" doc:"The place where it stands." eg:"eu-west-1"`
+	Address  netip.Addr      `key:"address" doc:"The IP address on which it listens." want:"an IP address" eg:"10.0.2.1"`
+	Backbone netip.AddrPort  `key:"backbone" doc:"Where other nodes reach it. Default: its address, port 7443." want:"an IP address and a port"`
+	Roles    []Role          `key:"roles" doc:"Any of region, edge, control." want:"region, edge or control" eg:"[region, edge]"`
+	Ports    Ports           `key:"ports" doc:"Other ports than the usual ones."`
+	pos      position
+}
+
+// Ports of one node.
+type Ports struct {
+	HTTPS    uint16 `key:"https" default:"8443" doc:"The edge."`
+	HTTP     uint16 `key:"http" default:"8080" doc:"The edge; redirects to HTTPS."`
+	Gateway  uint16 `key:"gateway" default:"9443" doc:"The region's gateway, for clients that call it directly."`
+	Postgres uint16 `key:"postgres" default:"6432" doc:"The database proxy."`
+	DNS      uint16 `key:"dns" default:"8053" doc:"The zone, over UDP and TCP."`
+	Admin    uint16 `key:"admin" default:"8090" doc:"The admin API and the console."`
+}
+
+// Clients says where the callers of some networks are.
+type Clients struct {
+	Place    meridian.Region
+	Prefixes []netip.Prefix
+}
+
+// DefaultPorts returns the usual ports.
+func DefaultPorts() (p Ports) {
+	defaults(reflect.ValueOf(&p).Elem())
+	return p
+}

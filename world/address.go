@@ -1,0 +1,64 @@
+package world
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"syscall"
+
+	"meridian/config"
+)
+
+// firstBlock and lastBlock bound the search for 127.B.0.0/16; 127.0 belongs to
+// everybody.
+const firstBlock, lastBlock = 10, 250
+
+// claim returns the plan in the first block all of whose addresses are free,
+// or in the block that is asked for (0: any). The error of a taken address
+// names it.
+func claim(f config.File, block int, state string) (config.File, int, error) {
+	if block != 0 {
+		p := Plan(f, block, state)
+		return p, block, free(&p)
+	}
+	var first error
+	for b := firstBlock; b <= lastBlock; b++ {
+		p := Plan(f, b, state)
+		err := free(&p)
+		if err == nil {
+			return p, b, nil
+		}
+		if first == nil {
+			first = err
+		}
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			break // another block would not help
+		}
+	}
+	return config.File{}, 0, fmt.Errorf("no block of 127.%d.0.0 to 127.%d.0.0 is free: %w", firstBlock, lastBlock, first)
+}
+
+// free reports the first address of the plan on which nobody could listen now.
+func free(f *config.File) error {
+	for _, n := range f.Nodes {
+		for _, a := range Listeners(n) {
+			if err := listenable(a); err != nil {
+				return fmt.Errorf("%s cannot listen on %s: %w", n.Name, a, err)
+			}
+		}
+	}
+	return nil
+}
+
+func listenable(a netip.AddrPort) error {
+	l, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(a))
+	if err != nil {
+		var sys syscall.Errno
+		if errors.As(err, &sys) {
+			return sys
+		}
+		return err
+	}
+	return l.Close()
+}

@@ -1,0 +1,149 @@
+package world
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"meridian/internal/leash"
+	"meridian/internal/proc"
+)
+
+// A state of a child, as `meridian status` and faults show it.
+type state string
+
+const (
+	starting state = "starting"
+	running  state = "running"
+	down     state = "down"   // killed by a fault, stays down
+	paused   state = "paused" // stopped by a fault
+	failed   state = "failed" // died by itself, will be started again
+)
+
+// A child is one node's process.
+type child struct {
+	node   string
+	launch func(files []*os.File) (*proc.Process, error)
+
+	mu     sync.Mutex // guards what follows
+	state  state
+	proc   *proc.Process
+	leash  *leash.Parent
+	reason string // why it failed last
+	life   int    // counts starts
+}
+
+// start launches the child and returns a channel that closes when it is ready,
+// one that closes when it has ended, and which of the child's lives this is.
+func (c *child) start(order leash.Order, report func(string, leash.Report)) (ready, ended <-chan struct{}, life int, err error) {
+	l, err := leash.New()
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	p, err := c.launch(l.Files())
+	l.Started()
+	if err != nil {
+		return nil, nil, 0, fmt.Errorf("start %s: %w", c.node, err)
+	}
+	isReady := make(chan struct{})
+	c.mu.Lock()
+	c.proc, c.leash, c.state, c.reason = p, l, starting, ""
+	c.life++
+	life = c.life
+	c.mu.Unlock()
+	l.Order(order)
+	done := make(chan struct{})
+	go func() { // ends with the child, which done tells
+		defer close(done)
+		var once sync.Once
+		l.Reports(func(r leash.Report) {
+			if r.Ready {
+				c.mu.Lock()
+				c.state = running
+				c.mu.Unlock()
+				once.Do(func() { close(isReady) })
+			}
+			if r.Error != "" {
+				c.mu.Lock()
+				c.reason = r.Error
+				c.mu.Unlock()
+			}
+			report(c.node, r)
+		})
+		<-p.Done()
+	}()
+	return isReady, done, life, nil
+}
+
+// status returns what the child is doing.
+func (c *child) status() (s state, pid int, reason string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.proc != nil {
+		pid = c.proc.PID()
+	}
+	return c.state, pid, c.reason
+}
+
+// died marks the child as failed, if this life of it was meant to go on.
+func (c *child) died(life int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.life != life || c.state == down {
+		return false
+	}
+	c.state = failed
+	return true
+}
+
+func (c *child) set(s state) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.state = s
+}
+
+func (c *child) order(o leash.Order) {
+	c.mu.Lock()
+	l := c.leash
+	c.mu.Unlock()
+	if l != nil {
+		l.Order(o) // a child that is gone or stopped is told again when it comes back
+	}
+}
+
+// kill ends the child and all below it, as a loss of power would.
+func (c *child) kill() {
+	if _, pid, _ := c.status(); pid != 0 {
+		signalFamily(pid, syscall.SIGKILL)
+	}
+}
+
+// stop asks the child to end, and kills what is left after grace.
+func (c *child) stop(grace time.Duration) {
+	c.mu.Lock()
+	p := c.proc
+	c.mu.Unlock()
+	if p == nil {
+		return
+	}
+	signalFamily(p.PID(), syscall.SIGCONT)
+	p.Signal(syscall.SIGTERM)
+	select {
+	case <-p.Done():
+	case <-time.After(grace):
+		signalFamily(p.PID(), syscall.SIGKILL)
+		<-p.Done()
+	}
+}
+
+// logFile opens the log of a node for appending.
+func logFile(stateDir, node string) (*os.File, error) {
+	dir := filepath.Join(stateDir, "log")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	return os.OpenFile(filepath.Join(dir, FolderOf(node)+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+}
