@@ -1,0 +1,70 @@
+package origin
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"sync/atomic"
+
+	"meridian"
+)
+
+// A conn is one HTTP/2 connection to a region.
+type conn struct {
+	*http.ClientConn
+	limit atomic.Int64 // most requests at once, as last seen
+}
+
+// load returns how many requests more the connection takes at once, and how
+// many it has, and whether it takes any at all: a connection that ended or
+// that the region sent GOAWAY on does not, a full one does, and lets them wait.
+func (c *conn) load() (free, flying int, open bool) {
+	free, flying = c.Available(), c.InFlight()
+	if free > 0 {
+		c.limit.Store(int64(free + flying))
+	}
+	return free, flying, c.Err() == nil && (free > 0 || int64(flying) >= c.limit.Load())
+}
+
+// open reports whether the connection takes requests.
+func (c *conn) open() bool {
+	_, _, ok := c.load()
+	return ok
+}
+
+// done reports whether the connection takes no requests and has none left.
+func (c *conn) done() bool { return c.Err() != nil || c.InFlight() == 0 }
+
+// transport returns what makes connections to a region. It is net/http's
+// transport, which is never asked to send a request: it would repeat some by
+// itself, a POST with an Idempotency-Key among them.
+func transport(region meridian.Region, cfg Config, deps Deps) *http.Transport {
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	return &http.Transport{
+		// The backbone's connection is TLS already: HTTP/2 begins on it with
+		// prior knowledge (RFC 9113, section 3.3).
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return deps.Dial(ctx, region) },
+		Protocols:   protocols,
+		// Bodies and their codings are the client's and the region's.
+		DisableCompression: true,
+		HTTP2: &http.HTTP2Config{
+			SendPingTimeout: cfg.PingEvery,
+			PingTimeout:     cfg.PingTimeout,
+			// At a round trip of 219 ms, 4 MiB a stream is 19 MB/s.
+			MaxReceiveBufferPerStream:     4 << 20,
+			MaxReceiveBufferPerConnection: 64 << 20,
+		},
+	}
+}
+
+// connect makes one connection.
+func connect(ctx context.Context, t *http.Transport, region meridian.Region) (*conn, error) {
+	cc, err := t.NewClientConn(ctx, "http", string(region)+":80")
+	if err != nil {
+		return nil, err
+	}
+	c := &conn{ClientConn: cc}
+	c.load()
+	return c, nil
+}

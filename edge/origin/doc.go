@@ -1,0 +1,19 @@
+// Package origin is the edge's way to the regions: which one a request goes
+// to, over which connection, and whether a failed request may be sent again.
+//
+// What comes in is a request that the edge has made ready; what goes out is
+// the same request over HTTP/2 on a backbone connection, and the region's
+// response as a stream. The two policies are pure functions of values,
+// [Choose] and [Retry], and each returns its reason.
+//
+// Origin keeps several warm connections to every region, since one HTTP/2
+// connection shares a flow-control window and a write lock among all of its
+// streams, and dials a lost one again by itself. So a request waits for a
+// handshake only where no region at all is connected.
+//
+// It never sends a request twice: one RoundTrip is at most one HEADERS frame,
+// and its error says whether that frame may have left ([Unsent], [MaybeSent]).
+// When a region is down, requests are refused as unsent at once, the region is
+// remembered as broken and is passed over, and the first connection that
+// succeeds again ends that.
+package origin
