@@ -1,0 +1,125 @@
+package backbone
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+
+	"meridian/internal/delay"
+	"meridian/internal/rtt"
+)
+
+// A Backbone is one node's end of the private network. Its methods may be
+// called by many goroutines at once.
+type Backbone struct {
+	cfg     Config
+	deps    Deps
+	log     *slog.Logger
+	metrics *metrics
+	peers   map[string]Peer
+	slow    *delay.Group // the connections that are delayed
+
+	links   chan *link    // links that were asked for first; Run runs them
+	stopped chan struct{} // closed when Run begins to end
+
+	mu        sync.Mutex // guards what follows
+	running   bool
+	listeners map[string]*listener // by service; fixed once running
+	kept      map[linkKey]*link
+	rtts      map[string]*rtt.Estimate // by node
+}
+
+type linkKey struct{ node, service string }
+
+// New returns a backbone that is not running yet.
+func New(cfg Config, deps Deps) (*Backbone, error) {
+	switch {
+	case cfg.Node == "":
+		return nil, errors.New("backbone: no node name")
+	case len(deps.Cert.Certificate) == 0 || deps.Roots == nil:
+		return nil, errors.New("backbone: no certificate")
+	case deps.Listener == nil && cfg.Listen == "":
+		return nil, errors.New("backbone: no address to listen on")
+	}
+	b := &Backbone{
+		cfg:       cfg,
+		deps:      deps,
+		log:       deps.Log,
+		metrics:   newMetrics(deps.Metrics),
+		peers:     map[string]Peer{},
+		slow:      delay.NewGroup(deps.Links.wakeup()),
+		links:     make(chan *link),
+		stopped:   make(chan struct{}),
+		listeners: map[string]*listener{},
+		kept:      map[linkKey]*link{},
+		rtts:      map[string]*rtt.Estimate{},
+	}
+	if b.log == nil {
+		b.log = slog.New(slog.DiscardHandler)
+	}
+	for _, p := range deps.Peers {
+		b.peers[p.Node] = p
+	}
+	return b, nil
+}
+
+// Listener returns the listener of a service: it accepts the connections that
+// others dial and the streams that they open. It must be called before Run; a
+// service without listener is refused.
+func (b *Backbone) Listener(service string) net.Listener {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.running {
+		panic("backbone: Listener called after Run")
+	}
+	l := b.listeners[service]
+	if l == nil {
+		l = newListener(service)
+		b.listeners[service] = l
+	}
+	return l
+}
+
+// Run serves until ctx is canceled. It calls ready once it listens.
+func (b *Backbone) Run(ctx context.Context, ready func()) error {
+	ln, err := b.listen(ctx)
+	if err != nil {
+		return fmt.Errorf("backbone: %w", err)
+	}
+	b.mu.Lock()
+	b.running = true
+	b.mu.Unlock()
+	ctx, cancel := context.WithCancel(ctx)
+	var work sync.WaitGroup
+	var accept error
+	work.Go(func() {
+		defer cancel()
+		accept = b.accept(ctx, ln)
+	})
+	ready()
+	for ctx.Err() == nil {
+		select {
+		case l := <-b.links:
+			work.Go(func() { l.run(ctx) })
+		case <-ctx.Done():
+		}
+	}
+	close(b.stopped)
+	ln.Close()
+	for _, l := range b.listeners {
+		l.Close()
+	}
+	work.Wait()
+	b.slow.Close()
+	return accept
+}
+
+func (b *Backbone) listen(ctx context.Context) (net.Listener, error) {
+	if b.deps.Listener != nil {
+		return b.deps.Listener, nil
+	}
+	return new(net.ListenConfig).Listen(ctx, "tcp", b.cfg.Listen)
+}
