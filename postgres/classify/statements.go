@@ -1,0 +1,283 @@
+package classify
+
+import "strings"
+
+// byFirst judges statements other than plain writes by their first word. It
+// returns nil for a word that it does not know.
+func (s *scan) byFirst(first string) *Verdict {
+	switch first {
+	case "select", "values", "table", "with", "show", "explain":
+		return s.read(0, "a read")
+	case "begin", "start":
+		return s.begin()
+	case "commit", "end", "rollback", "abort":
+		return s.end()
+	case "savepoint", "release", "unlisten":
+		return either(Inside)
+	case "set":
+		return s.set()
+	case "reset":
+		return s.reset()
+	case "discard":
+		return s.discard()
+	case "prepare":
+		return s.prepare()
+	case "execute":
+		return s.execute()
+	case "deallocate":
+		return s.deallocate()
+	case "declare":
+		return s.declare()
+	case "fetch", "move", "close":
+		return &Verdict{Where: Either, Why: "a cursor lives where it was declared", Block: Inside, Count: 1}
+	case "listen":
+		return s.listen()
+	case "copy":
+		return s.copy()
+	}
+	return nil
+}
+
+func either(block Block) *Verdict {
+	return &Verdict{Where: Either, Why: "it goes where the block is", Block: block, Count: 1}
+}
+
+// begin judges BEGIN and START TRANSACTION.
+func (s *scan) begin() *Verdict {
+	v := &Verdict{Where: Primary, Why: "a block that is not READ ONLY", Block: Begin, Foldable: true, Count: 1}
+	serializable := false
+	for i := 1; i < len(s.toks); i++ {
+		v.Foldable = v.Foldable && (s.is(i, ",") || beginWord[s.name(i)])
+		switch {
+		case s.are(i, "read", "only"):
+			v.ReadOnly = true
+		case s.are(i, "read", "write"):
+			v.ReadOnly = false
+		case s.is(i, "serializable"):
+			serializable = true
+		case s.is(i, "repeatable"):
+			v.Steady = true
+		}
+	}
+	switch {
+	case v.ReadOnly && serializable:
+		v.Why = "a standby has no SERIALIZABLE"
+	case v.ReadOnly:
+		v.Where, v.Why = Standby, "a READ ONLY block"
+	}
+	return v
+}
+
+// beginWord are the words that BEGIN takes: with any other it may fail.
+var beginWord = set("transaction work isolation level read only write uncommitted committed repeatable serializable not deferrable")
+
+func (s *scan) end() *Verdict {
+	switch {
+	case s.is(1, "prepared"):
+		return primary("two-phase commit")
+	case s.has("to") > 0:
+		return either(Inside)
+	}
+	return either(End)
+}
+
+// set judges SET in all its forms.
+func (s *scan) set() *Verdict {
+	i := 1
+	switch {
+	case s.is(1, "local"), s.is(1, "transaction"), s.is(1, "constraints"):
+		return either(Inside)
+	case s.are(1, "session", "characteristics"):
+		return s.setting("session characteristics")
+	case s.are(1, "session", "authorization"):
+		return s.setting("session authorization")
+	case s.is(1, "session"):
+		i = 2
+	}
+	if s.are(i, "time", "zone") {
+		return s.setting("timezone")
+	}
+	name := s.name(i)
+	for s.is(i+1, ".") {
+		i += 2
+		name += "." + s.name(i)
+	}
+	return s.setting(strings.ToLower(name))
+}
+
+func (s *scan) setting(name string) *Verdict {
+	v := &Verdict{Where: Standby, Why: "a setting of the session", Count: 1}
+	v.Effects = append(v.Effects, Effect{Act: Set, Name: name, SQL: s.sql()})
+	if why := pins(name, s.sql()); why != "" {
+		v.Effects = append(v.Effects, Effect{Act: Pin, Name: why})
+	}
+	return v
+}
+
+// pins says of settings that change how a text is read why the session must
+// stay on the primary.
+func pins(name, value string) string {
+	switch name {
+	case "standard_conforming_strings":
+		return "standard_conforming_strings was set"
+	case "client_encoding", "names":
+		if UnsafeEncoding(value) {
+			return "an encoding whose letters may hold quotes"
+		}
+	}
+	return ""
+}
+
+// UnsafeEncoding reports whether text names an encoding in which a byte of
+// ASCII may be part of another letter, so that texts cannot be scanned.
+func UnsafeEncoding(text string) bool {
+	text = strings.ToLower(text)
+	for _, e := range []string{"sjis", "shift", "big5", "gbk", "uhc", "gb18030", "johab", "936", "949", "950", "932"} {
+		if strings.Contains(text, e) {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *scan) reset() *Verdict {
+	if s.is(1, "all") {
+		return &Verdict{Where: Standby, Why: "a setting of the session", Count: 1, Effects: []Effect{{Act: ResetAll}}}
+	}
+	if s.are(1, "session", "authorization") {
+		return s.setting("session authorization")
+	}
+	if s.are(1, "time", "zone") {
+		return s.setting("timezone")
+	}
+	name := s.name(1)
+	for i := 2; s.is(i, "."); i += 2 {
+		name += "." + s.name(i+1)
+	}
+	return s.setting(strings.ToLower(name))
+}
+
+func (s *scan) discard() *Verdict {
+	v := either(Inside)
+	if s.is(1, "all") {
+		v.Effects = []Effect{{Act: DiscardAll}}
+	}
+	return v
+}
+
+// prepare judges PREPARE; the statement's body is judged when it is executed.
+func (s *scan) prepare() *Verdict {
+	as := s.has("as")
+	if s.is(1, "transaction") || as < 0 || as+1 >= len(s.toks) {
+		return primary("two-phase commit")
+	}
+	body := string(s.text[s.toks[as+1].start:s.toks[len(s.toks)-1].end])
+	return &Verdict{Where: Standby, Why: "a statement is prepared", Count: 1,
+		Effects: []Effect{{Act: Prepare, Name: s.name(1), SQL: s.sql(), Text: body}}}
+}
+
+func (s *scan) execute() *Verdict {
+	v := s.read(2, "a prepared read")
+	v.Execute = s.name(1)
+	if v.Execute == "" {
+		return primary("not understood")
+	}
+	return v
+}
+
+func (s *scan) deallocate() *Verdict {
+	i := 1
+	if s.is(1, "prepare") && len(s.toks) > 2 {
+		i = 2
+	}
+	v := &Verdict{Where: Standby, Why: "a prepared statement is dropped", Count: 1}
+	if s.is(i, "all") {
+		v.Effects = []Effect{{Act: DeallocateAll}}
+	} else {
+		v.Effects = []Effect{{Act: Deallocate, Name: s.name(i)}}
+	}
+	return v
+}
+
+func (s *scan) declare() *Verdict {
+	for i := range s.toks {
+		if s.are(i, "with", "hold") {
+			v := primary("a cursor that outlives its block")
+			v.Effects = []Effect{{Act: Pin, Name: "a cursor WITH HOLD"}}
+			return v
+		}
+	}
+	v := s.read(1, "a cursor over a read")
+	v.Plain, v.Block = false, Inside
+	return v
+}
+
+func (s *scan) listen() *Verdict {
+	v := primary("notifications come from the primary")
+	v.Effects = []Effect{{Act: Pin, Name: "LISTEN"}}
+	return v
+}
+
+// copy judges COPY: only COPY ... TO STDOUT is a read.
+func (s *scan) copy() *Verdict {
+	depth := 0
+	for i := range s.toks {
+		switch {
+		case s.is(i, "("):
+			depth++
+		case s.is(i, ")"):
+			depth--
+		case depth == 0 && s.is(i, "to") && s.is(i+1, "stdout"):
+			v := *s
+			v.toks = append([]token(nil), s.toks[:i]...) // options follow
+			return v.readCopy()
+		}
+	}
+	return primary("COPY into a table, or a file of the server")
+}
+
+// readCopy judges what COPY reads. A table's column list looks like a call.
+func (s *scan) readCopy() *Verdict {
+	if s.is(1, "(") {
+		return s.read(1, "COPY of a read")
+	}
+	for i := 1; i < len(s.toks) && !s.is(i, "("); i++ {
+		name := s.name(i)
+		if why := silentReason(name); why != "" {
+			return primary(name + ": " + why)
+		}
+		if why, ok := s.names.Reaches[name]; ok {
+			return primary(name + ": " + why)
+		}
+	}
+	return &Verdict{Where: Standby, Why: "COPY of a table", Plain: true, Count: 1}
+}
+
+// setsByFunction reports whether the statement names set_config.
+func (s *scan) setsByFunction() bool { return s.has("set_config") >= 0 }
+
+// configEffect returns what set_config leaves: nothing if it is local to the
+// transaction; a setting if the statement is that call alone, with constants;
+// else a pin, since the call cannot be repeated elsewhere.
+func (s *scan) configEffect() []Effect {
+	i := s.has("set_config")
+	local := s.is(i+1, "(") && s.is(i+6, "true") && s.is(i+7, ")") && s.is(i+3, ",") && s.is(i+5, ",")
+	if local {
+		return nil
+	}
+	start := 1
+	if s.are(1, "pg_catalog", ".") {
+		start = 3
+	}
+	whole := s.is(0, "select") && i == start && len(s.toks) == i+8 && s.is(i+6, "false") &&
+		s.toks[i+2].kind == str && s.toks[i+4].kind == str && s.is(i+7, ")")
+	if !whole {
+		return []Effect{{Act: Pin, Name: "set_config in a statement that cannot be repeated"}}
+	}
+	r := s.raw(i + 2)
+	name := strings.ToLower(strings.Trim(string(r), "'"))
+	if why := pins(name, s.sql()); why != "" {
+		return []Effect{{Act: Pin, Name: why}}
+	}
+	return []Effect{{Act: Set, Name: name, SQL: s.sql()}}
+}

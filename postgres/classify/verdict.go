@@ -1,0 +1,68 @@
+package classify
+
+// A Where is a place to run.
+type Where byte
+
+// The places. Either is said of what has an effect only on the block or
+// session that it meets: it goes where that is.
+const (
+	Standby Where = iota
+	Either
+	Primary
+)
+
+func (w Where) String() string { return [...]string{"standby", "either", "primary"}[w] }
+
+// A Block is what a statement does to the transaction block.
+type Block byte
+
+// What a statement may do to the block.
+const (
+	NoBlock  Block = iota
+	Begin          // opens one
+	End            // COMMIT or ROLLBACK
+	Inside         // SAVEPOINT and the like: the block cannot be opened again elsewhere
+	Scripted       // a script of several statements with a block of its own
+)
+
+// An Act is what a statement does to the session's state, once it succeeded.
+type Act byte
+
+// The acts.
+const (
+	Set           Act = iota // Name is the setting, SQL sets it again
+	ResetAll                 // all settings but the role
+	DiscardAll               // the session is as new
+	Prepare                  // Name is a statement, SQL prepares it again, Text is its body
+	Deallocate               // Name
+	DeallocateAll            //
+	Pin                      // from now on everything runs on the primary; Name says why
+)
+
+func (a Act) String() string {
+	return [...]string{"set", "reset all", "discard all", "prepare", "deallocate", "deallocate all", "pin"}[a]
+}
+
+// An Effect is an Act with its object.
+type Effect struct {
+	Act             Act
+	Name, SQL, Text string
+}
+
+// A Verdict is what one text's words say of it. A Verdict is shared and must
+// not be changed.
+type Verdict struct {
+	Where   Where
+	Why     string
+	Effects []Effect
+
+	Block    Block
+	ReadOnly bool // of Begin
+	Steady   bool // of Begin: one snapshot for the whole block
+	Foldable bool // of Begin: nothing can fail in it
+
+	Execute string // the prepared statement that EXECUTE names: its verdict counts too
+	Plain   bool   // a read that leaves nothing behind in its session
+	DDL     bool   // may change what the catalogues say
+	Count   int    // of statements
+}

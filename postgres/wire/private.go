@@ -1,0 +1,120 @@
+package wire
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+)
+
+// The frames of our own that two proxies exchange on a stream of the backbone,
+// among raw protocol messages. Their types are control characters, which
+// PostgreSQL does not use.
+const (
+	FrameHello    = 0x01 // secondary to primary, first: a Hello
+	FrameWelcome  = 0x02 // primary to secondary, first: the backend's ParameterStatus messages
+	FrameRefuse   = 0x03 // primary to secondary, last: a Refusal
+	FrameState    = 0x04 // secondary to primary, between groups: a State to apply first
+	FramePosition = 0x05 // primary to secondary, before a ReadyForQuery outside a block: a Position
+	FrameProbe    = 0x06 // both ways on a probe stream: a Probe
+)
+
+// PeerVersion counts incompatible changes of these frames.
+const PeerVersion = 1
+
+// The purposes of a stream between proxies.
+const (
+	PurposeSession = "session" // carry one client's session
+	PurposeCancel  = "cancel"  // cancel what the session of that ID runs
+	PurposeProbe   = "probe"   // answer probes with the newest position
+)
+
+// A Hello opens a stream. The first statement follows it in the same flight.
+type Hello struct {
+	Version  int     `json:"version"`
+	Purpose  string  `json:"purpose"`
+	From     string  `json:"from"`         // the secondary's region, for the log
+	ID       string  `json:"id,omitempty"` // of the session; a secret between the two proxies
+	Role     string  `json:"role,omitempty"`
+	Database string  `json:"database,omitempty"`
+	Params   []Param `json:"params,omitempty"`
+	State    State   `json:"state"`
+}
+
+// A State brings a backend to where the session is: statements to run before
+// anything else, all of which must succeed.
+type State struct {
+	SQL []string `json:"sql,omitempty"`
+}
+
+// A Refusal says why a stream is not served. Nothing of the client's was run.
+type Refusal struct {
+	Code    string `json:"code"` // SQLSTATE
+	Message string `json:"message"`
+	Away    bool   `json:"away"` // this region cannot act as the primary
+}
+
+// JSON appends a frame of our own whose body is v.
+func (b Builder) JSON(t byte, v any) Builder {
+	body, err := json.Marshal(v)
+	if err != nil {
+		panic(fmt.Sprintf("wire: marshal %T: %v", v, err)) // these types always marshal
+	}
+	return b.Message(t, body)
+}
+
+// ParseJSON decodes the body of such a frame.
+func ParseJSON(body []byte, v any) error {
+	if err := json.Unmarshal(body, v); err != nil {
+		return fmt.Errorf("%v: %w", err, malformed("frame between proxies"))
+	}
+	return nil
+}
+
+// A Position is a place in a database's history, as PostgreSQL counts it.
+type Position struct {
+	System   uint64
+	Timeline uint32
+	LSN      uint64
+}
+
+func (p Position) bytes() []byte {
+	b := binary.BigEndian.AppendUint64(nil, p.System)
+	b = binary.BigEndian.AppendUint32(b, p.Timeline)
+	return binary.BigEndian.AppendUint64(b, p.LSN)
+}
+
+// Position appends a FramePosition.
+func (b Builder) Position(p Position) Builder { return b.Message(FramePosition, p.bytes()) }
+
+// ParsePosition decodes a FramePosition's body.
+func ParsePosition(b []byte) (Position, error) {
+	if len(b) != 20 {
+		return Position{}, malformed("position")
+	}
+	return Position{
+		System:   binary.BigEndian.Uint64(b),
+		Timeline: binary.BigEndian.Uint32(b[8:]),
+		LSN:      binary.BigEndian.Uint64(b[12:]),
+	}, nil
+}
+
+// A Probe asks with a number and is answered with the same number and the
+// primary's flushed position at some instant between.
+type Probe struct {
+	Seq uint64
+	Position
+}
+
+// Probe appends a FrameProbe.
+func (b Builder) Probe(p Probe) Builder {
+	return b.Message(FrameProbe, binary.BigEndian.AppendUint64(nil, p.Seq), p.Position.bytes())
+}
+
+// ParseProbe decodes a FrameProbe's body.
+func ParseProbe(b []byte) (Probe, error) {
+	if len(b) != 28 {
+		return Probe{}, malformed("probe")
+	}
+	pos, err := ParsePosition(b[8:])
+	return Probe{Seq: binary.BigEndian.Uint64(b), Position: pos}, err
+}
