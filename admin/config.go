@@ -1,0 +1,33 @@
+package admin
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+
+	"meridian"
+	"meridian/client"
+)
+
+// Config is what an operator says.
+type Config struct {
+	Listen string // host:port
+	Token  string // what callers must show; "" refuses everything that wants one
+}
+
+// Deps is what the program provides.
+type Deps struct {
+	Status  func() client.Status
+	Keys    Keys
+	Drain   func(ctx context.Context, region meridian.Region, out bool) error
+	Spans   func(ctx context.Context, trace string) []client.Span
+	Metrics http.Handler
+	Log     *slog.Logger
+}
+
+// Keys is the authority over API keys.
+type Keys interface {
+	Create(ctx context.Context, name string) (client.NewKey, error)
+	List() []client.Key
+	Revoke(ctx context.Context, id string) (client.Key, error)
+}

@@ -1,0 +1,143 @@
+package admin
+
+import (
+	"context"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"meridian"
+	"meridian/admin/console"
+)
+
+// A Server is the admin API of one node.
+type Server struct {
+	cfg  Config
+	deps Deps
+}
+
+// New returns a server.
+func New(cfg Config, deps Deps) *Server { return &Server{cfg, deps} }
+
+// Run serves until ctx is over.
+func (s *Server) Run(ctx context.Context, ready func()) error {
+	l, err := net.Listen("tcp", s.cfg.Listen)
+	if err != nil {
+		return fmt.Errorf("admin: %w", err)
+	}
+	srv := &http.Server{Handler: s.Handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, MaxHeaderBytes: 32 << 10}
+	done := make(chan error, 1)
+	go func() { done <- srv.Serve(l) }()
+	ready()
+	select {
+	case err := <-done:
+		return fmt.Errorf("admin: %w", err)
+	case <-ctx.Done():
+	}
+	srv.Close() // nothing here takes long
+	<-done
+	return nil
+}
+
+// Handler returns the API and the console.
+func (s *Server) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /{$}", console.Handler())
+	mux.HandleFunc("GET /v1/console", s.console)
+	mux.Handle("GET /v1/status", s.guarded(s.status))
+	mux.Handle("GET /v1/keys", s.guarded(s.listKeys))
+	mux.Handle("POST /v1/keys", s.guarded(s.createKey))
+	mux.Handle("DELETE /v1/keys/{id}", s.guarded(s.revokeKey))
+	mux.Handle("PUT /v1/drain/{region}", s.guarded(s.drain))
+	mux.Handle("DELETE /v1/drain/{region}", s.guarded(s.drain))
+	mux.Handle("GET /v1/traces/{id}", s.guarded(s.trace))
+	if s.deps.Metrics != nil {
+		mux.Handle("GET /metrics", s.deps.Metrics)
+	}
+	return mux
+}
+
+// guarded lets through who shows the admin token.
+func (s *Server) guarded(h func(*http.Request) (any, error)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		shown, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		if s.cfg.Token == "" || subtle.ConstantTimeCompare([]byte(shown), []byte(s.cfg.Token)) != 1 {
+			s.refuse(w, r, meridian.WithKind(meridian.Unauthenticated, errors.New("the admin token is missing or wrong")))
+			return
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
+		out, err := h(r)
+		if err != nil {
+			s.refuse(w, r, err)
+			return
+		}
+		answer(w, http.StatusOK, out)
+	})
+}
+
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	s.deps.Log.Info("admin request refused", "method", r.Method, "path", r.URL.Path, "why", err.Error())
+	answer(w, statusOf(err), map[string]any{"message": err.Error(), "kind": meridian.KindOf(err)})
+}
+
+func answer(w http.ResponseWriter, code int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(code)
+	json.NewEncoder(w).Encode(v)
+}
+
+// console answers with the status less what only operators may see.
+func (s *Server) console(w http.ResponseWriter, r *http.Request) {
+	st := s.deps.Status()
+	for i := range st.Regions {
+		st.Regions[i].Postgres = ""
+	}
+	answer(w, http.StatusOK, st)
+}
+
+func (s *Server) status(*http.Request) (any, error)   { return s.deps.Status(), nil }
+func (s *Server) listKeys(*http.Request) (any, error) { return s.deps.Keys.List(), nil }
+
+func (s *Server) createKey(r *http.Request) (any, error) {
+	var in struct {
+		Name string `json:"name"`
+	}
+	if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
+		return nil, meridian.WithKind(meridian.Invalid, fmt.Errorf("create key: %w", err))
+	}
+	if in.Name == "" || len(in.Name) > 1024 {
+		return nil, meridian.WithKind(meridian.Invalid, fmt.Errorf("create key: a name of %d characters; expected 1 to 1024", len(in.Name)))
+	}
+	k, err := s.deps.Keys.Create(r.Context(), in.Name)
+	if err == nil {
+		s.deps.Log.Info("key created", "id", k.ID, "name", k.Name)
+	}
+	return k, err
+}
+
+func (s *Server) revokeKey(r *http.Request) (any, error) {
+	k, err := s.deps.Keys.Revoke(r.Context(), r.PathValue("id"))
+	if err == nil {
+		s.deps.Log.Info("key revoked", "id", k.ID, "name", k.Name)
+	}
+	return k, err
+}
+
+func (s *Server) drain(r *http.Request) (any, error) {
+	region, out := meridian.Region(r.PathValue("region")), r.Method == http.MethodPut
+	if err := s.deps.Drain(r.Context(), region, out); err != nil {
+		return nil, err
+	}
+	s.deps.Log.Info("drain", "of", region, "out", out)
+	return map[string]any{"region": region, "drained": out}, nil
+}
+
+func (s *Server) trace(r *http.Request) (any, error) {
+	return s.deps.Spans(r.Context(), r.PathValue("id")), nil
+}
