@@ -38,7 +38,7 @@ func plainSlug(title string) string {
 			gap = b.Len() > 0
 			continue
 		}
-		if b.Len() >= slugMost {
+		if b.Len()+2 > slugMost { // a hyphen and this letter
 			break
 		}
 		if gap {
