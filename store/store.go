@@ -1,0 +1,136 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"meridian"
+)
+
+// Limits of a key and its value, in bytes.
+const (
+	MaxKey   = 512
+	MaxValue = 64 << 10
+)
+
+// A Store is a Member or a Follower. Its methods may be called by many
+// goroutines at once.
+type Store interface {
+	// Now returns the newest view, never nil. Before Run it is empty; then it
+	// is the copy on disk, until the cluster answers.
+	Now() *View
+	// Watch returns a channel that is closed when there is a newer view than
+	// at the call. Call it before Now, so that no change falls between.
+	Watch() <-chan struct{}
+	// Put sets a key. When it returns nil, Now shows it as a rule.
+	Put(ctx context.Context, key string, value []byte) error
+	// Delete removes a key; one that is not there is no error.
+	Delete(ctx context.Context, key string) error
+	// CompareAndSwap sets a key if its Rev is still oldRev (0: if it does not
+	// exist), and reports whether it did. After an error of kind Unavailable
+	// it may have, or may still do it.
+	CompareAndSwap(ctx context.Context, key string, oldRev int64, value []byte) (bool, error)
+	// Run follows the cluster until ctx is canceled. It calls ready once,
+	// when there is a view, from disk or from the cluster.
+	Run(ctx context.Context, ready func()) error
+}
+
+// Deps is what a Member or a Follower is given.
+type Deps struct {
+	// DialPeer opens a connection to another member's PeerListener. If it is
+	// nil, the members' sockets are all in this process's working folder.
+	DialPeer     func(ctx context.Context, member string) (net.Conn, error)
+	PeerListener net.Listener // other members' connections arrive here; nil if DialPeer is
+	// Relays open a connection to a member's Serve, nearest first. For followers.
+	Relays []func(context.Context) (net.Conn, error)
+
+	Log     *slog.Logger          // nil discards
+	Metrics prometheus.Registerer // nil counts nothing
+}
+
+// writeTimeout bounds a write whose context does not.
+const writeTimeout = 15 * time.Second
+
+// seenTimeout bounds how long a write that is done waits to be seen in Now.
+const seenTimeout = time.Second
+
+func checkKey(key string) error {
+	if key == "" || len(key) > MaxKey {
+		return meridian.WithKind(meridian.Invalid, fmt.Errorf("key %.80q: want 1 to %d bytes", key, MaxKey))
+	}
+	return nil
+}
+
+func checkValue(key string, value []byte) error {
+	if len(value) > MaxValue {
+		return meridian.WithKind(meridian.TooLarge, fmt.Errorf("value of %s has %d bytes, at most %d are kept", key, len(value), MaxValue))
+	}
+	return nil
+}
+
+// An op is one write.
+type op struct {
+	Key    string `json:"key"`
+	Value  []byte `json:"value,omitempty"`
+	Delete bool   `json:"delete,omitempty"`
+	CAS    bool   `json:"cas,omitempty"`
+	OldRev int64  `json:"old_rev,omitempty"`
+}
+
+func (o op) check() error {
+	return errors.Join(checkKey(o.Key), checkValue(o.Key, o.Value))
+}
+
+// A result is what became of an op.
+type result struct {
+	OK  bool  `json:"ok"`  // false only for a compare that did not hold
+	Rev int64 `json:"rev"` // of the store, with the op in it
+}
+
+// A writer does ops, and holds the mirror in which they show.
+type writer struct {
+	*mirror
+	do func(context.Context, op) (result, error)
+}
+
+func (w writer) Put(ctx context.Context, key string, value []byte) error {
+	_, err := w.write(ctx, op{Key: key, Value: value})
+	return err
+}
+
+func (w writer) Delete(ctx context.Context, key string) error {
+	_, err := w.write(ctx, op{Key: key, Delete: true})
+	return err
+}
+
+func (w writer) CompareAndSwap(ctx context.Context, key string, oldRev int64, value []byte) (bool, error) {
+	return w.write(ctx, op{Key: key, Value: value, CAS: true, OldRev: oldRev})
+}
+
+func (w writer) write(ctx context.Context, o op) (bool, error) {
+	if err := o.check(); err != nil {
+		return false, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	r, err := w.do(ctx, o)
+	if err != nil {
+		return false, err
+	}
+	ctx, cancel = context.WithTimeout(ctx, seenTimeout)
+	defer cancel()
+	w.await(ctx, r.Rev)
+	return r.OK, nil
+}
+
+// unavailable is the one error of a write that found no majority in time.
+func unavailable(o op, err error) error {
+	return meridian.WithKind(meridian.Unavailable,
+		fmt.Errorf("write %s: no majority of the store's members answered: %w", o.Key, err))
+}
