@@ -1,0 +1,128 @@
+package gateway
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base32"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
+
+	"meridian"
+	"meridian/gateway/cors"
+	"meridian/identity"
+)
+
+// Config is what an operator may say.
+type Config struct {
+	Region  meridian.Region
+	Domain  string // of the API
+	API     []byte // the OpenAPI file
+	APIPath string // its name, for messages
+
+	CORS        *cors.Config // nil: what the OpenAPI file says
+	Functions   map[string]FunctionLimits
+	Authorizers []string // names of the JWT authorizers that Deps.Verify knows
+	Limits      Limits
+
+	// What events and logs say of the deployment.
+	AccountID string // zero: 000000000000
+	APIID     string // zero: ten characters derived from Domain
+	Stage     string // zero: $default
+}
+
+// FunctionLimits bound the invocations of one function.
+type FunctionLimits struct {
+	Timeout time.Duration // zero: Limits.Integration
+}
+
+// Limits bound requests. Zero fields mean API Gateway's own limits.
+type Limits struct {
+	Header      int           // bytes of request line and headers; zero: 10,240
+	Body        int64         // bytes of a request's body; zero: 10 MiB
+	InFlight    int64         // bytes of all bodies held at once; zero: 256 MiB
+	Integration time.Duration // of any function; zero, and at most: 30 s
+}
+
+// Deps is what the program provides.
+type Deps struct {
+	Invoke  Invoker
+	Verify  Verifier // nil: no credential is any good
+	Open    Opener   // nil: no sealed identity opens
+	Log     *slog.Logger
+	Metrics prometheus.Registerer
+	Tracer  trace.Tracer
+	Now     func() time.Time // wall time, for events; zero: time.Now
+}
+
+// An Invoker runs a function and waits for its answer. It returns once ctx is
+// done, and what stands beside the answer's body is final once that is read.
+type Invoker interface {
+	Invoke(context.Context, meridian.Invocation) (meridian.Answer, error)
+}
+
+// A Verifier finds and verifies the credentials in a request's header, as
+// identity.Verifier does.
+type Verifier interface {
+	Verify(http.Header) (*identity.Principal, error)
+}
+
+// An Opener opens the identity that an edge sealed for one request, as
+// identity.Opener does.
+type Opener interface {
+	Open(header string, b identity.Binding) (*identity.Principal, error)
+}
+
+const maxIntegration = 30 * time.Second
+
+func (c Config) withDefaults() Config {
+	c.Limits = c.Limits.withDefaults()
+	if c.AccountID == "" {
+		c.AccountID = "000000000000"
+	}
+	if c.APIID == "" {
+		sum := sha256.Sum256([]byte(c.Domain))
+		c.APIID = strings.ToLower(base32.StdEncoding.EncodeToString(sum[:]))[:10]
+	}
+	if c.Stage == "" {
+		c.Stage = "$default"
+	}
+	if c.APIPath == "" {
+		c.APIPath = "openapi"
+	}
+	return c
+}
+
+func (l Limits) withDefaults() Limits {
+	if l.Header <= 0 {
+		l.Header = 10240
+	}
+	if l.Body <= 0 {
+		l.Body = 10 << 20
+	}
+	if l.InFlight <= 0 {
+		l.InFlight = 256 << 20
+	}
+	if l.Integration <= 0 || l.Integration > maxIntegration {
+		l.Integration = maxIntegration
+	}
+	return l
+}
+
+func (d Deps) withDefaults() Deps {
+	if d.Log == nil {
+		d.Log = slog.New(slog.DiscardHandler)
+	}
+	if d.Tracer == nil {
+		d.Tracer = noop.NewTracerProvider().Tracer("")
+	}
+	if d.Now == nil {
+		d.Now = time.Now
+	}
+	return d
+}

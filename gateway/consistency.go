@@ -1,0 +1,54 @@
+package gateway
+
+import (
+	"net/http"
+	"strings"
+
+	"meridian"
+	"meridian/identity"
+)
+
+// floorOf returns the consistency tokens of a request, the newest for each
+// database. Edges send them in the header alone; a stranger may hold them in
+// the cookie too. What cannot be read says nothing: bad reports it.
+func floorOf(r *http.Request, trusted bool) (floor meridian.Tokens, bad error) {
+	said := r.Header.Values(identity.HeaderConsistency)
+	if !trusted {
+		for _, c := range r.CookiesNamed(identity.CookieConsistency) {
+			said = append(said[:len(said):len(said)], c.Value)
+		}
+	}
+	return meridian.ParseTokens(strings.Join(said, ","))
+}
+
+// observe writes the token of an answer to its headers. An edge gets the token
+// alone, since it is the version of what it may cache. A stranger gets all of
+// its tokens with this one among them, and the cookie only when that advances.
+func observe(h http.Header, floor meridian.Tokens, seen meridian.Token, trusted bool) {
+	if seen.IsZero() {
+		return
+	}
+	if trusted {
+		h.Set(identity.HeaderConsistency, seen.String())
+		return
+	}
+	tokens, advanced := floor.Advance(seen)
+	h.Set(identity.HeaderConsistency, tokens.String())
+	if advanced {
+		c := http.Cookie{Name: identity.CookieConsistency, Value: tokens.String(), Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode}
+		h.Add("Set-Cookie", c.String())
+	}
+}
+
+// primaryAway says why an answer is a 503 for want of the primary, or "": the
+// function failed, and a statement of it could not reach the primary.
+func primaryAway(o meridian.Observation, status int, kind meridian.Kind) string {
+	failed := status >= 500 || kind != ""
+	switch {
+	case failed && o.PrimaryAway != "":
+		return o.PrimaryAway
+	case kind == meridian.PrimaryUnavailable:
+		return "the primary region is unavailable"
+	}
+	return ""
+}

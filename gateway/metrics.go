@@ -1,0 +1,66 @@
+package gateway
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics are the gateway's. Routes and functions are a closed set: those of
+// the API.
+type metrics struct {
+	requests    *prometheus.CounterVec   // by route and class of status
+	latency     *prometheus.HistogramVec // by route
+	integration *prometheus.HistogramVec // by function
+	loads       *prometheus.CounterVec   // by result
+	badTokens   prometheus.Counter
+	primaryAway prometheus.Counter
+}
+
+func newMetrics(reg prometheus.Registerer, b *budget) (*metrics, error) {
+	buckets := prometheus.ExponentialBuckets(0.0005, 2, 16) // 0.5 ms to 16 s
+	m := &metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "meridian_gateway_requests_total", Help: "Requests by route and class of status."}, []string{"route", "status"}),
+		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "meridian_gateway_request_seconds", Help: "From the request's headers to the end of the answer.", Buckets: buckets}, []string{"route"}),
+		integration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "meridian_gateway_integration_seconds", Help: "From the invocation to the end of the function's output.", Buckets: buckets}, []string{"function"}),
+		loads: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "meridian_gateway_loads_total", Help: "API files read, by result."}, []string{"result"}),
+		badTokens: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "meridian_gateway_bad_tokens_total", Help: "Requests with a consistency token that could not be read."}),
+		primaryAway: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "meridian_gateway_primary_away_total", Help: "Answers 503 because the primary could not be reached."}),
+	}
+	held := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "meridian_gateway_body_bytes", Help: "Bytes of bodies held now."}, func() float64 { return float64(b.held.Load()) })
+	if reg == nil {
+		return m, nil
+	}
+	for _, c := range []prometheus.Collector{m.requests, m.latency, m.integration, m.loads, m.badTokens, m.primaryAway, held} {
+		if err := reg.Register(c); err != nil {
+			return nil, fmt.Errorf("gateway metrics: %w", err)
+		}
+	}
+	return m, nil
+}
+
+func (m *metrics) done(x *exchange, took time.Duration) {
+	route := x.routeKey()
+	m.requests.WithLabelValues(route, strconv.Itoa(x.note.status/100)+"xx").Inc()
+	m.latency.WithLabelValues(route).Observe(took.Seconds())
+	if x.note.integration > 0 {
+		m.integration.WithLabelValues(x.route.Function).Observe(x.note.integration.Seconds())
+	}
+}
+
+func (m *metrics) loaded(err error) {
+	result := "ok"
+	if err != nil {
+		result = "refused"
+	}
+	m.loads.WithLabelValues(result).Inc()
+}

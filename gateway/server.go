@@ -1,0 +1,96 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"sync/atomic"
+
+	"meridian/gateway/cors"
+	"meridian/gateway/openapi"
+)
+
+// A Gateway serves one API in one region. It owns no listener and starts
+// nothing; its handlers may be called by many goroutines at once.
+type Gateway struct {
+	cfg     Config
+	deps    Deps
+	table   atomic.Pointer[table]
+	budget  *budget
+	metrics *metrics
+}
+
+// A table is one version of the API. It is immutable.
+type table struct {
+	*openapi.API
+	cors *cors.Policy
+}
+
+// New returns a gateway that serves c.API.
+func New(c Config, d Deps) (*Gateway, error) {
+	if d.Invoke == nil {
+		return nil, errors.New("gateway: expected an Invoker")
+	}
+	g := &Gateway{cfg: c.withDefaults(), deps: d.withDefaults()}
+	g.budget = newBudget(g.cfg.Limits.InFlight)
+	var err error
+	if g.metrics, err = newMetrics(d.Metrics, g.budget); err != nil {
+		return nil, err
+	}
+	return g, g.Load(g.cfg.APIPath, g.cfg.API)
+}
+
+// Load replaces the API by what a file of that name says. Requests under way
+// keep the API that they began with. If the file has mistakes, Load returns
+// them all and the gateway goes on with the API that it has.
+func (g *Gateway) Load(name string, file []byte) error {
+	t, err := g.read(name, file)
+	g.metrics.loaded(err)
+	if err != nil {
+		return fmt.Errorf("load API: %w", err)
+	}
+	g.table.Store(t)
+	for _, note := range t.Notes {
+		g.deps.Log.Info("api note", "file", name, "note", note)
+	}
+	g.deps.Log.Info("api loaded", "file", name, "title", t.Title, "version", t.Version, "routes", len(t.Routes))
+	return nil
+}
+
+func (g *Gateway) read(name string, file []byte) (*table, error) {
+	api, err := openapi.Parse(name, file, openapi.Known{
+		Functions:   slices.Collect(maps.Keys(g.cfg.Functions)),
+		Authorizers: g.cfg.Authorizers,
+	})
+	if err != nil {
+		return nil, err
+	}
+	t := &table{API: api}
+	rules := api.CORS
+	if g.cfg.CORS != nil {
+		rules = g.cfg.CORS
+	}
+	if rules != nil {
+		if t.cors, err = cors.New(*rules); err != nil {
+			return nil, fmt.Errorf("cors: %w", err)
+		}
+	}
+	return t, nil
+}
+
+// Inner returns the handler for the backbone. It trusts Meridian-* and
+// X-Forwarded-For: whoever can reach it is an edge.
+func (g *Gateway) Inner() http.Handler { return g.door(true) }
+
+// Public returns the handler for strangers.
+func (g *Gateway) Public() http.Handler { return g.door(false) }
+
+func (g *Gateway) door(trusted bool) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		x := g.begin(w, r, trusted)
+		defer x.end()
+		x.serve()
+	})
+}
