@@ -53,9 +53,17 @@ func apps(t *testing.T, url string) map[string]*web.App {
 	}
 }
 
-// serve puts the functions behind an address. Patterns of http.ServeMux are
-// written like route keys, and match like them.
+// serve puts the functions behind an address.
 func serve(t *testing.T, apps map[string]*web.App, change func(string, *events.APIGatewayV2HTTPResponse)) func() *suite.Client {
+	t.Helper()
+	server := httptest.NewServer(handler(t, apps, change))
+	t.Cleanup(server.Close)
+	return func() *suite.Client { return &suite.Client{Base: server.URL, HTTP: server.Client()} }
+}
+
+// handler stands in for the gateway. Patterns of http.ServeMux are written like
+// route keys, and match like them. change may alter answers on their way back.
+func handler(t *testing.T, apps map[string]*web.App, change func(string, *events.APIGatewayV2HTTPResponse)) http.Handler {
 	t.Helper()
 	mux := http.NewServeMux()
 	for _, app := range apps {
@@ -80,9 +88,7 @@ func serve(t *testing.T, apps map[string]*web.App, change func(string, *events.A
 			})
 		}
 	}
-	server := httptest.NewServer(mux)
-	t.Cleanup(server.Close)
-	return func() *suite.Client { return &suite.Client{Base: server.URL, HTTP: server.Client()} }
+	return mux
 }
 
 // event is the part of payload format 2.0 that the functions read.

@@ -9,7 +9,9 @@ type Check struct {
 }
 
 // Run asks the API that client leads to. Each call of client may return
-// another door of the same API.
+// another door of the same API. Where doors lead to replicas, the clients must
+// share a jar: some reads show one caller what another has just written, and
+// without the cookie nothing says how new their answer has to be.
 func (c Check) Run(t T, client func() *Client) { c.run(&probe{t, client}) }
 
 // Checks returns all checks. They make their own users, and so may run in any
