@@ -1,0 +1,165 @@
+package edge
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
+
+	"meridian"
+	"meridian/edge/origin"
+	"meridian/identity"
+	"meridian/topology"
+)
+
+// A Config is what an operator may say of an edge. A zero field means its
+// default.
+type Config struct {
+	Place  meridian.Region // where the edge stands
+	Node   string          // the node's name, such as eu-west-1/edge
+	Domain string          // of the API
+	HTTPS  string          // address to listen on, host:port
+	HTTP   string          // address of the redirect to HTTPS; "" means none
+
+	Limits   Limits
+	Timeouts Timeouts
+	TLS      TLS
+	Upstream Upstream
+	Landing  Landing
+
+	// IgnoreConsistency makes the edge forget and drop consistency tokens. It
+	// is the negative control of guarantee 1, and of no other use.
+	IgnoreConsistency bool
+}
+
+// Limits bounds what a client may send.
+type Limits struct {
+	Header     int   // bytes of names and values; 0 means 32 KiB
+	Body       int64 // bytes; 0 means 10 MB
+	Hold       int64 // bytes of a body that the edge keeps to send it again; 0 means 64 KiB
+	Streams    int   // requests at once on a client's HTTP/2 connection; 0 means 250
+	Remembered int   // callers whose consistency tokens are kept; 0 means 65,536
+}
+
+// Timeouts bounds how long things take.
+type Timeouts struct {
+	Header    time.Duration // for a client to send its headers; 0 means 10 s
+	Idle      time.Duration // of a client's connection between requests; 0 means 2 min
+	FirstByte time.Duration // until a region's response begins, retries included; 0 means 30 s
+	Drain     time.Duration // for requests to end when the edge stops; 0 means 8 s
+	Remember  time.Duration // of a caller's consistency tokens; 0 means 5 min
+}
+
+// TLS says what clients must speak.
+type TLS struct {
+	Min uint16 // tls.VersionTLS12 or tls.VersionTLS13; 0 means 1.2
+}
+
+// Upstream is the way to the regions; see origin.Config for the fields.
+type Upstream struct {
+	Connections    int
+	ConnectTimeout time.Duration
+	PingEvery      time.Duration
+	PingTimeout    time.Duration
+	MaxTries       int // attempts for one request; 0 means 4
+}
+
+// Landing is what the page at / says where the API has no route for it.
+type Landing struct {
+	About string // one sentence on the API
+	Try   []Try  // requests that work as they stand
+	Curl  string // how curl is called here, such as "curl --cacert ca.pem"; "" means curl
+}
+
+// A Try is a request that a newcomer can make.
+type Try struct {
+	What   string // what it shows
+	Method string // "" means GET
+	Path   string
+	Body   string // JSON, or ""
+}
+
+func (c Config) defaults() (Config, error) {
+	if c.Place == "" || c.HTTPS == "" {
+		return c, fmt.Errorf("edge %q: place %q and HTTPS address %q: want both", c.Node, c.Place, c.HTTPS)
+	}
+	if c.TLS.Min != 0 && c.TLS.Min != tls.VersionTLS12 && c.TLS.Min != tls.VersionTLS13 {
+		return c, fmt.Errorf("edge %q: TLS version %s: want 1.2 or 1.3", c.Node, tls.VersionName(c.TLS.Min))
+	}
+	orDefault(&c.Limits.Header, 32<<10)
+	orDefault(&c.Limits.Body, 10_000_000)
+	orDefault(&c.Limits.Hold, 64<<10)
+	orDefault(&c.Limits.Streams, 250)
+	orDefault(&c.Limits.Remembered, 1<<16)
+	orDefault(&c.Timeouts.Header, 10*time.Second)
+	orDefault(&c.Timeouts.Idle, 2*time.Minute)
+	orDefault(&c.Timeouts.FirstByte, 30*time.Second)
+	orDefault(&c.Timeouts.Drain, 8*time.Second)
+	orDefault(&c.Timeouts.Remember, 5*time.Minute)
+	orDefault(&c.TLS.Min, tls.VersionTLS12)
+	orDefault(&c.Upstream.MaxTries, 4)
+	return c, nil
+}
+
+func orDefault[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}
+
+func (c Config) origin() origin.Config {
+	u := c.Upstream
+	return origin.Config{Place: c.Place, Connections: u.Connections, ConnectTimeout: u.ConnectTimeout, PingEvery: u.PingEvery, PingTimeout: u.PingTimeout}
+}
+
+// A Verifier says who sent a request; identity.Verifier is one. It returns nil
+// and no error for a request without a credential that is ours.
+type Verifier interface {
+	Verify(http.Header) (*identity.Principal, error)
+}
+
+// Certificates finds the certificate for a handshake; cert.Store is one.
+type Certificates interface {
+	GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error)
+}
+
+// Deps is what the program provides. Map, Dial and Certs must be given.
+type Deps struct {
+	Map   *topology.Map
+	Dial  func(context.Context, meridian.Region) (net.Conn, error) // a TLS connection to the region's gateway
+	RTT   func(meridian.Region) (time.Duration, bool)              // as this node measured it; nil leaves it to the map
+	Certs Certificates
+
+	Verify Verifier                // nil verifies nobody
+	Key    func() identity.EdgeKey // what identities are sealed with; nil seals none
+
+	Engine  Engine // nil means net/http
+	Log     *slog.Logger
+	Metrics prometheus.Registerer
+	Tracer  trace.Tracer
+	Now     func() time.Time
+}
+
+func (d Deps) defaults() (Deps, error) {
+	if d.Map == nil || d.Dial == nil || d.Certs == nil {
+		return d, fmt.Errorf("edge: a map, a dialer and certificates must be given")
+	}
+	if d.Log == nil {
+		d.Log = slog.New(slog.DiscardHandler)
+	}
+	if d.Tracer == nil {
+		d.Tracer = noop.NewTracerProvider().Tracer("")
+	}
+	if d.Now == nil {
+		d.Now = time.Now
+	}
+	return d, nil
+}

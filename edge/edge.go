@@ -1,0 +1,79 @@
+package edge
+
+import (
+	"net/http"
+	"sync/atomic"
+
+	"meridian/edge/origin"
+)
+
+// An Edge is one door of the API. Make one with New.
+type Edge struct {
+	cfg     Config
+	deps    Deps
+	origin  *origin.Origin
+	recall  recall
+	metrics *metrics
+	retry   func(origin.Attempt) origin.Verdict
+
+	https, http atomic.Value // of net.Addr, once they listen
+}
+
+// New returns an Edge that Run will open. It fails for a configuration that
+// cannot work, and opens nothing.
+func New(cfg Config, deps Deps) (*Edge, error) {
+	cfg, err := cfg.defaults()
+	if err != nil {
+		return nil, err
+	}
+	if deps, err = deps.defaults(); err != nil {
+		return nil, err
+	}
+	deps.Log = deps.Log.With("hop", "edge", "place", cfg.Place)
+	if deps.Engine == nil {
+		deps.Engine = &netHTTP{cfg.Limits, cfg.Timeouts, deps.Log}
+	}
+	m, err := newMetrics(deps.Metrics)
+	if err != nil {
+		return nil, err
+	}
+	e := &Edge{
+		cfg: cfg, deps: deps, metrics: m, retry: origin.Retry,
+		origin: origin.New(cfg.origin(), origin.Deps{Map: deps.Map, Dial: deps.Dial, RTT: deps.RTT, Log: deps.Log}),
+	}
+	e.recall.size, e.recall.ttl = cfg.Limits.Remembered, cfg.Timeouts.Remember
+	return e, nil
+}
+
+// ServeHTTP answers one request. It is the whole edge but for connections, and
+// works with any engine.
+func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := e.begin(w, r)
+	defer x.end()
+	if a, ok := e.refuse(r); ok {
+		x.answer(a)
+		return
+	}
+	if err := x.prepare(); err != nil {
+		x.fail(err)
+		return
+	}
+	x.forward()
+}
+
+// refuse returns the answer to a request that no region should see.
+func (e *Edge) refuse(r *http.Request) (answer, bool) {
+	switch t := targetOf(r); {
+	case r.Method == http.MethodConnect || r.Method == http.MethodTrace:
+		return refuseMethod, true
+	case headerSize(r) > e.cfg.Limits.Header:
+		return refuseHeader, true
+	case r.ContentLength > e.cfg.Limits.Body:
+		return answerFor(tooLarge(e.cfg.Limits.Body)), true
+	case hasToken(r.Header, "Connection", "upgrade") && hasToken(r.Header, "Upgrade", "websocket"):
+		return refuseUpgrade, true
+	case t.path == "" || t.path[0] != '/' && t.path != "*":
+		return refuseTarget, true
+	}
+	return answer{}, false
+}

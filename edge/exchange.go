@@ -1,0 +1,224 @@
+package edge
+
+import (
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+
+	"meridian"
+	"meridian/edge/origin"
+	"meridian/identity"
+)
+
+// An exchange is one request and its response, on their way through the edge.
+type exchange struct {
+	*Edge
+	w    *recorder
+	r    *http.Request
+	id   string
+	at   target
+	span trace.Span
+
+	start     time.Time
+	began     time.Time // when the region's headers came; zero if they did not
+	principal *identity.Principal
+	caller    caller
+	tokens    meridian.Tokens // what the client itself sent
+	header    http.Header     // what every region is sent
+	body      *body           // nil if there is none
+	bodyHash  []byte
+
+	choice origin.Choice // the newest
+	tries  int
+	err    error // why the edge answered itself
+}
+
+var propagator propagation.TraceContext
+
+// begin opens an exchange: its id, its clock and its span, which continues the
+// client's trace or starts one.
+func (e *Edge) begin(w http.ResponseWriter, r *http.Request) *exchange {
+	ctx := propagator.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
+	ctx, span := e.deps.Tracer.Start(ctx, "edge", trace.WithSpanKind(trace.SpanKindServer))
+	if !span.SpanContext().IsValid() {
+		ctx = trace.ContextWithSpanContext(ctx, newTrace())
+	}
+	x := &exchange{Edge: e, w: &recorder{ResponseWriter: w}, r: r.WithContext(ctx), id: uuid.NewString(), at: targetOf(r), span: span, start: e.deps.Now()}
+	w.Header().Set("X-Meridian-Request", x.id)
+	w.Header().Set("X-Meridian-Edge", string(e.cfg.Place))
+	e.metrics.inFlight.Inc()
+	return x
+}
+
+// newTrace returns a trace that nobody records, so that logs of all hops can
+// still be joined.
+func newTrace() trace.SpanContext {
+	var c trace.SpanContextConfig
+	rand.Read(c.TraceID[:])
+	rand.Read(c.SpanID[:])
+	return trace.NewSpanContext(c)
+}
+
+// prepare verifies who asks and makes what every region will be sent.
+func (x *exchange) prepare() error {
+	h := x.r.Header.Clone()
+	if x.deps.Verify != nil {
+		p, err := x.deps.Verify.Verify(h)
+		if err != nil {
+			// The region sees the original credential and answers for it.
+			x.deps.Log.Debug("a credential was not accepted", "request", x.id, "error", err)
+		}
+		x.principal = p
+	}
+	x.caller = callerOf(x.principal, h)
+	x.tokens = clientTokens(h)
+	stripHops(h)
+	stripInternal(h)
+	if hasToken(x.r.Header, "Te", "trailers") {
+		h.Set("Te", "trailers")
+	}
+	delete(h, "Expect") // answered here, when the body is first read
+	x.forwarded(h)
+	x.floor(h)
+	x.header = h
+	return x.hold()
+}
+
+// forwarded says whom the request comes from and through whom.
+func (x *exchange) forwarded(h http.Header) {
+	if host, _, err := net.SplitHostPort(x.r.RemoteAddr); err == nil {
+		h["X-Forwarded-For"] = []string{strings.Join(append(h["X-Forwarded-For"], host), ", ")}
+	}
+	h.Set("X-Forwarded-Proto", "https")
+	h.Add("Via", x.via(x.r.ProtoMajor, x.r.ProtoMinor))
+	h.Set(identity.HeaderRequest, x.id)
+	if _, ok := h["User-Agent"]; !ok {
+		h["User-Agent"] = nil // or net/http would name itself
+	}
+}
+
+// via names this edge as RFC 9110, section 7.6.3, asks of every proxy.
+func (x *exchange) via(major, minor int) string {
+	v := "1.1"
+	switch {
+	case major == 2:
+		v = "2"
+	case minor == 0:
+		v = "1.0"
+	}
+	return v + " " + string(x.cfg.Place) + ".meridian"
+}
+
+// floor tells the region how new its data must be for this caller.
+func (x *exchange) floor(h http.Header) {
+	if x.cfg.IgnoreConsistency {
+		return
+	}
+	ts, _ := merge(x.tokens, x.recall.get(x.caller, x.start))
+	if len(ts) > 0 {
+		h.Set(identity.HeaderConsistency, ts.String())
+	}
+}
+
+// hold readies the body to be sent more than once, and reads it now where the
+// identity is to be bound to it.
+func (x *exchange) hold() (err error) {
+	if x.r.Body == nil || x.r.Body == http.NoBody || x.r.ContentLength == 0 {
+		return nil
+	}
+	x.body = &body{src: x.r.Body, max: x.cfg.Limits.Body, keep: x.cfg.Limits.Hold}
+	if bindsBody(x.principal, x.r.ContentLength, x.cfg.Limits.Hold) {
+		x.bodyHash, err = x.body.hash()
+	}
+	return err
+}
+
+// bindsBody reports whether the identity is bound to the body: where there is
+// one to bind, and the edge holds the whole of it before it sends the first byte.
+func bindsBody(p *identity.Principal, length, hold int64) bool {
+	return p != nil && length > 0 && length <= hold
+}
+
+// answer lets the edge itself answer.
+func (x *exchange) answer(a answer) { a.write(x.w, x.r, x.id) }
+
+// fail answers for a failure, unless the response has begun or nobody waits.
+func (x *exchange) fail(err error) {
+	x.err = err
+	a := answerFor(err)
+	if x.r.Context().Err() != nil {
+		a = byKind[meridian.Canceled]
+	}
+	if a.status == statusClientGone {
+		x.w.status = a.status
+		return
+	}
+	x.answer(a)
+}
+
+func kindOf(err error) meridian.Kind {
+	var e *origin.Error
+	if errors.As(err, &e) {
+		return e.Kind
+	}
+	return meridian.KindOf(err)
+}
+
+// end closes the exchange: one record, one span, one count.
+func (x *exchange) end() {
+	took := x.deps.Now().Sub(x.start)
+	x.metrics.inFlight.Dec()
+	x.metrics.observe(x.choice, x.w.status, took)
+	if x.span.IsRecording() {
+		x.span.SetAttributes(
+			attribute.String("place", string(x.cfg.Place)), attribute.String("region", string(x.choice.Region)), attribute.String("why", x.choice.Why),
+			attribute.String("request", x.id), attribute.Int("status", x.w.status), attribute.Int("tries", x.tries))
+	}
+	x.span.End()
+	attrs := []slog.Attr{
+		slog.String("request", x.id), slog.String("trace", trace.SpanContextFromContext(x.r.Context()).TraceID().String()),
+		slog.String("region", string(x.choice.Region)), slog.String("why", x.choice.Why), slog.Int("tries", x.tries),
+		slog.String("client", x.r.RemoteAddr), slog.String("protocol", x.r.Proto),
+		slog.String("method", x.r.Method), slog.String("host", x.r.Host), slog.String("path", x.at.path),
+		slog.Int("status", x.w.status), slog.Int64("bytes", x.w.bytes), slog.Duration("took", took),
+	}
+	if !x.began.IsZero() {
+		attrs = append(attrs, slog.Duration("first_byte", x.began.Sub(x.start)))
+	}
+	if x.err != nil {
+		attrs = append(attrs, slog.String("error", x.err.Error()))
+	}
+	x.deps.Log.LogAttrs(x.r.Context(), slog.LevelInfo, "request", attrs...)
+}
+
+// A recorder notes what a client was answered.
+type recorder struct {
+	http.ResponseWriter
+	status int
+	bytes  int64
+}
+
+func (w *recorder) WriteHeader(status int) {
+	if status >= 200 {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *recorder) Write(b []byte) (int, error) {
+	n, err := w.ResponseWriter.Write(b)
+	w.bytes += int64(n)
+	return n, err
+}
+
+// Unwrap lets http.ResponseController reach the engine's writer.
+func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -1,0 +1,75 @@
+package edge
+
+import (
+	"net/http"
+	"net/textproto"
+	"slices"
+	"strings"
+)
+
+// hopByHop are the headers that concern one connection alone (RFC 9110,
+// section 7.6.1) and the older ones that were used so.
+var hopByHop = []string{
+	"Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization",
+	"Te", "Trailer", "Transfer-Encoding", "Upgrade", "Http2-Settings",
+}
+
+// internalPrefix begins the names that only nodes may say to each other.
+const internalPrefix = "Meridian-"
+
+// stripHops removes the hop-by-hop headers and those that Connection names.
+func stripHops(h http.Header) {
+	for _, line := range h["Connection"] {
+		for name := range strings.SplitSeq(line, ",") {
+			if name = textproto.TrimString(name); name != "" {
+				h.Del(name)
+			}
+		}
+	}
+	for _, name := range hopByHop {
+		delete(h, name)
+	}
+}
+
+// stripInternal removes every Meridian-* header but those in keep. A name is
+// compared without regard to case, and with _ for -, since some programs that
+// functions are written in do not tell those apart.
+func stripInternal(h http.Header, keep ...string) {
+	for name := range h {
+		if internal(name) && !slices.Contains(keep, name) {
+			delete(h, name)
+		}
+	}
+}
+
+func internal(name string) bool {
+	if len(name) < len(internalPrefix) {
+		return false
+	}
+	head := strings.ReplaceAll(name[:len(internalPrefix)], "_", "-")
+	return strings.EqualFold(head, internalPrefix)
+}
+
+// headerSize is the size that the limit is compared with: names and values,
+// the request line, and four bytes a line.
+func headerSize(r *http.Request) int {
+	n := len(r.Method) + len(r.RequestURI) + len(r.Host)
+	for name, values := range r.Header {
+		for _, v := range values {
+			n += len(name) + len(v) + 4
+		}
+	}
+	return n
+}
+
+// hasToken reports whether a comma-separated header has a token.
+func hasToken(h http.Header, name, token string) bool {
+	for _, line := range h[name] {
+		for t := range strings.SplitSeq(line, ",") {
+			if strings.EqualFold(textproto.TrimString(t), token) {
+				return true
+			}
+		}
+	}
+	return false
+}

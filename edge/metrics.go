@@ -1,0 +1,62 @@
+package edge
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"meridian/edge/origin"
+)
+
+// metrics is what the edge counts. The labels are closed sets: regions of the
+// map, classes of status, causes of a choice.
+type metrics struct {
+	requests *prometheus.CounterVec   // by region, cause, class
+	seconds  *prometheus.HistogramVec // by region
+	failures *prometheus.CounterVec   // of attempts, by region, sent, again
+	inFlight prometheus.Gauge
+}
+
+func newMetrics(reg prometheus.Registerer) (*metrics, error) {
+	m := &metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "meridian_edge_requests_total", Help: "Requests answered, by the region that was chosen, why, and class of status.",
+		}, []string{"region", "cause", "class"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "meridian_edge_request_seconds", Help: "Time from a request's headers to the end of its response.",
+			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 16),
+		}, []string{"region"}),
+		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "meridian_edge_attempt_failures_total", Help: "Attempts that a region did not answer, by whether the request may have been sent, and whether it went on to another.",
+		}, []string{"region", "sent", "again"}),
+		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "meridian_edge_requests_in_flight", Help: "Requests that are being answered.",
+		}),
+	}
+	if reg == nil {
+		return m, nil
+	}
+	var errs []error
+	for _, c := range []prometheus.Collector{m.requests, m.seconds, m.failures, m.inFlight} {
+		errs = append(errs, reg.Register(c))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, fmt.Errorf("register the edge's metrics: %w", err)
+	}
+	return m, nil
+}
+
+func (m *metrics) observe(c origin.Choice, status int, took time.Duration) {
+	m.requests.WithLabelValues(string(c.Region), string(c.Cause), strconv.Itoa(status/100)+"xx").Inc()
+	m.seconds.WithLabelValues(string(c.Region)).Observe(took.Seconds())
+}
+
+func (m *metrics) failed(err error, again bool) {
+	var e *origin.Error
+	if errors.As(err, &e) {
+		m.failures.WithLabelValues(string(e.Region), string(e.Sent), strconv.FormatBool(again)).Inc()
+	}
+}

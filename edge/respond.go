@@ -1,0 +1,122 @@
+package edge
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+
+	"meridian"
+	"meridian/identity"
+)
+
+// passed are the Meridian-* headers of a region that a client may see.
+var passed = []string{"Meridian-Region", "Meridian-Primary-Away"}
+
+// respond passes a region's response on.
+func (x *exchange) respond(resp *http.Response) {
+	defer resp.Body.Close()
+	told := x.learn(resp.Header)
+	if x.wantsLanding(resp) {
+		x.land()
+		return
+	}
+	h := x.w.Header()
+	for name, values := range resp.Header {
+		h[name] = values
+	}
+	stripHops(h)
+	stripInternal(h, passed...)
+	h.Add("Via", x.via(resp.ProtoMajor, resp.ProtoMinor))
+	if len(told) > 0 {
+		tell(h, told)
+	}
+	for name := range resp.Trailer {
+		if !internal(name) {
+			h.Add("Trailer", name)
+		}
+	}
+	x.w.WriteHeader(resp.StatusCode)
+	if err := x.stream(resp); err != nil {
+		x.broke(err)
+	}
+	x.trailers(resp.Trailer)
+}
+
+// learn takes the region's tokens, remembers them for the caller, and returns
+// what the client should be told: its own tokens, moved on, or nothing.
+func (x *exchange) learn(h http.Header) meridian.Tokens {
+	if x.cfg.IgnoreConsistency {
+		return nil
+	}
+	var seen meridian.Tokens
+	for _, line := range h[identity.HeaderConsistency] {
+		seen = mergeText(seen, line)
+	}
+	x.recall.add(x.caller, seen, x.deps.Now())
+	if ts, advanced := merge(x.tokens, seen); advanced {
+		return ts
+	}
+	return nil
+}
+
+var buffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
+
+// errClient is a response that the client did not take.
+var errClient = errors.New("write to the client")
+
+// stream copies the body. A body of unknown length may be one that its function
+// writes bit by bit: each bit goes out at once.
+func (x *exchange) stream(resp *http.Response) error {
+	buf := buffers.Get().(*[]byte)
+	defer buffers.Put(buf)
+	live := resp.ContentLength < 0 || strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream")
+	control := http.NewResponseController(x.w)
+	if live {
+		control.Flush()
+	}
+	for {
+		n, err := resp.Body.Read(*buf)
+		if n > 0 {
+			if _, werr := x.w.Write((*buf)[:n]); werr != nil {
+				return fmt.Errorf("%w: %w", errClient, werr)
+			}
+			if live {
+				control.Flush()
+			}
+		}
+		switch {
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return fmt.Errorf("read the response of %s: %w", x.choice.Region, err)
+		}
+	}
+}
+
+// broke ends a response that cannot be completed in the one way that a client
+// will notice: its connection or stream breaks.
+func (x *exchange) broke(err error) {
+	if errors.Is(err, http.ErrBodyNotAllowed) || errors.Is(err, http.ErrContentLength) {
+		err = fmt.Errorf("the region's body does not fit its headers: %w", err)
+	}
+	x.err = err
+	panic(http.ErrAbortHandler)
+}
+
+// trailers passes on what came after the body.
+func (x *exchange) trailers(t http.Header) {
+	h := x.w.Header()
+	for name, values := range t {
+		switch {
+		case name == identity.HeaderConsistency:
+			x.learn(t)
+		case !internal(name):
+			for _, v := range values {
+				h.Add(http.TrailerPrefix+name, v)
+			}
+		}
+	}
+}

@@ -1,0 +1,78 @@
+package edge
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+
+	"meridian"
+)
+
+// An answer is what the edge itself says to a client, in place of a region.
+type answer struct {
+	status  int
+	message string
+	allow   string // of a 405
+	after   int    // seconds, of a 503
+}
+
+// byKind turns kinds of failure into the edge's own answers. What a region
+// answered, its 503 and 504 too, never passes through here.
+var byKind = map[meridian.Kind]answer{
+	meridian.Invalid:     {status: http.StatusBadRequest, message: "The request is malformed."},
+	meridian.TooLarge:    {status: http.StatusRequestEntityTooLarge, message: "The request's body is too large."},
+	meridian.Timeout:     {status: http.StatusGatewayTimeout, message: "The region did not answer in time."},
+	meridian.Canceled:    {status: statusClientGone, message: "The client went away."},
+	meridian.Unavailable: {status: http.StatusServiceUnavailable, message: "No region could be reached.", after: 1},
+	meridian.Malformed:   {status: http.StatusBadGateway, message: "The region broke off before it answered. The request may have been executed."},
+	meridian.Internal:    {status: http.StatusInternalServerError, message: "The edge failed."},
+}
+
+// statusClientGone stands in logs for a request that nobody waited for.
+const statusClientGone = 499
+
+// What the edge refuses before any region sees it.
+var (
+	refuseMethod  = answer{status: http.StatusMethodNotAllowed, message: "The edge does not take this method.", allow: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"}
+	refuseHeader  = answer{status: http.StatusRequestHeaderFieldsTooLarge, message: "The request's headers are too large."}
+	refuseUpgrade = answer{status: http.StatusNotImplemented, message: "WebSocket connections are not supported yet."}
+	refuseTarget  = answer{status: http.StatusBadRequest, message: "The request's target is not a path."}
+)
+
+// answerFor returns the edge's answer to a failure, by the innermost kind that
+// says more than another: a body that was too large is that, however far it got.
+func answerFor(err error) answer {
+	for _, k := range []meridian.Kind{meridian.TooLarge, meridian.Canceled} {
+		var e *meridian.Error
+		if errors.As(err, &e) && e.Kind == k {
+			return byKind[k]
+		}
+	}
+	if a, ok := byKind[kindOf(err)]; ok {
+		return a
+	}
+	return byKind[meridian.Internal]
+}
+
+// write sends the answer as JSON.
+func (a answer) write(w http.ResponseWriter, r *http.Request, id string) {
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	if a.allow != "" {
+		h.Set("Allow", a.allow)
+	}
+	if a.after > 0 {
+		h.Set("Retry-After", strconv.Itoa(a.after))
+	}
+	text, _ := json.Marshal(struct { // two strings: cannot fail
+		Message   string `json:"message"`
+		RequestID string `json:"requestId"`
+	}{a.message, id})
+	h.Set("Content-Length", strconv.Itoa(len(text)+1))
+	w.WriteHeader(a.status)
+	if r.Method != http.MethodHead {
+		w.Write(append(text, '\n'))
+	}
+}

@@ -1,0 +1,50 @@
+package edge
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// A target is the request's path and query, byte for byte as the client sent
+// them: a region may verify a signature over them.
+type target struct{ path, query string }
+
+// targetOf reads the request line. net/http's URL is of no use here: it is
+// decoded and cleaned. Of the absolute form (RFC 9112, section 3.2.2) the
+// scheme and authority are cut off; the engine has put them in Host.
+func targetOf(r *http.Request) target {
+	raw := r.RequestURI
+	if !strings.HasPrefix(raw, "/") && raw != "*" {
+		if _, rest, ok := strings.Cut(raw, "://"); ok {
+			if i := strings.IndexAny(rest, "/?"); i >= 0 {
+				raw = rest[i:]
+			} else {
+				raw = "/"
+			}
+		}
+		if strings.HasPrefix(raw, "?") {
+			raw = "/" + raw
+		}
+	}
+	path, query, _ := strings.Cut(raw, "?")
+	return target{path, query}
+}
+
+// String returns what stands in the request line.
+func (t target) String(hasQuery bool) string {
+	if hasQuery {
+		return t.path + "?" + t.query
+	}
+	return t.path
+}
+
+// outURL returns a URL that net/http writes as the very bytes of raw. It sends
+// URL.Opaque as it is, but takes one that begins with // for an authority, and
+// cuts off a scheme and authority that are those of the request.
+func outURL(raw, host string) *url.URL {
+	if strings.HasPrefix(raw, "//") {
+		raw = "//" + host + raw
+	}
+	return &url.URL{Scheme: "https", Host: host, Opaque: raw}
+}
