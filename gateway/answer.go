@@ -120,7 +120,7 @@ func (x *exchange) primaryAway(why string) {
 	r := replyTo(meridian.PrimaryUnavailable)
 	x.note.err, x.note.kind = "primary away: "+why, meridian.PrimaryUnavailable
 	x.w.Header().Set("Retry-After", "5")
-	x.w.Header().Set("Meridian-Primary-Away", printable(why))
+	x.w.Header().Set("Meridian-Primary-Away", strings.TrimSpace(printable(why)))
 	x.errorBody(r.status, map[string]string{"message": r.message, "reason": why})
 }
 

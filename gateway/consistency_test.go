@@ -1,0 +1,113 @@
+package gateway_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"meridian"
+	"meridian/gateway"
+)
+
+var (
+	older = meridian.Token{Database: "pets", System: 7, Timeline: 1, LSN: 0x10}
+	newer = meridian.Token{Database: "pets", System: 7, Timeline: 1, LSN: 0x20}
+	other = meridian.Token{Database: "toys", System: 9, Timeline: 2, LSN: 0x5}
+)
+
+const fine = `{"statusCode":200,"body":"ok"}`
+
+func TestTokensBecomeTheFloor(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		inner bool
+		extra []string
+		want  string
+	}{
+		{"a header", false, []string{"Meridian-Consistency", newer.String()}, newer.String()},
+		{"a header of the edge", true, []string{"Meridian-Consistency", newer.String() + "," + other.String()}, newer.String() + "," + other.String()},
+		{"the newest of header and cookie", false, []string{"Meridian-Consistency", older.String(), "Cookie", "a=b; Meridian-Consistency=" + newer.String()}, newer.String()},
+		{"several headers", false, []string{"Meridian-Consistency", older.String(), "Meridian-Consistency", other.String()}, older.String() + "," + other.String()},
+		{"an edge has merged the cookie already", true, []string{"Cookie", "Meridian-Consistency=" + newer.String()}, ""},
+		{"junk beside a token", false, []string{"Meridian-Consistency", "junk," + newer.String()}, newer.String()},
+		{"junk", false, []string{"Meridian-Consistency", "junk"}, ""},
+		{"nothing", false, nil, ""},
+	} {
+		w := newWorld(t, &functions{}, nil)
+		door := w.public
+		if tt.inner {
+			door = w.inner
+		}
+		w.ask(door, "GET", "/pets", "", tt.extra...).want(t, 200, "ok")
+		if got := meridian.Tokens(w.fns.last(t).Floor).String(); got != tt.want {
+			t.Errorf("%s: floor %q, want %q", tt.name, got, tt.want)
+		}
+		if e := string(w.fns.last(t).Event); strings.Contains(e, "eridian-") || strings.Contains(e, older.String()) || strings.Contains(e, newer.String()) {
+			t.Errorf("%s: the event shows what is Meridian's: %s", tt.name, e)
+		}
+	}
+}
+
+func TestWhatTheDatabaseSawGoesOut(t *testing.T) {
+	w := newWorld(t, always(fine, meridian.Observation{Token: newer}), nil)
+	a := w.ask(w.public, "GET", "/pets", "", "Meridian-Consistency", older.String()+","+other.String())
+	a.header(t, "Meridian-Consistency", newer.String()+","+other.String())
+	if c := a.Header.Get("Set-Cookie"); !strings.Contains(c, newer.String()) || !strings.HasSuffix(c, "; Path=/; HttpOnly; Secure; SameSite=Lax") {
+		t.Errorf("cookie %q", c)
+	}
+	a = w.ask(w.public, "GET", "/pets", "", "Meridian-Consistency", newer.String())
+	a.header(t, "Meridian-Consistency", newer.String())
+	a.header(t, "Set-Cookie", "") // the token did not advance
+
+	// The edge gets the version of the answer, not what the caller knew before.
+	a = w.ask(w.inner, "GET", "/pets", "", "Meridian-Consistency", other.String())
+	a.header(t, "Meridian-Consistency", newer.String())
+	a.header(t, "Set-Cookie", "")
+
+	w = newWorld(t, &functions{}, nil)
+	w.ask(w.public, "GET", "/pets", "", "Meridian-Consistency", older.String()).header(t, "Meridian-Consistency", "")
+}
+
+// A function may write and then fail.
+func TestTheTokenOfAFailureGoesOutToo(t *testing.T) {
+	w := newWorld(t, always(`{"statusCode":500}`, meridian.Observation{Token: newer}), nil)
+	w.ask(w.inner, "GET", "/pets", "").header(t, "Meridian-Consistency", newer.String())
+}
+
+func TestABadTokenIsCountedAndIgnored(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	w := newWorld(t, &functions{}, func(_ *gateway.Config, d *gateway.Deps) { d.Metrics = reg })
+	w.ask(w.public, "GET", "/pets", "", "Meridian-Consistency", "junk").want(t, 200, "ok")
+	err := testutil.GatherAndCompare(reg, strings.NewReader(`
+# HELP meridian_gateway_bad_tokens_total Requests with a consistency token that could not be read.
+# TYPE meridian_gateway_bad_tokens_total counter
+meridian_gateway_bad_tokens_total 1
+`), "meridian_gateway_bad_tokens_total")
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAFailureForWantOfThePrimarySaysSo(t *testing.T) {
+	away := meridian.Observation{PrimaryAway: "us-east-1 was not heard for 3s\n"}
+	body := `{"message":"Service Unavailable","reason":"us-east-1 was not heard for 3s\n"}`
+	crash := &functions{answer: func(context.Context, meridian.Invocation) (meridian.Answer, error) {
+		return meridian.Answer{Observed: away}, meridian.WithKind(meridian.Crashed, errors.New("exit status 2"))
+	}}
+	for _, fns := range []*functions{always(`{"statusCode":500,"body":"cannot write"}`, away), always(`junk`, away), crash} {
+		w := newWorld(t, fns, nil)
+		a := w.ask(w.inner, "POST", "/pets", "")
+		a.want(t, 503, body)
+		a.header(t, "Retry-After", "5")
+		a.header(t, "Meridian-Primary-Away", "us-east-1 was not heard for 3s")
+	}
+	// A function that could do without the primary is believed.
+	w := newWorld(t, always(`{"statusCode":202,"body":"later"}`, away), nil)
+	a := w.ask(w.inner, "POST", "/pets", "")
+	a.want(t, 202, "later")
+	a.header(t, "Meridian-Primary-Away", "")
+}
