@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -164,7 +165,7 @@ func (ca *CA) keeps(c *x509.Certificate, r request) bool {
 	sameURIs := slices.EqualFunc(c.URIs, t.URIs, func(a, b *url.URL) bool { return a.String() == b.String() })
 	return c.CheckSignatureFrom(ca.pair.Leaf) == nil &&
 		ca.now().After(c.NotBefore) && c.NotAfter.Sub(ca.now()) > leafLife/3 &&
-		sameURIs && slices.Equal(c.DNSNames, t.DNSNames) && len(c.IPAddresses) == len(t.IPAddresses)
+		sameURIs && slices.Equal(c.DNSNames, t.DNSNames) && slices.EqualFunc(c.IPAddresses, t.IPAddresses, net.IP.Equal)
 }
 
 func exists(path string) bool {
