@@ -143,7 +143,8 @@ func start(v View) (d Decision, wanted bool) {
 	return Decision{Do: Start, Why: why}, true
 }
 
-// idle retires the environment that has had no work for longest.
+// idle retires the environment that has had no work for longest. Nobody says
+// when one falls idle, so it may take up to twice Idle.
 func idle(v View) Decision {
 	if v.live() <= v.Min {
 		return Decision{Do: Wait, Why: "no more run than must"}
@@ -156,7 +157,7 @@ func idle(v View) Decision {
 	}
 	switch {
 	case best < 0:
-		return Decision{Do: Wait, Why: "none is idle"}
+		return Decision{Do: Wait, Why: "none is idle", Again: v.Idle}
 	case v.Envs[best].Idle < v.Idle:
 		return Decision{Do: Wait, Why: "none is idle for long", Again: v.Idle - v.Envs[best].Idle}
 	}
