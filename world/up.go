@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"meridian/config"
+	"meridian/internal/sockdir"
 )
 
 // Options say which world to bring up, and how.
@@ -77,7 +78,7 @@ func prepare(ctx context.Context, o Options, state string) (config.File, Record,
 	if err != nil {
 		return plan, Record{}, err
 	}
-	dir, err := RuntimeDir(state)
+	dir, err := sockdir.For(state)
 	if err != nil {
 		return plan, Record{}, err
 	}

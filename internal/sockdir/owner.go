@@ -1,4 +1,4 @@
-package world
+package sockdir
 
 import (
 	"io/fs"

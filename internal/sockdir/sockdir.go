@@ -1,4 +1,6 @@
-package world
+// Package sockdir finds short folders for Unix sockets, whose paths have at
+// most 107 bytes, while state folders may be deep.
+package sockdir
 
 import (
 	"crypto/sha256"
@@ -8,10 +10,9 @@ import (
 	"path/filepath"
 )
 
-// RuntimeDir returns a short folder for the sockets of the state folder at
-// state, and makes it: a Unix socket's path has at most 107 bytes, and state
-// folders may be deep. Only this user may write in it.
-func RuntimeDir(state string) (string, error) {
+// For returns the folder for the sockets of the state folder at state, and
+// makes it. Only this user may write in what stands above it.
+func For(state string) (string, error) {
 	base := "/run/meridian"
 	if os.Getuid() != 0 {
 		base = filepath.Join(os.TempDir(), fmt.Sprintf("meridian-%d", os.Getuid()))

@@ -1,0 +1,69 @@
+# Two commands do everything on a fresh Debian machine with Go:
+#   make up      brings up the example world and prints what to try
+#   make test    runs every test
+# `make help` lists the rest.
+
+export CGO_ENABLED := 0
+BIN   := bin/meridian
+WORLD ?= examples/conduit/meridian.yaml
+STATE ?= .meridian
+BASE  ?= HEAD~1
+PKG   ?= ./...
+FUZZTIME ?= 30s
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: up
+up: deps build ## bring up the example world (WORLD=FILE, STATE=DIR); Ctrl-C ends it
+	@$(BIN) up --state $(STATE) $(WORLD)
+
+.PHONY: down
+down: build ## end the world
+	@$(BIN) down --state $(STATE)
+
+.PHONY: build
+build: ## build bin/meridian
+	@go build -o $(BIN) ./cmd/meridian
+
+.PHONY: deps
+deps: ## install what this machine lacks (PostgreSQL, psql, curl, ip)
+	@tools/deps.sh
+
+.PHONY: test
+test: deps ## every test, with real PostgreSQL, etcd, DNS and TLS
+	go test -timeout 40m -p 2 ./...
+
+.PHONY: check
+check: ## format, vet, staticcheck, short tests, and a build for macOS
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "not formatted: run gofmt -w"; exit 1; }
+	go vet ./...
+	go tool -modfile=tools/go.mod staticcheck ./...
+	GOOS=darwin go build ./...
+	go test -short -timeout 5m ./...
+
+.PHONY: race
+race: deps ## every test under the race detector (needs a C compiler)
+	CGO_ENABLED=1 go test -race -short -timeout 60m -p 1 $(PKG)
+
+.PHONY: fuzz
+fuzz: ## each fuzz target for FUZZTIME
+	@tools/fuzz.sh $(FUZZTIME)
+
+.PHONY: bench
+bench: ## benchmarks of PKG, this tree against BASE, in alternating runs
+	@tools/benchdiff.sh $(BASE) $(PKG)
+
+.PHONY: cover
+cover: deps ## coverage by function, in build/cover.txt
+	@mkdir -p build
+	go test -short -coverprofile=build/cover.out ./... && go tool cover -func=build/cover.out > build/cover.txt && tail -1 build/cover.txt
+
+.PHONY: golden
+golden: ## write the golden files anew; look at the diff
+	go test $(PKG) -rewrite
+
+.PHONY: soak
+soak: deps build ## ten minutes of mixed load from all edges on a world of its own
+	@tools/soak.sh

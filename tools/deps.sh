@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Install what this machine lacks. Says nothing where nothing is missing.
+set -euo pipefail
+
+have() { command -v "$1" >/dev/null 2>&1; }
+have_postgres() {
+	have initdb && have pg_basebackup && return
+	have pg_config && [ -x "$(pg_config --bindir)/initdb" ] && return
+	compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null
+}
+
+missing=()
+have_postgres || missing+=(postgresql)
+have psql || missing+=(postgresql-client)
+have curl || missing+=(curl)
+if [ "$(uname)" = Linux ]; then
+	have ip || missing+=(iproute2)
+fi
+[ ${#missing[@]} -eq 0 ] && exit 0
+
+if ! have apt-get; then
+	echo "missing: ${missing[*]}; install them with this system's package manager" >&2
+	exit 1
+fi
+sudo=""
+[ "$(id -u)" -eq 0 ] || sudo=sudo
+echo "installing ${missing[*]}"
+$sudo apt-get update -q
+DEBIAN_FRONTEND=noninteractive $sudo apt-get install -yq --no-install-recommends "${missing[@]}"
