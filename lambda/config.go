@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"os"
 	"strings"
 	"time"
 
@@ -125,6 +126,8 @@ func (f Function) check(d Deps) error {
 		return fmt.Errorf("memory of %d MiB: want at least 16", f.MemoryMiB)
 	case f.MaxQueue < 0 || f.Idle < 0:
 		return errors.New("a negative queue or idle time")
+	case f.UID > 0 && f.UID != os.Getuid() && os.Getuid() != 0:
+		return fmt.Errorf("user %d: only root can run a function as another user", f.UID)
 	}
 	for _, name := range f.Databases {
 		if d.Databases[name] == nil {
