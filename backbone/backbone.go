@@ -22,13 +22,14 @@ type Backbone struct {
 	peers   map[string]Peer
 	slow    *delay.Group // the connections that are delayed
 
-	links   chan *link    // links that were asked for first; Run runs them
+	asked   chan struct{} // there is something in fresh
 	stopped chan struct{} // closed when Run begins to end
 
 	mu        sync.Mutex // guards what follows
 	running   bool
 	listeners map[string]*listener // by service; fixed once running
 	kept      map[linkKey]*link
+	fresh     []*link                  // of kept, for Run to run
 	rtts      map[string]*rtt.Estimate // by node
 }
 
@@ -51,7 +52,7 @@ func New(cfg Config, deps Deps) (*Backbone, error) {
 		metrics:   newMetrics(deps.Metrics),
 		peers:     map[string]Peer{},
 		slow:      delay.NewGroup(deps.Links.wakeup()),
-		links:     make(chan *link),
+		asked:     make(chan struct{}, 1),
 		stopped:   make(chan struct{}),
 		listeners: map[string]*listener{},
 		kept:      map[linkKey]*link{},
@@ -102,8 +103,10 @@ func (b *Backbone) Run(ctx context.Context, ready func()) error {
 	ready()
 	for ctx.Err() == nil {
 		select {
-		case l := <-b.links:
-			work.Go(func() { l.run(ctx) })
+		case <-b.asked:
+			for _, l := range b.takeFresh() {
+				work.Go(func() { l.run(ctx) })
+			}
 		case <-ctx.Done():
 		}
 	}
@@ -115,6 +118,15 @@ func (b *Backbone) Run(ctx context.Context, ready func()) error {
 	work.Wait()
 	b.slow.Close()
 	return accept
+}
+
+// takeFresh returns the links that nobody runs yet.
+func (b *Backbone) takeFresh() []*link {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	fresh := b.fresh
+	b.fresh = nil
+	return fresh
 }
 
 func (b *Backbone) listen(ctx context.Context) (net.Listener, error) {

@@ -7,6 +7,9 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
+	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -18,7 +21,7 @@ import (
 
 // A world is a few backbones on loopback, with the services "echo" on each.
 type world struct {
-	t     *testing.T
+	t     testing.TB
 	dir   string
 	links *Links
 	nodes map[string]*node
@@ -38,7 +41,7 @@ func place(node string) meridian.Region {
 }
 
 // newWorld runs nodes whose places are rtt apart.
-func newWorld(t *testing.T, rtt time.Duration, names ...string) *world {
+func newWorld(t testing.TB, rtt time.Duration, names ...string) *world {
 	t.Helper()
 	w := &world{t: t, dir: t.TempDir(), nodes: map[string]*node{}}
 	w.links = NewLinks(place, func(a, b meridian.Region) (p50, p90 time.Duration) { return rtt, rtt })
@@ -57,7 +60,7 @@ func newWorld(t *testing.T, rtt time.Duration, names ...string) *world {
 	return w
 }
 
-func listen(t *testing.T, addr string) net.Listener {
+func listen(t testing.TB, addr string) net.Listener {
 	t.Helper()
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -86,7 +89,7 @@ func (w *world) start(name string, ln net.Listener, peers []Peer) {
 
 // run runs a backbone with an echo service until the returned function, or the
 // end of the test, stops it.
-func run(t *testing.T, b *Backbone) (stop func()) {
+func run(t testing.TB, b *Backbone) (stop func()) {
 	t.Helper()
 	echo := b.Listener("echo")
 	ctx, cancel := context.WithCancel(context.Background())
@@ -307,6 +310,86 @@ func openWithin(open opener, d time.Duration) (net.Conn, error) {
 		}
 		pause(ctx, 10*time.Millisecond)
 	}
+}
+
+// A read that gave up may be tried again, on connections of either kind.
+func TestDeadlinePassesAndConnectionLives(t *testing.T) {
+	w := newWorld(t, 0, "gru", "fra")
+	for name, open := range map[string]opener{"Dial": w.nodes["fra"].Dial, "Open": w.nodes["fra"].Open} {
+		c, err := open(t.Context(), "gru", "echo")
+		if err != nil {
+			t.Fatal(err)
+		}
+		hear(t, c, 4)
+		c.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
+		if _, err := c.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("%s: Read = %v", name, err)
+		}
+		c.SetReadDeadline(time.Time{})
+		if got := say(t, c, "still here"); got != "still here" {
+			t.Errorf("%s: echo = %q", name, got)
+		}
+		c.Close()
+	}
+}
+
+// Open may come before Run: a node's parts start in any order.
+func TestOpenWaitsForRun(t *testing.T) {
+	w := newWorld(t, 0, "gru", "fra")
+	early, err := New(w.nodes["fra"].cfg, w.nodes["fra"].deps)
+	if err != nil {
+		t.Fatal(err)
+	}
+	early.deps.Listener = listen(t, "127.0.0.1:0")
+	opened := make(chan error)
+	go func() {
+		c, err := early.Open(t.Context(), "gru", "echo")
+		if err == nil {
+			c.Close()
+		}
+		opened <- err
+	}()
+	run(t, early)
+	if err := <-opened; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestRunLeavesNothingBehind looks for goroutines of the backbone once its
+// nodes were stopped, in the middle of everything.
+func TestRunLeavesNothingBehind(t *testing.T) {
+	w := newWorld(t, 20*time.Millisecond, "gru", "fra")
+	for _, open := range []opener{w.nodes["fra"].Dial, w.nodes["fra"].Open, w.nodes["gru"].Open} {
+		for node := range w.nodes {
+			if c, err := open(t.Context(), node, "echo"); err == nil {
+				hear(t, c, 4)
+			}
+		}
+	}
+	w.links.Set("gru", "fra", Fault{Cut: true})
+	w.nodes["fra"].stop()
+	w.nodes["gru"].stop()
+	deadline := time.Now().Add(10 * time.Second)
+	for left := ""; ; runtime.Gosched() {
+		if left = goroutines("backbone.(*Backbone)", "backbone.(*link)", "delay.(*Conn)", "delay.(*Group)"); left == "" {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("left behind:\n%s", left)
+		}
+	}
+}
+
+// goroutines returns the stacks that mention one of the names, but for that of
+// the caller's test.
+func goroutines(names ...string) (found string) {
+	buf := make([]byte, 1<<20)
+	for _, g := range strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
+		if slices.ContainsFunc(names, func(n string) bool { return strings.Contains(g, n) }) {
+			found += g + "\n\n"
+		}
+	}
+	return found
 }
 
 func TestCloseWakesReader(t *testing.T) {

@@ -50,9 +50,11 @@ const (
 	unknownRTT = 500 * time.Millisecond
 	// handshakeTimeout bounds how long a stranger holds an accepted connection.
 	handshakeTimeout = 5 * time.Second
-	// A link is dead if a ping, sent each keepalive, is not answered in
-	// deadAfter: together 2 to 2.5 s.
+	// A link is dead if a ping is not answered in deadAfter. It is pinged when
+	// data was sent and nothing came back for a keepalive, so that who waits
+	// knows in 2 to 3 s, and when it was idle, so that anyone knows in 5.
 	keepalive = 500 * time.Millisecond
+	idlePing  = 2 * time.Second
 	deadAfter = 2 * time.Second
 	// A link that is down is dialed again after a pause that doubles from
 	// the first to the last; an Open cuts it short.

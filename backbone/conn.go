@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -43,7 +44,7 @@ var errLinkLost = errors.New("the link was lost")
 // A stream is a part of a link.
 type stream struct {
 	*yamux.Stream
-	session *yamux.Session
+	session *mux
 	node    string
 	closed  atomic.Bool
 }
@@ -94,6 +95,8 @@ func (s *stream) opError(op string, err error) error {
 		return err
 	case s.closed.Load():
 		err = net.ErrClosed
+	case errors.Is(err, yamux.ErrTimeout):
+		err = os.ErrDeadlineExceeded
 	}
 	return &net.OpError{Op: op, Net: "backbone", Addr: s.RemoteAddr(), Err: err}
 }

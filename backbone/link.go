@@ -9,8 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hashicorp/yamux"
-
 	"meridian"
 )
 
@@ -27,10 +25,10 @@ type link struct {
 
 // A linkState is what is known of a link. It is replaced, never changed.
 type linkState struct {
-	session *yamux.Session // nil while the link is down
-	err     error          // of the last dial, if it failed
-	failed  time.Time      // when it did
-	next    chan struct{}  // closed when another state has replaced this one
+	session *mux          // nil while the link is down
+	err     error         // of the last dial, if it failed
+	failed  time.Time     // when it did
+	next    chan struct{} // closed when another state has replaced this one
 }
 
 // Open opens a stream to a service of a node. On a link that stands it takes no
@@ -38,7 +36,7 @@ type linkState struct {
 // that is down fails within two round trips and a second. Errors have kinds as
 // those of Dial.
 func (b *Backbone) Open(ctx context.Context, node, service string) (net.Conn, error) {
-	l, err := b.link(ctx, linkKey{node, service})
+	l, err := b.link(linkKey{node, service})
 	if err == nil {
 		var s net.Conn
 		if s, err = l.open(ctx); err == nil {
@@ -48,32 +46,24 @@ func (b *Backbone) Open(ctx context.Context, node, service string) (net.Conn, er
 	return nil, opError(ctx, "open", service, node, err)
 }
 
-// link returns a link, which Run begins to keep when it is asked for first.
-func (b *Backbone) link(ctx context.Context, key linkKey) (*link, error) {
+// link returns a link. Run begins to keep it when it is asked for first.
+func (b *Backbone) link(key linkKey) (*link, error) {
 	if _, ok := b.peers[key.node]; !ok {
 		return nil, meridian.WithKind(meridian.NotFound, errors.New("no node of that name"))
 	}
 	b.mu.Lock()
+	defer b.mu.Unlock()
 	l, ok := b.kept[key]
 	if !ok {
 		l = &link{backbone: b, key: key, hurry: make(chan struct{}, 1), state: linkState{next: make(chan struct{})}}
 		b.kept[key] = l
+		b.fresh = append(b.fresh, l)
+		select {
+		case b.asked <- struct{}{}:
+		default:
+		}
 	}
-	b.mu.Unlock()
-	if ok {
-		return l, nil
-	}
-	select {
-	case b.links <- l:
-		return l, nil
-	case <-b.stopped:
-		return nil, errStopped
-	case <-ctx.Done():
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		delete(b.kept, key) // the next caller tries again
-		return nil, ctx.Err()
-	}
+	return l, nil
 }
 
 var errStopped = errors.New("this node is stopping")
@@ -153,7 +143,7 @@ func (l *link) run(ctx context.Context) {
 }
 
 // hold waits for the end of a session, and returns how long it lived.
-func (l *link) hold(ctx context.Context, session *yamux.Session, log *slog.Logger) time.Duration {
+func (l *link) hold(ctx context.Context, session *mux, log *slog.Logger) time.Duration {
 	start := time.Now()
 	select {
 	case <-session.CloseChan():
@@ -174,29 +164,14 @@ func (l *link) rest(ctx context.Context, d time.Duration) {
 	}
 }
 
-func (l *link) dial(ctx context.Context) (*yamux.Session, error) {
+func (l *link) dial(ctx context.Context) (*mux, error) {
 	c, err := l.backbone.dial(ctx, l.key.node, l.key.service, alpnMux(l.key.service))
 	if err != nil {
 		return nil, err
 	}
-	session, err := yamux.Client(c, l.backbone.muxConfig())
+	session, err := l.backbone.newMux(c, client, idlePing)
 	if err != nil {
-		c.Close()
 		return nil, fmt.Errorf("start link: %w", err)
 	}
 	return session, nil
-}
-
-// muxConfig is that of both ends of a link.
-func (b *Backbone) muxConfig() *yamux.Config {
-	c := yamux.DefaultConfig()
-	c.AcceptBacklog = streamBacklog
-	c.KeepAliveInterval = keepalive
-	c.ConnectionWriteTimeout = deadAfter
-	c.MaxStreamWindowSize = streamWindow
-	c.StreamOpenTimeout = 0 // the keepalive watches over the link
-	c.StreamCloseTimeout = 5 * time.Second
-	c.LogOutput = nil
-	c.Logger = slog.NewLogLogger(b.log.Handler(), slog.LevelDebug)
-	return c
 }

@@ -89,22 +89,37 @@ func TestCutActsOnLiveConnectionsAndHealMendsThem(t *testing.T) {
 	}
 }
 
+// Who waits for an answer learns soon that its link is dead, and who only
+// listens a little later.
 func TestCutLinkIsKnownDeadAndComesBack(t *testing.T) {
-	w := newWorld(t, 20*ms, "gru", "fra")
-	fra := w.nodes["fra"]
-	c, err := fra.Open(t.Context(), "gru", "echo")
+	w := newWorld(t, 20*ms, "gru", "fra", "iad")
+	asks, err := w.nodes["fra"].Open(t.Context(), "gru", "echo")
 	if err != nil {
 		t.Fatal(err)
 	}
-	hear(t, c, 4)
-	w.links.Set("fra", "gru", Fault{Cut: true})
-	start := time.Now()
-	if _, err := c.Read(make([]byte, 1)); err == nil || errors.Is(err, io.EOF) {
-		t.Errorf("Read on a cut link = %v", err)
+	listens, err := w.nodes["iad"].Open(t.Context(), "gru", "echo")
+	if err != nil {
+		t.Fatal(err)
 	}
-	between(t, "a cut link to be known dead", time.Since(start), time.Second, 3500*ms)
+	hear(t, asks, 4)
+	hear(t, listens, 4)
+	w.links.Set("fra", "gru", Fault{Cut: true})
+	w.links.Set("iad", "gru", Fault{Cut: true})
+	io.WriteString(asks, "anybody there?")
+	start := time.Now()
+	for _, tt := range []struct {
+		who  string
+		conn net.Conn
+		most time.Duration
+	}{{"who asks", asks, 3500 * ms}, {"who listens", listens, 5500 * ms}} {
+		if _, err := tt.conn.Read(make([]byte, 1)); err == nil || errors.Is(err, io.EOF) {
+			t.Errorf("%s: Read on a cut link = %v", tt.who, err)
+		}
+		between(t, "a dead link, for "+tt.who+",", time.Since(start), time.Second, tt.most)
+	}
 	w.links.Clear()
-	if c, err = openWithin(fra.Open, 5*time.Second); err != nil {
+	c, err := openWithin(w.nodes["fra"].Open, 5*time.Second)
+	if err != nil {
 		t.Fatal(err)
 	}
 	hear(t, c, 4)

@@ -8,8 +8,6 @@ import (
 	"net"
 	"sync"
 	"time"
-
-	"github.com/hashicorp/yamux"
 )
 
 // A listener hands out the connections and streams of one service.
@@ -113,9 +111,8 @@ func (b *Backbone) admit(ctx context.Context, tc *tls.Conn, release func()) {
 
 // acceptStreams hands on the streams of a link until it ends.
 func (b *Backbone) acceptStreams(ctx context.Context, tc *tls.Conn, node string, l *listener) {
-	session, err := yamux.Server(tc, b.muxConfig())
+	session, err := b.newMux(tc, server, 2*idlePing) // the other end's pings keep it quiet
 	if err != nil {
-		tc.Close()
 		b.log.Error("accept link", "peer", node, "service", l.service, "err", err)
 		return
 	}
