@@ -22,7 +22,7 @@ import (
 type Config struct {
 	Region    meridian.Region
 	Listen    netip.Addr // runtime APIs listen here, on ports of the system's choice; zero is 127.0.0.1
-	Dir       string     // for bundles and scratch folders; "" is a temporary folder, removed at the end
+	Dir       string     // of this node alone, for bundles and scratch folders; "" is a temporary folder, removed at the end
 	AccountID string     // in functions' ARNs; "" is 000000000000
 
 	InitTimeout time.Duration // from a process's start to its first `next`; 0 is 10s

@@ -19,6 +19,7 @@ type environment struct {
 	kept     bool // one of the function's minimum
 	log      *slog.Logger
 	attached []attachment
+	begun    time.Time
 	ready    chan struct{} // closed with the first request for work
 	quit     chan struct{} // closed once it has left and holds no call
 
@@ -43,11 +44,11 @@ var _ runtimeapi.Host = (*environment)(nil)
 // view is how package pool sees it. f.mu is held.
 func (e *environment) view(now time.Time) pool.Env {
 	v := pool.Env{Name: e.name, State: e.state, Busy: e.busy(), Waiting: len(e.waiting), Late: e.late}
-	if absent := e.f.fn.Concurrency - len(e.calls) - len(e.waiting); absent > 0 && now.Sub(e.asked) < pool.Grace {
-		v.Soon = absent
-	}
-	if e.doubtful {
-		v.Soon, v.Waiting = v.Soon+v.Waiting, 0
+	if now.Sub(e.asked) < pool.Grace {
+		v.Soon = max(e.f.fn.Concurrency-len(e.calls)-len(e.waiting), 0)
+		if e.doubtful { // it may be about to exit: let it ask anew
+			v.Soon, v.Waiting = v.Soon+v.Waiting, 0
+		}
 	}
 	if v.Busy == 0 {
 		v.Idle = now.Sub(e.used)
@@ -117,6 +118,7 @@ func (e *environment) isReady() {
 		e.state = pool.Ready
 	}
 	close(e.ready)
+	e.log.Info("environment ready", "after", e.readyAt.Sub(e.begun))
 	e.f.attempted(nil)
 	e.f.kick()
 }

@@ -65,6 +65,7 @@ func (f *fleet) run(ctx context.Context) {
 	defer envs.Wait()
 	for {
 		f.mu.Lock()
+		f.dispatch()
 		d := pool.Scale(f.view(time.Now()))
 		switch d.Do {
 		case pool.Start:
@@ -77,6 +78,20 @@ func (f *fleet) run(ctx context.Context) {
 		if d.Do == pool.Wait && !f.sleep(ctx, d.Again) {
 			return
 		}
+	}
+}
+
+// dispatch hands what waits to requests that wait. As a rule there is nothing
+// to hand: each side looks for the other when it comes. f.mu is held.
+func (f *fleet) dispatch() {
+	for len(f.queue) > 0 {
+		v := f.view(time.Now())
+		v.Queued, v.Draining = 0, false
+		d := pool.Place(v)
+		if d.Do != pool.Reuse {
+			return
+		}
+		f.find(d.Env).hand(f.pop())
 	}
 }
 
@@ -276,9 +291,10 @@ func (f *fleet) settled() {
 // newEnvironment makes an environment; its run starts it. f.mu is held.
 func (f *fleet) newEnvironment(why string) *environment {
 	f.serial++
+	now := time.Now()
 	e := &environment{
 		f: f, name: fmt.Sprintf("%s-%d-%s", f.fn.Name, f.serial, f.session), kept: len(f.envs) < f.fn.Min,
-		state: pool.Starting, calls: map[string]*call{}, used: time.Now(),
+		state: pool.Starting, calls: map[string]*call{}, begun: now, used: now,
 		ready: make(chan struct{}), quit: make(chan struct{}),
 	}
 	e.log = f.log.With("env", e.name)

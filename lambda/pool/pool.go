@@ -25,6 +25,10 @@ type View struct {
 // that a process needs between its answer and its next request for work.
 const Grace = 10 * time.Millisecond
 
+// Silence is how long an environment without work may go without asking for
+// some: its process hangs.
+const Silence = 10 * time.Second
+
 // A State is where an environment is in its life.
 type State string
 
@@ -89,6 +93,8 @@ func Place(v View) Decision {
 		return Decision{Do: Refuse, Why: fmt.Sprintf("the last environment failed to start; the next try is in %v", v.Backoff)}
 	case v.Queued >= v.MaxQueue:
 		return Decision{Do: Refuse, Why: fmt.Sprintf("%d invocations wait already", v.Queued)}
+	case v.room() > v.Queued && v.count(Starting) == 0:
+		return Decision{Do: Queue, Why: "a process is about to ask for work"}
 	case v.count(Starting) > 0:
 		return Decision{Do: Queue, Why: "an environment is starting"}
 	case v.live() == 0:
@@ -112,10 +118,32 @@ func Scale(v View) Decision {
 	if v.Draining {
 		return Decision{Do: Wait, Why: "the node is stopping"}
 	}
-	if d, wanted := start(v); wanted {
-		return d
+	hung, soon := silent(v)
+	if hung.Do == Retire {
+		return hung
 	}
-	return idle(v)
+	d, wanted := start(v)
+	if !wanted {
+		d = idle(v)
+	}
+	if d.Do == Wait && soon > 0 && (d.Again == 0 || soon < d.Again) {
+		d.Again = soon
+	}
+	return d
+}
+
+// silent retires an environment that hangs, and says when one may be found to.
+func silent(v View) (d Decision, again time.Duration) {
+	for _, e := range v.Envs {
+		switch left := Silence - e.Idle; {
+		case !e.takes() || e.Busy > 0 || e.Waiting > 0 || e.Soon > 0:
+		case left <= 0:
+			return Decision{Do: Retire, Env: e.Name, Why: fmt.Sprintf("has no work and asks for none for %v", e.Idle)}, 0
+		case again == 0 || left < again:
+			again = left
+		}
+	}
+	return Decision{Do: Wait}, again
 }
 
 // start says whether one more environment is wanted, and if it can be had.

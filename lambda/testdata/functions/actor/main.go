@@ -59,6 +59,8 @@ func act(ctx context.Context, e event) (reply, error) {
 	var err error
 	switch e.Do {
 	case "echo":
+	case "quiet":
+		r.Env = nil
 	case "say":
 		fmt.Println(e.Text)
 	case "hold":
