@@ -2,7 +2,6 @@ package world
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -73,17 +72,19 @@ func (s *Supervisor) launcher(node string) func([]*os.File) (*proc.Process, erro
 	}
 }
 
-// startAll starts every node and waits until all are ready.
+// startAll starts every node and waits until all are ready. The first that
+// fails ends the wait: the world cannot become ready without it.
 func (s *Supervisor) startAll(ctx context.Context) error {
 	errs := make(chan error, len(s.plan.Nodes))
 	for _, n := range s.plan.Nodes {
-		go func() { errs <- s.start(ctx, n.Name) }()
+		go func() { errs <- s.start(ctx, n.Name) }() // ends when the node is ready or gone, at the latest in stopAll
 	}
-	var all []error
 	for range s.plan.Nodes {
-		all = append(all, <-errs)
+		if err := <-errs; err != nil {
+			return err
+		}
 	}
-	return errors.Join(all...)
+	return nil
 }
 
 // start starts one node and returns when it is ready, or has failed to become

@@ -1,6 +1,6 @@
 -- One row that counts. Meridian applies each file once, on the primary.
 create table visits (
-  only  boolean primary key default true check (only),
+  one   boolean primary key default true check (one),
   total bigint  not null default 0
 );
 

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"meridian/config"
+	"meridian/internal/pki"
+	"meridian/server"
+	"meridian/world"
+)
+
+type checkCmd struct {
+	File string `arg:"" help:"The world's file." placeholder:"FILE"`
+}
+
+func (c *checkCmd) Run() error {
+	f, err := config.Load(c.File)
+	if err != nil {
+		return err
+	}
+	if err := server.Check(f); err != nil {
+		return err
+	}
+	fmt.Printf("%s: good: %s, %d regions (primary %s), %d edges, %d functions\n", c.File, f.Domain, len(f.Regions), f.Primary(), len(f.Edges), len(f.Functions))
+	return nil
+}
+
+type configCmd struct {
+	Schema bool `help:"Print the JSON Schema of the file instead, for editors."`
+}
+
+func (c *configCmd) Run() error {
+	if !c.Schema {
+		fmt.Print(config.Reference())
+		return nil
+	}
+	b, err := config.Schema()
+	if err != nil {
+		return err
+	}
+	fmt.Println(string(b))
+	return nil
+}
+
+type serveCmd struct {
+	File string `arg:"" help:"A production file: one with nodes." placeholder:"FILE"`
+	Node string `help:"The node to run." required:"" placeholder:"NAME"`
+}
+
+func (c *serveCmd) Run(ctx context.Context, g *Global) error {
+	f, err := config.Load(c.File)
+	if err != nil {
+		return err
+	}
+	state, err := filepath.Abs(g.State)
+	if err != nil {
+		return err
+	}
+	return server.Run(ctx, server.Config{File: f, Node: c.Node, State: state})
+}
+
+type buildCmd struct {
+	File string `arg:"" help:"The world's file." placeholder:"FILE"`
+	Out  string `help:"Folder for the bundles." default:"bundles" placeholder:"DIR"`
+}
+
+func (c *buildCmd) Run(ctx context.Context) error {
+	f, err := config.Load(c.File)
+	if err != nil {
+		return err
+	}
+	out, err := filepath.Abs(c.Out)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(out, 0o755); err != nil {
+		return err
+	}
+	for _, fn := range f.Functions {
+		binary, err := server.Build(ctx, fn, out)
+		if err != nil {
+			return fmt.Errorf("build function %s: %w", fn.Name, err)
+		}
+		fmt.Printf("%s: {binary: %s}\n", fn.Name, binary)
+	}
+	return nil
+}
+
+type pkiCmd struct {
+	File string `arg:"" help:"A production file: one with nodes." placeholder:"FILE"`
+	Out  string `help:"Folder for the certificates." default:"pki" placeholder:"DIR"`
+}
+
+func (c *pkiCmd) Run() error {
+	f, err := config.Load(c.File)
+	if err != nil {
+		return err
+	}
+	if len(f.Nodes) == 0 {
+		return fmt.Errorf("%s names no nodes; an up world makes its own certificates", c.File)
+	}
+	var nodes []string
+	for _, n := range f.Nodes {
+		nodes = append(nodes, n.Name)
+	}
+	ca, err := pki.Create(c.Out, nodes...)
+	if err != nil {
+		return err
+	}
+	cert, key, err := ca.IssueServer(world.Names(f)...)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("%s: ca.pem and %d nodes' certificates; for clients of %s: {cert: %s, key: %s}\n", c.Out, len(nodes), f.Domain, cert, key)
+	return nil
+}

@@ -1,0 +1,185 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"meridian"
+	"meridian/client"
+	"meridian/world"
+)
+
+// admin returns a client of the world's admin API.
+func admin(g *Global) (*client.Client, world.Record, error) {
+	r, err := world.Read(g.State)
+	if err != nil {
+		return nil, r, err
+	}
+	token, err := os.ReadFile(r.Token)
+	if err != nil {
+		return nil, r, fmt.Errorf("read the admin token: %w", err)
+	}
+	return client.New(r.Admin, string(token)), r, nil
+}
+
+type drainCmd struct {
+	Region string `arg:"" placeholder:"REGION"`
+	Yes    bool   `help:"Do not ask." short:"y"`
+}
+
+func (c *drainCmd) Run(ctx context.Context, g *Global) error {
+	if err := confirm(c.Yes, "drain "+c.Region+": new requests will go to other regions"); err != nil {
+		return err
+	}
+	a, _, err := admin(g)
+	if err != nil {
+		return err
+	}
+	if err := a.Drain(ctx, meridian.Region(c.Region), true); err != nil {
+		return err
+	}
+	fmt.Printf("%s is drained: requests go to other regions; `meridian undrain %s` lets it back in\n", c.Region, c.Region)
+	return nil
+}
+
+type undrainCmd struct {
+	Region string `arg:"" placeholder:"REGION"`
+}
+
+func (c *undrainCmd) Run(ctx context.Context, g *Global) error {
+	a, _, err := admin(g)
+	if err != nil {
+		return err
+	}
+	if err := a.Drain(ctx, meridian.Region(c.Region), false); err != nil {
+		return err
+	}
+	fmt.Printf("%s takes requests again\n", c.Region)
+	return nil
+}
+
+type keysCmd struct {
+	Create keysCreateCmd `cmd:"" help:"Make an API key, and show it this once."`
+	List   keysListCmd   `cmd:"" help:"List the API keys."`
+	Revoke keysRevokeCmd `cmd:"" help:"Make a key worthless in all regions."`
+}
+
+type keysCreateCmd struct {
+	Name string `arg:"" help:"For people." placeholder:"NAME"`
+	JSON bool   `help:"Print JSON: id, name, key."`
+}
+
+func (c *keysCreateCmd) Run(ctx context.Context, g *Global) error {
+	a, _, err := admin(g)
+	if err != nil {
+		return err
+	}
+	k, err := a.CreateKey(ctx, c.Name)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return json.NewEncoder(os.Stdout).Encode(k)
+	}
+	fmt.Printf("id   %s\nkey  %s\n\nThe key is shown this once. Send it as the header x-api-key.\n", k.ID, k.Key)
+	return nil
+}
+
+type keysListCmd struct {
+	JSON bool `help:"Print JSON."`
+}
+
+func (c *keysListCmd) Run(ctx context.Context, g *Global) error {
+	a, _, err := admin(g)
+	if err != nil {
+		return err
+	}
+	keys, err := a.Keys(ctx)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return json.NewEncoder(os.Stdout).Encode(keys)
+	}
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(w, "ID\tNAME\tCREATED\tSTATE")
+	for _, k := range keys {
+		state := "good"
+		if k.Revoked {
+			state = "revoked"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", k.ID, k.Name, k.Created.Format(time.DateTime), state)
+	}
+	return w.Flush()
+}
+
+type keysRevokeCmd struct {
+	ID  string `arg:"" placeholder:"ID"`
+	Yes bool   `help:"Do not ask." short:"y"`
+}
+
+func (c *keysRevokeCmd) Run(ctx context.Context, g *Global) error {
+	if err := confirm(c.Yes, "revoke key "+c.ID+": whoever uses it is refused, everywhere, for good"); err != nil {
+		return err
+	}
+	a, _, err := admin(g)
+	if err != nil {
+		return err
+	}
+	k, err := a.RevokeKey(ctx, c.ID)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("key %s (%s) is revoked\n", k.ID, k.Name)
+	return nil
+}
+
+// confirm asks, unless yes.
+func confirm(yes bool, what string) error {
+	if yes {
+		return nil
+	}
+	fmt.Fprintf(os.Stderr, "%s. Go on? [y/N] ", what)
+	line, _ := bufio.NewReader(os.Stdin).ReadString('\n')
+	if a := strings.ToLower(strings.TrimSpace(line)); a != "y" && a != "yes" {
+		return fmt.Errorf("not done; --yes does it without asking")
+	}
+	return nil
+}
+
+type psqlCmd struct {
+	Region string   `help:"Default: the primary." placeholder:"R"`
+	Args   []string `arg:"" optional:"" passthrough:"" help:"For psql."`
+}
+
+func (c *psqlCmd) Run(ctx context.Context, g *Global) error {
+	a, _, err := admin(g)
+	if err != nil {
+		return err
+	}
+	s, err := a.Status(ctx)
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, r := range s.Regions {
+		names = append(names, r.Name)
+		if r.Name != c.Region && (c.Region != "" || !r.Primary) {
+			continue
+		}
+		if r.Postgres == "" {
+			return fmt.Errorf("this world has no database")
+		}
+		cmd := exec.CommandContext(ctx, "psql", append([]string{r.Postgres}, c.Args...)...)
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+		return cmd.Run()
+	}
+	return fmt.Errorf("there is no region %q; expected one of %s", c.Region, strings.Join(names, ", "))
+}

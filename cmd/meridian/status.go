@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+
+	"meridian/client"
+	"meridian/config"
+	"meridian/world"
+)
+
+type statusCmd struct {
+	JSON bool `help:"Print JSON."`
+}
+
+func (c *statusCmd) Run(ctx context.Context, g *Global) error {
+	s, r, err := fetchStatus(ctx, g)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		enc := json.NewEncoder(os.Stdout)
+		enc.SetIndent("", "  ")
+		return enc.Encode(s)
+	}
+	return printStatus(os.Stdout, s, r)
+}
+
+// fetchStatus returns what the admin API says, and beside it what only the
+// supervisor of an up world knows.
+func fetchStatus(ctx context.Context, g *Global) (client.Status, world.Record, error) {
+	a, r, err := admin(g)
+	if err != nil {
+		return client.Status{}, r, err
+	}
+	s, err := a.Status(ctx)
+	if err != nil {
+		if procs, perr := world.Connect(r).Processes(ctx); perr != nil {
+			err = perr
+		} else {
+			err = fmt.Errorf("%w; node %s is %s", err, world.ControlNode, procs[0].State)
+		}
+		return s, r, err
+	}
+	s.Block, s.CA = r.Block, r.CA
+	if procs, err := world.Connect(r).Processes(ctx); err == nil {
+		byNode := map[string]world.Process{}
+		for _, p := range procs {
+			byNode[p.Node] = p
+		}
+		for i, n := range s.Nodes {
+			s.Nodes[i].State, s.Nodes[i].PID = byNode[n.Name].State, byNode[n.Name].PID
+		}
+	}
+	if os.Getuid() != 0 {
+		s.Notes = append(s.Notes, "not root: PostgreSQL and the functions run as you, not each as a user of its own")
+	}
+	return s, r, nil
+}
+
+func printStatus(out io.Writer, s client.Status, r world.Record) error {
+	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(w, "REGION\tHEALTH\tROLE\tLAG\tGATEWAY\tWHY")
+	for _, x := range s.Regions {
+		role, lag := "standby", fmt.Sprintf("%d ms", x.ReplayLag)
+		if x.ReplayLag < 0 {
+			lag = "unknown"
+		}
+		if x.Primary {
+			role, lag = "primary", "-"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", x.Name, health(x.Healthy, x.Drained), role, lag, x.Gateway, x.Why)
+	}
+	fmt.Fprintln(w, "\t\t\t\t\t")
+	fmt.Fprintln(w, "EDGE\tHEALTH\tSERVED BY\tCLIENTS\tHTTPS\tWHY")
+	for _, x := range s.Edges {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\thttps://%s\t%s\n", x.Name, health(x.Healthy, false), or(x.Serves, "-"), strings.Join(x.Clients, " "), x.HTTPS, x.Why)
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "\n%s   dns %s   console %s\nstate %s   ca %s\n", s.Domain, strings.Join(s.DNS, " "), s.Console, r.State, s.CA)
+	for _, n := range s.Notes {
+		fmt.Fprintln(out, "note:", n)
+	}
+	return nil
+}
+
+func health(ok, drained bool) string {
+	switch {
+	case drained:
+		return "drained"
+	case ok:
+		return "healthy"
+	}
+	return "DOWN"
+}
+
+// showWorld prints the table of endpoints, and requests to paste.
+func showWorld(ctx context.Context, g *Global, out io.Writer) error {
+	s, r, err := fetchStatus(ctx, g)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(out)
+	if err := printStatus(out, s, r); err != nil {
+		return err
+	}
+	f, err := config.Load(r.Plan)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(out, "\nTry:")
+	for i, sample := range samples(f.API) {
+		fmt.Fprintln(out, "  "+curl(sample, s, s.Edges[i%len(s.Edges)]))
+	}
+	return nil
+}

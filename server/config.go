@@ -1,0 +1,131 @@
+package server
+
+import (
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"meridian"
+	"meridian/config"
+	"meridian/gateway"
+	"meridian/gateway/cors"
+	"meridian/identity"
+)
+
+// Config says which node of which file to run, and where it keeps its state.
+type Config struct {
+	File  *config.File
+	Node  string
+	State string // folder, absolute; its own
+}
+
+// Check finds the mistakes in what the file points at: the OpenAPI file, the
+// keys of its authorizers, its certificates. It starts nothing.
+func Check(f *config.File) error {
+	if _, err := authorizers(f); err != nil {
+		return err
+	}
+	api, err := os.ReadFile(f.API)
+	if err != nil {
+		return err
+	}
+	_, err = gateway.New(gatewayConfig(f, f.Primary(), api), gateway.Deps{Invoke: nobody{}, Log: slog.New(slog.DiscardHandler)})
+	return err
+}
+
+// nobody is the invoker of a gateway that only reads its API.
+type nobody struct{ gateway.Invoker }
+
+// gatewayConfig returns what the file says of a region's gateway.
+func gatewayConfig(f *config.File, region meridian.Region, api []byte) gateway.Config {
+	c := gateway.Config{
+		Region: region, Domain: f.Domain, API: api, APIPath: f.API,
+		Functions: map[string]gateway.FunctionLimits{},
+		Limits:    gateway.Limits{Header: int(f.Limits.Header), Body: int64(f.Limits.Body), Integration: f.Limits.Timeout},
+	}
+	for _, fn := range f.Functions {
+		c.Functions[fn.Name] = gateway.FunctionLimits{Timeout: fn.Timeout}
+	}
+	for name := range f.Authorizers {
+		c.Authorizers = append(c.Authorizers, name)
+	}
+	if f.CORS != nil {
+		c.CORS = &cors.Config{
+			AllowOrigins: f.CORS.AllowOrigins, AllowMethods: f.CORS.AllowMethods, AllowHeaders: f.CORS.AllowHeaders,
+			ExposeHeaders: f.CORS.ExposeHeaders, AllowCredentials: f.CORS.AllowCredentials, MaxAge: f.CORS.MaxAge,
+		}
+	}
+	return c
+}
+
+// authorizers reads the keys of the file's JWT authorizers.
+func authorizers(f *config.File) (out []identity.JWT, err error) {
+	for name, a := range f.Authorizers {
+		b, err := os.ReadFile(a.Keys)
+		if err != nil {
+			return nil, fmt.Errorf("authorizer %s: %w", name, err)
+		}
+		keys, err := identity.ParseKeys(b)
+		if err != nil {
+			return nil, fmt.Errorf("authorizer %s: %s: %w", name, a.Keys, err)
+		}
+		out = append(out, identity.JWT{Name: name, Issuer: a.Issuer, Audience: a.Audience, Algorithms: a.Algorithms, Keys: keys})
+	}
+	return out, nil
+}
+
+// environment returns a function's own variables.
+func environment(f *config.File, fn config.Function) (map[string]string, error) {
+	out := map[string]string{}
+	for name, v := range fn.Env {
+		path := v.File
+		if v.Secret != "" {
+			path = f.Secrets[v.Secret].File
+		}
+		if path == "" {
+			out[name] = v.Text
+			continue
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("function %s: variable %s: %w", fn.Name, name, err)
+		}
+		out[name] = strings.TrimRight(string(b), "\r\n")
+	}
+	return out, nil
+}
+
+// password returns the database role's password.
+func password(f *config.File) (string, error) {
+	if f.Database == nil {
+		return "", nil
+	}
+	if f.Database.Password == "" {
+		return "", meridian.WithKind(meridian.Invalid, fmt.Errorf("%s: database.password is missing; expected a file with the password of %s", f.Path, f.Database.Name))
+	}
+	b, err := os.ReadFile(f.Database.Password)
+	if err != nil {
+		return "", fmt.Errorf("password of the database: %w", err)
+	}
+	return strings.TrimSpace(string(b)), nil
+}
+
+// enter makes the node's folder the working folder: etcd's members find each
+// other by socket names that are relative to it.
+func enter(state string) error {
+	if err := os.MkdirAll(state, 0o711); err != nil {
+		return fmt.Errorf("state folder: %w", err)
+	}
+	for dir := filepath.Dir(state); strings.HasSuffix(dir, "/nodes"); dir = filepath.Dir(dir) {
+		os.Chmod(dir, 0o755) // functions and PostgreSQL run as others and pass through
+	}
+	return os.Chdir(state)
+}
+
+// serverTLS returns the TLS of a listener that strangers reach.
+func serverTLS(get func(*tls.ClientHelloInfo) (*tls.Certificate, error)) *tls.Config {
+	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: get, NextProtos: []string{"h2", "http/1.1"}}
+}

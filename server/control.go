@@ -1,0 +1,60 @@
+package server
+
+import (
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"meridian/admin"
+	"meridian/client"
+	"meridian/dns"
+	"meridian/internal/lifecycle"
+)
+
+// addControl adds DNS and the operator's side.
+func (n *node) addControl(g *lifecycle.Group) error {
+	zone, err := dns.New(dns.Config{
+		Domain: n.file.Domain, TTL: uint32(n.file.DNS.TTL.Seconds()),
+		Listen: []string{netip.AddrPortFrom(n.self.Address, n.self.Ports.DNS).String()},
+	}, dns.Deps{Map: &n.atlas, Log: n.log, Metrics: n.tele.Metrics})
+	if err != nil {
+		return err
+	}
+	token, err := n.adminToken()
+	if err != nil {
+		return err
+	}
+	word, err := password(n.file)
+	if err != nil {
+		return err
+	}
+	op := admin.New(admin.Config{Listen: netip.AddrPortFrom(n.self.Address, n.self.Ports.Admin).String(), Token: token}, admin.Deps{
+		Status:  func() client.Status { return status(n.picture(), n.atlas.Now(), word) },
+		Keys:    keys{n.store},
+		Drain:   n.drain,
+		Spans:   n.spans,
+		Metrics: n.metrics(),
+		Log:     n.log.With("hop", "admin"),
+	})
+	g.Add("dns", zone.Run)
+	g.Add("admin and console", op.Run)
+	return nil
+}
+
+// adminToken reads what callers of the admin API must show: a secret of the
+// up world, or a file that an operator put beside the node's state.
+func (n *node) adminToken() (string, error) {
+	for _, path := range []string{
+		filepath.Join(n.cfg.State, "admin.token"),
+		filepath.Join(filepath.Dir(filepath.Dir(n.cfg.State)), "secrets", "admin"),
+	} {
+		if b, err := os.ReadFile(path); err == nil {
+			return strings.TrimSpace(string(b)), nil
+		} else if !os.IsNotExist(err) {
+			return "", err
+		}
+	}
+	n.log.Info("no admin token: the admin API only shows the console", "wanted", filepath.Join(n.cfg.State, "admin.token"))
+	return "", nil
+}

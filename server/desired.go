@@ -1,0 +1,92 @@
+package server
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"meridian"
+	"meridian/identity"
+	"meridian/store"
+)
+
+// What the store holds, by key. Desired state and switches have prefixes of
+// their own, so that neither can block the other.
+const (
+	primaryPrefix = "switch/primary/" // + database: a primaryRecord
+	drainPrefix   = "switch/drain/"   // + region: a drainRecord
+	apiKeyPrefix  = "keys/"           // + id: an identity.APIKey
+	edgeKeyPrefix = "edge-keys/"      // + id: an edgeKeyRecord
+)
+
+// A primaryRecord says where a database takes its writes. The term counts
+// moves; a record of a lower term never replaces one of a higher.
+type primaryRecord struct {
+	Region meridian.Region `json:"region"`
+	Term   uint64          `json:"term"`
+}
+
+// A drainRecord says that an operator took a region out of steering.
+type drainRecord struct {
+	At time.Time `json:"at"`
+}
+
+// An edgeKeyRecord is the key with which one edge seals identities.
+type edgeKeyRecord struct {
+	ID      string    `json:"id"`
+	Node    string    `json:"node"`
+	Secret  []byte    `json:"secret"`
+	Created time.Time `json:"created"`
+}
+
+// Desired is what the store says, read once and then never changed.
+type desired struct {
+	primary  map[string]primaryRecord // by database
+	drained  map[meridian.Region]drainRecord
+	apiKeys  []identity.APIKey
+	edgeKeys []identity.EdgeKey
+}
+
+// interpret reads a view of the store. An entry that cannot be read is left
+// out and said, never a reason to lose the others (guarantee 6).
+func interpret(v *store.View, log *slog.Logger) desired {
+	d := desired{primary: map[string]primaryRecord{}, drained: map[meridian.Region]drainRecord{}}
+	each(v, primaryPrefix, log, func(db string, r primaryRecord) { d.primary[db] = r })
+	each(v, drainPrefix, log, func(region string, r drainRecord) { d.drained[meridian.Region(region)] = r })
+	each(v, apiKeyPrefix, log, func(_ string, k identity.APIKey) { d.apiKeys = append(d.apiKeys, k) })
+	each(v, edgeKeyPrefix, log, func(_ string, k edgeKeyRecord) {
+		d.edgeKeys = append(d.edgeKeys, identity.EdgeKey{ID: k.ID, Secret: k.Secret})
+	})
+	return d
+}
+
+func each[T any](v *store.View, prefix string, log *slog.Logger, f func(name string, t T)) {
+	for _, e := range v.Prefix(prefix) {
+		var t T
+		if err := json.Unmarshal(e.Value, &t); err != nil {
+			log.Error("entry of the store cannot be read, left out", "key", e.Key, "why", err.Error())
+			continue
+		}
+		f(strings.TrimPrefix(e.Key, prefix), t)
+	}
+}
+
+// has reports whether every region can be expected to know an edge's key.
+func (d desired) has(edgeKey string) bool {
+	for _, k := range d.edgeKeys {
+		if k.ID == edgeKey {
+			return true
+		}
+	}
+	return false
+}
+
+func mustJSON(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(fmt.Sprintf("server: %T has no JSON: %v", v, err))
+	}
+	return b
+}

@@ -1,0 +1,160 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"meridian"
+	"meridian/config"
+	"meridian/edge"
+	"meridian/edge/cert"
+	"meridian/identity"
+	"meridian/internal/lifecycle"
+)
+
+// addEdge adds the door.
+func (n *node) addEdge(g *lifecycle.Group) error {
+	certs, err := n.certificates()
+	if err != nil {
+		return err
+	}
+	key, err := n.edgeKey()
+	if err != nil {
+		return err
+	}
+	door, err := edge.New(edge.Config{
+		Place: n.self.Region, Node: n.self.Name, Domain: n.file.Domain,
+		HTTPS:             netip.AddrPortFrom(n.self.Address, n.self.Ports.HTTPS).String(),
+		HTTP:              netip.AddrPortFrom(n.self.Address, n.self.Ports.HTTP).String(),
+		Limits:            edge.Limits{Header: int(n.file.Limits.Header), Body: int64(n.file.Limits.Body)},
+		Timeouts:          edge.Timeouts{FirstByte: n.file.Limits.Timeout},
+		Landing:           landing(n.file),
+		IgnoreConsistency: os.Getenv(ignoreTokens) == "1",
+	}, edge.Deps{
+		Map: &n.atlas, Dial: n.dialGateway, RTT: n.rttTo, Certs: certs, Verify: n.verify, Key: key.use,
+		Log: n.log, Metrics: n.tele.Metrics, Tracer: n.tele.Tracer,
+	})
+	if err != nil {
+		return err
+	}
+	g.Add("edge key", func(ctx context.Context, ready func()) error { return key.run(ctx, n, ready) })
+	g.Add("steering fact", func(ctx context.Context, ready func()) error { return n.tellServing(ctx, ready) })
+	g.Add("edge", door.Run)
+	return nil
+}
+
+// ignoreTokens switches guarantee 1 off, for the test that must then fail.
+const ignoreTokens = "MERIDIAN_TEST_IGNORE_CONSISTENCY"
+
+func (n *node) certificates() (*cert.Store, error) {
+	var pairs []cert.Pair
+	for _, c := range n.file.Certificates {
+		pairs = append(pairs, cert.Pair{Cert: c.Cert, Key: c.Key})
+	}
+	s := cert.New(cert.Config{Domains: []string{n.file.Domain}})
+	return s, s.Load(pairs)
+}
+
+func (n *node) dialGateway(ctx context.Context, region meridian.Region) (net.Conn, error) {
+	o, err := nodeOf(n.file, config.RoleRegion, region)
+	if err != nil {
+		return nil, err
+	}
+	return n.backbone.Dial(ctx, o.Name, "gateway")
+}
+
+// rttTo returns the round trip to a region as this node measured it.
+func (n *node) rttTo(region meridian.Region) (time.Duration, bool) {
+	o, err := nodeOf(n.file, config.RoleRegion, region)
+	if err != nil {
+		return 0, false
+	}
+	r, ok := n.backbone.RTT(o.Name)
+	return r.P50, ok
+}
+
+// tellServing tells the others which region this edge would choose now.
+func (n *node) tellServing(ctx context.Context, ready func()) error {
+	tick := time.NewTicker(redraw)
+	defer tick.Stop()
+	ready()
+	for {
+		best, least := meridian.Region(""), time.Duration(0)
+		s := n.atlas.Now()
+		for _, r := range s.Serving() {
+			if rtt, ok := s.RTT(n.self.Region, r.Name); ok && (best == "" || rtt < least) {
+				best, least = r.Name, rtt
+			}
+		}
+		n.fact(factServe, string(best))
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// An edgeKey is what this edge seals identities with. It is used only once the
+// store is seen to have it: a region could not open a seal that it never heard
+// of, and verifies the original credential until then.
+type edgeKey struct {
+	record edgeKeyRecord
+	known  atomic.Bool
+}
+
+// edgeKey reads this node's key from its folder, or makes one.
+func (n *node) edgeKey() (*edgeKey, error) {
+	path := filepath.Join(n.cfg.State, "edge.key")
+	k := &edgeKey{}
+	if b, err := os.ReadFile(path); err == nil && json.Unmarshal(b, &k.record) == nil && len(k.record.Secret) > 0 {
+		return k, nil
+	}
+	fresh := identity.NewEdgeKey(fmt.Sprintf("%s#%d", n.self.Name, time.Now().Unix()))
+	k.record = edgeKeyRecord{ID: fresh.ID, Node: n.self.Name, Secret: fresh.Secret, Created: time.Now().UTC()}
+	if err := os.WriteFile(path, mustJSON(k.record), 0o600); err != nil {
+		return nil, fmt.Errorf("key of the edge: %w", err)
+	}
+	return k, nil
+}
+
+// use returns the key, or the zero key while regions may not know it.
+func (k *edgeKey) use() identity.EdgeKey {
+	if !k.known.Load() {
+		return identity.EdgeKey{}
+	}
+	return identity.EdgeKey{ID: k.record.ID, Secret: k.record.Secret}
+}
+
+// edgeKeyRetry is how long the edge waits before it tells its key again.
+const edgeKeyRetry = time.Second
+
+// run puts the key into the store, and keeps at it.
+func (k *edgeKey) run(ctx context.Context, n *node, ready func()) error {
+	ready()
+	want := string(mustJSON(k.record))
+	for {
+		watch := n.store.Watch()
+		e, ok := n.store.Now().Get(edgeKeyPrefix + k.record.ID)
+		k.known.Store(ok && string(e.Value) == want)
+		retry := time.NewTimer(edgeKeyRetry)
+		if !k.known.Load() {
+			if err := n.store.Put(ctx, edgeKeyPrefix+k.record.ID, []byte(want)); err == nil {
+				retry.Reset(0)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-watch:
+		case <-retry.C:
+		}
+	}
+}

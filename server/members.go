@@ -1,0 +1,53 @@
+package server
+
+import (
+	"slices"
+	"strings"
+
+	"meridian/config"
+)
+
+// voters is how many regions, at most, vote on the store. More would only make
+// each write wait for more of them.
+const voters = 3
+
+// members returns the nodes that are members of the store: the primary's
+// region and the first others of the file. Of two regions only the primary's
+// votes: two voters would stop when either is lost.
+func (n *node) members() []config.Node {
+	var regions []config.Node
+	for _, r := range slices.SortedStableFunc(slices.Values(n.file.Regions), primaryFirst) {
+		if o, err := nodeOf(n.file, config.RoleRegion, r.Name); err == nil {
+			regions = append(regions, o)
+		}
+	}
+	switch {
+	case len(regions) >= voters:
+		return regions[:voters]
+	case len(regions) == 2:
+		return regions[:1]
+	}
+	return regions
+}
+
+// memberName is a node's name as etcd's socket may bear it.
+func memberName(node string) string { return strings.ReplaceAll(node, "/", ".") }
+
+// nearestFirst orders nodes by their predicted distance from this one.
+func (n *node) nearestFirst(nodes []string) []string {
+	out := slices.Clone(nodes)
+	slices.SortStableFunc(out, func(a, b string) int {
+		return int(predicted(n.file, n.self.Region, n.placeOf(a)) - predicted(n.file, n.self.Region, n.placeOf(b)))
+	})
+	return out
+}
+
+func primaryFirst(a, b config.Region) int {
+	switch {
+	case a.Primary == b.Primary:
+		return 0
+	case a.Primary:
+		return -1
+	}
+	return 1
+}

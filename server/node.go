@@ -1,0 +1,269 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"meridian"
+	"meridian/backbone"
+	"meridian/config"
+	"meridian/health"
+	"meridian/identity"
+	"meridian/internal/leash"
+	"meridian/internal/lifecycle"
+	"meridian/internal/pki"
+	"meridian/store"
+	"meridian/telemetry"
+	"meridian/topology"
+)
+
+// A node is one process and what its parts share.
+type node struct {
+	cfg   Config
+	file  *config.File
+	self  config.Node
+	leash *leash.Child
+
+	tele     *telemetry.Node
+	log      *slog.Logger
+	links    *backbone.Links // nil in production
+	backbone *backbone.Backbone
+	store    store.Store
+	prober   *health.Prober
+	atlas    topology.Map
+	verify   *identity.Verifier
+	open     *identity.Opener
+
+	changed chan struct{} // holds one nudge: the map may have changed
+
+	mu    sync.Mutex // guards what follows
+	facts map[string]string
+	seen  view // what the newest map was drawn from
+}
+
+// Run runs a node until ctx is over, or a part of it fails. Its error says
+// which. Reports of what became ready go up the leash, if there is one.
+func Run(ctx context.Context, cfg Config) error {
+	n, err := newNode(cfg)
+	if err == nil {
+		err = n.run(ctx)
+	}
+	if err != nil && n != nil {
+		n.leash.Report(leash.Report{Error: err.Error()})
+		n.log.Error("node ended", "why", err.Error())
+	}
+	return err
+}
+
+// shownParts are those that a newcomer is told of as they become ready.
+var shownParts = map[string]bool{
+	"store": true, "postgres": true, "migrations": true, "database proxy": true, "functions": true,
+	"gateway": true, "dns": true, "admin and console": true, "edge": true,
+}
+
+func newNode(cfg Config) (*node, error) {
+	self, ok := cfg.File.Node(cfg.Node)
+	n := &node{cfg: cfg, file: cfg.File, self: self, leash: leash.Attach(), facts: map[string]string{}, changed: make(chan struct{}, 1)}
+	n.tele = telemetry.New(cfg.Node, string(self.Region), os.Stderr, slog.LevelInfo)
+	n.log = n.tele.Log
+	if !ok {
+		return n, meridian.WithKind(meridian.Invalid, fmt.Errorf("%s has no node %q under nodes:", cfg.File.Path, cfg.Node))
+	}
+	raiseFiles(n.log)
+	if err := enter(cfg.State); err != nil {
+		return n, err
+	}
+	return n, n.build()
+}
+
+// build makes what every node has, whatever its roles.
+func (n *node) build() (err error) {
+	cert, roots, err := pki.LoadNode(n.file.PKI, n.self.Name)
+	if err != nil {
+		return err
+	}
+	if n.leash != nil {
+		n.links = backbone.NewLinks(n.placeOf, func(a, b meridian.Region) (p50, p90 time.Duration) { return simulated(n.file, a, b) })
+	}
+	var peers []backbone.Peer
+	var others []string
+	for _, o := range n.file.Nodes {
+		peers = append(peers, backbone.Peer{Node: o.Name, Place: o.Region, Addr: o.Backbone.String()})
+		if o.Name != n.self.Name {
+			others = append(others, o.Name)
+		}
+	}
+	n.backbone, err = backbone.New(
+		backbone.Config{Node: n.self.Name, Place: n.self.Region, Listen: n.self.Backbone.String()},
+		backbone.Deps{Cert: cert, Roots: roots, Peers: peers, Links: n.links, Log: n.log, Metrics: n.tele.Metrics})
+	if err != nil {
+		return err
+	}
+	if n.store, err = n.newStore(); err != nil {
+		return err
+	}
+	n.prober, err = health.New(health.Config{Node: n.self.Name}, health.Deps{
+		Open:     func(ctx context.Context, node string) (net.Conn, error) { return n.backbone.Open(ctx, node, "ping") },
+		Listener: n.backbone.Listener("ping"), Peers: others, Facts: n.tell,
+		Observe: n.backbone.Observe, Changed: n.nudge, Log: n.log, Metrics: n.tele.Metrics})
+	if err != nil {
+		return err
+	}
+	jwts, err := authorizers(n.file)
+	if err != nil {
+		return err
+	}
+	n.open = identity.NewOpener(time.Now)
+	n.verify, err = identity.NewVerifier(identity.Config{JWTs: jwts, Now: time.Now})
+	return err
+}
+
+func (n *node) placeOf(name string) meridian.Region {
+	o, _ := n.file.Node(name)
+	return o.Region
+}
+
+// run starts the parts in the order in which they need each other.
+func (n *node) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	if n.leash != nil {
+		go func() { // ends with the process: it waits for the supervisor's end
+			n.leash.Follow(n.obey)
+			cancel(errors.New("the supervisor is gone"))
+		}()
+	}
+	begin := time.Now()
+	g := lifecycle.Group{Grace: 9 * time.Second, Started: func(part string, took time.Duration) {
+		n.log.Info("part ready", "part", part, "took", took)
+		if shownParts[part] {
+			n.leash.Report(leash.Report{Part: part, Took: took})
+		}
+	}}
+	g.Add("backbone", n.backbone.Run)
+	g.Add("store", n.store.Run)
+	g.Add("health", n.prober.Run)
+	g.Add("map", n.draw)
+	service := n.backbone.Listener("node")
+	g.Add("node service", func(ctx context.Context, ready func()) error { return n.serveNode(ctx, service, ready) })
+	if err := n.addRoles(ctx, &g); err != nil {
+		return err
+	}
+	g.Add("ready", func(ctx context.Context, ready func()) error {
+		n.fact(factReady, "1")
+		ready()
+		n.log.Info("node ready", "took", time.Since(begin))
+		n.leash.Report(leash.Report{Ready: true, Took: time.Since(begin)})
+		<-ctx.Done()
+		n.fact(factReady, "")
+		return nil
+	})
+	return g.Run(ctx)
+}
+
+func (n *node) addRoles(ctx context.Context, g *lifecycle.Group) error {
+	if n.self.Has(config.RoleRegion) {
+		if err := n.addRegion(g); err != nil {
+			return err
+		}
+	}
+	if n.self.Has(config.RoleControl) {
+		if err := n.addControl(g); err != nil {
+			return err
+		}
+	}
+	if n.self.Has(config.RoleEdge) {
+		return n.addEdge(g)
+	}
+	return nil
+}
+
+// obey makes the simulated links as the supervisor orders.
+func (n *node) obey(o leash.Order) {
+	n.links.Clear()
+	for _, f := range o.Faults {
+		n.links.Set(meridian.Region(f.A), meridian.Region(f.B), backbone.Fault{Cut: f.Cut, Extra: f.Extra})
+	}
+}
+
+// fact sets what this node tells others of itself.
+func (n *node) fact(name, value string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.facts[name] = value
+}
+
+// tell returns what this node tells others of itself.
+func (n *node) tell() map[string]string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	out := make(map[string]string, len(n.facts))
+	for k, v := range n.facts {
+		out[k] = v
+	}
+	return out
+}
+
+// newStore returns this node's part in the store: a member in the first
+// regions, a follower elsewhere.
+func (n *node) newStore() (store.Store, error) {
+	members := map[string]string{}
+	var relays []string
+	for _, o := range n.members() {
+		members[memberName(o.Name)] = ""
+		relays = append(relays, o.Name)
+	}
+	deps := store.Deps{Log: n.log, Metrics: n.tele.Metrics}
+	dir := filepath.Join(n.cfg.State, "store")
+	if _, ok := members[memberName(n.self.Name)]; ok && n.self.Has(config.RoleRegion) {
+		deps.PeerListener = n.backbone.Listener("etcd")
+		deps.DialPeer = func(ctx context.Context, member string) (net.Conn, error) {
+			for _, o := range n.members() {
+				if memberName(o.Name) == member {
+					return n.backbone.Dial(ctx, o.Name, "etcd")
+				}
+			}
+			return nil, meridian.WithKind(meridian.NotFound, fmt.Errorf("no member of the store is named %s", member))
+		}
+		m, err := store.NewMember(store.MemberConfig{Dir: dir, Name: memberName(n.self.Name), Peers: members}, deps)
+		if err != nil {
+			return nil, err
+		}
+		return relaying{m, n.backbone.Listener("store")}, nil
+	}
+	for _, r := range n.nearestFirst(relays) {
+		deps.Relays = append(deps.Relays, func(ctx context.Context) (net.Conn, error) { return n.backbone.Open(ctx, r, "store") })
+	}
+	return store.NewFollower(store.FollowerConfig{Dir: dir}, deps)
+}
+
+// relaying is a member that also serves followers.
+type relaying struct {
+	*store.Member
+	followers net.Listener
+}
+
+// Run runs the member and its relay.
+func (r relaying) Run(ctx context.Context, ready func()) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var relay error
+	done := make(chan struct{})
+	go func() { // awaited below
+		defer close(done)
+		if relay = r.Serve(ctx, r.followers); relay != nil {
+			cancel()
+		}
+	}()
+	err := r.Member.Run(ctx, ready)
+	cancel()
+	<-done
+	return errors.Join(err, relay)
+}
