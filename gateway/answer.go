@@ -3,7 +3,6 @@ package gateway
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -150,8 +149,8 @@ func (x *exchange) send(status int, body []byte) {
 	if x.r.Method == http.MethodHead {
 		return
 	}
-	n, err := io.Copy(x.w, strings.NewReader(string(body)))
-	x.note.length = n
+	n, err := x.w.Write(body)
+	x.note.length = int64(n)
 	if err != nil && x.note.err == "" {
 		x.note.err = "write answer: " + err.Error()
 	}

@@ -8,6 +8,10 @@ import (
 	"meridian/identity"
 )
 
+// cookieSeparator stands between the tokens in a cookie, where RFC 6265,
+// section 4.1.1, allows no comma. Edges write the same.
+const cookieSeparator = "|"
+
 // floorOf returns the consistency tokens of a request, the newest for each
 // database. Edges send them in the header alone; a stranger may hold them in
 // the cookie too. What cannot be read says nothing: bad reports it.
@@ -15,7 +19,7 @@ func floorOf(r *http.Request, trusted bool) (floor meridian.Tokens, bad error) {
 	said := r.Header.Values(identity.HeaderConsistency)
 	if !trusted {
 		for _, c := range r.CookiesNamed(identity.CookieConsistency) {
-			said = append(said[:len(said):len(said)], c.Value)
+			said = append(said[:len(said):len(said)], strings.ReplaceAll(c.Value, cookieSeparator, ","))
 		}
 	}
 	return meridian.ParseTokens(strings.Join(said, ","))
@@ -35,7 +39,8 @@ func observe(h http.Header, floor meridian.Tokens, seen meridian.Token, trusted 
 	tokens, advanced := floor.Advance(seen)
 	h.Set(identity.HeaderConsistency, tokens.String())
 	if advanced {
-		c := http.Cookie{Name: identity.CookieConsistency, Value: tokens.String(), Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode}
+		value := strings.ReplaceAll(tokens.String(), ",", cookieSeparator)
+		c := http.Cookie{Name: identity.CookieConsistency, Value: value, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode}
 		h.Add("Set-Cookie", c.String())
 	}
 }

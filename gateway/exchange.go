@@ -67,7 +67,7 @@ func (x *exchange) serve() {
 	}
 	x.route = &x.Routes[m.Index]
 	v := x.authenticate()
-	if x.note.admitted = v.why; v.refused != "" {
+	if x.note.admitted = v.why; v.refused != "" && x.g.off != withoutAdmit {
 		if v.challenge != "" {
 			x.w.Header().Set("WWW-Authenticate", v.challenge)
 		}
@@ -87,10 +87,7 @@ func (x *exchange) integrate() {
 		x.fail(err)
 		return
 	}
-	var bad error
-	if x.floor, bad = floorOf(x.r, x.trusted); bad != nil {
-		x.g.metrics.badTokens.Inc()
-	}
+	x.readFloor()
 	out, seen, err := x.invoke(payload)
 	x.note.seen = seen
 	observe(x.w.Header(), x.floor, seen.Token, x.trusted)
@@ -107,6 +104,17 @@ func (x *exchange) integrate() {
 		return
 	}
 	x.write(out)
+}
+
+// readFloor takes the consistency tokens of the request.
+func (x *exchange) readFloor() {
+	if x.g.off == withoutFloor {
+		return
+	}
+	var bad error
+	if x.floor, bad = floorOf(x.r, x.trusted); bad != nil {
+		x.g.metrics.badTokens.Inc()
+	}
 }
 
 // event reads the body and writes the event.

@@ -20,7 +20,19 @@ type Gateway struct {
 	table   atomic.Pointer[table]
 	budget  *budget
 	metrics *metrics
+
+	off guard // what the negative controls of the tests turn off
 }
+
+// A guard is one of the promises that tests break on purpose.
+type guard int
+
+const (
+	allGuardsOn  guard = iota
+	withoutFloor       // consistency tokens are ignored
+	withoutStrip       // strangers are believed as edges are
+	withoutAdmit       // whoever asks may use a route
+)
 
 // A table is one version of the API. It is immutable.
 type table struct {
@@ -34,22 +46,27 @@ func New(c Config, d Deps) (*Gateway, error) {
 		return nil, errors.New("gateway: expected an Invoker")
 	}
 	g := &Gateway{cfg: c.withDefaults(), deps: d.withDefaults()}
+	g.deps.Log = g.deps.Log.With("hop", "gateway", "region", c.Region)
 	g.budget = newBudget(g.cfg.Limits.InFlight)
 	var err error
 	if g.metrics, err = newMetrics(d.Metrics, g.budget); err != nil {
 		return nil, err
 	}
-	return g, g.Load(g.cfg.APIPath, g.cfg.API)
+	if err := g.Load(g.cfg.APIPath, g.cfg.API); err != nil {
+		return nil, err
+	}
+	return g, nil
 }
 
 // Load replaces the API by what a file of that name says. Requests under way
 // keep the API that they began with. If the file has mistakes, Load returns
-// them all and the gateway goes on with the API that it has.
+// them all, as openapi.Problems, and the gateway goes on with the API that it
+// has.
 func (g *Gateway) Load(name string, file []byte) error {
 	t, err := g.read(name, file)
 	g.metrics.loaded(err)
 	if err != nil {
-		return fmt.Errorf("load API: %w", err)
+		return err
 	}
 	g.table.Store(t)
 	for _, note := range t.Notes {
@@ -89,7 +106,7 @@ func (g *Gateway) Public() http.Handler { return g.door(false) }
 
 func (g *Gateway) door(trusted bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		x := g.begin(w, r, trusted)
+		x := g.begin(w, r, trusted || g.off == withoutStrip)
 		defer x.end()
 		x.serve()
 	})

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -114,6 +115,9 @@ func parse(f Format, raw []byte) (*Response, error) {
 // status reads a number, or a number in quotes. There are no interim answers:
 // 1xx is for the connection, not for a function.
 func status(raw json.RawMessage) (int, error) {
+	if raw == nil {
+		return 0, errors.New("no statusCode")
+	}
 	s, err := strconv.Atoi(strings.Trim(string(raw), `"`))
 	if err != nil || s < 200 || s > 599 {
 		return 0, fmt.Errorf("statusCode %.20s: want a number from 200 to 599", raw)

@@ -49,6 +49,9 @@ func (r *reader) err() error {
 // "line 6: ...", "at line 1, col 47", "at L2.C1".
 var where = regexp.MustCompile(`(?:\bat )?\bline (\d+)(?:,? col(?:umn)? (\d+))?:? ?|(?:\bat )?\bL(\d+)\.C(\d+):? ?`)
 
+// document is what a file should have been.
+const document = "an OpenAPI 3.0 or 3.1 document in YAML or JSON"
+
 // library notes an error of the parser or of libopenapi. Joined errors are
 // noted one by one.
 func (r *reader) library(err error) {
@@ -59,11 +62,14 @@ func (r *reader) library(err error) {
 		return
 	}
 	text := strings.Join(strings.Fields(err.Error()), " ")
-	p := &Problem{File: r.file, Expected: "an OpenAPI 3.0 or 3.1 document in YAML or JSON"}
+	p := &Problem{File: r.file, Expected: document}
 	if m := where.FindStringSubmatch(text); m != nil {
 		p.Line, _ = strconv.Atoi(m[1] + m[3])
 		p.Column, _ = strconv.Atoi(m[2] + m[4])
 		text = strings.TrimSpace(strings.Replace(text, m[0], "", 1))
+	}
+	for _, how := range []string{"failed to decode YAML to JSON: ", "yaml: ", "construct errors: ", "unable to parse specification: ", "go-yaml load error in parser "} {
+		text = strings.TrimPrefix(text, how)
 	}
 	p.Found = text
 	r.problems = append(r.problems, p)

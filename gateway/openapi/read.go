@@ -1,6 +1,7 @@
 package openapi
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -49,6 +50,10 @@ type reader struct {
 
 // open parses the text and lets libopenapi resolve its references.
 func (r *reader) open(text []byte) {
+	if len(bytes.TrimSpace(text)) == 0 {
+		r.fail(nil, "the file is empty", document)
+		return
+	}
 	c := datamodel.NewDocumentConfiguration() // reads no other file and no network
 	c.Logger = slog.New(slog.DiscardHandler)
 	doc, err := libopenapi.NewDocumentWithConfiguration(text, c)

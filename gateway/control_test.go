@@ -1,0 +1,89 @@
+package gateway
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"meridian"
+	"meridian/identity"
+)
+
+// recorder is an Invoker that keeps the last invocation.
+type recorder struct{ last meridian.Invocation }
+
+func (r *recorder) Invoke(_ context.Context, in meridian.Invocation) (meridian.Answer, error) {
+	r.last = in
+	return meridian.Answer{Body: io.NopCloser(strings.NewReader(`{}`))}, nil
+}
+
+// promises are what the gateway guarantees, each with the guard that keeps it.
+var promises = []struct {
+	name  string
+	guard guard
+	kept  func(*Gateway, *recorder) bool
+}{
+	{"a token becomes the floor (guarantee 1)", withoutFloor, func(g *Gateway, r *recorder) bool {
+		ask(g.Inner(), identity.HeaderConsistency, "pets:7:1:20")
+		return len(r.last.Floor) == 1
+	}},
+	{"a stranger cannot choose the request id", withoutStrip, func(g *Gateway, r *recorder) bool {
+		ask(g.Public(), identity.HeaderRequest, "mine")
+		return r.last.ID != "mine"
+	}},
+	{"a stranger's Meridian-Identity says nothing (guarantee 7)", withoutStrip, func(g *Gateway, _ *recorder) bool {
+		return ask(g.Public(), identity.HeaderIdentity, "stolen") == http.StatusForbidden
+	}},
+	{"a route that asks for a key is shut without one", withoutAdmit, func(g *Gateway, r *recorder) bool {
+		ask(g.Inner(), "X-Api-Key", "")
+		return r.last.ID == ""
+	}},
+}
+
+// ask sends a request for the keyed route if the header is a credential, for
+// the open one if not, and returns the status.
+func ask(h http.Handler, name, value string) int {
+	path := "/"
+	if name == identity.HeaderIdentity || name == identity.HeaderAPIKey {
+		path = "/keyed"
+	}
+	r, w := httptest.NewRequest("GET", path, nil), httptest.NewRecorder()
+	r.Header.Set(name, value)
+	h.ServeHTTP(w, r)
+	return w.Code
+}
+
+// opened is an Opener that takes every seal for good.
+type opened struct{}
+
+func (opened) Open(string, identity.Binding) (*identity.Principal, error) {
+	return &identity.Principal{Kind: identity.KindAPIKey, ID: "k1"}, nil
+}
+
+const twoRoutes = `
+openapi: 3.1.0
+x-meridian-function: f
+paths: {/: {get: {}}, /keyed: {get: {security: [{key: []}]}}}
+components: {securitySchemes: {key: {type: apiKey, in: header, name: x-api-key}}}
+`
+
+// TestEachPromiseHasItsGuard is the promise and its negative control: with the
+// guard on it is kept, and with the guard off it is broken.
+func TestEachPromiseHasItsGuard(t *testing.T) {
+	for _, p := range promises {
+		for _, off := range []guard{allGuardsOn, p.guard} {
+			r := &recorder{}
+			g, err := New(Config{API: []byte(twoRoutes), Functions: map[string]FunctionLimits{"f": {}}}, Deps{Invoke: r, Open: opened{}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			g.off = off
+			if kept := p.kept(g, r); kept != (off == allGuardsOn) {
+				t.Errorf("%s: kept %v with guard %d off", p.name, kept, off)
+			}
+		}
+	}
+}
