@@ -28,6 +28,7 @@ type environment struct {
 	waiting  []chan *call     // requests for work that wait, newest last
 	calls    map[string]*call // handed out, and not settled by the process
 	past     []string         // ids that it settled last
+	last     string           // request id of the one that it settled last
 	late     bool             // a call passed its deadline
 	doubtful bool             // it reported an error, and has not asked for work since
 	stopping bool             // quit is closed
@@ -219,6 +220,7 @@ func (e *environment) release(id string, failed bool) (c *call, late bool, err e
 	}
 	e.asked = time.Now()
 	e.used = e.asked
+	e.last = c.inv.ID
 	e.answered++
 	e.doubtful = e.doubtful || failed
 	e.leaveIfDone()

@@ -250,16 +250,22 @@ func (e *environment) report(exit *sandbox.Exit, failed error, held []*call, exp
 	}
 }
 
-// line logs what the process writes. The request is known if there is one only.
+// line logs what the process writes, with the request if that is known: the
+// only one that it has, or, as a line may come after the answer, had.
 func (e *environment) line(stream, line string) {
-	f := e.f
-	f.mu.Lock()
-	request := ""
-	if len(e.calls) == 1 {
+	e.log.Info("function output", "stream", stream, "request", e.request(), "line", line)
+}
+
+func (e *environment) request() string {
+	e.f.mu.Lock()
+	defer e.f.mu.Unlock()
+	switch {
+	case len(e.calls) == 1:
 		for _, c := range e.calls {
-			request = c.inv.ID
+			return c.inv.ID
 		}
+	case len(e.calls) == 0 && e.f.fn.Concurrency == 1:
+		return e.last
 	}
-	f.mu.Unlock()
-	e.log.Info("function output", "stream", stream, "request", request, "line", line)
+	return ""
 }
