@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"meridian/client"
 	"meridian/config"
@@ -61,6 +62,47 @@ func fetchStatus(ctx context.Context, g *Global) (client.Status, world.Record, e
 		s.Notes = append(s.Notes, "not root: PostgreSQL and the functions run as you, not each as a user of its own")
 	}
 	return s, r, nil
+}
+
+// wholeWait bounds how long the start of a world waits for its own map to show
+// what every node has reported already.
+const wholeWait = 10 * time.Second
+
+// whole waits until the status shows every region and edge as healthy.
+func whole(ctx context.Context, g *Global) error {
+	ctx, cancel := context.WithTimeout(ctx, wholeWait)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		s, _, err := fetchStatus(ctx, g)
+		if sick := unhealthy(s); err == nil && sick != "" {
+			err = fmt.Errorf("%s is not healthy yet; `meridian status` says why", sick)
+		}
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-tick.C:
+		}
+	}
+}
+
+// unhealthy names the first region or edge that is not healthy, or is "".
+func unhealthy(s client.Status) string {
+	for _, r := range s.Regions {
+		if !r.Healthy {
+			return r.Name
+		}
+	}
+	for _, e := range s.Edges {
+		if !e.Healthy {
+			return "the edge of " + e.Name
+		}
+	}
+	return ""
 }
 
 func printStatus(out io.Writer, s client.Status, r world.Record) error {

@@ -48,6 +48,9 @@ func (c *upCmd) Run(ctx context.Context, g *Global) error {
 	parent := leash.Attach() // set when this process was detached by another
 	p := &progress{out: os.Stdout, begin: begin}
 	err = world.Up(ctx, world.Options{File: f, State: g.State, Block: c.Block, Program: program, Build: server.Build, Report: p.line}, func(r world.Record) {
+		if err := whole(ctx, g); err != nil {
+			p.line(world.Progress{Note: err.Error()})
+		}
 		p.line(world.Progress{Part: "world ready", Took: time.Since(begin)})
 		if parent != nil {
 			parent.Report(leash.Report{Ready: true})

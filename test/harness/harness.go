@@ -1,0 +1,199 @@
+// Package harness brings real worlds up for tests: it builds the binary once,
+// runs `meridian up` on a state folder of its own, and speaks to it as users
+// do, through the command line alone.
+package harness
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Root returns the folder of the module.
+func Root(t testing.TB) string {
+	t.Helper()
+	out, err := exec.Command("go", "env", "GOMOD").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Dir(strings.TrimSpace(string(out)))
+}
+
+var build = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("/var/tmp", "meridian-bin-")
+	if err != nil {
+		return "", err
+	}
+	bin := filepath.Join(dir, "meridian")
+	cmd := exec.Command("go", "build", "-o", bin, "meridian/cmd/meridian")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build: %w: %s", err, out)
+	}
+	return bin, os.Chmod(dir, 0o755)
+})
+
+// Binary returns the path of a freshly built meridian.
+func Binary(t testing.TB) string {
+	t.Helper()
+	bin, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bin
+}
+
+// Folder returns an empty folder through which other users can pass, as
+// PostgreSQL and the functions of a world need it. It goes with the test.
+func Folder(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/var/tmp", "meridian-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// A World is a world that is up.
+type World struct {
+	t     testing.TB
+	State string
+	bin   string
+	env   []string
+}
+
+// Up brings up the world of a file of the module and ends it with the test.
+func Up(t testing.TB, file, state string, env ...string) *World {
+	t.Helper()
+	w := &World{t: t, State: state, bin: Binary(t), env: append(os.Environ(), env...)}
+	t.Cleanup(w.Down)
+	if out, err := w.Try(3*time.Minute, "up", "--detach", filepath.Join(Root(t), file)); err != nil {
+		log, _ := os.ReadFile(filepath.Join(state, "up.log"))
+		t.Fatalf("up: %v\n%s\n%s", err, out, log)
+	}
+	return w
+}
+
+// Down ends the world. Ending it twice is no error.
+func (w *World) Down() {
+	w.t.Helper()
+	if out, err := w.Try(30*time.Second, "down"); err != nil {
+		w.t.Errorf("down: %v\n%s", err, out)
+	}
+}
+
+// Try runs a command of the binary on this world and returns what it printed.
+func (w *World) Try(patience time.Duration, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience) // a cleanup outlives the test's own
+	defer cancel()
+	cmd := exec.CommandContext(ctx, w.bin, append(args, "--state", w.State)...)
+	cmd.Env = w.env
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err := cmd.Run()
+	if err != nil {
+		err = fmt.Errorf("meridian %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(errs.String()))
+	}
+	return out.String(), err
+}
+
+// Do runs a command that must succeed.
+func (w *World) Do(args ...string) string {
+	w.t.Helper()
+	out, err := w.Try(90*time.Second, args...)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return out
+}
+
+// Status is what `meridian status --json` says, as far as tests read it.
+type Status struct {
+	Domain  string   `json:"domain"`
+	CA      string   `json:"ca"`
+	DNS     []string `json:"dns"`
+	Console string   `json:"console"`
+	Regions []struct {
+		Name      string `json:"name"`
+		Primary   bool   `json:"primary"`
+		Healthy   bool   `json:"healthy"`
+		Drained   bool   `json:"drained"`
+		ReplayLag int64  `json:"replay_lag_ms"`
+		Gateway   string `json:"gateway"`
+		Postgres  string `json:"postgres"`
+	} `json:"regions"`
+	Edges []struct {
+		Name  string `json:"name"`
+		HTTPS string `json:"https"`
+		HTTP  string `json:"http"`
+	} `json:"edges"`
+	Nodes []struct {
+		Name string `json:"name"`
+		PID  int    `json:"pid"`
+	} `json:"nodes"`
+}
+
+// Status asks for the world's state.
+func (w *World) Status() (s Status) {
+	w.t.Helper()
+	if err := json.Unmarshal([]byte(w.Do("status", "--json")), &s); err != nil {
+		w.t.Fatal(err)
+	}
+	return s
+}
+
+// Edge returns the address of the edge at a place.
+func (s Status) Edge(place string) string {
+	for _, e := range s.Edges {
+		if e.Name == place {
+			return e.HTTPS
+		}
+	}
+	return ""
+}
+
+// Roots returns a pool with the world's CA.
+func (s Status) Roots(t testing.TB) *x509.CertPool {
+	t.Helper()
+	pem, err := os.ReadFile(s.CA)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		t.Fatalf("%s holds no certificate", s.CA)
+	}
+	return pool
+}
+
+// Eventually asks until ok says nil, and fails with its last complaint after
+// patience.
+func Eventually(t testing.TB, patience time.Duration, ok func() error) {
+	t.Helper()
+	end := time.Now().Add(patience)
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := ok()
+		if err == nil {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("not within %v: %v", patience, err)
+		}
+		<-tick.C
+	}
+}
