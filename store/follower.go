@@ -21,8 +21,9 @@ type FollowerConfig struct {
 	Dir string
 }
 
-// A Follower has no vote: it sees the store through a member's relay, and
-// moves to the next when one falls silent.
+// A Follower has no vote: it sees the store through a member's relay, the
+// nearest first, and moves to the next when one falls silent. It stays with one
+// that works, near or far: going back would be worth less than it could cost.
 type Follower struct {
 	writer
 	relays []*http.Client
@@ -85,7 +86,6 @@ func (f *Follower) Run(ctx context.Context, ready func()) error {
 	for n := 0; ctx.Err() == nil; n++ {
 		err := f.watch(ctx, f.relays[n%len(f.relays)], func() {
 			pause = firstPause
-			n = -1 // when this one is lost, the nearest is asked first
 			ready()
 		})
 		f.stats.connected.Set(0)
