@@ -78,7 +78,15 @@ func (s *scan) end() *Verdict {
 	case s.has("to") > 0:
 		return either(Inside)
 	}
-	return either(End)
+	v := either(End)
+	v.Foldable = s.has("chain") < 0 || s.has("no") > 0
+	return v
+}
+
+// IsRollback reports whether a statement that ends a block undoes it.
+func IsRollback(text []byte) bool {
+	s := scan{text: text, toks: lex(nil, text)}
+	return s.is(0, "rollback") || s.is(0, "abort")
 }
 
 // set judges SET in all its forms.

@@ -92,8 +92,25 @@ func (b *Backend) Run(sql ...string) (rows [][]string, err error) {
 	return rows, nil
 }
 
-func (b *Backend) run(sql string) (rows [][]string, failed error) {
-	if _, err := b.Conn.Write(wire.Builder(nil).Query(sql)); err != nil {
+func (b *Backend) run(sql string) ([][]string, error) {
+	return b.exchange(wire.Builder(nil).Query(sql))
+}
+
+// Prepare prepares a statement without parameters under a name.
+func (b *Backend) Prepare(name, sql string) error {
+	_, err := b.exchange(wire.Builder(nil).Message('P', wire.String(name), wire.String(sql), []byte{0, 0}).Sync())
+	return err
+}
+
+// Execute runs such a statement and returns its rows in text form.
+func (b *Backend) Execute(name string) ([][]string, error) {
+	m := wire.Builder(nil).Message('B', []byte{0}, wire.String(name), make([]byte, 6))
+	return b.exchange(m.Message('E', make([]byte, 5)).Sync())
+}
+
+// exchange sends a group and reads to its ReadyForQuery.
+func (b *Backend) exchange(group []byte) (rows [][]string, failed error) {
+	if _, err := b.Conn.Write(group); err != nil {
 		return nil, err
 	}
 	for {

@@ -12,7 +12,9 @@ type Error struct {
 	Hint     string
 }
 
-func (e *Error) Error() string { return fmt.Sprintf("%s: %s (SQLSTATE %s)", e.Severity, e.Message, e.Code) }
+func (e *Error) Error() string {
+	return fmt.Sprintf("%s: %s (SQLSTATE %s)", e.Severity, e.Message, e.Code)
+}
 
 // Fatal reports whether the connection ends with the error.
 func (e *Error) Fatal() bool { return e.Severity == "FATAL" || e.Severity == "PANIC" }

@@ -1,0 +1,207 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"meridian"
+	"meridian/postgres/classify"
+	"meridian/postgres/pool"
+)
+
+// catalogueEvery is how often a standby's catalogues are looked at for changes.
+const catalogueEvery = time.Second
+
+// A catalogue keeps the names that decide where a text may run in step with
+// the standby's catalogues.
+type catalogue struct {
+	p    *Proxy
+	wake chan struct{}
+
+	mu   sync.Mutex     // guards what follows
+	need meridian.Token // names read before this position may be wrong
+}
+
+func newCatalogue(p *Proxy) *catalogue { return &catalogue{p: p, wake: make(chan struct{}, 1)} }
+
+// changed says that a session changed the catalogues up to a position. Until
+// they are read again, reads go to the primary.
+func (k *catalogue) changed(at meridian.Token) {
+	k.mu.Lock()
+	k.need = newest(k.need, at)
+	k.mu.Unlock()
+	select {
+	case k.wake <- struct{}{}:
+	default:
+	}
+}
+
+// behind reports whether the names may be wrong.
+func (k *catalogue) behind() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return !k.need.IsZero()
+}
+
+// caughtUp says that the names were read when at was served.
+func (k *catalogue) caughtUp(at meridian.Token) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if at.System != k.need.System || reached(at, k.need) {
+		k.need = meridian.Token{}
+	}
+}
+
+// run reads the catalogues until ctx is canceled.
+func (k *catalogue) run(ctx context.Context) {
+	var conn *pool.Backend
+	defer func() {
+		if conn != nil {
+			conn.Close()
+		}
+	}()
+	tick := time.NewTicker(catalogueEvery)
+	defer tick.Stop()
+	seen := ""
+	for {
+		err := k.refresh(ctx, &conn, &seen)
+		if err != nil && ctx.Err() == nil {
+			k.p.deps.Log.Debug("cannot read the catalogues", "error", err)
+			if conn != nil {
+				conn.Close()
+				conn, seen = nil, ""
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-k.wake:
+		}
+		if k.behind() { // what changed must be replayed first
+			k.mu.Lock()
+			need := k.need
+			k.mu.Unlock()
+			k.p.watch.wait(ctx, need, catalogueEvery)
+		}
+	}
+}
+
+// refresh reads the names if the catalogues changed since they were last read.
+func (k *catalogue) refresh(ctx context.Context, conn **pool.Backend, seen *string) error {
+	if _, here := k.p.primary(); here {
+		return nil // everything runs on the primary anyway
+	}
+	ctx, cancel := context.WithTimeout(ctx, watchTimeout)
+	defer cancel()
+	if *conn == nil {
+		c, err := pool.Connect(ctx, k.p.deps.Local, k.p.cfg.Role, k.p.cfg.Database, nil)
+		if err != nil {
+			return err
+		}
+		*conn, *seen = c, ""
+	}
+	at, err := k.p.watch.sample(ctx)
+	if err != nil {
+		return err
+	}
+	(*conn).Conn.SetDeadline(time.Now().Add(watchTimeout))
+	rows, err := (*conn).Run(fingerprintSQL)
+	if err != nil {
+		return err
+	}
+	if len(rows) != 1 {
+		return fmt.Errorf("the catalogues' fingerprint has %d rows", len(rows))
+	}
+	if rows[0][0] != *seen {
+		names, err := readNames(*conn, k.p.cfg.LocalFunctions)
+		if err != nil {
+			return err
+		}
+		k.p.verdicts.SetNames(names)
+		*seen = rows[0][0]
+	}
+	k.caughtUp(at.served)
+	return nil
+}
+
+// builtin are the schemas that come with PostgreSQL.
+const builtin = `('pg_catalog'::regnamespace, 'information_schema'::regnamespace, 'pg_toast'::regnamespace)`
+
+// fingerprintSQL changes whenever readNames would read something else.
+const fingerprintSQL = `SELECT md5(coalesce(string_agg(x, ',' ORDER BY x), '')) FROM (
+ SELECT 'f' || oid || ':' || xmin AS x FROM pg_proc WHERE pronamespace NOT IN ` + builtin + `
+ UNION ALL SELECT 'r' || oid || ':' || xmin FROM pg_rewrite WHERE oid >= 16384
+ UNION ALL SELECT 'p' || oid || ':' || xmin FROM pg_policy
+ UNION ALL SELECT 'o' || oid || ':' || xmin FROM pg_operator WHERE oid >= 16384
+ UNION ALL SELECT 'k' || oid || ':' || xmin FROM pg_cast WHERE oid >= 16384
+ UNION ALL SELECT 't' || oid || ':' || xmin FROM pg_constraint WHERE contypid <> 0
+ UNION ALL SELECT 'c' || oid || ':' || relname FROM pg_class WHERE relkind IN ('v', 'S') AND relnamespace NOT IN ` + builtin + `) AS s`
+
+// functionsSQL gives each function's name, and whether a call reaches a
+// user-defined volatile function: itself, or what an aggregate is made of.
+const functionsSQL = `WITH v AS (SELECT oid FROM pg_proc WHERE provolatile = 'v' AND pronamespace NOT IN ` + builtin + `)
+ SELECT DISTINCT p.proname, p.oid IN (SELECT oid FROM v) OR a.aggtransfn::oid IN (SELECT oid FROM v) OR a.aggfinalfn::oid IN (SELECT oid FROM v)
+ FROM pg_proc AS p LEFT JOIN pg_aggregate AS a ON a.aggfnoid::oid = p.oid`
+
+// namesSQL gives names that reach a volatile function, or state of their own,
+// with the reason.
+const namesSQL = `WITH v AS (SELECT oid FROM pg_proc WHERE provolatile = 'v' AND pronamespace NOT IN ` + builtin + `)
+ SELECT oprname, 'an operator whose function is volatile' FROM pg_operator WHERE oprcode::oid IN (SELECT oid FROM v)
+ UNION ALL SELECT t.typname, 'a type with a volatile cast' FROM pg_cast AS k JOIN pg_type AS t ON t.oid IN (k.casttarget, k.castsource) WHERE k.castfunc IN (SELECT oid FROM v) AND t.oid >= 16384
+ UNION ALL SELECT relname, 'a sequence''s state belongs to the primary' FROM pg_class WHERE relkind = 'S' AND relnamespace NOT IN ` + builtin
+
+// definitionsSQL gives names with the texts that stand behind them.
+const definitionsSQL = `SELECT relname, pg_get_viewdef(oid) FROM pg_class WHERE relkind = 'v' AND relnamespace NOT IN ` + builtin + `
+ UNION ALL SELECT c.relname, 'select ' || pg_get_expr(p.polqual, p.polrelid) FROM pg_policy AS p JOIN pg_class AS c ON c.oid = p.polrelid WHERE p.polqual IS NOT NULL AND p.polcmd IN ('*', 'r')
+ UNION ALL SELECT t.typname, 'select ' || pg_get_expr(k.conbin, 0) FROM pg_constraint AS k JOIN pg_type AS t ON t.oid = k.contypid WHERE k.conbin IS NOT NULL AND t.oid >= 16384`
+
+// readNames reads what decides where a text may run.
+func readNames(conn *pool.Backend, local []string) (*classify.Names, error) {
+	n := &classify.Names{Known: map[string]bool{}, Reaches: map[string]string{}}
+	functions, err := conn.Run(functionsSQL)
+	if err != nil {
+		return nil, err
+	}
+	allowed := map[string]bool{}
+	for _, name := range local {
+		allowed[name] = true
+	}
+	for _, r := range functions {
+		n.Known[r[0]] = true
+		if r[1] == "t" && !allowed[r[0]] {
+			n.Reaches[r[0]] = "a user-defined volatile function"
+		}
+	}
+	names, err := conn.Run(namesSQL)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range names {
+		n.Reaches[r[0]] = r[1]
+	}
+	definitions, err := conn.Run(definitionsSQL)
+	if err != nil {
+		return nil, err
+	}
+	closeOver(n, definitions)
+	return n, nil
+}
+
+// closeOver adds the names whose definitions reach what belongs on the
+// primary, until no more are found.
+func closeOver(n *classify.Names, definitions [][]string) {
+	for found := true; found; {
+		found = false
+		for _, d := range definitions {
+			if n.Reaches[d[0]] != "" {
+				continue
+			}
+			if v := classify.Classify([]byte(d[1]), n); v.Where == classify.Primary {
+				n.Reaches[d[0]], found = "it reaches "+v.Why, true
+			}
+		}
+	}
+}

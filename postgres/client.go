@@ -1,0 +1,334 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"meridian"
+	"meridian/postgres/classify"
+	"meridian/postgres/session"
+	"meridian/postgres/wire"
+)
+
+// A client is one client's connection and its session, which stands on up to
+// two backends: near, the local standby, where groups run one after the other
+// and replies are held until it is sure that they stay; and main, the primary,
+// where groups flow without waiting and a goroutine brings the replies.
+type client struct {
+	p      *Proxy
+	conn   net.Conn
+	rd     *wire.Reader
+	log    *slog.Logger
+	env    *env // nil for people
+	role   string
+	params []wire.Param
+	key    wire.Key // what cancels it
+	id     string   // names it to the primary's proxy
+
+	// Used by the client's own goroutine alone.
+	group    session.Group
+	placed   bool // the group at hand goes straight to main
+	skipping bool // the group at hand failed: everything up to its Sync is passed over
+	hold     []byte
+	released released // what the client has seen of the group at hand
+	block    place
+	begin    begun // of the open block
+	nearBusy atomic.Bool
+
+	wmu   sync.Mutex // serialises writes to conn; taken before mu
+	spare []byte
+
+	mu    sync.Mutex // guards what follows
+	out   []byte     // replies on their way to the client
+	state *session.State
+	near  *near
+	main  *upstream
+	floor meridian.Token // the newest that the session wrote or was shown
+	fatal error          // why the client must be let go once out is sent
+}
+
+// A begun is how the open block was begun.
+type begun struct {
+	sql     string // "" outside a block
+	movable bool
+}
+
+// A released counts what the client has seen of a group that goes on.
+type released struct {
+	frames int  // that only describe
+	data   bool // results: the group cannot move any more
+
+	held     int // as frames, still held back
+	heldData bool
+}
+
+// errEnd ends a session in an orderly way.
+var errEnd = errors.New("the client said goodbye")
+
+// run serves the session until the client leaves, or breaks the protocol.
+func (c *client) run(ctx context.Context) {
+	defer c.log.Debug("session ended")
+	for {
+		if !c.rd.Ready() {
+			if err := c.flushAll(); err != nil {
+				return
+			}
+		}
+		f, err := c.rd.Frame()
+		if err == nil {
+			err = c.message(ctx, f)
+		}
+		var gone *fatalError
+		switch {
+		case err == nil:
+			continue
+		case errors.As(err, &gone):
+			c.goodbye(gone.e)
+		case errors.Is(err, wire.ErrProtocol):
+			c.goodbye(&wire.Error{Code: stateProtocol, Message: "meridian: " + err.Error()})
+		case ctx.Err() != nil:
+			c.goodbye(&wire.Error{Code: stateShutdown, Message: "meridian: the proxy is shutting down"})
+		}
+		return
+	}
+}
+
+// A fatalError ends the session with words to the client.
+type fatalError struct{ e *wire.Error }
+
+func (f *fatalError) Error() string { return f.e.Message }
+
+func (c *client) goodbye(e *wire.Error) {
+	e.Severity = "FATAL"
+	c.mu.Lock()
+	c.out = wire.Builder(c.out).Error(e)
+	c.mu.Unlock()
+	c.conn.SetWriteDeadline(time.Now().Add(time.Second))
+	c.flush()
+}
+
+// message takes one message of the client.
+func (c *client) message(ctx context.Context, f wire.Frame) error {
+	switch f.Type() {
+	case 'X':
+		return errEnd
+	case 'd', 'c', 'f':
+		return c.copyData(f)
+	}
+	if err := c.lost(); err != nil {
+		return err
+	}
+	if c.skipping {
+		return c.skip(f)
+	}
+	c.mu.Lock()
+	if len(c.group.Messages) == 0 && !c.placed && c.idleLocked() {
+		c.state.Settle()
+	}
+	m, err := c.state.Read(f)
+	c.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	if c.placed {
+		c.send(m)
+		return nil
+	}
+	c.group.Add(m)
+	if c.group.Ended || m.Kind == 'H' || c.group.Size() > c.p.cfg.Hold {
+		return c.place(ctx)
+	}
+	return nil
+}
+
+// lost returns why the session must end, if it must.
+func (c *client) lost() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.fatal
+}
+
+// idleLocked reports whether the primary owes nothing.
+func (c *client) idleLocked() bool { return c.main == nil || c.main.tracker.Idle() }
+
+// skip passes over what follows an error of the proxy's own, up to the Sync.
+func (c *client) skip(f wire.Frame) error {
+	if f.Type() != 'S' {
+		return nil
+	}
+	c.skipping = false
+	c.group.Reset()
+	c.mu.Lock()
+	c.out = wire.Builder(c.out).Ready('I')
+	c.mu.Unlock()
+	return nil
+}
+
+// place finds a backend for the group at hand and runs it there.
+func (c *client) place(ctx context.Context) error {
+	v := c.view()
+	d := route(v)
+	if d.Do == doMove || d.Do == toMain || d.Do == toNear {
+		c.p.metrics.routed(d.Do)
+	}
+	switch d.Do {
+	case toNear:
+		return c.runNear(ctx, v.Verdict)
+	case doFold:
+		c.fold(v.Verdict)
+		return nil
+	case doEmpty:
+		c.endEmpty()
+		return nil
+	case doMove:
+		if err := c.leaveNear(); err != nil {
+			return err
+		}
+	case doFail:
+		return c.failBlock(ctx, d.Why)
+	}
+	return c.runMain(ctx, d.Why)
+}
+
+// view collects what routing needs to know.
+func (c *client) view() routeView {
+	_, here := c.p.primary()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	v := routeView{Here: here, Pinned: c.state.Pinned, Busy: !c.idleLocked(), Block: c.blockLocked(), Movable: c.begin.movable,
+		Oversize: c.group.Size() > c.p.cfg.Hold}
+	n := 0
+	for _, m := range c.group.Messages {
+		if m.Kind == 'E' || m.Verdict != nil && m.Kind != 'P' {
+			n++
+			v.Verdict = stricter(v.Verdict, c.state.Resolve(m.Verdict))
+		}
+	}
+	v.Single = n == 1 && v.Verdict.Count == 1
+	return v
+}
+
+// blockLocked returns where a block is open. The primary may have opened or
+// closed one since.
+func (c *client) blockLocked() place {
+	if c.block == onNear || c.block == deferred {
+		return c.block
+	}
+	if c.main != nil && c.main.tracker.Status != 'I' {
+		return onMain
+	}
+	return nowhere
+}
+
+var unknownPortal = &classify.Verdict{Where: classify.Either, Why: "a portal that is not known here", Block: classify.Inside, Count: 1}
+
+// stricter joins the verdicts of a group's statements.
+func stricter(a, b *classify.Verdict) *classify.Verdict {
+	if b == nil {
+		b = unknownPortal
+	}
+	switch {
+	case a == nil:
+		return b
+	case a.Where == classify.Primary:
+		return a
+	case b.Where == classify.Primary:
+		return b
+	case a.Plain:
+		return b
+	}
+	return a
+}
+
+// flushAll sends what waits to the primary and to the client.
+func (c *client) flushAll() error {
+	if c.main != nil {
+		c.main.flush()
+	}
+	return c.flush()
+}
+
+// flush sends replies to the client, in the order in which they were put out.
+func (c *client) flush() error {
+	c.wmu.Lock()
+	defer c.wmu.Unlock()
+	c.mu.Lock()
+	out := c.out
+	c.out = c.spare[:0]
+	c.mu.Unlock()
+	c.spare = out
+	if cap(c.spare) > 1<<20 {
+		c.spare = nil
+	}
+	if len(out) == 0 {
+		return nil
+	}
+	_, err := c.conn.Write(out)
+	return err
+}
+
+// fail answers the group at hand with an error of the proxy's own.
+func (c *client) fail(e *wire.Error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.out = wire.Builder(c.out).Error(e)
+	if c.group.Ended {
+		c.out = wire.Builder(c.out).Ready('I')
+	} else {
+		c.skipping = true
+	}
+	c.endGroup()
+	return nil
+}
+
+// endGroup makes room for the next group.
+func (c *client) endGroup() {
+	c.group.Reset()
+	c.placed, c.released = false, released{}
+}
+
+// away notes that the primary could not be reached for a statement.
+func (c *client) away(why string) {
+	c.p.metrics.away.Inc()
+	c.env.note(func(o *meridian.Observation) { o.PrimaryAway = why })
+}
+
+// saw notes a position that the session wrote or was shown.
+func (c *client) saw(t meridian.Token) {
+	c.mu.Lock()
+	c.floor = newest(c.floor, t)
+	c.mu.Unlock()
+	if c.env != nil {
+		c.env.saw(t)
+	}
+}
+
+// asked returns what the session's reads must not be older than.
+func (c *client) asked() meridian.Token {
+	c.mu.Lock()
+	f := c.floor
+	c.mu.Unlock()
+	if c.env != nil {
+		f = newest(f, c.env.floor())
+	}
+	return f
+}
+
+// closeBackends gives both backends back.
+func (c *client) closeBackends() {
+	c.mu.Lock()
+	n, m := c.near, c.main
+	c.near, c.main = nil, nil
+	c.mu.Unlock()
+	if n != nil {
+		n.backend.Release(!c.nearBusy.Load() && n.tracker.Idle() && n.tracker.Status == 'I')
+	}
+	if m != nil {
+		m.close()
+	}
+}

@@ -1,0 +1,105 @@
+package postgres
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
+
+	"meridian"
+	"meridian/topology"
+)
+
+// A Config says what an operator may say of a region's proxy.
+type Config struct {
+	Region   meridian.Region
+	Database string // its name for PostgreSQL and in tokens
+	Role     string // as whom execution environments work; default the database's name
+	Listen   string // host:port for clients
+
+	// Users are the names and passwords of people's clients. A name is that of
+	// a role of PostgreSQL.
+	Users map[string]string
+	// LocalFunctions are user-defined volatile functions that only read, and so
+	// may run on a standby.
+	LocalFunctions []string
+
+	MaxServer    int           // connections to the local PostgreSQL; default 80
+	QueueTimeout time.Duration // how long a client waits for one of them; default 10 s
+	LoginTimeout time.Duration // how long a stranger may take to log in; default 30 s
+	// PrimaryTimeout is how long the primary's proxy may be silent before it is
+	// taken for lost; default 2 s.
+	PrimaryTimeout time.Duration
+	Hold           int // bytes of a read's replies that are held back until it cannot move; default 64 KiB
+}
+
+// Deps is what the program provides.
+type Deps struct {
+	// Local connects to the region's own PostgreSQL, which trusts the socket.
+	Local func(context.Context) (net.Conn, error)
+	// Remote opens a stream to the proxy of another region.
+	Remote func(context.Context, meridian.Region) (net.Conn, error)
+	// Peers accepts the streams of other regions' proxies. It may be nil.
+	Peers net.Listener
+	Map   *topology.Map
+	TLS   *tls.Config // nil: clients get no TLS
+
+	Log     *slog.Logger
+	Metrics prometheus.Registerer
+	Tracer  trace.Tracer
+	Now     func() time.Time
+}
+
+func (c Config) withDefaults() (Config, error) {
+	if c.Database == "" || c.Region == "" {
+		return c, errors.New("postgres: config without a database or a region")
+	}
+	if c.Role == "" {
+		c.Role = c.Database
+	}
+	for _, d := range []struct {
+		v   *time.Duration
+		def time.Duration
+	}{{&c.QueueTimeout, 10 * time.Second}, {&c.LoginTimeout, 30 * time.Second}, {&c.PrimaryTimeout, 2 * time.Second}} {
+		if *d.v == 0 {
+			*d.v = d.def
+		}
+	}
+	if c.MaxServer == 0 {
+		c.MaxServer = 80
+	}
+	if c.Hold == 0 {
+		c.Hold = 64 << 10
+	}
+	return c, nil
+}
+
+func (d Deps) withDefaults() (Deps, error) {
+	if d.Local == nil || d.Map == nil {
+		return d, errors.New("postgres: deps without a local PostgreSQL or a map")
+	}
+	if d.Remote == nil {
+		d.Remote = func(context.Context, meridian.Region) (net.Conn, error) {
+			return nil, errors.New("there are no other regions")
+		}
+	}
+	if d.Log == nil {
+		d.Log = slog.New(slog.DiscardHandler)
+	}
+	if d.Metrics == nil {
+		d.Metrics = prometheus.NewRegistry()
+	}
+	if d.Tracer == nil {
+		d.Tracer = noop.NewTracerProvider().Tracer("")
+	}
+	if d.Now == nil {
+		d.Now = time.Now
+	}
+	return d, nil
+}

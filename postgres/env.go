@@ -1,0 +1,165 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"slices"
+	"sync"
+	"time"
+
+	"meridian"
+	"meridian/postgres/wire"
+)
+
+// An env is one execution environment: the connections that log in with the
+// user made for it work for the invocations that are in flight there.
+type env struct {
+	name string
+
+	mu       sync.Mutex     // guards what follows
+	own      meridian.Token // the newest that its connections wrote or were shown
+	inFlight []*work
+}
+
+// A work is one invocation in flight, and what was seen of it. Where several
+// are in flight at once, each is credited with what happened meanwhile.
+type work struct {
+	ctx      context.Context
+	floor    meridian.Token
+	observed meridian.Observation
+}
+
+// Attach makes a user for an execution environment and returns the URL with
+// which it connects. detach makes the user unknown; connections that are
+// already open live on.
+func (p *Proxy) Attach(name string) (dsn string, detach func(), err error) {
+	password := secret(16)
+	v, err := wire.NewVerifier(password)
+	if err != nil {
+		return "", nil, fmt.Errorf("attach %s: %w", name, err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	login := p.cfg.Role + "." + name
+	if _, taken := p.users[login]; taken {
+		return "", nil, meridian.WithKind(meridian.Invalid, fmt.Errorf("attach %s: the name is taken", name))
+	}
+	e := &env{name: name}
+	p.users[login], p.envs[name] = &user{role: p.cfg.Role, verifier: v, env: e}, e
+	host := p.cfg.Listen
+	if p.addr != nil {
+		host = p.addr.String()
+	}
+	u := url.URL{Scheme: "postgres", User: url.UserPassword(login, password), Host: host, Path: "/" + p.cfg.Database, RawQuery: "sslmode=disable"}
+	return u.String(), func() { p.detach(login, e) }, nil
+}
+
+func (p *Proxy) detach(login string, e *env) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if u := p.users[login]; u != nil && u.env == e {
+		delete(p.users, login)
+		delete(p.envs, e.name)
+	}
+}
+
+// Begin says that an invocation starts in an execution environment and must
+// not read older data than floor. ctx carries its span. end ends it, and says
+// what was seen of it; it asks PostgreSQL for the position only if the
+// invocation used it. While several invocations are in flight, the newest of
+// their floors holds for all: they may wait too long, never too short.
+func (p *Proxy) Begin(ctx context.Context, name string, floor meridian.Token) (end func() meridian.Observation) {
+	p.mu.Lock()
+	e := p.envs[name]
+	p.mu.Unlock()
+	if e == nil {
+		return func() meridian.Observation { return meridian.Observation{} }
+	}
+	w := &work{ctx: context.WithoutCancel(ctx), floor: floor}
+	e.mu.Lock()
+	e.inFlight = append(e.inFlight, w)
+	e.mu.Unlock()
+	return sync.OnceValue(func() meridian.Observation { return p.end(e, w) })
+}
+
+func (p *Proxy) end(e *env, w *work) meridian.Observation {
+	e.mu.Lock()
+	if i := slices.Index(e.inFlight, w); i >= 0 {
+		e.inFlight = slices.Delete(e.inFlight, i, i+1)
+	}
+	o, own := w.observed, e.own
+	e.mu.Unlock()
+	if o.Local+o.Forwarded == 0 {
+		return o
+	}
+	o.Token = own
+	if o.Local > 0 || own.IsZero() {
+		o.Token = newest(own, p.sampleAfter(w.ctx))
+	}
+	return o
+}
+
+// sampleAfter returns a position at or past all that was read here until now,
+// or the zero Token if PostgreSQL cannot say.
+func (p *Proxy) sampleAfter(ctx context.Context) meridian.Token {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	s, err := p.watch.sample(ctx)
+	if err != nil {
+		p.deps.Log.Warn("no position at the end of an invocation", "error", err)
+		return meridian.Token{}
+	}
+	return s.seen
+}
+
+// newest returns the newer of two tokens; of different systems the second.
+func newest(a, b meridian.Token) meridian.Token {
+	if b.IsZero() || a.System == b.System && !b.Newer(a) {
+		return a
+	}
+	return b
+}
+
+// floor returns what the environment's reads must not be older than.
+func (e *env) floor() meridian.Token {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	f := e.own
+	for _, w := range e.inFlight {
+		f = newest(f, w.floor)
+	}
+	return f
+}
+
+// saw notes a position that a connection wrote or was shown.
+func (e *env) saw(t meridian.Token) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.own = newest(e.own, t)
+}
+
+// note lets f add to what is seen of each invocation in flight.
+func (e *env) note(f func(*meridian.Observation)) {
+	if e == nil {
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, w := range e.inFlight {
+		f(&w.observed)
+	}
+}
+
+// context returns that of the newest invocation in flight, or nil.
+func (e *env) context() context.Context {
+	if e == nil {
+		return nil
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.inFlight) == 0 {
+		return nil
+	}
+	return e.inFlight[len(e.inFlight)-1].ctx
+}

@@ -1,0 +1,45 @@
+package postgres
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// metrics are the hop's numbers.
+type metrics struct {
+	routes *prometheus.CounterVec
+	logins *prometheus.CounterVec
+	waited prometheus.Histogram
+	away   prometheus.Counter
+}
+
+func newMetrics(p *Proxy) (*metrics, error) {
+	m := &metrics{
+		routes: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "meridian_postgres_groups_total", Help: "Groups of messages by where they ran, or why they moved."}, []string{"route"}),
+		logins: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "meridian_postgres_logins_total", Help: "Client connections by how their login ended."}, []string{"outcome"}),
+		waited: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "meridian_postgres_freshness_wait_seconds", Help: "How long reads waited for the replica.", Buckets: prometheus.ExponentialBuckets(0.0001, 2, 14)}),
+		away:   prometheus.NewCounter(prometheus.CounterOpts{Name: "meridian_postgres_primary_away_total", Help: "Statements for which the primary could not be reached."}),
+	}
+	gauge := func(name, help string, f func() float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f)
+	}
+	for _, c := range []prometheus.Collector{m.routes, m.logins, m.waited, m.away,
+		gauge("meridian_postgres_server_connections", "Connections to the local PostgreSQL, in use and warm.", func() float64 { return float64(p.pool.Stats().Open) }),
+		gauge("meridian_postgres_server_connections_idle", "Warm connections to the local PostgreSQL.", func() float64 { return float64(p.pool.Stats().Idle) }),
+		gauge("meridian_postgres_queue_length", "Callers that wait for a connection.", func() float64 { return float64(p.pool.Stats().Queued) }),
+		gauge("meridian_postgres_replay_lag_seconds", "How far replay is known to be behind; -1 if nothing is known.", func() float64 {
+			if lag := p.ReplayLag(); lag >= 0 {
+				return lag.Seconds()
+			}
+			return -1
+		}),
+	} {
+		if err := p.deps.Metrics.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+// The routes are a closed set: where a group ran, or why it moved.
+var routes = map[string]string{toNear: "standby", toMain: "primary", doMove: "moved-block", "behind": "behind", "refused": "refused"}
+
+func (m *metrics) routed(do string) { m.routes.WithLabelValues(routes[do]).Inc() }
+func (m *metrics) login(how string) { m.logins.WithLabelValues(how).Inc() }

@@ -1,0 +1,299 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+
+	"meridian"
+	"meridian/postgres/pool"
+	"meridian/postgres/wire"
+)
+
+// A peer is a session of another region's proxy, served here because this
+// region is the primary.
+type peer struct {
+	p       *Proxy
+	conn    net.Conn
+	rd      *wire.Reader
+	backend *pool.Backend
+
+	mu      sync.Mutex // guards what follows
+	owed    int        // groups that wait for ReadyForQuery
+	status  byte
+	strip   chan error // where the end of a hidden statement is told; nil: nothing is hidden
+	stripOf error
+}
+
+// servePeer serves one stream of another region's proxy.
+func (p *Proxy) servePeer(ctx context.Context, conn net.Conn) {
+	rd := wire.NewReader(conn)
+	f, err := rd.Frame()
+	if err != nil {
+		return
+	}
+	var h wire.Hello
+	if f.Type() != wire.FrameHello || wire.ParseJSON(f.Body(), &h) != nil {
+		p.deps.Log.Warn("a peer's stream begins with no hello")
+		return
+	}
+	if r := p.refuse(h); r != nil {
+		conn.Write(wire.Builder(nil).JSON(wire.FrameRefuse, *r))
+		return
+	}
+	switch h.Purpose {
+	case wire.PurposeCancel:
+		p.cancelPeer(ctx, h.ID)
+	case wire.PurposeProbe:
+		p.answerProbes(ctx, conn, rd)
+	case wire.PurposeSession:
+		p.servePeerSession(ctx, conn, rd, h)
+	}
+}
+
+// refuse says why a stream is not served, or returns nil.
+func (p *Proxy) refuse(h wire.Hello) *wire.Refusal {
+	region, here := p.primary()
+	switch {
+	case h.Version != wire.PeerVersion:
+		return &wire.Refusal{Code: stateNotSupported, Message: fmt.Sprintf("version %d of the proxies' protocol is not spoken here", h.Version)}
+	case !here && h.Purpose != wire.PurposeCancel:
+		return &wire.Refusal{Code: stateNotSent, Away: true, Message: fmt.Sprintf("%s is not the primary's region, %q is", p.cfg.Region, region)}
+	case h.Purpose != wire.PurposeSession:
+		return nil
+	case h.Database != p.cfg.Database:
+		return &wire.Refusal{Code: stateNoDatabase, Message: fmt.Sprintf("database %q does not exist", h.Database)}
+	case h.Role != p.cfg.Role && p.cfg.Users[h.Role] == "":
+		return &wire.Refusal{Code: stateAuthorization, Message: fmt.Sprintf("role %q does not exist", h.Role)}
+	}
+	return nil
+}
+
+func (p *Proxy) servePeerSession(ctx context.Context, conn net.Conn, rd *wire.Reader, h wire.Hello) {
+	b, err := p.pool.Acquire(ctx, h.Role, h.Params)
+	if err == nil {
+		if _, err = b.Run(h.State.SQL...); err != nil {
+			b.Close()
+		}
+	}
+	if err != nil {
+		e := pgError(err)
+		conn.Write(wire.Builder(nil).JSON(wire.FrameRefuse, wire.Refusal{Code: e.Code, Message: e.Message}))
+		return
+	}
+	s := &peer{p: p, conn: conn, rd: rd, backend: b, status: 'I'}
+	p.mu.Lock()
+	p.peers[h.ID] = s
+	p.mu.Unlock()
+	defer func() {
+		p.mu.Lock()
+		delete(p.peers, h.ID)
+		p.mu.Unlock()
+	}()
+	if _, err := conn.Write(wire.Builder(nil).Message(wire.FrameWelcome, b.Params)); err != nil {
+		b.Release(true)
+		return
+	}
+	s.serve(ctx)
+}
+
+// serve relays until either end is gone.
+func (s *peer) serve(ctx context.Context) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.replies(ctx)
+		s.conn.Close()
+	}()
+	err := s.requests()
+	s.mu.Lock()
+	clean := err == nil && s.owed == 0 && s.status == 'I'
+	s.mu.Unlock()
+	if clean {
+		s.backend.Conn.SetReadDeadline(past)
+		<-done
+		s.backend.Conn.SetReadDeadline(noDeadline)
+		s.backend.Release(s.backend.Reader.Buffered() == 0)
+		return
+	}
+	s.backend.Conn.Close()
+	<-done
+	s.backend.Close()
+}
+
+// requests brings the secondary's frames to PostgreSQL. It returns nil when
+// the secondary gives the session back.
+func (s *peer) requests() error {
+	var out []byte
+	for {
+		if len(out) > 0 && (!s.rd.Ready() || len(out) > full) {
+			if _, err := s.backend.Conn.Write(out); err != nil {
+				return err
+			}
+			out = out[:0]
+		}
+		f, err := s.rd.Frame()
+		if err != nil {
+			return ended(err)
+		}
+		switch f.Type() {
+		case wire.FrameState:
+			var st wire.State
+			if err := wire.ParseJSON(f.Body(), &st); err != nil {
+				return err
+			}
+			if len(out) > 0 {
+				return fmt.Errorf("state amid statements: %w", wire.ErrProtocol)
+			}
+			if err := s.apply(st); err != nil {
+				return err
+			}
+			continue
+		case 'Q', 'S', 'F':
+			s.mu.Lock()
+			s.owed++
+			s.mu.Unlock()
+		}
+		out = append(out, f...)
+	}
+}
+
+// ended returns nil for an orderly end of the stream.
+func ended(err error) error {
+	if errors.Is(err, net.ErrClosed) || errors.Is(err, errEOF) {
+		return nil
+	}
+	return err
+}
+
+// apply runs statements whose replies the secondary does not see. All must
+// succeed: a session must not run on with, say, another role than it has set.
+func (s *peer) apply(st wire.State) error {
+	for _, sql := range st.SQL {
+		done := make(chan error, 1)
+		s.mu.Lock()
+		s.strip, s.stripOf = done, nil
+		s.mu.Unlock()
+		if _, err := s.backend.Conn.Write(wire.Builder(nil).Query(sql)); err != nil {
+			return err
+		}
+		if err := <-done; err != nil {
+			e := pgError(err)
+			s.conn.Write(wire.Builder(nil).JSON(wire.FrameRefuse, wire.Refusal{Code: e.Code, Message: "bring the session's state: " + e.Message}))
+			return err
+		}
+	}
+	return nil
+}
+
+// replies brings PostgreSQL's messages to the secondary. Each transaction's
+// end is told with a position that is at or past its commit.
+func (s *peer) replies(ctx context.Context) {
+	var out []byte
+	for {
+		f, err := s.backend.Reader.Frame()
+		if err != nil {
+			s.mu.Lock()
+			if s.strip != nil {
+				s.strip <- err
+				s.strip = nil
+			}
+			s.mu.Unlock()
+			if len(out) > 0 {
+				s.conn.Write(out)
+			}
+			return
+		}
+		if s.stripped(f) {
+			continue
+		}
+		if f.Type() == 'Z' {
+			if out, err = s.finish(ctx, out, f); err != nil {
+				s.p.deps.Log.Error("no position after a transaction: its session ends", "error", err)
+				return
+			}
+		}
+		out = append(out, f...)
+		if !s.backend.Reader.Ready() || len(out) > full {
+			if _, err := s.conn.Write(out); err != nil {
+				return
+			}
+			out = out[:0]
+		}
+	}
+}
+
+// stripped takes a reply to a hidden statement.
+func (s *peer) stripped(f wire.Frame) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.strip == nil {
+		return false
+	}
+	switch f.Type() {
+	case 'E':
+		e, err := wire.ParseError(f.Body())
+		if s.stripOf = err; err == nil {
+			s.stripOf = e
+		}
+	case 'Z':
+		s.strip <- s.stripOf
+		s.strip = nil
+	}
+	return true
+}
+
+// finish appends the position that goes before a ReadyForQuery.
+func (s *peer) finish(ctx context.Context, out []byte, f wire.Frame) ([]byte, error) {
+	status := byte('I')
+	if len(f.Body()) == 1 {
+		status = f.Body()[0]
+	}
+	s.mu.Lock()
+	s.owed--
+	s.status = status
+	s.mu.Unlock()
+	if status != 'I' {
+		return out, nil
+	}
+	sm, err := s.p.watch.sample(ctx)
+	if err != nil {
+		sm, err = s.p.watch.sample(ctx) // its connection may have been stale
+	}
+	if err == nil && sm.standby {
+		err = meridian.WithKind(meridian.PrimaryUnavailable, errors.New("the local PostgreSQL is a standby"))
+	}
+	if err != nil {
+		return out, err
+	}
+	return wire.Builder(out).Position(position(sm.seen)), nil
+}
+
+func position(t meridian.Token) wire.Position {
+	return wire.Position{System: t.System, Timeline: t.Timeline, LSN: uint64(t.LSN)}
+}
+
+// answerProbes tells a secondary how far the primary is, each time it asks.
+func (p *Proxy) answerProbes(ctx context.Context, conn net.Conn, rd *wire.Reader) {
+	for {
+		f, err := rd.Frame()
+		if err != nil || f.Type() != wire.FrameProbe {
+			return
+		}
+		q, err := wire.ParseProbe(f.Body())
+		if err != nil {
+			return
+		}
+		s, err := p.watch.sample(ctx)
+		if _, here := p.primary(); err != nil || !here || s.standby {
+			conn.Write(wire.Builder(nil).JSON(wire.FrameRefuse, wire.Refusal{Code: stateNotSent, Away: true, Message: string(p.cfg.Region) + " cannot act as the primary"}))
+			return
+		}
+		q.Position = position(s.seen)
+		if _, err := conn.Write(wire.Builder(nil).Probe(q)); err != nil {
+			return
+		}
+	}
+}

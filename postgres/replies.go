@@ -1,0 +1,173 @@
+package postgres
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"meridian"
+	"meridian/postgres/wire"
+)
+
+// replies brings what the primary answers to the client until the connection
+// ends.
+func (u *upstream) replies() {
+	defer close(u.done)
+	c := u.c
+	for {
+		f, err := u.rd.Frame()
+		if err != nil {
+			u.lost(err)
+			return
+		}
+		c.mu.Lock()
+		if f.Type() < ' ' {
+			err = u.private(f)
+		} else {
+			u.reply(f)
+		}
+		much := len(c.out) > full
+		c.mu.Unlock()
+		if err != nil {
+			u.lost(err)
+			return
+		}
+		if much || !u.rd.Ready() {
+			if c.flush() != nil {
+				u.conn.Close()
+			}
+		}
+	}
+}
+
+// reply takes one of PostgreSQL's messages.
+func (u *upstream) reply(f wire.Frame) {
+	c := u.c
+	show := u.tracker.Reply(f)
+	switch t := f.Type(); {
+	case t == 'Z' && show:
+		u.finish(f)
+	case t == 'E':
+		e, err := wire.ParseError(f.Body())
+		u.last = err != nil || e.Fatal()
+	case show && u.suppress > 0 && strings.IndexByte("123ntT", t) >= 0:
+		u.suppress--
+		return
+	case t == 'S':
+		if name, value, err := wire.ParseParameter(f.Body()); err == nil && honest(name, value) != value {
+			return
+		}
+	}
+	if show {
+		c.out = append(c.out, f...)
+	}
+}
+
+// finish takes the end of a group.
+func (u *upstream) finish(f wire.Frame) {
+	u.suppress = 0
+	if len(u.spans) > 0 {
+		u.spans[0]()
+		u.spans = u.spans[1:]
+	}
+	if u.tracker.Status == 'I' && u.tracker.TookDDL() {
+		u.c.p.catalogue.changed(u.at)
+	}
+}
+
+// private takes one of the primary's proxy's own frames.
+func (u *upstream) private(f wire.Frame) error {
+	switch f.Type() {
+	case wire.FrameWelcome:
+		u.params = append([]byte(nil), f.Body()...)
+		select {
+		case <-u.hello:
+		default:
+			close(u.hello)
+		}
+		return nil
+	case wire.FrameRefuse:
+		u.refusal = &wire.Refusal{}
+		return wire.ParseJSON(f.Body(), u.refusal)
+	case wire.FramePosition:
+		pos, err := wire.ParsePosition(f.Body())
+		if err != nil {
+			return err
+		}
+		u.at = u.c.p.token(pos)
+		u.c.floor = newest(u.c.floor, u.at)
+		if u.c.env != nil {
+			u.c.env.saw(u.at)
+		}
+		return nil
+	}
+	return fmt.Errorf("frame %#x from %s: %w", f.Type(), u.region, wire.ErrProtocol)
+}
+
+// token makes a token of what a proxy or PostgreSQL says.
+func (p *Proxy) token(pos wire.Position) meridian.Token {
+	return meridian.Token{Database: p.cfg.Database, System: pos.System, Timeline: pos.Timeline, LSN: meridian.LSN(pos.LSN)}
+}
+
+// lost answers for what the lost primary owes. What was sent and not answered
+// is in doubt if it may have written. A session that cannot go on as if
+// nothing were (a block was open, it was pinned) ends.
+func (u *upstream) lost(cause error) {
+	c := u.c
+	c.mu.Lock()
+	if c.main != u { // it was closed on purpose
+		c.mu.Unlock()
+		return
+	}
+	u.dead = true
+	groups, wrote := u.tracker.Pending()
+	owed := groups > 0 || u.tracker.Open() || u.tracker.Skipping()
+	for _, end := range u.spans {
+		end()
+	}
+	u.spans = nil
+	ends := u.tracker.Status != 'I' || c.state.Pinned != "" || u.last
+	e := u.verdict(cause, wrote)
+	switch {
+	case ends && u.last:
+		c.fatal = errEnd // PostgreSQL's own last words are on their way
+	case ends:
+		c.fatal = errEnd
+		e.Severity = "FATAL"
+		c.out = wire.Builder(c.out).Error(e)
+	case owed:
+		for range groups {
+			c.out = wire.Builder(c.out).Error(e).Ready('I')
+		}
+		if u.tracker.Open() {
+			c.out = wire.Builder(c.out).Error(e)
+		}
+	}
+	c.mu.Unlock()
+	if owed && u.backend == nil {
+		c.away(e.Message)
+	}
+	if !owed && !ends {
+		return
+	}
+	c.conn.SetWriteDeadline(time.Now().Add(time.Second))
+	err := c.flush()
+	if ends || err != nil {
+		c.conn.Close()
+		return
+	}
+	c.conn.SetWriteDeadline(time.Time{})
+}
+
+// verdict returns what the client is told of statements that were sent.
+func (u *upstream) verdict(cause error, wrote bool) *wire.Error {
+	e := &wire.Error{Severity: "ERROR", Code: stateConnection, Message: fmt.Sprintf("meridian: the connection to the primary in %s was lost: %v", u.region, cause)}
+	switch {
+	case u.refusal != nil: // nothing was run
+		e.Code, e.Message = u.refusal.Code, "meridian: "+string(u.region)+" refused: "+u.refusal.Message
+	case wrote:
+		e.Code = stateInDoubt
+		e.Hint = "The statement may or may not have been carried out."
+	}
+	return e
+}

@@ -1,0 +1,78 @@
+package postgres
+
+import "meridian/postgres/classify"
+
+// A place is where a transaction block is open.
+type place byte
+
+const (
+	nowhere  place = iota // no block is open
+	onNear                // a READ ONLY block, on the local standby
+	onMain                // on the primary
+	deferred              // BEGIN was answered and not yet sent
+)
+
+// A routeView is what is known when a group of messages asks for a backend.
+type routeView struct {
+	Here    bool   // this region is the primary's: one PostgreSQL for all
+	Pinned  string // why the session must stay on the primary, or ""
+	Busy    bool   // the primary owes replies: whatever follows keeps its order there
+	Block   place
+	Movable bool // the READ ONLY block can be opened again on the primary
+
+	Verdict  *classify.Verdict // on the group: the strictest of its statements; nil if it runs none
+	Single   bool              // the group is that one statement
+	Oversize bool              // more than is held
+}
+
+// What to do with a group.
+const (
+	toNear  = "run on the standby"
+	toMain  = "run on the primary"
+	doMove  = "move the block to the primary"
+	doFold  = "answer BEGIN, send it with what follows"
+	doEmpty = "answer the end of a block that held nothing"
+	doFail  = "refuse"
+)
+
+// A routeDecision says what to do with a group, and why.
+type routeDecision struct{ Do, Why string }
+
+// route decides where a group of messages runs.
+func route(v routeView) routeDecision {
+	switch {
+	case v.Here:
+		return routeDecision{toMain, "this region is the primary's"}
+	case v.Block == deferred && v.Single && v.Verdict.Block == classify.End && v.Verdict.Foldable:
+		return routeDecision{doEmpty, "the block held nothing"}
+	case v.Block == deferred, v.Block == onMain:
+		return routeDecision{toMain, "its block is there"}
+	case v.Busy:
+		return routeDecision{toMain, "statements before it are there"}
+	case v.Block == onNear:
+		return inReadOnly(v)
+	case v.Pinned != "":
+		return routeDecision{toMain, "pinned: " + v.Pinned}
+	case v.Oversize:
+		return routeDecision{toMain, "a group larger than is held"}
+	case v.Verdict == nil:
+		return routeDecision{toNear, "it runs nothing"}
+	case v.Verdict.Where != classify.Primary:
+		return routeDecision{toNear, v.Verdict.Why}
+	case v.Single && v.Verdict.Block == classify.Begin && v.Verdict.Foldable:
+		return routeDecision{doFold, v.Verdict.Why}
+	}
+	return routeDecision{toMain, v.Verdict.Why}
+}
+
+// inReadOnly routes within a READ ONLY block on the standby. A write fails
+// there as it would on the primary.
+func inReadOnly(v routeView) routeDecision {
+	switch {
+	case v.Verdict == nil || v.Verdict.Where != classify.Primary:
+		return routeDecision{toNear, "its block is there"}
+	case v.Movable:
+		return routeDecision{doMove, v.Verdict.Why}
+	}
+	return routeDecision{doFail, v.Verdict.Why}
+}

@@ -1,0 +1,199 @@
+package postgres
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"meridian"
+	"meridian/postgres/classify"
+	"meridian/postgres/pool"
+	"meridian/postgres/wire"
+)
+
+// A Proxy is the database hop of one region. Its methods may be called by many
+// goroutines at once.
+type Proxy struct {
+	cfg  Config
+	deps Deps
+
+	verdicts  *classify.Cache
+	pool      *pool.Pool
+	watch     *watch
+	catalogue *catalogue
+	probe     *probe
+	metrics   *metrics
+
+	mu       sync.Mutex // guards what follows
+	users    map[string]*user
+	envs     map[string]*env
+	sessions map[wire.Key]*client
+	peers    map[string]*peer // by session id
+	nextPID  uint32
+	addr     net.Addr
+
+	ignoreFloors bool // negative control: the tests' proof that waiting matters
+}
+
+// A user is a name that may log in.
+type user struct {
+	role     string
+	verifier wire.Verifier
+	env      *env // nil for people
+}
+
+// New returns the proxy of a region.
+func New(cfg Config, deps Deps) (*Proxy, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	deps, err = deps.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	deps.Log = deps.Log.With("hop", "postgres", "region", cfg.Region)
+	p := &Proxy{
+		cfg: cfg, deps: deps, verdicts: classify.NewCache(),
+		users: map[string]*user{}, envs: map[string]*env{}, sessions: map[wire.Key]*client{}, peers: map[string]*peer{},
+	}
+	p.pool = pool.New(pool.Config{Database: cfg.Database, Max: cfg.MaxServer, Queue: cfg.QueueTimeout}, deps.Local)
+	p.watch, p.catalogue, p.probe = newWatch(p), newCatalogue(p), newProbe(p)
+	if p.metrics, err = newMetrics(p); err != nil {
+		return nil, fmt.Errorf("postgres: register metrics: %w", err)
+	}
+	for name, password := range cfg.Users {
+		v, err := wire.NewVerifier(password)
+		if err != nil {
+			return nil, fmt.Errorf("postgres: user %s: %w", name, err)
+		}
+		p.users[name] = &user{role: name, verifier: v}
+	}
+	return p, nil
+}
+
+// Run serves clients and peers until ctx is canceled. It calls ready once it
+// listens; PostgreSQL need not be up by then.
+func (p *Proxy) Run(ctx context.Context, ready func()) error {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", p.cfg.Listen)
+	if err != nil {
+		return fmt.Errorf("postgres: %w", err)
+	}
+	p.mu.Lock()
+	p.addr = l.Addr()
+	p.mu.Unlock()
+	var parts sync.WaitGroup
+	for _, run := range []func(context.Context){p.pool.Run, p.watch.run, p.catalogue.run, p.probe.run} {
+		parts.Go(func() { run(ctx) })
+	}
+	parts.Go(func() { p.accept(ctx, l, p.serveClient) })
+	if p.deps.Peers != nil {
+		parts.Go(func() { p.accept(ctx, p.deps.Peers, p.servePeer) })
+	}
+	ready()
+	parts.Wait()
+	return nil
+}
+
+// Addr returns where Run listens for clients, once it does.
+func (p *Proxy) Addr() net.Addr {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.addr
+}
+
+// accept serves each connection of l in a goroutine of its own. When ctx is
+// canceled it closes l and all connections, and returns once all are served.
+func (p *Proxy) accept(ctx context.Context, l net.Listener, serve func(context.Context, net.Conn)) {
+	var conns sync.WaitGroup
+	defer conns.Wait()
+	stop := context.AfterFunc(ctx, func() { l.Close() })
+	defer stop()
+	for {
+		conn, err := l.Accept()
+		if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+			if conn != nil {
+				conn.Close()
+			}
+			return
+		}
+		if err != nil { // too many open files, mostly: it passes
+			p.deps.Log.Error("cannot accept", "error", err)
+			pause(ctx, 50*time.Millisecond)
+			continue
+		}
+		conns.Go(func() {
+			defer conn.Close()
+			stop := context.AfterFunc(ctx, func() { conn.Close() })
+			defer stop()
+			defer func() {
+				if r := recover(); r != nil {
+					p.deps.Log.Error("a connection broke the proxy's code", "panic", r, "stack", string(debug.Stack()))
+				}
+			}()
+			serve(ctx, conn)
+		})
+	}
+}
+
+// pause waits for d or the end of ctx.
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
+
+// primary returns the primary's region, and whether it is this one.
+func (p *Proxy) primary() (region meridian.Region, here bool) {
+	r, ok := p.deps.Map.Now().Primary()
+	if !ok {
+		return "", false
+	}
+	return r.Name, r.Name == p.cfg.Region
+}
+
+// away says why the primary cannot be asked now, or "".
+func (p *Proxy) away() string {
+	region, here := p.primary()
+	switch {
+	case here:
+		return ""
+	case region == "":
+		return "no region is primary"
+	}
+	return p.probe.away(region)
+}
+
+// Position returns how far the local PostgreSQL has come: on a standby what
+// may have been read there, on the primary what is flushed.
+func (p *Proxy) Position(ctx context.Context) (meridian.Token, error) {
+	s, err := p.watch.sample(ctx)
+	return s.seen, err
+}
+
+// ReplayLag returns how far the local standby is behind the primary: the time
+// since the newest instant of which it is known that all that was flushed then
+// is replayed here. It is 0 on the primary, and -1 if nothing is known.
+func (p *Proxy) ReplayLag() time.Duration {
+	if _, here := p.primary(); here {
+		return 0
+	}
+	return p.probe.lag()
+}
+
+// secret returns n random bytes in hexadecimal.
+func secret(n int) string {
+	b := make([]byte, n)
+	rand.Read(b) // never fails
+	return hex.EncodeToString(b)
+}

@@ -1,0 +1,157 @@
+package session
+
+import (
+	"bytes"
+	"fmt"
+
+	"meridian/postgres/classify"
+	"meridian/postgres/wire"
+)
+
+// A Message is one message of the client with what it means to the session.
+type Message struct {
+	Kind    byte
+	Frame   wire.Frame
+	Stmt    *Statement        // what Parse makes, or what Bind or Describe uses
+	Name    string            // of the statement that Close drops
+	Verdict *classify.Verdict // on what Query or Execute runs
+	Text    []byte            // the text that it runs
+}
+
+// Ends reports whether the message ends its group: ReadyForQuery answers it.
+func (m Message) Ends() bool { return m.Kind == 'S' || m.Kind == 'Q' || m.Kind == 'F' }
+
+// Read decodes a client's message. The Message holds on to f.
+func (s *State) Read(f wire.Frame) (Message, error) {
+	m := Message{Kind: f.Type(), Frame: f}
+	var err error
+	switch m.Kind {
+	case 'Q':
+		if m.Text, err = wire.ParseQuery(f.Body()); err == nil {
+			m.Verdict = s.judge(m.Text)
+			s.ahead[""] = nil
+		}
+	case 'P':
+		err = s.readParse(&m)
+	case 'B':
+		err = s.readBind(&m)
+	case 'D', 'C':
+		var kind byte
+		var name []byte
+		if kind, name, err = wire.ParseTarget(f.Body()); err != nil {
+			break
+		}
+		switch {
+		case kind == 'S' && m.Kind == 'D':
+			m.Stmt = s.lookup(string(name))
+		case kind == 'S':
+			m.Name = string(name)
+			s.ahead[m.Name] = nil
+		case kind == 'P' && m.Kind == 'C':
+			delete(s.portals, string(name))
+		}
+	case 'E':
+		var portal []byte
+		if portal, err = wire.ParseExecute(f.Body()); err != nil {
+			break
+		}
+		if st := s.portals[string(portal)]; st != nil {
+			m.Verdict, m.Text = st.Verdict, st.Text
+		}
+	case 'F':
+		m.Verdict = &classify.Verdict{Where: classify.Primary, Why: "a function call", Count: 1}
+	case 'S', 'H':
+	default:
+		err = fmt.Errorf("message of type %q: %w", m.Kind, wire.ErrProtocol)
+	}
+	return m, err
+}
+
+func (s *State) readParse(m *Message) error {
+	name, text, err := wire.ParseParse(m.Frame.Body())
+	if err != nil {
+		return err
+	}
+	frame := wire.Frame(bytes.Clone(m.Frame))
+	at := wire.HeaderSize + len(name) + 1
+	st := &Statement{Name: string(name), Frame: frame, Text: frame[at : at+len(text)], Verdict: s.judge(text), gen: s.nextGen()}
+	s.ahead[st.Name] = st
+	m.Stmt = st
+	return nil
+}
+
+func (s *State) readBind(m *Message) error {
+	portal, name, err := wire.ParseBind(m.Frame.Body())
+	if err != nil {
+		return err
+	}
+	m.Stmt = s.lookup(string(name))
+	s.portals[string(portal)] = m.Stmt
+	return nil
+}
+
+// Resolve returns the verdict on what a message runs: for EXECUTE that of the
+// prepared statement if it is the stricter.
+func (s *State) Resolve(v *classify.Verdict) *classify.Verdict {
+	if v == nil || v.Execute == "" || v.Where == classify.Primary {
+		return v
+	}
+	st := s.lookup(v.Execute)
+	if st == nil {
+		return v
+	}
+	return st.Verdict
+}
+
+// Confirm notes a statement as prepared: the proxy has answered for it.
+func (s *State) Confirm(st *Statement) { s.statements[st.Name] = st }
+
+// Rejudge asks again for the verdict on prepared statements of that text.
+func (s *State) Rejudge(text []byte) {
+	for _, st := range s.statements {
+		if bytes.Equal(st.Text, text) {
+			st.Verdict = s.judge(text)
+		}
+	}
+}
+
+// A Group is the client's messages up to one that Query, FunctionCall or Sync
+// ends: what is run, and answered, in one place.
+type Group struct {
+	Messages []Message
+	Ended    bool
+	Executes int // messages that run something
+	Sent     int // messages that a standby was sent already
+	buf      []byte
+}
+
+// Add appends a message, whose frame is copied.
+func (g *Group) Add(m Message) {
+	// The buffer may move as it grows: the old frames stay valid where they are.
+	at := len(g.buf)
+	g.buf = append(g.buf, m.Frame...)
+	textAt := -1
+	if m.Kind == 'Q' {
+		textAt = at + wire.HeaderSize
+	}
+	m.Frame = g.buf[at:len(g.buf):len(g.buf)]
+	if textAt >= 0 {
+		m.Text = g.buf[textAt : textAt+len(m.Text)]
+	}
+	g.Messages = append(g.Messages, m)
+	g.Ended = m.Ends()
+	if m.Verdict != nil || m.Kind == 'E' {
+		g.Executes++
+	}
+}
+
+// Size returns the bytes held.
+func (g *Group) Size() int { return len(g.buf) }
+
+// Reset empties the group for reuse.
+func (g *Group) Reset() {
+	*g = Group{Messages: g.Messages[:0], buf: g.buf[:0]}
+	if cap(g.buf) > 1<<20 {
+		g.buf = nil
+	}
+}

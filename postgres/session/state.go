@@ -1,0 +1,180 @@
+package session
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+
+	"meridian/postgres/classify"
+	"meridian/postgres/wire"
+)
+
+// A Statement is a prepared statement as the client made it.
+type Statement struct {
+	Name    string
+	Frame   wire.Frame        // the Parse that made it; nil if PREPARE did
+	SQL     string            // the PREPARE that made it; "" if Parse did
+	Verdict *classify.Verdict // on its text, or on PREPARE's body
+	Text    []byte            // its text, or PREPARE's body
+
+	gen uint64 // tells it from others of the same name
+}
+
+// A setting is one entry of the log.
+type setting struct {
+	seq       uint64
+	name, sql string
+}
+
+// State is what the client believes of its session.
+type State struct {
+	// Pinned says why everything must run on the primary, or is "".
+	Pinned string
+
+	judge      func([]byte) *classify.Verdict
+	statements map[string]*Statement
+	ahead      map[string]*Statement // as statements will be once all that was sent succeeded; nil: closed
+	portals    map[string]*Statement
+	settings   []setting
+	reset      uint64 // the seq of the last DISCARD ALL
+	seq        uint64
+	block      []classify.Effect // what the open block did, for its COMMIT
+}
+
+// NewState returns the state of a new session. judge returns the verdict on a
+// text.
+func NewState(judge func([]byte) *classify.Verdict) *State {
+	return &State{judge: judge, statements: map[string]*Statement{}, ahead: map[string]*Statement{}, portals: map[string]*Statement{}}
+}
+
+// lookup returns the statement that a name will mean, or nil.
+func (s *State) lookup(name string) *Statement {
+	if st, ok := s.ahead[name]; ok {
+		return st
+	}
+	return s.statements[name]
+}
+
+// Settle forgets what was only expected: all replies are in.
+func (s *State) Settle() { clear(s.ahead) }
+
+// EndPortals forgets the portals: their transaction is over.
+func (s *State) EndPortals() { clear(s.portals) }
+
+func (s *State) nextGen() uint64 {
+	s.seq++
+	return s.seq
+}
+
+// apply makes effects lasting.
+func (s *State) apply(effects []classify.Effect) {
+	for _, e := range effects {
+		switch e.Act {
+		case classify.Set:
+			s.log(e.Name, e.SQL)
+		case classify.ResetAll:
+			s.settings = slices.DeleteFunc(s.settings, func(x setting) bool { return !isRole(x.name) })
+			s.log("", "RESET ALL")
+		case classify.DiscardAll:
+			clear(s.statements)
+			clear(s.ahead)
+			s.settings, s.Pinned = nil, ""
+			s.reset = s.nextGen()
+		case classify.Prepare:
+			s.statements[e.Name] = &Statement{Name: e.Name, SQL: e.SQL, Text: []byte(e.Text), Verdict: s.judge([]byte(e.Text)), gen: s.nextGen()}
+		case classify.Deallocate:
+			delete(s.statements, e.Name)
+		case classify.DeallocateAll:
+			clear(s.statements)
+		case classify.Pin:
+			if s.Pinned == "" {
+				s.Pinned = e.Name
+			}
+		}
+	}
+}
+
+func isRole(name string) bool { return name == "role" || name == "session authorization" }
+
+// log notes a setting in the place of an older one of the same name.
+func (s *State) log(name, sql string) {
+	s.settings = slices.DeleteFunc(s.settings, func(x setting) bool { return x.name == name })
+	s.settings = append(s.settings, setting{s.nextGen(), name, sql})
+}
+
+// transactional reports whether an effect is undone by a rollback.
+func transactional(e classify.Effect) bool {
+	return e.Act == classify.Set || e.Act == classify.ResetAll || e.Act == classify.Pin
+}
+
+// commit makes the block's effects lasting.
+func (s *State) commit() {
+	s.apply(s.block)
+	s.block = nil
+}
+
+// rollback drops the block's effects; partial is said of ROLLBACK TO, after
+// which it is not known which of them stand.
+func (s *State) rollback(partial bool) {
+	if partial && len(s.block) > 0 {
+		s.block = append(s.block, classify.Effect{Act: classify.Pin, Name: "settings in a block that was partly rolled back"})
+		return
+	}
+	s.block = nil
+}
+
+// A Side is what one backend knows of the session.
+type Side struct {
+	known   map[string]uint64 // statement -> generation; 0: something of that name may be there
+	applied uint64            // settings up to this seq
+	fresh   bool              // nothing was ever run there
+}
+
+// NewSide returns the Side of a backend that has just been opened.
+func NewSide() *Side { return &Side{known: map[string]uint64{}, fresh: true} }
+
+// Missing returns the statements that bring a side to where the session is, in
+// order, and counts them as run. use is the prepared statement that EXECUTE is
+// about to name, or "".
+func (s *State) Missing(side *Side, use string) (sql []string) {
+	if s.reset > side.applied {
+		if !side.fresh {
+			sql = append(sql, "DISCARD ALL")
+			clear(side.known)
+		}
+		side.applied = s.reset
+	}
+	for _, x := range s.settings {
+		if x.seq > side.applied {
+			sql = append(sql, x.sql)
+			side.applied = x.seq
+		}
+	}
+	side.fresh = false
+	if st := s.lookup(use); use != "" && st != nil && side.known[use] != st.gen {
+		if _, stale := side.known[use]; stale {
+			sql = append(sql, "DEALLOCATE "+ident(use))
+		}
+		sql = append(sql, st.prepare())
+		side.known[use] = st.gen
+	}
+	if len(sql) > 0 {
+		delete(side.known, "") // a simple query drops the unnamed statement
+	}
+	return sql
+}
+
+// ran notes that the settings that were just logged came from this side.
+func (s *State) ran(side *Side) {
+	side.applied, side.fresh = max(side.applied, s.seq), false
+}
+
+// prepare returns the PREPARE that makes the statement.
+func (st *Statement) prepare() string {
+	if st.SQL != "" {
+		return st.SQL
+	}
+	return "PREPARE " + ident(st.Name) + " AS " + string(bytes.TrimRight(st.Text, "; \t\r\n"))
+}
+
+func ident(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }

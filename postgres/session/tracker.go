@@ -1,0 +1,305 @@
+package session
+
+import (
+	"bytes"
+	"strings"
+
+	"meridian/postgres/classify"
+	"meridian/postgres/wire"
+)
+
+// A step is a message that was sent to a backend and is not answered yet.
+type step struct {
+	kind    byte
+	hidden  bool // the client did not send it and must not see its reply
+	stmt    *Statement
+	name    string // of the statement that Close drops
+	closes  bool   // a Close of a statement, not of a portal
+	verdict *classify.Verdict
+}
+
+// A Tracker follows the conversation with one backend.
+type Tracker struct {
+	Status byte // of the last ReadyForQuery: I, T or E
+
+	state   *State
+	side    *Side
+	steps   []step
+	head    int
+	failed  bool // the group at the head had an error
+	copying bool // the Execute at the head takes COPY data
+	tag     string
+	effects []classify.Effect // of the group at the head
+	ddl     bool              // something since TookDDL may have changed the catalogues
+}
+
+// NewTracker returns the Tracker of an idle backend.
+func NewTracker(state *State, side *Side) *Tracker {
+	return &Tracker{Status: 'I', state: state, side: side}
+}
+
+// Idle reports whether everything was answered.
+func (t *Tracker) Idle() bool { return t.head == len(t.steps) }
+
+// Open reports whether the last group that was sent has not ended.
+func (t *Tracker) Open() bool { return !t.Idle() && !ends(t.steps[len(t.steps)-1].kind) }
+
+// TookDDL reports whether a definition has succeeded since it was last asked.
+func (t *Tracker) TookDDL() bool {
+	took := t.ddl
+	t.ddl = false
+	return took
+}
+
+// Pending returns how many groups have ended and wait for ReadyForQuery, and
+// whether an answer is owed to something that may have written.
+func (t *Tracker) Pending() (groups int, wrote bool) {
+	for _, s := range t.steps[t.head:] {
+		if ends(s.kind) && !s.hidden {
+			groups++
+		}
+		if s.verdict != nil && !s.verdict.Plain {
+			wrote = true
+		}
+		if (s.kind == 'E' || s.kind == 'Q') && s.verdict == nil {
+			wrote = true
+		}
+	}
+	return groups, wrote
+}
+
+func ends(kind byte) bool { return kind == 'S' || kind == 'Q' || kind == 'F' }
+
+// Hidden appends a simple query whose replies the client must not see.
+func (t *Tracker) Hidden(dst []byte, sql string) []byte {
+	t.push(step{kind: 'Q', hidden: true})
+	delete(t.side.known, "")
+	return wire.Builder(dst).Query(sql)
+}
+
+// Encode appends a message to dst, before it the prepared statements that the
+// backend lacks, and expects the replies.
+func (t *Tracker) Encode(dst []byte, m Message) []byte {
+	t.side.fresh = false
+	if t.Skipping() && m.Kind != 'S' {
+		return dst // the backend would pass over it
+	}
+	closes := false
+	switch m.Kind {
+	case 'P':
+		if _, there := t.side.known[m.Stmt.Name]; there && m.Stmt.Name != "" && t.state.statements[m.Stmt.Name] == nil {
+			dst = t.close(dst, m.Stmt.Name)
+		}
+		t.side.known[m.Stmt.Name] = m.Stmt.gen
+	case 'B', 'D':
+		if m.Stmt != nil && t.side.known[m.Stmt.Name] != m.Stmt.gen {
+			dst = t.inject(dst, m.Stmt)
+		}
+	case 'C':
+		if closes = m.Frame.Body()[0] == 'S'; closes {
+			delete(t.side.known, m.Name)
+		}
+	case 'Q':
+		delete(t.side.known, "")
+	}
+	if m.Kind != 'H' {
+		t.push(step{kind: m.Kind, stmt: m.Stmt, name: m.Name, closes: closes, verdict: m.Verdict})
+	}
+	return append(dst, m.Frame...)
+}
+
+// inject sends a statement that the client prepared elsewhere.
+func (t *Tracker) inject(dst []byte, st *Statement) []byte {
+	if _, there := t.side.known[st.Name]; there && st.Name != "" {
+		dst = t.close(dst, st.Name)
+	}
+	t.side.known[st.Name] = st.gen
+	t.push(step{kind: 'P', hidden: true, stmt: st})
+	if st.Frame == nil { // PREPARE made it
+		return wire.Builder(dst).Message('P', wire.String(st.Name), append(st.Text[:len(st.Text):len(st.Text)], 0, 0, 0))
+	}
+	return append(dst, st.Frame...)
+}
+
+func (t *Tracker) close(dst []byte, name string) []byte {
+	t.push(step{kind: 'C', hidden: true, name: name, closes: true})
+	return wire.Builder(dst).CloseStatement(name)
+}
+
+// CopyData notes that COPY data follows. During COPY the backend ignores the
+// Sync that came with the Execute (PostgreSQL documentation, 55.2.6).
+func (t *Tracker) CopyData() {
+	if t.copying {
+		t.swallow()
+	}
+}
+
+// swallow drops the Syncs that stand behind an Execute that takes COPY data.
+func (t *Tracker) swallow() {
+	t.copying = false
+	keep := t.steps[:t.head+1]
+	for _, s := range t.steps[t.head+1:] {
+		if s.kind != 'S' {
+			keep = append(keep, s)
+		}
+	}
+	t.steps = keep
+}
+
+func (t *Tracker) push(s step) {
+	if t.head == len(t.steps) {
+		t.steps, t.head = t.steps[:0], 0
+	}
+	t.steps = append(t.steps, s)
+}
+
+// Reply takes a backend's message and reports whether the client sees it.
+func (t *Tracker) Reply(f wire.Frame) (show bool) {
+	if t.Idle() {
+		return f.Type() != 'Z' && f.Type() != 'E'
+	}
+	s := t.steps[t.head]
+	switch f.Type() {
+	case 'N', 'S':
+		return !s.hidden
+	case 'A':
+		return true
+	case '1':
+		if !s.hidden && s.stmt != nil {
+			t.state.statements[s.stmt.Name] = s.stmt
+		}
+		t.head++
+	case '2', 'n', 's', 'I':
+		if s.kind != 'Q' {
+			t.head++
+		}
+	case '3':
+		if !s.hidden && s.closes {
+			delete(t.state.statements, s.name)
+		}
+		t.head++
+	case 'T':
+		if s.kind == 'D' {
+			t.head++
+		}
+	case 'G':
+		t.copying = s.kind == 'E'
+	case 'C':
+		t.complete(s, f)
+	case 'E':
+		t.fail()
+		// An injected Parse that fails stands for the statement that needed it.
+		return !(s.hidden && ends(s.kind))
+	case 'Z':
+		t.ready(s, f)
+	}
+	return !s.hidden
+}
+
+// complete takes a CommandComplete.
+func (t *Tracker) complete(s step, f wire.Frame) {
+	t.tag = string(bytes.TrimRight(f.Body(), "\x00"))
+	if s.kind != 'E' {
+		return
+	}
+	t.copying = false
+	if s.verdict != nil {
+		t.collect(s.verdict)
+	}
+	t.head++
+}
+
+// collect keeps the effects of what succeeded until its group does.
+func (t *Tracker) collect(v *classify.Verdict) {
+	t.ddl = t.ddl || v.DDL
+	for _, e := range v.Effects {
+		if transactional(e) {
+			t.effects = append(t.effects, e)
+			continue
+		}
+		t.state.apply([]classify.Effect{e})
+		switch e.Act {
+		case classify.Prepare:
+			t.side.known[e.Name] = t.state.statements[e.Name].gen
+		case classify.Deallocate:
+			delete(t.side.known, e.Name)
+		case classify.DeallocateAll, classify.DiscardAll:
+			clear(t.side.known)
+			t.effects = nil
+		}
+		if e.Act == classify.DiscardAll {
+			t.state.ran(t.side)
+		}
+	}
+}
+
+// fail takes an ErrorResponse: the backend skips to the end of the group.
+func (t *Tracker) fail() {
+	t.failed = true
+	if t.copying {
+		t.swallow()
+	}
+	if ends(t.steps[t.head].kind) {
+		return
+	}
+	for ; t.head < len(t.steps) && t.steps[t.head].kind != 'S'; t.head++ {
+		switch s := t.steps[t.head]; {
+		case s.kind == 'P':
+			t.side.known[s.stmt.Name] = 0
+		case s.closes && s.name != "":
+			t.side.known[s.name] = 0
+		}
+	}
+}
+
+// Skipping reports whether the backend passes over all messages until Sync.
+func (t *Tracker) Skipping() bool { return t.failed && t.Idle() }
+
+// ready takes a ReadyForQuery, which ends the group at the head.
+func (t *Tracker) ready(s step, f wire.Frame) {
+	before := t.Status
+	t.head++
+	if len(f.Body()) == 1 {
+		t.Status = f.Body()[0]
+	}
+	if s.kind == 'Q' && !t.failed && s.verdict != nil {
+		t.collect(s.verdict)
+	}
+	if s.kind == 'Q' && !s.hidden {
+		delete(t.state.statements, "")
+	}
+	if s.hidden {
+		t.failed, t.tag = false, ""
+		return
+	}
+	t.settle(before)
+	t.failed, t.tag, t.effects = false, "", nil
+	if t.Status == 'I' {
+		t.state.EndPortals()
+	}
+}
+
+// settle decides what of the group's effects is lasting.
+func (t *Tracker) settle(before byte) {
+	if t.failed {
+		t.effects = nil
+	}
+	logged := len(t.effects) > 0
+	switch {
+	case strings.HasPrefix(t.tag, "COMMIT"), strings.HasPrefix(t.tag, "PREPARE TRANSACTION"):
+		logged = logged || len(t.state.block) > 0
+		t.state.block = append(t.state.block, t.effects...)
+		t.state.commit()
+	case t.tag == "ROLLBACK":
+		t.state.rollback(t.Status == 'T')
+	case t.Status != 'I':
+		t.state.block = append(t.state.block, t.effects...)
+		return
+	case before == 'I' || t.Status == 'I':
+		t.state.apply(t.effects)
+		t.state.block = nil
+	}
+	if logged {
+		t.state.ran(t.side)
+	}
+}

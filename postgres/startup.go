@@ -1,0 +1,195 @@
+package postgres
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"meridian"
+	"meridian/postgres/classify"
+	"meridian/postgres/pool"
+	"meridian/postgres/session"
+	"meridian/postgres/wire"
+)
+
+// beforeLogin is the longest message of somebody who has not logged in.
+const beforeLogin = 16 << 10
+
+// serveClient greets one connection and serves it to its end.
+func (p *Proxy) serveClient(ctx context.Context, conn net.Conn) {
+	conn.SetDeadline(time.Now().Add(p.cfg.LoginTimeout))
+	rd := wire.NewReader(conn)
+	rd.Limit = beforeLogin
+	conn, start, err := p.greet(conn, rd)
+	if err != nil || start == nil {
+		p.metrics.login("malformed")
+		return
+	}
+	if start.Code == wire.CodeCancel {
+		p.cancel(ctx, start.Cancel)
+		return
+	}
+	c, err := p.login(conn, rd, start)
+	if err != nil {
+		e := pgError(err)
+		e.Severity = "FATAL"
+		conn.Write(wire.Builder(nil).Error(e))
+		p.metrics.login("refused")
+		return
+	}
+	p.metrics.login("ok")
+	conn.SetDeadline(time.Time{})
+	rd.Limit = 0
+	defer p.forget(c)
+	c.run(ctx)
+}
+
+// greet answers requests for encryption and returns the packet that follows
+// them: a start-up message or a cancel request.
+func (p *Proxy) greet(conn net.Conn, rd *wire.Reader) (net.Conn, *wire.Startup, error) {
+	for encrypted := false; ; {
+		s, err := wire.ReadStartup(rd)
+		if err != nil {
+			return conn, nil, err
+		}
+		switch {
+		case s.Code == wire.CodeGSS, s.Code == wire.CodeSSL && (p.deps.TLS == nil || encrypted):
+			if _, err := conn.Write([]byte{'N'}); err != nil {
+				return conn, nil, err
+			}
+		case s.Code == wire.CodeSSL:
+			// What was sent in the clear behind the request would be taken for
+			// part of the encrypted session (CVE-2021-23214).
+			if rd.Buffered() > 0 {
+				return conn, nil, fmt.Errorf("data after an SSLRequest: %w", wire.ErrProtocol)
+			}
+			if _, err := conn.Write([]byte{'S'}); err != nil {
+				return conn, nil, err
+			}
+			secure := tls.Server(conn, p.deps.TLS)
+			if err := secure.Handshake(); err != nil {
+				return conn, nil, err
+			}
+			conn, encrypted = secure, true
+			rd.Reset(conn)
+		default:
+			return conn, s, nil
+		}
+	}
+}
+
+// login authenticates a client and opens its session.
+func (p *Proxy) login(conn net.Conn, rd *wire.Reader, start *wire.Startup) (*client, error) {
+	name, database := start.Param("user"), start.Param("database")
+	if database == "" {
+		database = name
+	}
+	p.mu.Lock()
+	u := p.users[name]
+	p.mu.Unlock()
+	write := func(b []byte) error { _, err := conn.Write(b); return err }
+	if unknown := start.Unknown(); start.Minor() > 0 || len(unknown) > 0 {
+		if err := write(wire.Builder(nil).Negotiate(unknown)); err != nil {
+			return nil, err
+		}
+	}
+	verifier := wire.Verifier{}
+	if u != nil {
+		verifier = u.verifier
+	} else if v, err := wire.NewVerifier(secret(16)); err == nil {
+		verifier = v // a stranger's name fails as a wrong password does
+	}
+	if err := wire.Authenticate(rd, write, verifier); err != nil || u == nil {
+		return nil, &wire.Error{Severity: "FATAL", Code: statePassword, Message: fmt.Sprintf("password authentication failed for user %q", name)}
+	}
+	switch {
+	case database != p.cfg.Database:
+		return nil, &wire.Error{Severity: "FATAL", Code: stateNoDatabase, Message: fmt.Sprintf("database %q does not exist", database)}
+	case start.Param("replication") != "" && start.Param("replication") != "false":
+		return nil, &wire.Error{Severity: "FATAL", Code: stateNotSupported, Message: "meridian: replication connections are not served here"}
+	}
+	return p.open(conn, rd, u, start.Forwarded())
+}
+
+// open makes a session with its first backend and says that it is ready.
+func (p *Proxy) open(conn net.Conn, rd *wire.Reader, u *user, params []wire.Param) (*client, error) {
+	c := &client{p: p, conn: conn, rd: rd, env: u.env, role: u.role, params: params, id: secret(16), log: p.deps.Log.With("role", u.role)}
+	c.state = session.NewState(p.verdicts.Classify)
+	for _, param := range params {
+		if param.Name == "standard_conforming_strings" || param.Name == "options" && unsafeOptions(param.Value) ||
+			param.Name == "client_encoding" && classify.UnsafeEncoding(param.Value) {
+			c.state.Pinned = "start-up parameters that change how texts are read"
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), p.cfg.LoginTimeout)
+	defer cancel()
+	status, err := c.first(ctx)
+	if err != nil {
+		c.closeBackends()
+		return nil, err
+	}
+	p.register(c)
+	out := wire.Builder(nil).AuthenticationOk()
+	pool.Parameters(status, func(name, value string) { out = out.Parameter(name, honest(name, value)) })
+	out = out.KeyData(c.key.PID, []byte(c.key.Secret)).Ready('I')
+	if _, err := conn.Write(out); err != nil {
+		p.forget(c)
+		return nil, err
+	}
+	return c, nil
+}
+
+// honest returns the value of a parameter as the client should see it: the
+// proxy takes writes, whatever backend it shows first.
+func honest(name, value string) string {
+	if name == "in_hot_standby" {
+		return "off"
+	}
+	return value
+}
+
+func unsafeOptions(options string) bool {
+	options = strings.ToLower(options)
+	return strings.Contains(options, "standard_conforming_strings") ||
+		strings.Contains(options, "client_encoding") && classify.UnsafeEncoding(options)
+}
+
+// register gives a session the key that cancels it.
+func (p *Proxy) register(c *client) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var key [4]byte
+	rand.Read(key[:]) // never fails
+	p.nextPID = p.nextPID%(1<<31-1) + 1
+	c.key = wire.Key{PID: p.nextPID, Secret: string(key[:])}
+	p.sessions[c.key] = c
+}
+
+func (p *Proxy) forget(c *client) {
+	p.mu.Lock()
+	delete(p.sessions, c.key)
+	p.mu.Unlock()
+	c.closeBackends()
+}
+
+// first opens the backend whose parameters the client is shown: the standby,
+// or where there is none the primary.
+func (c *client) first(ctx context.Context) (status []byte, err error) {
+	_, here := c.p.primary()
+	if !here {
+		if err = c.openNear(ctx); err == nil {
+			return c.near.backend.Params, nil
+		}
+		if meridian.KindOf(err) == meridian.Throttled || c.p.away() != "" {
+			return nil, err
+		}
+	}
+	if err := c.openMain(ctx); err != nil {
+		return nil, err
+	}
+	return c.main.welcome(ctx)
+}

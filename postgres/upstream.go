@@ -1,0 +1,333 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"meridian"
+	"meridian/postgres/pool"
+	"meridian/postgres/session"
+	"meridian/postgres/wire"
+)
+
+// An upstream is the session's backend on the primary: a connection to the
+// local PostgreSQL in the primary's region, a stream to the primary's proxy
+// elsewhere. Groups flow to it without waiting; its goroutine brings replies.
+type upstream struct {
+	c       *client
+	conn    net.Conn
+	rd      *wire.Reader
+	side    *session.Side
+	region  meridian.Region
+	backend *pool.Backend // nil for a stream
+	out     []byte        // on its way to the primary; of the client's own goroutine
+	hello   chan struct{} // closed once params are known
+	done    chan struct{} // closed once its goroutine has returned
+
+	// Guarded by the client's mu.
+	tracker  *session.Tracker
+	params   []byte
+	dead     bool
+	refusal  *wire.Refusal
+	suppress int      // replies that the client has from the standby already
+	last     bool     // the last reply was FATAL
+	spans    []func() // of the groups in flight
+	at       meridian.Token
+}
+
+// full is when what waits to be sent is sent.
+const full = 32 << 10
+
+// openMain opens the session's backend on the primary.
+func (c *client) openMain(ctx context.Context) error {
+	region, here := c.p.primary()
+	u := &upstream{c: c, side: session.NewSide(), region: region, hello: make(chan struct{}), done: make(chan struct{})}
+	var err error
+	if here {
+		err = u.openLocal(ctx)
+	} else {
+		err = u.openRemote(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	u.tracker = session.NewTracker(c.state, u.side)
+	c.main = u
+	c.mu.Unlock()
+	go u.replies() // close waits for it
+	return nil
+}
+
+func (u *upstream) openLocal(ctx context.Context) error {
+	b, err := u.c.p.pool.Acquire(ctx, u.c.role, u.c.params)
+	if err != nil {
+		return err
+	}
+	u.c.mu.Lock()
+	sql := u.c.state.Missing(u.side, "")
+	u.c.mu.Unlock()
+	if _, err := b.Run(sql...); err != nil {
+		b.Close()
+		return fmt.Errorf("bring the session's state: %w", err)
+	}
+	u.backend, u.conn, u.rd, u.params = b, b.Conn, b.Reader, b.Params
+	close(u.hello)
+	return nil
+}
+
+// openRemote opens the stream; the Hello waits for the first statement, which
+// travels with it.
+func (u *upstream) openRemote(ctx context.Context) error {
+	c := u.c
+	if why := c.p.away(); why != "" {
+		return meridian.WithKind(meridian.PrimaryUnavailable, errors.New(why))
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.p.cfg.PrimaryTimeout)
+	defer cancel()
+	conn, err := c.p.deps.Remote(ctx, u.region)
+	if err != nil {
+		return meridian.WithKind(meridian.PrimaryUnavailable, fmt.Errorf("open a stream to %s: %w", u.region, err))
+	}
+	c.mu.Lock()
+	sql := c.state.Missing(u.side, "")
+	c.mu.Unlock()
+	u.conn, u.rd = conn, wire.NewReader(conn)
+	u.out = wire.Builder(u.out).JSON(wire.FrameHello, wire.Hello{
+		Version: wire.PeerVersion, Purpose: wire.PurposeSession, From: string(c.p.cfg.Region), ID: c.id,
+		Role: c.role, Database: c.p.cfg.Database, Params: c.params, State: wire.State{SQL: sql},
+	})
+	return nil
+}
+
+// welcome returns the parameters that the backend began with.
+func (u *upstream) welcome(ctx context.Context) ([]byte, error) {
+	u.flush()
+	select {
+	case <-u.hello:
+		return u.params, nil
+	case <-u.done:
+		u.c.mu.Lock()
+		defer u.c.mu.Unlock()
+		if u.refusal != nil {
+			return nil, &wire.Error{Code: u.refusal.Code, Message: u.refusal.Message}
+		}
+		return nil, meridian.WithKind(meridian.PrimaryUnavailable, fmt.Errorf("the stream to %s ended", u.region))
+	case <-ctx.Done():
+		return nil, meridian.WithKind(meridian.PrimaryUnavailable, fmt.Errorf("wait for %s: %w", u.region, ctx.Err()))
+	}
+}
+
+// ensureMain opens the primary's backend if there is none, if it is lost, or
+// if the primary is elsewhere by now and nothing holds the session back.
+func (c *client) ensureMain(ctx context.Context) error {
+	region, _ := c.p.primary()
+	c.mu.Lock()
+	u := c.main
+	keep := u != nil && !u.dead && (u.region == region || !u.tracker.Idle() || u.tracker.Status != 'I' || c.state.Pinned != "")
+	if !keep {
+		c.main = nil
+	}
+	c.mu.Unlock()
+	if keep {
+		return nil
+	}
+	if u != nil {
+		u.close()
+	}
+	return c.openMain(ctx)
+}
+
+// runMain runs the group at hand on the primary.
+func (c *client) runMain(ctx context.Context, why string) error {
+	if err := c.abandonNear(); err != nil {
+		return err
+	}
+	if err := c.ensureMain(ctx); err != nil {
+		return c.notSent(err)
+	}
+	if c.main.backend != nil && c.block == nowhere {
+		if d := c.await(ctx); d.Do == freshRefuse {
+			return c.fail(&wire.Error{Severity: "ERROR", Code: stateTooOld, Message: "meridian: " + d.Why})
+		}
+	}
+	u := c.main
+	c.mu.Lock()
+	if u.dead {
+		c.mu.Unlock()
+		return c.notSent(meridian.WithKind(meridian.PrimaryUnavailable, errors.New("the primary's backend was lost")))
+	}
+	u.bringLocked()
+	if c.block == deferred {
+		u.out = u.tracker.Hidden(u.out, c.begin.sql)
+		c.block, c.begin = nowhere, begun{}
+	}
+	u.suppress = c.released.frames
+	u.spans = append(u.spans, c.span("postgres.write", string(u.region), why))
+	for _, m := range c.group.Messages {
+		u.out = u.tracker.Encode(u.out, m)
+	}
+	c.mu.Unlock()
+	c.count(c.group.Executes)
+	ended := c.group.Ended
+	c.endGroup()
+	c.placed = !ended
+	return nil
+}
+
+// count notes statements that ran on main.
+func (c *client) count(n int) {
+	local := c.main.backend != nil
+	c.env.note(func(o *meridian.Observation) {
+		if local {
+			o.Local += n
+		} else {
+			o.Forwarded += n
+		}
+	})
+}
+
+// bringLocked sends what the backend lacks of the session's state.
+func (u *upstream) bringLocked() {
+	use := ""
+	for _, m := range u.c.group.Messages {
+		if m.Verdict != nil && m.Verdict.Execute != "" {
+			use = m.Verdict.Execute
+		}
+	}
+	sql := u.c.state.Missing(u.side, use)
+	switch {
+	case len(sql) == 0:
+	case u.backend == nil:
+		u.out = wire.Builder(u.out).JSON(wire.FrameState, wire.State{SQL: sql})
+	default:
+		for _, s := range sql {
+			u.out = u.tracker.Hidden(u.out, s)
+		}
+	}
+}
+
+// send passes a message of a group that is placed on main.
+func (c *client) send(m session.Message) {
+	u := c.main
+	c.mu.Lock()
+	if u.dead { // its goroutine has answered for the group
+		c.mu.Unlock()
+		c.endGroup()
+		c.skipping = true
+		if m.Kind == 'S' {
+			c.skip(m.Frame)
+		}
+		return
+	}
+	u.out = u.tracker.Encode(u.out, m)
+	c.mu.Unlock()
+	if m.Kind == 'E' {
+		c.count(1)
+	}
+	if m.Ends() {
+		c.endGroup()
+	}
+	if len(u.out) > full {
+		u.flush()
+	}
+}
+
+// copyData passes COPY data on, or drops it where nobody waits for it.
+func (c *client) copyData(f wire.Frame) error {
+	if len(c.group.Messages) > 0 && !c.placed && !c.skipping {
+		if err := c.runMain(context.Background(), "COPY data"); err != nil {
+			return err
+		}
+	}
+	c.mu.Lock()
+	u := c.main
+	live := u != nil && !u.dead && !u.tracker.Idle()
+	if live {
+		u.tracker.CopyData()
+	}
+	c.mu.Unlock()
+	if live {
+		if u.out = append(u.out, f...); len(u.out) > full {
+			u.flush()
+		}
+	}
+	return nil
+}
+
+// flush sends what waits. An error shows where replies are read.
+func (u *upstream) flush() {
+	if len(u.out) == 0 {
+		return
+	}
+	if _, err := u.conn.Write(u.out); err != nil {
+		u.conn.Close()
+	}
+	if u.out = u.out[:0]; cap(u.out) > 1<<20 {
+		u.out = nil
+	}
+}
+
+// abandonNear takes a group that was partly flushed on the standby away from
+// it. The client has seen only what describes, and will not see it again.
+func (c *client) abandonNear() error {
+	if c.group.Sent == 0 || c.near == nil {
+		return nil
+	}
+	c.group.Sent = 0
+	sync := session.Message{Kind: 'S', Frame: wire.Frame(wire.Builder(nil).Sync())}
+	c.mu.Lock()
+	raw := c.near.tracker.Encode(nil, sync)
+	c.mu.Unlock()
+	if _, err := c.near.backend.Conn.Write(raw); err != nil {
+		c.closeNear()
+		return nil
+	}
+	if err := c.near.settle(c); err != nil {
+		c.closeNear()
+	}
+	return nil
+}
+
+// notSent answers for a group that could not be sent.
+func (c *client) notSent(err error) error {
+	if meridian.KindOf(err) == meridian.PrimaryUnavailable {
+		c.away(err.Error())
+	}
+	e := pgError(err)
+	c.mu.Lock()
+	inBlock := c.blockLocked() != nowhere
+	c.mu.Unlock()
+	if inBlock {
+		return &fatalError{e}
+	}
+	return c.fail(e)
+}
+
+// close ends the upstream and waits for its goroutine. A clean connection to
+// the local PostgreSQL goes back to the pool.
+func (u *upstream) close() {
+	c := u.c
+	c.mu.Lock()
+	clean := u.backend != nil && !u.dead && u.tracker.Idle() && u.tracker.Status == 'I'
+	for _, end := range u.spans {
+		end()
+	}
+	u.spans = nil
+	c.mu.Unlock()
+	if !clean {
+		u.conn.Close()
+		<-u.done
+		if u.backend != nil {
+			u.backend.Close()
+		}
+		return
+	}
+	u.conn.SetReadDeadline(time.Unix(1, 0))
+	<-u.done
+	u.conn.SetReadDeadline(time.Time{})
+	u.backend.Release(u.rd.Buffered() == 0)
+}

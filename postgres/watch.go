@@ -1,0 +1,329 @@
+package postgres
+
+import (
+	"container/heap"
+	"context"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"meridian"
+	"meridian/postgres/pool"
+)
+
+// positionSQL asks how far a server has come: the position up to which reads
+// are served, and the newest that a read may have seen. On a primary both are
+// the flushed position, which is at or past every acknowledged commit; never
+// the insert position, which may lie past what is ever replayed.
+const positionSQL = `SELECT r, CASE WHEN r THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END,
+ CASE WHEN r THEN greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) ELSE pg_current_wal_flush_lsn() END
+ FROM (SELECT pg_is_in_recovery() AS r) AS s`
+
+// identitySQL asks for the system and the timeline.
+const identitySQL = `SELECT (SELECT system_identifier FROM pg_control_system()),
+ CASE WHEN pg_is_in_recovery()
+  THEN (SELECT greatest(c.timeline_id, r.min_recovery_end_timeline) FROM pg_control_checkpoint() AS c, pg_control_recovery() AS r)::bigint
+  ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::bigint END`
+
+// A sample is one answer of the local PostgreSQL.
+type sample struct {
+	standby bool
+	served  meridian.Token // reads here are at least this new
+	seen    meridian.Token // and at most this new
+}
+
+// A watch asks the local PostgreSQL for its position, on a connection of its
+// own and for all who want to know: one query serves everybody who asked
+// before it was sent. It is silent while nobody asks.
+type watch struct {
+	p    *Proxy
+	wake chan struct{}
+
+	mu      sync.Mutex // guards what follows
+	last    sample
+	asking  []chan sample // want a sample taken from now on
+	waiting waiters       // want the position to be reached
+	err     error         // why the last query failed
+}
+
+func newWatch(p *Proxy) *watch { return &watch{p: p, wake: make(chan struct{}, 1)} }
+
+// A waiter waits for a position.
+type waiter struct {
+	floor meridian.Token
+	done  chan struct{}
+	index int // in the heap; -1 once it is out
+}
+
+// waiters is a heap, the lowest position first.
+type waiters []*waiter
+
+func (h waiters) Len() int { return len(h) }
+func (h waiters) Less(i, j int) bool {
+	a, b := h[i].floor, h[j].floor
+	return a.Timeline < b.Timeline || a.Timeline == b.Timeline && a.LSN < b.LSN
+}
+func (h waiters) Swap(i, j int) { h[i], h[j] = h[j], h[i]; h[i].index, h[j].index = i, j }
+func (h *waiters) Push(x any)   { w := x.(*waiter); w.index = len(*h); *h = append(*h, w) }
+func (h *waiters) Pop() any {
+	old := *h
+	w := old[len(old)-1]
+	*h, w.index = old[:len(old)-1], -1
+	return w
+}
+
+// known returns the last sample, however old.
+func (w *watch) known() sample {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.last
+}
+
+// sample returns a position taken after the call.
+func (w *watch) sample(ctx context.Context) (sample, error) {
+	c := make(chan sample, 1)
+	w.mu.Lock()
+	w.asking = append(w.asking, c)
+	w.mu.Unlock()
+	w.poke()
+	select {
+	case s, ok := <-c:
+		if !ok {
+			return sample{}, meridian.WithKind(meridian.Unavailable, fmt.Errorf("ask PostgreSQL for its position: %w", w.failure()))
+		}
+		return s, nil
+	case <-ctx.Done():
+		return sample{}, fmt.Errorf("ask PostgreSQL for its position: %w", ctx.Err())
+	}
+}
+
+// wait waits until floor is reached, at most for d, and reports whether it is.
+func (w *watch) wait(ctx context.Context, floor meridian.Token, d time.Duration) bool {
+	w.mu.Lock()
+	if reached(w.last.served, floor) {
+		w.mu.Unlock()
+		return true
+	}
+	me := &waiter{floor: floor, done: make(chan struct{})}
+	heap.Push(&w.waiting, me)
+	w.mu.Unlock()
+	w.poke()
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-me.done:
+		return true
+	case <-t.C:
+	case <-ctx.Done():
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if me.index >= 0 {
+		heap.Remove(&w.waiting, me.index)
+	}
+	return reached(w.last.served, floor)
+}
+
+func (w *watch) poke() {
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (w *watch) failure() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err
+}
+
+// run serves until ctx is canceled.
+func (w *watch) run(ctx context.Context) {
+	var conn *pool.Backend
+	defer func() {
+		if conn != nil {
+			conn.Close()
+		}
+		w.fail(context.Canceled)
+	}()
+	refresh := time.NewTicker(time.Second)
+	defer refresh.Stop()
+	var id meridian.Token
+	for {
+		var err error
+		if conn == nil {
+			if conn, id, err = w.connect(ctx); err != nil {
+				w.fail(err)
+			} else {
+				w.poke() // for those who asked meanwhile
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-refresh.C:
+			if conn != nil {
+				if id, err = w.identify(conn); err == nil {
+					w.round(conn, id, nil)
+				}
+			}
+		case <-w.wake:
+			if conn != nil {
+				err = w.serve(ctx, conn, &id)
+			}
+		}
+		if err != nil && conn != nil {
+			w.fail(err)
+			conn.Close()
+			conn = nil
+		}
+	}
+}
+
+// connect opens the connection and reads the identity.
+func (w *watch) connect(ctx context.Context) (*pool.Backend, meridian.Token, error) {
+	ctx, cancel := context.WithTimeout(ctx, w.p.cfg.PrimaryTimeout)
+	defer cancel()
+	conn, err := pool.Connect(ctx, w.p.deps.Local, w.p.cfg.Role, w.p.cfg.Database, nil)
+	if err != nil {
+		return nil, meridian.Token{}, err
+	}
+	id, err := w.identify(conn)
+	if err == nil {
+		err = conn.Prepare("p", positionSQL)
+	}
+	if err != nil {
+		conn.Close()
+		return nil, meridian.Token{}, err
+	}
+	return conn, id, nil
+}
+
+func (w *watch) identify(conn *pool.Backend) (meridian.Token, error) {
+	conn.Conn.SetDeadline(time.Now().Add(watchTimeout))
+	defer conn.Conn.SetDeadline(time.Time{})
+	rows, err := conn.Run(identitySQL)
+	if err != nil {
+		return meridian.Token{}, err
+	}
+	if len(rows) != 1 || len(rows[0]) != 2 {
+		return meridian.Token{}, fmt.Errorf("PostgreSQL's identity has %d rows", len(rows))
+	}
+	system, err1 := strconv.ParseUint(rows[0][0], 10, 64)
+	timeline, err2 := strconv.ParseUint(rows[0][1], 10, 32)
+	if err1 != nil || err2 != nil {
+		return meridian.Token{}, fmt.Errorf("PostgreSQL's identity is %q", rows[0])
+	}
+	return meridian.Token{Database: w.p.cfg.Database, System: system, Timeline: uint32(timeline)}, nil
+}
+
+// watchTimeout bounds a query that PostgreSQL answers in microseconds.
+const watchTimeout = 5 * time.Second
+
+// serve asks until nobody wants to know any more.
+func (w *watch) serve(ctx context.Context, conn *pool.Backend, id *meridian.Token) error {
+	began := time.Now()
+	for ctx.Err() == nil {
+		w.mu.Lock()
+		batch := w.asking
+		w.asking = nil
+		idle := len(batch) == 0 && len(w.waiting) == 0
+		behind := len(w.waiting) > 0 && w.waiting[0].floor.Timeline > id.Timeline
+		w.mu.Unlock()
+		if idle {
+			return nil
+		}
+		if behind { // it may just have been promoted
+			now, err := w.identify(conn)
+			if err != nil {
+				return err
+			}
+			*id = now
+		}
+		if err := w.round(conn, *id, batch); err != nil {
+			return err
+		}
+		if w.pending() {
+			w.pause(time.Since(began))
+		}
+	}
+	return nil
+}
+
+func (w *watch) pending() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.asking) == 0 && len(w.waiting) > 0
+}
+
+// pause sleeps between two polls: briefly at first, since replay is mostly a
+// few hundred microseconds behind. Go's timers are too coarse for that.
+func (w *watch) pause(since time.Duration) {
+	if since < 2*time.Millisecond {
+		tv := unix.NsecToTimeval(int64(75 * time.Microsecond))
+		unix.Select(0, nil, nil, nil, &tv)
+		return
+	}
+	t := time.NewTimer(time.Millisecond)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-w.wake:
+	}
+}
+
+// round asks once and tells everybody.
+func (w *watch) round(conn *pool.Backend, id meridian.Token, batch []chan sample) error {
+	s, err := w.query(conn, id)
+	if err != nil {
+		for _, c := range batch {
+			close(c)
+		}
+		return err
+	}
+	w.mu.Lock()
+	w.last, w.err = s, nil
+	for len(w.waiting) > 0 && reached(s.served, w.waiting[0].floor) {
+		close(heap.Pop(&w.waiting).(*waiter).done)
+	}
+	w.mu.Unlock()
+	for _, c := range batch {
+		c <- s
+	}
+	return nil
+}
+
+func (w *watch) query(conn *pool.Backend, id meridian.Token) (sample, error) {
+	conn.Conn.SetDeadline(time.Now().Add(watchTimeout))
+	rows, err := conn.Execute("p")
+	if err != nil {
+		return sample{}, err
+	}
+	if len(rows) != 1 || len(rows[0]) != 3 {
+		return sample{}, fmt.Errorf("PostgreSQL's position has %d rows", len(rows))
+	}
+	s := sample{standby: rows[0][0] == "t", served: id, seen: id}
+	if rows[0][1] == "" { // nothing was replayed yet
+		return s, nil
+	}
+	if s.served.LSN, err = meridian.ParseLSN(rows[0][1]); err != nil {
+		return sample{}, err
+	}
+	s.seen.LSN, err = meridian.ParseLSN(rows[0][2])
+	return s, err
+}
+
+// fail tells all who asked that there is no answer. Those who wait go on
+// waiting until their own deadline.
+func (w *watch) fail(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.err = err
+	for _, c := range w.asking {
+		close(c)
+	}
+	w.asking = nil
+}

@@ -1,0 +1,275 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"meridian"
+	"meridian/postgres/pgtest"
+	"meridian/topology"
+)
+
+// pair is a primary and its standby, shared by all tests of the package.
+var pair struct{ primary, standby *pgtest.Server }
+
+func TestMain(m *testing.M) { os.Exit(runTests(m)) }
+
+func runTests(m *testing.M) int {
+	var err error
+	if pair.primary, err = pgtest.Start("conduit"); err == nil {
+		defer pair.primary.Stop()
+		if pair.standby, err = pair.primary.Standby("standby"); err == nil {
+			defer pair.standby.Stop()
+			return m.Run()
+		}
+	}
+	fmt.Fprintln(os.Stderr, err)
+	return 1
+}
+
+// The regions of the tests' world.
+const (
+	iad meridian.Region = "us-east-1" // the primary
+	dub meridian.Region = "eu-west-1"
+)
+
+// A world is two regions' proxies and the link between them.
+type world struct {
+	t        *testing.T
+	topo     *topology.Map
+	iad, dub *Proxy
+	link     *link
+}
+
+// newWorld runs two proxies over the shared pair until the test ends.
+func newWorld(t *testing.T, change ...func(*Config, *Deps)) *world {
+	t.Helper()
+	w := &world{t: t, topo: &topology.Map{}, link: newLink()}
+	w.point(iad)
+	w.iad = w.start(iad, pair.primary, w.link, change)
+	w.dub = w.start(dub, pair.standby, nil, change)
+	w.catalogued(w.dub)
+	return w
+}
+
+// point makes a region the primary.
+func (w *world) point(primary meridian.Region) {
+	w.topo.Publish(&topology.Snapshot{
+		Regions: []topology.Region{{Name: iad, Primary: primary == iad, Healthy: true}, {Name: dub, Primary: primary == dub, Healthy: true}},
+		Links:   []topology.Link{{From: iad, To: dub, RTT: 20 * time.Millisecond}},
+	})
+}
+
+func (w *world) start(region meridian.Region, server *pgtest.Server, peers net.Listener, change []func(*Config, *Deps)) *Proxy {
+	w.t.Helper()
+	cfg := Config{Region: region, Database: "conduit", Listen: "127.0.0.1:0", Users: map[string]string{"conduit": "secret"}}
+	deps := Deps{Local: server.Dial, Map: w.topo, Peers: peers}
+	if peers == nil {
+		deps.Remote = w.link.dial
+	}
+	for _, f := range change {
+		f(&cfg, &deps)
+	}
+	p, err := New(cfg, deps)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ready, done := make(chan struct{}), make(chan error, 1)
+	go func() { done <- p.Run(ctx, func() { close(ready) }) }()
+	w.t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			w.t.Errorf("%s: %v", region, err)
+		}
+	})
+	select {
+	case <-ready:
+	case err := <-done:
+		w.t.Fatalf("%s: %v", region, err)
+	}
+	return p
+}
+
+// catalogued waits until a proxy knows the names of its catalogues.
+func (w *world) catalogued(p *Proxy) {
+	w.t.Helper()
+	w.eventually("the catalogues are read", func() bool { return p.verdicts.Classify([]byte("select count(*) from pg_class")).Where == 0 })
+}
+
+// eventually waits for a condition.
+func (w *world) eventually(what string, ok func() bool) {
+	w.t.Helper()
+	deadline := time.NewTimer(10 * time.Second)
+	defer deadline.Stop()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-deadline.C:
+			w.t.Fatalf("never: %s", what)
+		case <-tick.C:
+		}
+	}
+}
+
+// dsn returns the URL of a proxy for people.
+func dsn(p *Proxy) string {
+	return fmt.Sprintf("postgres://conduit:secret@%s/conduit?sslmode=disable", p.Addr())
+}
+
+// connect opens a pgx connection that the test closes.
+func (w *world) connect(dsn string) *pgx.Conn {
+	w.t.Helper()
+	c, err := pgx.Connect(w.t.Context(), dsn)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		c.Close(ctx)
+	})
+	return c
+}
+
+// exec runs statements that must succeed.
+func (w *world) exec(c *pgx.Conn, sql ...string) {
+	w.t.Helper()
+	for _, s := range sql {
+		if _, err := c.Exec(w.t.Context(), s); err != nil {
+			w.t.Fatalf("%s: %v", s, err)
+		}
+	}
+}
+
+// get runs a query and returns its one value.
+func get[T any](w *world, c *pgx.Conn, sql string, args ...any) (v T) {
+	w.t.Helper()
+	if err := c.QueryRow(w.t.Context(), sql, args...).Scan(&v); err != nil {
+		w.t.Fatalf("%s: %v", sql, err)
+	}
+	return v
+}
+
+// superuser connects to a server past the proxies.
+func (w *world) superuser(s *pgtest.Server) *pgx.Conn {
+	w.t.Helper()
+	cfg, err := pgx.ParseConfig("postgres://meridian@localhost/conduit?sslmode=disable")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	cfg.DialFunc = func(ctx context.Context, _, _ string) (net.Conn, error) { return s.Dial(ctx) }
+	cfg.LookupFunc = func(context.Context, string) ([]string, error) { return []string{"127.0.0.1"}, nil }
+	c, err := pgx.ConnectConfig(w.t.Context(), cfg)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { c.Close(context.Background()) })
+	return c
+}
+
+// freeze stops replay on the standby until the test ends, or thaw is called.
+func (w *world) freeze() (thaw func()) {
+	w.t.Helper()
+	c := w.superuser(pair.standby)
+	w.exec(c, "select pg_wal_replay_pause()")
+	thaw = sync.OnceFunc(func() { w.exec(c, "select pg_wal_replay_resume()") })
+	w.t.Cleanup(func() { c.Exec(context.Background(), "select pg_wal_replay_resume()") })
+	w.eventually("replay is paused", func() bool { return get[string](w, c, "select pg_get_wal_replay_pause_state()") == "paused" })
+	return thaw
+}
+
+// A link carries streams from one proxy to the other. It can be cut.
+type link struct {
+	accept chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+
+	mu    sync.Mutex // guards what follows
+	cut   bool
+	conns []net.Conn
+	opens int
+}
+
+func newLink() *link { return &link{accept: make(chan net.Conn), closed: make(chan struct{})} }
+
+var errCut = errors.New("the link is cut")
+
+func (l *link) dial(ctx context.Context, region meridian.Region) (net.Conn, error) {
+	l.mu.Lock()
+	cut := l.cut
+	l.mu.Unlock()
+	if cut || region != iad {
+		return nil, errCut
+	}
+	// A pipe of the kernel's: net.Pipe has no buffer, which no network lacks.
+	a, b, err := socketPair()
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	l.conns = append(l.conns, a, b)
+	l.opens++
+	l.mu.Unlock()
+	select {
+	case l.accept <- b:
+		return a, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// sever cuts the link and all streams on it.
+func (l *link) sever() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.cut = true
+	for _, c := range l.conns {
+		c.Close()
+	}
+	l.conns = nil
+}
+
+func (l *link) mend() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.cut = false
+}
+
+func (l *link) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.accept:
+		return c, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *link) Close() error   { l.once.Do(func() { close(l.closed) }); return nil }
+func (l *link) Addr() net.Addr { return &net.UnixAddr{Name: "link"} }
+
+// socketPair returns two ends of a TCP connection.
+func socketPair() (a, b net.Conn, err error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, nil, err
+	}
+	defer l.Close()
+	got := make(chan net.Conn, 1)
+	go func() { c, _ := l.Accept(); got <- c }()
+	if a, err = net.Dial("tcp", l.Addr().String()); err != nil {
+		return nil, nil, err
+	}
+	return a, <-got, nil
+}
