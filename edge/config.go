@@ -34,6 +34,11 @@ type Config struct {
 	Upstream Upstream
 	Landing  Landing
 
+	// BindBody binds a sealed identity to the SHA-256 of the body, where there
+	// is one of known length that the edge holds whole. The gateways must do the
+	// same, or they refuse the identity; so it is off unless they say so.
+	BindBody bool
+
 	// IgnoreConsistency makes the edge forget and drop consistency tokens. It
 	// is the negative control of guarantee 1, and of no other use.
 	IgnoreConsistency bool

@@ -99,6 +99,10 @@ func (x *exchange) forwarded(h http.Header) {
 		h["X-Forwarded-For"] = []string{strings.Join(append(h["X-Forwarded-For"], host), ", ")}
 	}
 	h.Set("X-Forwarded-Proto", "https")
+	h.Set("X-Forwarded-Port", "443")
+	if _, port, err := net.SplitHostPort(x.r.Host); err == nil {
+		h.Set("X-Forwarded-Port", port)
+	}
 	h.Add("Via", x.via(x.r.ProtoMajor, x.r.ProtoMinor))
 	h.Set(identity.HeaderRequest, x.id)
 	if _, ok := h["User-Agent"]; !ok {
@@ -111,7 +115,7 @@ func (x *exchange) via(major, minor int) string {
 	v := "1.1"
 	switch {
 	case major == 2:
-		v = "2"
+		v = "2.0" // gateways make the event's protocol of it
 	case minor == 0:
 		v = "1.0"
 	}
@@ -136,16 +140,10 @@ func (x *exchange) hold() (err error) {
 		return nil
 	}
 	x.body = &body{src: x.r.Body, max: x.cfg.Limits.Body, keep: x.cfg.Limits.Hold}
-	if bindsBody(x.principal, x.r.ContentLength, x.cfg.Limits.Hold) {
+	if x.cfg.BindBody && x.principal != nil && x.r.ContentLength > 0 && x.r.ContentLength <= x.cfg.Limits.Hold {
 		x.bodyHash, err = x.body.hash()
 	}
 	return err
-}
-
-// bindsBody reports whether the identity is bound to the body: where there is
-// one to bind, and the edge holds the whole of it before it sends the first byte.
-func bindsBody(p *identity.Principal, length, hold int64) bool {
-	return p != nil && length > 0 && length <= hold
 }
 
 // answer lets the edge itself answer.

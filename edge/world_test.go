@@ -85,6 +85,18 @@ func (g *region) kill() {
 	g.conns = nil
 }
 
+// drain ends the region as SIGTERM does: it says GOAWAY, and finishes.
+func (g *region) drain() {
+	g.mu.Lock()
+	server := g.server
+	g.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	defer cancel()
+	if server.Shutdown(ctx) != nil {
+		server.Close() // net/http misses a connection that was accepted just then
+	}
+}
+
 func (g *region) addr() string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -135,7 +147,6 @@ func newWorld(t *testing.T, regions []*region, opts ...option) *world {
 	}
 	w.Edge = e
 	w.run()
-	w.clients()
 	for _, g := range regions {
 		w.until("connected to "+string(g.name), func() bool { s, _ := e.origin.State(g.name); return s == origin.Ready })
 	}
@@ -166,7 +177,10 @@ func (w *world) run() {
 	case err := <-done:
 		w.t.Fatal(err)
 	}
+	w.clients()
 	w.stop = sync.OnceFunc(func() {
+		w.h1.CloseIdleConnections()
+		w.h2.CloseIdleConnections()
 		cancel()
 		if err := <-done; err != nil {
 			w.t.Errorf("Run returned %v", err)
@@ -186,7 +200,6 @@ func (w *world) clients() {
 			TLSClientConfig:   &tls.Config{RootCAs: w.roots},
 			ForceAttemptHTTP2: h2, DisableCompression: true,
 		}
-		w.t.Cleanup(tr.CloseIdleConnections)
 		return &http.Client{Transport: tr, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	}
 	w.h1, w.h2 = client(false), client(true)

@@ -81,7 +81,7 @@ func Choose(v View) Choice {
 	})
 	best := cs[0]
 	if i := slices.IndexFunc(cs, func(c candidate) bool { return c.region == v.Last }); i > 0 && keeps(cs[i], best) {
-		return Choice{v.Last, Kept, fmt.Sprintf("kept at %s; %s is nearer at %s, which is too little to move", distance(cs[i].rtt), best.region, distance(best.rtt))}
+		return Choice{v.Last, Kept, fmt.Sprintf("kept, %s; %s (%s) gains too little to move", distance(cs[i].rtt), best.region, distance(best.rtt))}
 	}
 	return explain(best, cs)
 }
@@ -162,8 +162,8 @@ func keeps(last, best candidate) bool {
 // explain says why best, the first of cs, was taken: by its distance, and by
 // what spoke against each nearer one.
 func explain(best candidate, cs []candidate) Choice {
-	if best.rank.tries > 0 || best.rank.broken || best.rank.tier == 2 {
-		return Choice{best.region, LastResort, fmt.Sprintf("no region is known to be better; %s, and %s", best.why, distance(best.rtt))}
+	if best.rank.tries > 0 || best.rank.broken || best.rank.tier > 0 {
+		return Choice{best.region, LastResort, fmt.Sprintf("it %s, but no other looks better; %s", best.why, distance(best.rtt))}
 	}
 	var over []string
 	for _, c := range cs[1:] {
