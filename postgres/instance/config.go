@@ -137,10 +137,12 @@ func Slot(r meridian.Region) string {
 	}, strings.ToLower(string(r)))
 }
 
-func (in *Instance) data() string       { return filepath.Join(in.cfg.Dir, "pg") }
-func (in *Instance) partial() string    { return filepath.Join(in.cfg.Dir, "pg.tmp") }
-func (in *Instance) upstream() string   { return filepath.Join(in.cfg.SocketDir, "upstream") }
-func socketIn(dir string) string        { return filepath.Join(dir, ".s.PGSQL.5432") }
+func (in *Instance) data() string     { return filepath.Join(in.cfg.Dir, "pg") }
+func (in *Instance) partial() string  { return filepath.Join(in.cfg.Dir, "pg.tmp") }
+func (in *Instance) upstream() string { return filepath.Join(in.cfg.SocketDir, "upstream") }
+func socketIn(dir string) string      { return filepath.Join(dir, ".s.PGSQL.5432") }
+
+// Binaries returns the PostgreSQL that New found.
 func (in *Instance) Binaries() Binaries { return in.bin }
 
 // Dial connects to this cluster's private socket, as whichever role then logs

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"meridian"
+	"meridian/internal/proc"
 )
 
 // patience bounds each wait of these tests; none waits that long unless it fails.
@@ -203,26 +204,67 @@ func TestCommittedDataOutlivesKill9(t *testing.T) {
 }
 
 // TestPidOfSomebodyElseDoesNotKeepItFromStarting leaves the lock files of a
-// killed PostgreSQL whose pid a living process has got since.
+// killed PostgreSQL whose pid a living process of its user has got since. The
+// negative control is PostgreSQL alone, which believes the pid.
 func TestPidOfSomebodyElseDoesNotKeepItFromStarting(t *testing.T) {
 	dir := folder(t)
 	a := newCluster(t, dir, "us-east-1", nil).start(Primary).up()
 	a.stop()
+	other, err := proc.Start(proc.Cmd{Path: "/bin/sleep", Args: []string{"1000"}, UID: a.run.UID, GID: a.run.GID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Kill()
 	for _, name := range []string{filepath.Join(a.data(), "postmaster.pid"), socketIn(a.cfg.SocketDir) + ".lock"} {
-		content := fmt.Sprintf("%d\n%s\n1\n5432\n%s\n\n\n", os.Getpid(), a.data(), a.cfg.SocketDir)
+		content := fmt.Sprintf("%d\n%s\n1\n5432\n%s\n\n\n", other.PID(), a.data(), a.cfg.SocketDir)
 		if err := a.run.write(name, content); err != nil {
 			t.Fatal(err)
 		}
 	}
+	err = a.serve(t.Context(), func() { t.Error("it started: the control controls nothing") })
+	if err == nil || !strings.Contains(err.Error(), "lock file") {
+		t.Errorf("the control ended with %v", err)
+	}
 	a.start(Primary).up()
 }
 
+// TestOrphanIsEnded starts over a PostgreSQL that outlived its node, as it can
+// where the kernel knows no parent-death signal.
+func TestOrphanIsEnded(t *testing.T) {
+	dir := folder(t)
+	a := newCluster(t, dir, "us-east-1", nil).start(Primary).up()
+	a.must("CREATE TABLE t (n int)")
+	a.stop()
+	orphan, err := proc.Start(a.command("postgres", "-D", a.data()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for pid, status := a.postmaster(); pid != orphan.PID() || status != "ready"; pid, status = a.postmaster() {
+		wait(t.Context(), 5*time.Millisecond)
+	}
+	a.start(Primary).up()
+	<-orphan.Done()
+	a.eventually("SELECT count(*) FROM t", "0")
+}
+
+// TestHalfDoneCopyIsMadeAgain leaves what a crash during the copy leaves. The
+// negative control is the same under the name of a whole copy: it is refused,
+// so that the name alone is what tells them apart.
 func TestHalfDoneCopyIsMadeAgain(t *testing.T) {
 	dir := folder(t)
 	a := newCluster(t, dir, "us-east-1", nil).start(Primary).up()
 	a.must("CREATE TABLE t (n int); INSERT INTO t VALUES (1)")
 	b := newCluster(t, dir, "eu-west-1", a.Dial)
 	if err := os.MkdirAll(filepath.Join(b.partial(), "base"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(b.partial(), b.data()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := inspect(b.data()); err == nil || !strings.Contains(err.Error(), "not whole") {
+		t.Errorf("half of a copy passes for a whole one: %v", err)
+	}
+	if err := os.Rename(b.data(), b.partial()); err != nil {
 		t.Fatal(err)
 	}
 	b.start(Standby).up()

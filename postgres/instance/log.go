@@ -19,6 +19,13 @@ type logWriter struct {
 	last string
 }
 
+// What PostgreSQL says, in the language that settings asks for, when a standby
+// cannot follow the primary that it found.
+const (
+	saysForeign      = "database system identifier differs between the primary and standby"
+	saysTooFarBehind = "has already been removed" // requested WAL segment ...
+)
+
 // maxLine bounds what is kept of a line that does not end.
 const maxLine = 8 << 10
 
@@ -57,8 +64,12 @@ func (w *logWriter) line(s string) {
 		level = slog.LevelInfo
 	}
 	w.log.Log(context.Background(), level, "postgres says", "severity", severity, "text", text)
-	if strings.Contains(text, "database system identifier differs between the primary and standby") {
+	switch {
+	case strings.Contains(text, saysForeign):
 		w.foreign()
+	case strings.Contains(text, saysTooFarBehind) && level != slog.LevelDebug:
+		w.log.Error("this region was away for longer than the primary keeps its log; reads get older and older. " +
+			"Stop the node, move its database folder away and start it: it copies the primary's anew")
 	}
 }
 

@@ -4,15 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"os"
 	"sync"
 	"syscall"
 	"time"
 
 	"meridian"
 	"meridian/internal/proc"
-	"meridian/internal/relay"
 )
 
 const (
@@ -86,72 +83,6 @@ func (in *Instance) once(ctx context.Context, role Role, up func()) error {
 	return in.serve(ctx, up)
 }
 
-// provide takes the steps that Decide names until PostgreSQL can start.
-func (in *Instance) provide(ctx context.Context, role Role) error {
-	said := ""
-	for pause := firstPause; ; pause = min(2*pause, longestPause) {
-		folder, err := inspect(in.data())
-		if err != nil {
-			return err
-		}
-		v := View{Folder: folder, Role: role, Major: in.bin.Major()}
-		var unreached error
-		if role == Standby && !in.quick(folder) {
-			v.Upstream, unreached = in.ask(ctx)
-		}
-		step, why := Decide(v)
-		if why != said {
-			in.log.Info("database folder", "do", string(step), "why", why, "dir", in.data())
-			said = why
-		}
-		switch step {
-		case Start:
-			return nil
-		case Refuse:
-			return meridian.WithKind(meridian.Invalid, fmt.Errorf("data folder %s: %s", in.data(), why))
-		case Init:
-			err = in.initdb(ctx)
-		case Clone:
-			if err = in.clone(ctx); err != nil && ctx.Err() == nil {
-				unreached, err = err, nil
-			}
-		case Aside:
-			err = in.moveAside(folder.System, why)
-		}
-		if err != nil {
-			return err
-		}
-		if unreached != nil {
-			in.log.Debug("primary not reached yet", "err", unreached)
-			if err := wait(ctx, pause); err != nil {
-				return err
-			}
-		}
-	}
-}
-
-// quick reports whether a standby may start before the primary was asked:
-// reads must not wait for it. If the primary turns out to have another
-// database, PostgreSQL says so and foreign brings us back here.
-func (in *Instance) quick(f Folder) bool {
-	select {
-	case <-in.foreign:
-		return false
-	default:
-		return f.Exists && f.Standby
-	}
-}
-
-func (in *Instance) moveAside(sys uint64, why string) error {
-	to, err := in.aside(sys)
-	if err != nil {
-		return err
-	}
-	in.log.Warn("this region's copy is of another database; it is kept, and the primary's is copied anew",
-		"why", why, "kept", to)
-	return nil
-}
-
 // serve runs the postmaster until ctx is canceled (then nil) or it ends.
 func (in *Instance) serve(ctx context.Context, up func()) error {
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -166,6 +97,7 @@ func (in *Instance) serve(ctx context.Context, up func()) error {
 	out := &logWriter{log: in.log, foreign: foreign}
 	cmd := in.command("postgres", "-D", in.data())
 	cmd.Stderr = out
+	began := time.Now()
 	p, err := proc.Start(cmd)
 	if err != nil {
 		return err
@@ -179,6 +111,7 @@ func (in *Instance) serve(ctx context.Context, up func()) error {
 	probing.Go(func() {
 		if in.accepts(ctx, p) {
 			in.stats.up.Set(1)
+			in.log.Info("postgres accepts connections", "version", in.bin.Version, "after", time.Since(began))
 			up()
 		}
 	})
@@ -230,30 +163,6 @@ func (in *Instance) accepts(ctx context.Context, p *proc.Process) bool {
 			return false
 		}
 	}
-}
-
-// serveUpstream makes the socket through which the standby reaches the primary.
-func (in *Instance) serveUpstream(ctx context.Context) (stop func(), err error) {
-	name := socketIn(in.upstream())
-	if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, err
-	}
-	l, err := net.Listen("unix", name)
-	if err != nil {
-		return nil, err
-	}
-	if err := in.run.own(name); err != nil {
-		l.Close()
-		return nil, err
-	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // it outlives PostgreSQL
-	var serving sync.WaitGroup
-	serving.Go(func() {
-		relay.Serve(ctx, l, in.deps.Upstream, func(err error) {
-			in.log.Debug("replication stream not opened", "err", err)
-		})
-	})
-	return func() { cancel(); serving.Wait() }, nil
 }
 
 func wait(ctx context.Context, d time.Duration) error {

@@ -54,6 +54,7 @@ func (c Config) settings(upstream string) map[string]string {
 		"wal_level":                     "replica",
 		"hot_standby_feedback":          "on",
 		"max_standby_streaming_delay":   "1s",
+		"max_standby_archive_delay":     "1s", // what a restarted standby reads from its own pg_wal
 		"recovery_min_apply_delay":      "0",
 		"wal_receiver_status_interval":  "1s",
 		"wal_receiver_timeout":          "5s",
