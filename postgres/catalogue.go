@@ -15,7 +15,8 @@ import (
 const catalogueEvery = time.Second
 
 // A catalogue keeps the names that decide where a text may run in step with
-// the standby's catalogues.
+// the local PostgreSQL's catalogues. On the primary nothing depends on them,
+// until it is primary no more.
 type catalogue struct {
 	p    *Proxy
 	wake chan struct{}
@@ -91,9 +92,6 @@ func (k *catalogue) run(ctx context.Context) {
 
 // refresh reads the names if the catalogues changed since they were last read.
 func (k *catalogue) refresh(ctx context.Context, conn **pool.Backend, seen *string) error {
-	if _, here := k.p.primary(); here {
-		return nil // everything runs on the primary anyway
-	}
 	ctx, cancel := context.WithTimeout(ctx, watchTimeout)
 	defer cancel()
 	if *conn == nil {

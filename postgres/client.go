@@ -154,7 +154,9 @@ func (c *client) lost() error {
 }
 
 // idleLocked reports whether the primary owes nothing.
-func (c *client) idleLocked() bool { return c.main == nil || c.main.tracker.Idle() }
+func (c *client) idleLocked() bool {
+	return c.main == nil || c.main.dead || c.main.tracker.Idle()
+}
 
 // skip passes over what follows an error of the proxy's own, up to the Sync.
 func (c *client) skip(f wire.Frame) error {
@@ -219,7 +221,7 @@ func (c *client) blockLocked() place {
 	if c.block == onNear || c.block == deferred {
 		return c.block
 	}
-	if c.main != nil && c.main.tracker.Status != 'I' {
+	if c.main != nil && !c.main.dead && c.main.tracker.Status != 'I' {
 		return onMain
 	}
 	return nowhere

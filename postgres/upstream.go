@@ -166,7 +166,7 @@ func (c *client) runMain(ctx context.Context, why string) error {
 		c.block, c.begin = nowhere, begun{}
 	}
 	u.suppress = c.released.frames
-	u.spans = append(u.spans, c.span("postgres.write", string(u.region), why))
+	u.spans = append(u.spans, c.span(c.kind(), string(u.region), why))
 	for _, m := range c.group.Messages {
 		u.out = u.tracker.Encode(u.out, m)
 	}
@@ -176,6 +176,16 @@ func (c *client) runMain(ctx context.Context, why string) error {
 	c.endGroup()
 	c.placed = !ended
 	return nil
+}
+
+// kind names the span of the group at hand.
+func (c *client) kind() string {
+	for _, m := range c.group.Messages {
+		if m.Verdict != nil && !m.Verdict.Plain {
+			return "postgres.write"
+		}
+	}
+	return "postgres.read"
 }
 
 // count notes statements that ran on main.

@@ -11,9 +11,12 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"meridian"
 	"meridian/postgres/pgtest"
+	"meridian/postgres/wire"
 	"meridian/topology"
 )
 
@@ -43,14 +46,14 @@ const (
 
 // A world is two regions' proxies and the link between them.
 type world struct {
-	t        *testing.T
+	t        testing.TB
 	topo     *topology.Map
 	iad, dub *Proxy
 	link     *link
 }
 
 // newWorld runs two proxies over the shared pair until the test ends.
-func newWorld(t *testing.T, change ...func(*Config, *Deps)) *world {
+func newWorld(t testing.TB, change ...func(*Config, *Deps)) *world {
 	t.Helper()
 	w := &world{t: t, topo: &topology.Map{}, link: newLink()}
 	w.point(iad)
@@ -198,6 +201,7 @@ type link struct {
 	cut   bool
 	conns []net.Conn
 	opens int
+	delay time.Duration // one way
 }
 
 func newLink() *link { return &link{accept: make(chan net.Conn), closed: make(chan struct{})} }
@@ -219,7 +223,11 @@ func (l *link) dial(ctx context.Context, region meridian.Region) (net.Conn, erro
 	l.mu.Lock()
 	l.conns = append(l.conns, a, b)
 	l.opens++
+	delay := l.delay
 	l.mu.Unlock()
+	if delay > 0 {
+		a, b = delayed(a, delay), delayed(b, delay)
+	}
 	select {
 	case l.accept <- b:
 		return a, nil
@@ -273,3 +281,70 @@ func socketPair() (a, b net.Conn, err error) {
 	}
 	return a, <-got, nil
 }
+
+func write(t testing.TB, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// counter returns a metric's value.
+func counter(c prometheus.Counter) float64 { return testutil.ToFloat64(c) }
+
+// slow delays all streams that are opened from now on, each way.
+func (l *link) slow(oneWay time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.delay = oneWay
+}
+
+// A delayedConn hands what is written to it to the network later.
+type delayedConn struct {
+	net.Conn
+	queue chan flight
+	d     time.Duration
+}
+
+type flight struct {
+	at time.Time
+	b  []byte
+}
+
+func delayed(c net.Conn, d time.Duration) net.Conn {
+	q := make(chan flight, 4096)
+	go func() { // ends with the connection: Close closes the queue
+		for f := range q {
+			t := time.NewTimer(time.Until(f.at))
+			<-t.C
+			if _, err := c.Write(f.b); err != nil {
+				break
+			}
+		}
+		c.Close()
+	}()
+	return &delayedConn{Conn: c, queue: q, d: d}
+}
+
+func (c *delayedConn) Write(b []byte) (n int, err error) {
+	defer func() {
+		if recover() != nil { // the queue is closed
+			n, err = 0, net.ErrClosed
+		}
+	}()
+	c.queue <- flight{time.Now().Add(c.d), append([]byte(nil), b...)}
+	return len(b), nil
+}
+
+func (c *delayedConn) Close() (err error) {
+	defer func() { recover() }()
+	close(c.queue)
+	c.Conn.SetReadDeadline(past)
+	return nil
+}
+
+func hello(p *Proxy) wire.Hello {
+	return wire.Hello{Version: wire.PeerVersion, Purpose: wire.PurposeSession, From: string(p.cfg.Region), Role: "conduit", Database: "conduit"}
+}
+
+func format(dsn string, p *Proxy) string { return fmt.Sprintf(dsn, p.Addr()) }
