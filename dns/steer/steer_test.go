@@ -183,6 +183,21 @@ func TestScopeCoversAllForWhichTheAnswerHolds(t *testing.T) {
 	}
 }
 
+// TestTheLengthOfTheMatchAloneWouldConflict is the negative control: with the
+// entry's own length as scope, one cached answer covers askers of another place.
+func TestTheLengthOfTheMatchAloneWouldConflict(t *testing.T) {
+	entry := netip.MustParsePrefix("10.0.0.0/8")
+	places := steer.NewPlaces([]topology.Clients{{Prefix: entry, Place: "ten"}, {Prefix: netip.MustParsePrefix("10.1.0.0/16"), Place: "one"}})
+	other := netip.MustParsePrefix("10.1.2.0/24")
+	place, scope := places.Find(netip.MustParsePrefix("10.2.0.0/24"))
+	if elsewhere, _ := places.Find(other); elsewhere == place || !entry.Contains(other.Addr()) {
+		t.Fatal("the case shows nothing")
+	}
+	if netip.PrefixFrom(netip.MustParseAddr("10.2.0.0"), scope).Contains(other.Addr()) {
+		t.Errorf("scope %d covers %s, which is elsewhere", scope, other)
+	}
+}
+
 // FuzzScope checks RFC 7871, section 7.2.1: within the scope of an answer,
 // every other network has the same answer.
 func FuzzScope(f *testing.F) {
