@@ -170,15 +170,15 @@ type interim struct {
 func (i *interim) pass(status int, h textproto.MIMEHeader) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.ended || status == http.StatusContinue || status == http.StatusSwitchingProtocols {
+	if i.ended || status == http.StatusContinue || status == http.StatusSwitchingProtocols || !i.x.r.ProtoAtLeast(1, 1) {
 		return nil
 	}
 	out := i.x.w.Header()
 	before := maps.Clone(out)
-	hints := http.Header(maps.Clone(h))
-	stripHops(hints)
-	stripInternal(hints)
-	maps.Copy(out, hints)
+	clear(out)
+	maps.Copy(out, http.Header(h))
+	stripHops(out)
+	stripInternal(out)
 	i.x.w.WriteHeader(status)
 	clear(out)
 	maps.Copy(out, before)

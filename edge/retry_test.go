@@ -94,6 +94,7 @@ func TestUnsentWriteGoesToAnotherRegion(t *testing.T) {
 	counted(gs[0], &n)
 	w := newWorld(t, gs)
 	gs[1].kill()
+	w.lost(gs[1])
 	for range 10 {
 		if got := w.do("POST", "/", "body"); got.status != 200 || got.body != "us-east-1 body" {
 			t.Fatalf("%d %s\n%s", got.status, got.body, w.log)
@@ -214,6 +215,7 @@ func TestNothingButDeadRegionsIsAnHonest503(t *testing.T) {
 	w := newWorld(t, gs)
 	for _, g := range gs {
 		g.kill()
+		w.lost(g)
 	}
 	got := w.do("POST", "/", "x")
 	if got.status != 503 || got.header.Get("Retry-After") != "1" || !strings.Contains(got.body, `"message":"No region could be reached."`) || !strings.Contains(got.body, got.header.Get("X-Meridian-Request")) {

@@ -73,15 +73,23 @@ func (g *region) start(t *testing.T) {
 // kill ends the region as SIGKILL does: its sockets break at once.
 func (g *region) kill() {
 	g.mu.Lock()
+	server, listener := g.server, g.listener
+	g.mu.Unlock()
+	listener.Close()
+	g.reset()
+	server.Close() // waits for ConnState, which takes mu
+	g.reset()
+}
+
+func (g *region) reset() {
+	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.listener.Close()
 	for _, c := range g.conns {
 		if tcp, ok := c.(*net.TCPConn); ok {
 			tcp.SetLinger(0)
 		}
 		c.Close()
 	}
-	g.server.Close()
 	g.conns = nil
 }
 
@@ -151,6 +159,13 @@ func newWorld(t *testing.T, regions []*region, opts ...option) *world {
 		w.until("connected to "+string(g.name), func() bool { s, _ := e.origin.State(g.name); return s == origin.Ready })
 	}
 	return w
+}
+
+// lost waits until the edge has noticed that a region's connections broke. A
+// write that comes sooner may have been sent.
+func (w *world) lost(g *region) {
+	w.t.Helper()
+	w.until("rid of "+string(g.name), func() bool { s, _ := w.origin.State(g.name); return s != origin.Ready })
 }
 
 // draw makes the map of healthy regions, the first of which is the primary.
