@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"regexp"
 	"slices"
@@ -23,28 +24,28 @@ var (
 func (d *decoder) check(f *File) {
 	top := position{line: 1, column: 1}
 	if f.Domain == "" {
-		d.fail(top, "domain is missing", "a hostname such as api.example.test")
+		d.missing(top, "domain", "a hostname such as api.example.test")
 	} else if !hostname.MatchString(f.Domain) || len(f.Domain) > 200 {
 		d.fail(position{key: "domain"}, fmt.Sprintf("found %q", f.Domain), "a hostname in lower case such as api.example.test")
 	}
 	d.checkRegions(f)
 	d.checkEdges(f)
-	d.exists(position{key: "api"}, f.API, "an OpenAPI file", false)
 	if f.API == "" {
-		d.fail(top, "api is missing", "the path of an OpenAPI file")
+		d.missing(top, "api", "the path of an OpenAPI file")
 	}
+	d.exists(position{key: "api"}, f.API, "an OpenAPI file", false)
 	for _, fn := range f.Functions {
 		d.checkFunction(f, fn)
 	}
-	for name, s := range f.Secrets {
-		d.checkSecret(name, s)
+	for _, name := range sorted(f.Secrets) {
+		d.checkSecret(name, f.Secrets[name])
 	}
-	for _, a := range f.Authorizers {
-		d.checkAuthorizer(a)
+	for _, name := range sorted(f.Authorizers) {
+		d.checkAuthorizer(f.Authorizers[name])
 	}
 	for _, c := range f.Certificates {
-		d.exists(d.at(c.pos, "cert"), c.Cert, "a PEM file with a certificate", false)
-		d.exists(d.at(c.pos, "key"), c.Key, "a PEM file with a private key", false)
+		d.needs(c.pos, "cert", c.Cert, "a PEM file with a certificate")
+		d.needs(c.pos, "key", c.Key, "a PEM file with a private key")
 	}
 	if f.Database != nil {
 		d.checkDatabase(*f.Database)
@@ -52,12 +53,27 @@ func (d *decoder) check(f *File) {
 	if f.DNS.TTL < time.Second || f.DNS.TTL > time.Hour {
 		d.fail(position{key: "dns.ttl"}, fmt.Sprintf("found %v", f.DNS.TTL), "a duration from 1s to 1h")
 	}
+	d.checkLimits(f.Limits)
+	for _, c := range f.Clients {
+		if _, ok := f.Place(c.Place); !ok {
+			d.fail(c.pos, fmt.Sprintf("found %q", c.Place), "a region of this file, or an AWS region code")
+		}
+	}
 	d.checkNodes(f)
+}
+
+func (d *decoder) checkLimits(l Limits) {
+	if l.Header < 1<<10 || l.Header > 1<<20 {
+		d.fail(position{key: "limits.header"}, fmt.Sprintf("header is %v", l.Header), "a size from 1KiB to 1MiB")
+	}
+	if l.Timeout <= 0 || l.Timeout > 15*time.Minute {
+		d.fail(position{key: "limits.timeout"}, fmt.Sprintf("timeout is %v", l.Timeout), "a duration up to 15m")
+	}
 }
 
 func (d *decoder) checkRegions(f *File) {
 	if len(f.Regions) == 0 {
-		d.fail(position{line: 1, column: 1}, "regions is missing", "at least one region, such as us-east-1: {primary: true}")
+		d.missing(position{line: 1, column: 1}, "regions", "at least one region, such as us-east-1: {primary: true}")
 		return
 	}
 	var primaries []string
@@ -81,7 +97,10 @@ func (d *decoder) checkRegions(f *File) {
 	switch len(primaries) {
 	case 1:
 	case 0:
-		d.fail(position{first.line, first.column, "regions"}, "no region is the primary", "primary: true at exactly one")
+		if slices.ContainsFunc(f.Regions, func(r Region) bool { return d.broken(r.pos.key) || d.broken(r.pos.key+".primary") }) {
+			return
+		}
+		d.fail(position{first.line, first.column, "regions"}, "no region is primary", "primary: true at exactly one")
 	default:
 		second := f.Regions[slices.IndexFunc(f.Regions, func(r Region) bool { return string(r.Name) == primaries[1] })].pos
 		d.fail(second, "a second primary, beside "+primaries[0], "primary: true at exactly one region")
@@ -127,7 +146,11 @@ func (d *decoder) checkFunction(f *File, fn Function) {
 	if !simple.MatchString(fn.Name) {
 		d.fail(fn.pos, fmt.Sprintf("found %q", fn.Name), "a name of lower-case letters, digits, hyphens and underscores")
 	}
-	if sources != 1 {
+	switch {
+	case sources == 1 || d.broken(fn.pos.key):
+	case sources == 0:
+		d.fail(fn.pos, "no source", "one of go, binary or zip")
+	default:
 		d.fail(fn.pos, fmt.Sprintf("%d sources", sources), "one of go, binary or zip")
 	}
 	d.exists(d.at(fn.pos, "go"), fn.Go, "a folder with a Go main package", true)
@@ -140,22 +163,33 @@ func (d *decoder) checkFunction(f *File, fn Function) {
 		d.fail(d.at(fn.pos, "concurrency"), fmt.Sprintf("concurrency is %d", fn.Concurrency), "a number from 1 to 1600")
 	}
 	if fn.Min < 0 || fn.Max < 1 || fn.Min > fn.Max {
-		d.fail(fn.pos, fmt.Sprintf("min is %d, max is %d", fn.Min, fn.Max), "0 ≤ min ≤ max, and max at least 1")
+		d.fail(d.at(fn.pos, "min", "max"), fmt.Sprintf("min is %d, max is %d", fn.Min, fn.Max), "0 ≤ min ≤ max, and max at least 1")
 	}
 	if fn.Memory < 16<<20 {
 		d.fail(d.at(fn.pos, "memory"), "memory is "+fn.Memory.String(), "at least 16MiB")
 	}
-	for name, v := range fn.Env {
-		d.checkEnv(f, name, v)
+	for _, name := range sorted(fn.Env) {
+		d.checkEnv(f, name, fn.Env[name])
 	}
 }
 
-// reserved are the variables that the Lambda runtime sets itself.
-var reserved = []string{"AWS_LAMBDA_", "AWS_REGION", "AWS_DEFAULT_REGION", "LAMBDA_TASK_ROOT", "LAMBDA_RUNTIME_DIR", "AWS_EXECUTION_ENV"}
+// reserved are the variables that the Lambda runtime sets itself; one that
+// ends in _ stands for all that begin so. With a database, its own come on top.
+var (
+	reserved         = []string{"AWS_LAMBDA_", "AWS_REGION", "AWS_DEFAULT_REGION", "LAMBDA_TASK_ROOT", "LAMBDA_RUNTIME_DIR", "AWS_EXECUTION_ENV"}
+	reservedDatabase = []string{"DATABASE_URL", "DATABASE_URL_", "PGHOST", "PGPORT", "PGUSER", "PGPASSWORD", "PGDATABASE", "PGSSLMODE"}
+)
 
 func (d *decoder) checkEnv(f *File, name string, v Value) {
-	if !envName.MatchString(name) || slices.ContainsFunc(reserved, func(p string) bool { return strings.HasPrefix(name, p) }) {
-		d.fail(v.pos, fmt.Sprintf("the variable %q", name), "letters, digits and underscores, a letter first, and none of Lambda's own names")
+	p := d.names[v.pos.key]
+	taken := func(r string) bool { return name == r || strings.HasSuffix(r, "_") && strings.HasPrefix(name, r) }
+	switch {
+	case !envName.MatchString(name):
+		d.fail(p, fmt.Sprintf("the variable %q", name), "letters, digits and underscores, a letter first")
+	case slices.ContainsFunc(reserved, taken):
+		d.fail(p, fmt.Sprintf("the variable %q", name), "another name: the Lambda runtime sets this one itself")
+	case f.Database != nil && slices.ContainsFunc(reservedDatabase, taken):
+		d.fail(p, fmt.Sprintf("the variable %q", name), "another name: it leads to the database, and is set with it")
 	}
 	d.exists(v.pos, v.File, "a file", false)
 	if _, ok := f.Secrets[v.Secret]; v.Secret != "" && !ok {
@@ -166,9 +200,10 @@ func (d *decoder) checkEnv(f *File, name string, v Value) {
 func (d *decoder) checkSecret(name string, s Secret) {
 	switch {
 	case !simple.MatchString(name):
-		d.fail(s.pos, fmt.Sprintf("found %q", name), "a name of lower-case letters, digits, hyphens and underscores")
+		d.fail(d.names[s.pos.key], fmt.Sprintf("found %q", name), "a name of lower-case letters, digits, hyphens and underscores")
+	case d.broken(s.pos.key) || d.broken(s.pos.key+".generate"):
 	case (s.File == "") == (s.Generate == 0):
-		d.fail(s.pos, "neither or both of file and generate", "one of them")
+		d.fail(s.pos, foundOf("file", s.File != "", "generate"), "one of them")
 	case s.File == "" && (s.Generate < 16 || s.Generate > 1024):
 		d.fail(d.at(s.pos, "generate"), fmt.Sprintf("generate is %d", s.Generate), "a number of bytes from 16 to 1024")
 	}
@@ -177,21 +212,20 @@ func (d *decoder) checkSecret(name string, s Secret) {
 
 func (d *decoder) checkAuthorizer(a Authorizer) {
 	if a.Issuer == "" {
-		d.fail(a.pos, "issuer is missing", "the iss claim of its tokens")
+		d.missing(a.pos, "issuer", "the iss claim of its tokens")
 	}
-	if a.Keys == "" {
-		d.fail(a.pos, "keys is missing", "a file with PEM public keys, a JWKS, or a secret")
-	}
-	d.exists(d.at(a.pos, "keys"), a.Keys, "a file with keys", false)
-	for _, alg := range a.Algorithms {
+	d.needs(a.pos, "keys", a.Keys, "a file with PEM public keys, a JWKS, or a secret")
+	for i, alg := range a.Algorithms {
 		if !slices.Contains([]string{"RS256", "ES256", "EdDSA", "HS256"}, alg) {
-			d.fail(a.pos, fmt.Sprintf("algorithm %q", alg), "RS256, ES256, EdDSA or HS256")
+			d.fail(d.at(a.pos, fmt.Sprintf("algorithms[%d]", i)), fmt.Sprintf("algorithm %q", alg), "RS256, ES256, EdDSA or HS256")
 		}
 	}
 }
 
 func (d *decoder) checkDatabase(db Database) {
-	if !dbName.MatchString(db.Name) || db.Name == "meridian" || strings.HasPrefix(db.Name, "pg_") {
+	if db.Name == "" {
+		d.missing(db.pos, "name", "a lower-case name such as conduit")
+	} else if !dbName.MatchString(db.Name) || db.Name == "meridian" || strings.HasPrefix(db.Name, "pg_") {
 		d.fail(d.at(db.pos, "name"), fmt.Sprintf("name is %q", db.Name), "a lower-case name such as conduit; meridian and pg_* are taken")
 	}
 	d.exists(d.at(db.pos, "migrations"), db.Migrations, "a folder of .sql files", true)
@@ -202,79 +236,24 @@ func (d *decoder) checkDatabase(db Database) {
 	if db.Durability != "async" {
 		d.fail(d.at(db.pos, "durability"), fmt.Sprintf("durability is %q", db.Durability), "async; the others are not built yet")
 	}
-	if db.Connections < 4 || db.Connections > db.MaxConnections-10 {
+	if db.MaxConnections < 20 || db.MaxConnections > 10_000 {
+		d.fail(d.at(db.pos, "maxConnections"), fmt.Sprintf("maxConnections is %d", db.MaxConnections), "a number from 20 to 10000")
+	} else if db.Connections < 4 || db.Connections > db.MaxConnections-10 {
 		d.fail(d.at(db.pos, "connections"), fmt.Sprintf("connections is %d with maxConnections %d", db.Connections, db.MaxConnections), "at least 4, and 10 less than maxConnections")
 	}
 }
 
-func (d *decoder) checkNodes(f *File) {
-	names, addrs := map[string]bool{}, map[string]string{}
-	for i := range f.Nodes {
-		n := &f.Nodes[i]
-		if n.Name == "" || names[n.Name] {
-			d.fail(d.at(n.pos, "name"), fmt.Sprintf("name is %q", n.Name), "a name that no other node has")
-		}
-		names[n.Name] = true
-		if !n.Address.IsValid() {
-			d.fail(n.pos, "address is missing", "the IP address on which the node listens")
-			continue
-		}
-		if !n.Backbone.IsValid() {
-			n.Backbone = addrPort(n.Address, 7443)
-		}
-		if other, taken := addrs[n.Backbone.String()]; taken {
-			d.fail(n.pos, "backbone "+n.Backbone.String()+" is that of "+other, "an address of its own")
-		}
-		addrs[n.Backbone.String()] = n.Name
-		d.checkRoles(f, *n)
-	}
-	if len(f.Nodes) > 0 {
-		d.checkServed(f)
-	}
-}
+// sorted returns the names of m, so that mistakes come in the same order each
+// time.
+func sorted[T any](m map[string]T) []string { return slices.Sorted(maps.Keys(m)) }
 
-func (d *decoder) checkRoles(f *File, n Node) {
-	if len(n.Roles) == 0 {
-		d.fail(n.pos, "roles is missing", "some of region, edge, control")
+// needs checks that sub of p names a file.
+func (d *decoder) needs(p position, sub, path, want string) {
+	if path == "" {
+		d.missing(p, sub, want)
+		return
 	}
-	for _, r := range n.Roles {
-		if r != RoleRegion && r != RoleEdge && r != RoleControl {
-			d.fail(d.at(n.pos, "roles"), fmt.Sprintf("role %q", r), "region, edge or control")
-		}
-	}
-	isRegion := slices.ContainsFunc(f.Regions, func(r Region) bool { return r.Name == n.Region })
-	if n.Has(RoleRegion) && !isRegion {
-		d.fail(d.at(n.pos, "region"), fmt.Sprintf("region %q is not under regions:", n.Region), "a region of this file")
-	}
-	if n.Has(RoleEdge) && !slices.Contains(f.Edges, n.Region) {
-		d.fail(d.at(n.pos, "region"), fmt.Sprintf("region %q is not under edges:", n.Region), "an edge of this file")
-	}
-	if _, ok := f.Place(n.Region); !ok {
-		d.fail(d.at(n.pos, "region"), fmt.Sprintf("region %q", n.Region), "a region of this file, or an AWS region code")
-	}
-}
-
-// checkServed finds regions and edges that no node serves, or two do.
-func (d *decoder) checkServed(f *File) {
-	serving := func(role Role, place meridian.Region) (n int) {
-		for _, node := range f.Nodes {
-			if node.Has(role) && node.Region == place {
-				n++
-			}
-		}
-		return n
-	}
-	p := position{f.Nodes[0].pos.line, f.Nodes[0].pos.column, "nodes"}
-	for _, r := range f.Regions {
-		if n := serving(RoleRegion, r.Name); n != 1 {
-			d.fail(p, fmt.Sprintf("%d nodes with the role region in %s", n, r.Name), "one")
-		}
-	}
-	for _, e := range f.Edges {
-		if n := serving(RoleEdge, e); n != 1 {
-			d.fail(p, fmt.Sprintf("%d nodes with the role edge in %s", n, e), "one")
-		}
-	}
+	d.exists(d.at(p, sub), path, want, false)
 }
 
 // exists checks that a path, if given, is a file, or a folder if dir.

@@ -2,53 +2,87 @@ package config
 
 import (
 	"fmt"
-	"net/netip"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 
 	"go.yaml.in/yaml/v3"
 
 	"meridian"
 )
 
+// maxValues bounds the values of one file, each counted as often as aliases
+// repeat it, and maxErrors the mistakes that are told of it.
+const maxValues, maxErrors = 50_000, 100
+
 // A decoder fills values from YAML nodes. It never stops at the first mistake.
 type decoder struct {
-	file  string
-	errs  Errors
-	where map[string]position // of each key that was given, by its path
+	file   string
+	errs   Errors
+	where  map[string]position // of each value that was given, by its path
+	names  map[string]position // of each key, by the same
+	values int                 // decoded so far
+	read   int                 // errs of decoding, before check
 }
 
 // fail records a mistake at p. A p without a line means the key of its path.
+// What is said of a place first stands: a value that cannot be read is not
+// also out of range.
 func (d *decoder) fail(p position, found, expected string) {
 	if p.line == 0 {
 		p = d.at(position{1, 1, p.key}, "")
 	}
-	d.errs = append(d.errs, &Error{File: d.file, Line: p.line, Column: p.column, Key: p.key, Found: found, Expected: expected})
+	e := &Error{File: d.file, Line: p.line, Column: p.column, Key: p.key, Found: found, Expected: expected}
+	if !slices.ContainsFunc(d.errs[:d.read], e.same) && len(d.errs) < maxErrors {
+		d.errs = append(d.errs, e)
+	}
 }
 
-// at returns where the key sub of p stands, or p where it was not given.
-func (d *decoder) at(p position, sub string) position {
+// missing records that the key sub of p was not given, or as nothing.
+func (d *decoder) missing(p position, sub, expected string) {
+	if p.line == 0 {
+		p = d.at(position{1, 1, p.key}, "")
+	}
 	path := strings.Trim(p.key+"."+sub, ".")
-	if w, ok := d.where[path]; ok {
-		return w
+	w, given := d.where[path]
+	switch {
+	case d.broken(p.key) || given && d.broken(w.key):
+	case given:
+		d.fail(w, "found nothing", expected)
+	default:
+		d.fail(position{p.line, p.column, path}, "missing", expected)
+	}
+}
+
+// broken reports whether the value of that key could not be read: then
+// nothing more is said of what it lacks.
+func (d *decoder) broken(key string) bool {
+	return slices.ContainsFunc(d.errs[:d.read], func(e *Error) bool { return e.Key == key })
+}
+
+// at returns where the first of the keys subs of p stands that was given, or
+// p if none was.
+func (d *decoder) at(p position, subs ...string) position {
+	for _, sub := range subs {
+		if w, ok := d.where[strings.Trim(p.key+"."+sub, ".")]; ok {
+			return w
+		}
 	}
 	return p
 }
 
 // A field is one key that a struct allows.
 type field struct {
-	key, def, doc, want, eg string
-	index                   int
+	key, list      string // list is the long form: a list with one element
+	def, doc, want string
+	index          int
 }
 
 func fieldsOf(t reflect.Type) (fs []field) {
 	for i := range t.NumField() {
 		tag := t.Field(i).Tag
 		if key := tag.Get("key"); key != "" && key != "-" {
-			fs = append(fs, field{key, tag.Get("default"), tag.Get("doc"), tag.Get("want"), tag.Get("eg"), i})
+			fs = append(fs, field{key, tag.Get("list"), tag.Get("default"), tag.Get("doc"), tag.Get("want"), i})
 		}
 	}
 	return fs
@@ -70,30 +104,45 @@ func defaults(v reflect.Value) {
 	}
 }
 
-var (
-	durationType = reflect.TypeFor[time.Duration]()
-	sizeType     = reflect.TypeFor[Size]()
-	addrType     = reflect.TypeFor[netip.Addr]()
-	addrPortType = reflect.TypeFor[netip.AddrPort]()
-	prefixType   = reflect.TypeFor[netip.Prefix]()
-	valueType    = reflect.TypeFor[Value]()
-	posType      = reflect.TypeFor[position]()
-)
-
 // object decodes a mapping into v, a struct.
 func (d *decoder) object(n *yaml.Node, v reflect.Value, path string) {
 	defaults(v)
 	d.setPos(v, at(n, path))
 	fs := fieldsOf(v.Type())
 	d.pairs(n, path, func(k, val *yaml.Node, path string) {
-		i := slices.IndexFunc(fs, func(f field) bool { return f.key == k.Value })
-		if i < 0 {
+		i := slices.IndexFunc(fs, func(f field) bool { return f.key == k.Value || f.list == k.Value })
+		switch {
+		case i < 0:
 			d.unknown(k, path, fs)
-			return
+		case fs[i].key == k.Value:
+			d.value(val, v.Field(fs[i].index), path, fs[i].want)
+		default:
+			d.only(k, val, v, fs[i])
 		}
-		want := fs[i].want
-		d.value(val, v.Field(fs[i].index), path, want)
 	})
+}
+
+// only decodes the long form of a key, such as databases for database: a list,
+// which has one element for now.
+func (d *decoder) only(k, n *yaml.Node, v reflect.Value, f field) {
+	n = resolve(n)
+	switch short, both := d.where[f.key]; {
+	case both:
+		d.fail(at(k, f.list), fmt.Sprintf("%s stands on line %d already", f.key, short.line), "one of the two")
+	case n.Kind != yaml.SequenceNode:
+		d.fail(at(n, f.list), "found "+describe(n), "a list with one element")
+	case len(n.Content) == 0:
+		d.fail(at(n, f.list), "found an empty list", "one element")
+	case len(n.Content) > 1:
+		d.fail(at(n.Content[1], f.list), "a second element", "one, for now")
+	default:
+		path := f.list + "[0]"
+		d.value(n.Content[0], v.Field(f.index), path, f.want)
+	}
+	d.where[f.key] = at(n, f.list)
+	if w, ok := d.where[f.list+"[0]"]; ok {
+		d.where[f.key] = w
+	}
 }
 
 // setPos records where v stands in the file, where v has a field for it.
@@ -101,18 +150,6 @@ func (d *decoder) setPos(v reflect.Value, p position) {
 	if f, ok := v.Type().FieldByName("pos"); ok && f.Type == posType {
 		reflect.NewAt(posType, v.FieldByIndex(f.Index).Addr().UnsafePointer()).Elem().Set(reflect.ValueOf(p))
 	}
-}
-
-func (d *decoder) unknown(k *yaml.Node, path string, fs []field) {
-	var keys []string
-	for _, f := range fs {
-		keys = append(keys, f.key)
-	}
-	want := "one of " + strings.Join(keys, ", ")
-	if near := nearest(k.Value, keys); near != "" {
-		want = fmt.Sprintf("%s, perhaps", near)
-	}
-	d.fail(at(k, path), "unknown key", want)
 }
 
 // pairs calls f for each key of a mapping, and fails on anything else and on
@@ -128,21 +165,49 @@ func (d *decoder) pairs(n *yaml.Node, path string, f func(k, v *yaml.Node, path 
 	}
 	first := map[string]*yaml.Node{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
-		k, v := n.Content[i], n.Content[i+1]
+		k, v := resolve(n.Content[i]), n.Content[i+1]
+		if !d.isKey(k, path) || !d.count(k, path) {
+			continue
+		}
 		sub := strings.TrimPrefix(path+"."+k.Value, ".")
 		if twin := first[k.Value]; twin != nil {
 			d.fail(at(k, sub), fmt.Sprintf("%q stands twice, first on line %d", k.Value, twin.Line), "each name once")
 			continue
 		}
 		first[k.Value] = k
-		d.where[sub] = at(k, sub)
+		d.names[sub] = at(k, sub)
 		f(k, v, sub)
 	}
+}
+
+// isKey reports whether k can be a key, and fails if not.
+func (d *decoder) isKey(k *yaml.Node, path string) bool {
+	switch {
+	case k.Kind != yaml.ScalarNode || k.Tag == "!!null":
+		d.fail(at(k, path), "found "+describe(k)+" as a key", "a name")
+	case k.Tag == "!!merge":
+		d.fail(at(k, path), "found a merge key", "the keys themselves: << is not part of YAML 1.2")
+	default:
+		return true
+	}
+	return false
+}
+
+// count reports whether one more value may be decoded. It fails once, at the
+// value that is too many: aliases of aliases can make a short file huge.
+func (d *decoder) count(n *yaml.Node, path string) bool {
+	if d.values++; d.values == maxValues+1 {
+		d.fail(at(n, path), fmt.Sprintf("more than %d values, with what aliases repeat", maxValues), "a smaller file")
+	}
+	return d.values <= maxValues
 }
 
 // value decodes n into v.
 func (d *decoder) value(n *yaml.Node, v reflect.Value, path, want string) {
 	n = resolve(n)
+	if !d.count(n, path) {
+		return
+	}
 	d.where[path] = at(n, path)
 	switch t := v.Type(); {
 	case t == valueType:
@@ -195,9 +260,17 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, path, want string) {
 		d.fail(at(n, path), "found "+describe(n), or(want, wantOf(v.Type())))
 		return
 	}
-	if err := setScalar(v, n.Value); err != nil || n.Tag == "!!null" {
+	if n.Tag == "!!null" || !plain(n) || setScalar(v, n.Value) != nil {
 		d.fail(at(n, path), "found "+describe(n), or(want, wantOf(v.Type())))
 	}
+}
+
+// foundOf says that both or neither of two keys were found.
+func foundOf(a string, both bool, b string) string {
+	if both {
+		return fmt.Sprintf("found both %s and %s", a, b)
+	}
+	return fmt.Sprintf("found neither %s nor %s", a, b)
 }
 
 func (d *decoder) regions(n *yaml.Node, out *[]Region, path string) {
@@ -220,16 +293,21 @@ func (d *decoder) functions(n *yaml.Node, out *[]Function, path string) {
 
 func (d *decoder) clients(n *yaml.Node, out *[]Clients, path string) {
 	d.pairs(n, path, func(k, v *yaml.Node, sub string) {
-		c := Clients{Place: meridian.Region(k.Value)}
+		c := Clients{Place: meridian.Region(k.Value), pos: at(k, sub)}
 		d.value(v, reflect.ValueOf(&c.Prefixes).Elem(), sub, "")
 		*out = append(*out, c)
 	})
 }
 
 func (d *decoder) envValue(n *yaml.Node, out *Value, path string) {
+	const want = "a text, {file: PATH} or {secret: NAME}"
 	out.pos = at(n, path)
-	if n.Kind == yaml.ScalarNode {
+	switch {
+	case n.Kind == yaml.ScalarNode && n.Tag != "!!null" && plain(n):
 		out.Text = n.Value
+		return
+	case n.Kind != yaml.MappingNode:
+		d.fail(out.pos, "found "+describe(n), want)
 		return
 	}
 	var refs struct {
@@ -238,146 +316,7 @@ func (d *decoder) envValue(n *yaml.Node, out *Value, path string) {
 	}
 	d.object(n, reflect.ValueOf(&refs).Elem(), path)
 	out.File, out.Secret = refs.File, refs.Secret
-	if (out.File == "") == (out.Secret == "") && n.Kind == yaml.MappingNode {
-		d.fail(out.pos, "found "+describe(n), "a text, {file: PATH} or {secret: NAME}")
+	if (out.File == "") == (out.Secret == "") {
+		d.fail(out.pos, foundOf("file", out.File != "", "secret"), want)
 	}
-}
-
-func isScalar(t reflect.Type) bool {
-	switch t {
-	case addrType, addrPortType, prefixType:
-		return true
-	}
-	switch t.Kind() {
-	case reflect.String, reflect.Bool, reflect.Int, reflect.Int64, reflect.Uint16, reflect.Float64:
-		return true
-	}
-	return false
-}
-
-func setScalar(v reflect.Value, s string) (err error) {
-	switch p := v.Addr().Interface().(type) {
-	case *time.Duration:
-		*p, err = time.ParseDuration(s)
-		if err == nil && *p < 0 {
-			err = fmt.Errorf("negative")
-		}
-	case *Size:
-		*p, err = ParseSize(s)
-	case *netip.Addr:
-		*p, err = netip.ParseAddr(s)
-	case *netip.AddrPort:
-		*p, err = netip.ParseAddrPort(s)
-	case *netip.Prefix:
-		*p, err = netip.ParsePrefix(s)
-	default:
-		return setBasic(v, s)
-	}
-	return err
-}
-
-func setBasic(v reflect.Value, s string) error {
-	switch v.Kind() {
-	case reflect.String:
-		v.SetString(s)
-	case reflect.Bool:
-		if s != "true" && s != "false" {
-			return fmt.Errorf("%q is neither true nor false", s)
-		}
-		v.SetBool(s == "true")
-	case reflect.Int, reflect.Int64:
-		n, err := strconv.ParseInt(s, 10, 64)
-		v.SetInt(n)
-		return err
-	case reflect.Uint16:
-		n, err := strconv.ParseUint(s, 10, 16)
-		v.SetUint(n)
-		return err
-	case reflect.Float64:
-		f, err := strconv.ParseFloat(s, 64)
-		v.SetFloat(f)
-		return err
-	}
-	return nil
-}
-
-func wantOf(t reflect.Type) string {
-	switch {
-	case t == durationType:
-		return "a duration such as 10s"
-	case t == sizeType:
-		return "a size such as 128MiB"
-	case t == addrType:
-		return "an IP address"
-	case t == addrPortType:
-		return "an IP address and a port"
-	case t == prefixType:
-		return "a network such as 198.18.1.0/24"
-	case t.Kind() == reflect.Bool:
-		return "true or false"
-	case t.Kind() == reflect.Uint16:
-		return "a port from 1 to 65535"
-	case t.Kind() == reflect.String:
-		return "a text"
-	}
-	return "a number"
-}
-
-func or(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
-}
-
-func resolve(n *yaml.Node) *yaml.Node {
-	if n.Kind == yaml.AliasNode {
-		return n.Alias
-	}
-	return n
-}
-
-// describe says what n is, in a few words.
-func describe(n *yaml.Node) string {
-	switch n.Kind {
-	case yaml.MappingNode:
-		return "keys and values"
-	case yaml.SequenceNode:
-		return "a list"
-	}
-	if n.Tag == "!!null" {
-		return "nothing"
-	}
-	return strconv.Quote(n.Value)
-}
-
-// nearest returns the key that s was probably meant to be, or "".
-func nearest(s string, keys []string) string {
-	best, most := "", 3
-	for _, k := range keys {
-		if n := distance(strings.ToLower(s), strings.ToLower(k)); n < most && n < len(k) {
-			best, most = k, n
-		}
-	}
-	return best
-}
-
-// distance is Levenshtein's.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		diagonal := row[0]
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := diagonal
-			if a[i-1] != b[j-1] {
-				cost++
-			}
-			diagonal, row[j] = row[j], min(cost, row[j]+1, row[j-1]+1)
-		}
-	}
-	return row[len(b)]
 }

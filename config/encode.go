@@ -62,8 +62,8 @@ func encodeStruct(v reflect.Value) *yaml.Node {
 	n := &yaml.Node{Kind: yaml.MappingNode}
 	for _, f := range fieldsOf(v.Type()) {
 		fv := v.Field(f.index)
-		if fv.IsZero() {
-			continue
+		if fv.IsZero() && f.def == "" {
+			continue // with a default, absent is not zero
 		}
 		if sub := encode(fv); sub != nil {
 			n.Content = append(n.Content, text(f.key), sub)

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -32,6 +33,16 @@ func (e *Error) Error() string {
 		b.WriteString("; expected " + e.Expected)
 	}
 	return b.String()
+}
+
+// same reports whether o is about the same key at the same place.
+func (e *Error) same(o *Error) bool {
+	return e.Line == o.Line && e.Column == o.Column && e.Key == o.Key
+}
+
+// order sorts as the file reads.
+func (e *Error) order(o *Error) int {
+	return cmp.Or(cmp.Compare(e.Line, o.Line), cmp.Compare(e.Column, o.Column))
 }
 
 // Errors are all the mistakes of a file, in the order of its lines.

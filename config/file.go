@@ -12,26 +12,26 @@ import (
 // made absolute.
 //
 // The tags drive everything that reads or shows the file: key is the name in
-// YAML, doc the sentence that editors and `meridian config` show, want what an
-// error says was expected.
+// YAML, list its long form (a list with one element), doc the sentence that
+// editors show, want what an error says was expected.
 type File struct {
 	Path string `key:"-"` // of the file itself, absolute
 
-	Domain       string                `key:"domain" doc:"The one hostname of the API." want:"a hostname such as api.example.test" eg:"api.example.test"`
-	Regions      []Region              `key:"regions" doc:"Where the API runs. One region is the primary: its PostgreSQL takes the writes." eg:"{us-east-1: {primary: true}, eu-west-1: {}}"`
-	Edges        []meridian.Region     `key:"edges" doc:"The places where an edge stands: regions of this file, or AWS region codes. Default: every region." eg:"[us-east-1, eu-west-1]"`
-	API          string                `key:"api" doc:"The OpenAPI 3.0 or 3.1 file of the API." eg:"openapi.yaml"`
+	Domain       string                `key:"domain" list:"domains" doc:"The one hostname of the API." want:"a hostname such as api.example.test"`
+	Regions      []Region              `key:"regions" doc:"Where the API runs. One region is the primary: its PostgreSQL takes the writes."`
+	Edges        []meridian.Region     `key:"edges" doc:"The places where an edge stands: regions of this file, or AWS region codes. Default: every region."`
+	API          string                `key:"api" list:"apis" doc:"The OpenAPI 3.0 or 3.1 file of the API." want:"the path of an OpenAPI file"`
 	CORS         *CORS                 `key:"cors" doc:"Cross-origin rules. Preflights are answered before authentication. Default: none."`
 	Authorizers  map[string]Authorizer `key:"authorizers" doc:"JWT authorizers, by the name of the security scheme in the OpenAPI file."`
 	Functions    []Function            `key:"functions" doc:"The functions of the API, written for AWS Lambda."`
 	Secrets      map[string]Secret     `key:"secrets" doc:"Values that functions share and the file does not show."`
-	Database     *Database             `key:"database" doc:"The PostgreSQL database of the functions. Without it, no node has PostgreSQL."`
+	Database     *Database             `key:"database" list:"databases" doc:"The PostgreSQL database of the functions. Without it, no node has PostgreSQL."`
 	Limits       Limits                `key:"limits" doc:"What one request may cost."`
 	DNS          DNS                   `key:"dns" doc:"The zone of the domain."`
 	Certificates []Certificate         `key:"certificates" doc:"PEM files for the domain. Default in an up world: the world's own CA."`
 	Nodes        []Node                `key:"nodes" doc:"The machines of a production world. An up world derives them."`
-	PKI          string                `key:"pki" doc:"The folder with the backbone's certificates (meridian pki). An up world makes its own." eg:"./pki"`
-	Clients      []Clients             `key:"clients" doc:"Networks whose place is known, by place: DNS answers them without measuring." eg:"{eu-west-1: [198.18.2.0/24]}"`
+	PKI          string                `key:"pki" doc:"The folder with the backbone's certificates (meridian pki). An up world makes its own."`
+	Clients      []Clients             `key:"clients" doc:"Networks whose place is known, by place: DNS answers them without measuring."`
 }
 
 // A Region is one place where the API runs.
@@ -50,7 +50,7 @@ type CORS struct {
 	AllowHeaders     []string      `key:"allowHeaders" doc:"Request headers, or *."`
 	ExposeHeaders    []string      `key:"exposeHeaders" doc:"Response headers that scripts may read."`
 	AllowCredentials bool          `key:"allowCredentials" doc:"Whether cookies may be sent."`
-	MaxAge           time.Duration `key:"maxAge" doc:"How long a browser may keep a preflight's answer." eg:"1h"`
+	MaxAge           time.Duration `key:"maxAge" doc:"How long a browser may keep a preflight's answer."`
 }
 
 // An Authorizer verifies JSON Web Tokens (RFC 7519).
@@ -58,23 +58,23 @@ type Authorizer struct {
 	Issuer     string   `key:"issuer" doc:"The iss claim that a token must have."`
 	Audience   []string `key:"audience" doc:"A token's aud or client_id must be one of these."`
 	Algorithms []string `key:"algorithms" doc:"Default: every one that the keys allow of RS256, ES256, EdDSA, HS256."`
-	Keys       string   `key:"keys" doc:"A file: PEM public keys, a JWKS, or for HS256 the secret." eg:"./jwks.json"`
+	Keys       string   `key:"keys" doc:"A file: PEM public keys, a JWKS, or for HS256 the secret."`
 	pos        position
 }
 
 // A Function is one AWS Lambda function.
 type Function struct {
 	Name        string           `key:"-"`
-	Go          string           `key:"go" doc:"A folder with a Go main package; built once, before any node starts." eg:"./functions/articles"`
-	Binary      string           `key:"binary" doc:"A ready executable that speaks the Lambda Runtime API." eg:"./bootstrap"`
-	Zip         string           `key:"zip" doc:"A Lambda deployment package with a bootstrap file." eg:"./function.zip"`
+	Go          string           `key:"go" doc:"A folder with a Go main package; built once, before any node starts."`
+	Binary      string           `key:"binary" doc:"A ready executable that speaks the Lambda Runtime API."`
+	Zip         string           `key:"zip" doc:"A Lambda deployment package with a bootstrap file."`
 	Timeout     time.Duration    `key:"timeout" default:"10s" doc:"How long one invocation may take." want:"a duration up to 15m such as 10s"`
 	Memory      Size             `key:"memory" default:"128MiB" doc:"Memory of one process." want:"a size such as 128MiB"`
 	Concurrency int              `key:"concurrency" default:"1" doc:"Invocations that one process takes at once (AWS_LAMBDA_MAX_CONCURRENCY)." want:"a number from 1 to 1600"`
-	Min         int              `key:"min" default:"1" doc:"Processes kept warm in each region."`
-	Max         int              `key:"max" default:"16" doc:"Processes at most in each region."`
+	Min         int              `key:"min" default:"1" doc:"Processes kept warm in each region." want:"a number from 0"`
+	Max         int              `key:"max" default:"16" doc:"Processes at most in each region." want:"a number from 1"`
 	Idle        time.Duration    `key:"idle" default:"5m" doc:"How long a process above the minimum may be idle."`
-	Env         map[string]Value `key:"env" doc:"Environment variables: a text, {file: PATH} or {secret: NAME}." eg:"{GREETING: hello}"`
+	Env         map[string]Value `key:"env" doc:"Environment variables: a text, {file: PATH} or {secret: NAME}."`
 	pos         position
 }
 
@@ -89,14 +89,14 @@ type Value struct {
 // A Secret is a value that the file does not show.
 type Secret struct {
 	File     string `key:"file" doc:"Read from this file."`
-	Generate int    `key:"generate" doc:"So many random bytes, in hexadecimal, made once by meridian up or meridian pki." want:"a number of bytes from 16 to 1024" eg:"32"`
+	Generate int    `key:"generate" doc:"So many random bytes, in hexadecimal, made once by meridian up or meridian pki." want:"a number of bytes from 16 to 1024"`
 	pos      position
 }
 
 // A Database is the functions' PostgreSQL.
 type Database struct {
-	Name           string        `key:"name" doc:"The database and the role that owns it." want:"a lower-case name such as conduit" eg:"conduit"`
-	Migrations     string        `key:"migrations" doc:"A folder of .sql files, applied once, in the order of their names, on the primary." eg:"./migrations"`
+	Name           string        `key:"name" doc:"The database and the role that owns it." want:"a lower-case name such as conduit"`
+	Migrations     string        `key:"migrations" doc:"A folder of .sql files, applied once, in the order of their names, on the primary."`
 	Consistency    string        `key:"consistency" default:"session" doc:"What a read may show: with session, never older than what its caller has written or seen." want:"session or eventual"`
 	Durability     string        `key:"durability" default:"async" doc:"When a commit is acknowledged: with async, once it is on the primary's disk." want:"async"`
 	Password       string        `key:"password" doc:"A file with the password of the role, for psql and other clients of the proxy. An up world makes one."`
@@ -108,9 +108,9 @@ type Database struct {
 
 // Limits bound one request.
 type Limits struct {
-	Header  Size          `key:"header" default:"32KiB" doc:"Request line and headers."`
+	Header  Size          `key:"header" default:"32KiB" doc:"Request line and headers." want:"a size from 1KiB to 1MiB"`
 	Body    Size          `key:"body" default:"10MB" doc:"Request body."`
-	Timeout time.Duration `key:"timeout" default:"30s" doc:"From the edge's first byte to the region's first byte."`
+	Timeout time.Duration `key:"timeout" default:"30s" want:"a duration up to 15m such as 30s" doc:"From the edge's first byte to the region's first byte."`
 }
 
 // DNS is the zone of the domain.
@@ -137,11 +137,11 @@ const (
 
 // A Node is one process of a production world.
 type Node struct {
-	Name     string          `key:"name" doc:"Unique. Its backbone certificate bears it." eg:"eu-west-1"`
-	Region   meridian.Region `key:"region" doc:"The place where it stands." eg:"eu-west-1"`
-	Address  netip.Addr      `key:"address" doc:"The IP address on which it listens." want:"an IP address" eg:"10.0.2.1"`
+	Name     string          `key:"name" doc:"Unique. Its backbone certificate bears it."`
+	Region   meridian.Region `key:"region" doc:"The place where it stands."`
+	Address  netip.Addr      `key:"address" doc:"The IP address on which it listens." want:"an IP address"`
 	Backbone netip.AddrPort  `key:"backbone" doc:"Where other nodes reach it. Default: its address, port 7443." want:"an IP address and a port"`
-	Roles    []Role          `key:"roles" doc:"Any of region, edge, control." want:"region, edge or control" eg:"[region, edge]"`
+	Roles    []Role          `key:"roles" doc:"Any of region, edge, control." want:"region, edge or control"`
 	Ports    Ports           `key:"ports" doc:"Other ports than the usual ones."`
 	pos      position
 }
@@ -160,6 +160,7 @@ type Ports struct {
 type Clients struct {
 	Place    meridian.Region
 	Prefixes []netip.Prefix
+	pos      position
 }
 
 // DefaultPorts returns the usual ports.

@@ -1,27 +1,24 @@
 package config
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"reflect"
-	"regexp"
 	"slices"
-	"strconv"
-	"strings"
-
-	"go.yaml.in/yaml/v3"
 
 	"meridian"
 )
 
+// maxFile bounds a file, in bytes.
+const maxFile = 1 << 20
+
 // Load reads and checks the file at path. Its error is an Errors with every
 // mistake that was found, or says why the file could not be read.
 func Load(path string) (*File, error) {
-	b, err := os.ReadFile(path)
+	b, err := read(path)
 	if err != nil {
 		var pe *os.PathError
 		if errors.As(err, &pe) {
@@ -36,42 +33,37 @@ func Load(path string) (*File, error) {
 	return Parse(path, filepath.Dir(abs), b)
 }
 
+// read returns at most one byte more than a file may have.
+func read(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, maxFile+1))
+}
+
 // Parse reads and checks b, the bytes of the file name; paths in it are
 // relative to dir.
 func Parse(name, dir string, b []byte) (*File, error) {
-	d := &decoder{file: name, where: map[string]position{}}
-	f := &File{Path: filepath.Join(dir, filepath.Base(name))}
-	defaults(reflect.ValueOf(f).Elem())
-	var doc yaml.Node
-	dec := yaml.NewDecoder(strings.NewReader(string(b)))
-	switch err := dec.Decode(&doc); {
-	case err == io.EOF:
-		return nil, Errors{{File: name, Line: 1, Column: 1, Found: "the file is empty", Expected: "domain, regions, api and functions"}}
-	case err != nil:
-		return nil, Errors{yamlError(name, err)}
+	root, problem := document(b)
+	if problem != nil {
+		problem.File = name
+		return nil, Errors{problem}
 	}
-	d.object(doc.Content[0], reflect.ValueOf(f).Elem(), "")
-	f.paths(dir)
-	d.check(f)
+	d := &decoder{file: name, where: map[string]position{}, names: map[string]position{}}
+	f := &File{Path: filepath.Join(dir, filepath.Base(name))}
+	d.object(root, reflect.ValueOf(f).Elem(), "")
+	d.read = len(d.errs)
+	if !d.broken("") {
+		f.paths(dir)
+		d.check(f)
+	}
 	if len(d.errs) > 0 {
-		slices.SortStableFunc(d.errs, func(a, b *Error) int {
-			return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
-		})
+		slices.SortStableFunc(d.errs, (*Error).order)
 		return nil, d.errs
 	}
 	return f, nil
-}
-
-var yamlLine = regexp.MustCompile(`line (\d+): (.*)`)
-
-// yamlError turns the YAML reader's own complaint into one of ours.
-func yamlError(name string, err error) *Error {
-	e := &Error{File: name, Line: 1, Column: 1, Found: strings.TrimPrefix(err.Error(), "yaml: "), Expected: "YAML"}
-	if m := yamlLine.FindStringSubmatch(err.Error()); m != nil {
-		e.Line, _ = strconv.Atoi(m[1])
-		e.Found = m[2]
-	}
-	return e
 }
 
 // paths makes every path absolute.
