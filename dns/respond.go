@@ -147,8 +147,8 @@ func (q *query) pack(reply *dns.Msg, code, scope int) []byte {
 		}
 		reply.Extra = append(reply.Extra, opt)
 	}
-	reply.Compress = true
 	reply.Truncate(size)
+	reply.Compress = true // Truncate turns it off for what fits without
 	out, err := reply.Pack()
 	if err != nil {
 		// A name that could be read and cannot be written: say so without it.
