@@ -134,9 +134,13 @@ func TestAnOpenerWithoutKeysOpensNothing(t *testing.T) {
 		t.Error("opened")
 	}
 	nobody := EdgeKey{ID: "nobody"}
+	if s := Seal(nobody, barKey, request, noon); s != "" {
+		t.Errorf("a key without a secret sealed %q", s)
+	}
+	text := sealVersion + "." + b64.EncodeToString([]byte("nobody")) + ".e30"
 	o := opener(noon)
 	o.SetKeys([]EdgeKey{nobody})
-	if _, err := o.Open(Seal(nobody, barKey, request, noon), request); err == nil {
+	if _, err := o.Open(text+"."+b64.EncodeToString(mac(nil, text, request)), request); err == nil {
 		t.Error("a key without a secret opened something")
 	}
 }
