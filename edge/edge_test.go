@@ -158,3 +158,20 @@ func TestLandingPageTellsANewcomer(t *testing.T) {
 		t.Errorf("a function's own 404 at /: %d %s", got.status, got.body)
 	}
 }
+
+// BenchmarkRequest is one client on one connection: what the edge and a region
+// of no work add, TLS included.
+func BenchmarkRequest(b *testing.B) {
+	g := &region{name: "eu-west-1", serve: func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "x") }}
+	w := newWorld(b, []*region{g})
+	for name, c := range map[string]*http.Client{"h1": w.h1, "h2": w.h2} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if got, err := w.try(c, "GET", "/", ""); err != nil || got.status != 200 {
+					b.Fatal(got, err)
+				}
+			}
+		})
+	}
+}

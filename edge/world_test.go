@@ -41,7 +41,7 @@ type region struct {
 }
 
 // start makes the region listen where it did before, or anywhere.
-func (g *region) start(t *testing.T) {
+func (g *region) start(t testing.TB) {
 	t.Helper()
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -114,7 +114,7 @@ func (g *region) addr() string {
 // A world is an edge, its regions and a client.
 type world struct {
 	*Edge
-	t       *testing.T
+	t       testing.TB
 	regions map[meridian.Region]*region
 	roots   *x509.CertPool
 	h1, h2  *http.Client
@@ -128,7 +128,7 @@ type option func(*Config, *Deps, *world)
 
 // newWorld starts an edge at eu-west-1 and the given regions, and waits until
 // they are connected.
-func newWorld(t *testing.T, regions []*region, opts ...option) *world {
+func newWorld(t testing.TB, regions []*region, opts ...option) *world {
 	t.Helper()
 	w := &world{t: t, regions: map[meridian.Region]*region{}, log: &syncBuffer{}}
 	m := &topology.Map{}
@@ -292,7 +292,7 @@ func (w *world) raw(text string) string {
 }
 
 // certificate makes a certificate for names, of a CA of its own.
-func certificate(t *testing.T, names ...string) (tls.Certificate, *x509.CertPool) {
+func certificate(t testing.TB, names ...string) (tls.Certificate, *x509.CertPool) {
 	t.Helper()
 	key := func() *ecdsa.PrivateKey {
 		k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

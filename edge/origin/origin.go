@@ -2,14 +2,8 @@ package origin
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io"
 	"log/slog"
 	"net"
-	"net/http"
-	"net/http/httptrace"
-	"net/textproto"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -180,112 +174,6 @@ func (o *Origin) own(tried []meridian.Region) []Own {
 	return out
 }
 
-// Why a trip was canceled that its caller did not cancel.
-var (
-	errLost = errors.New("the region was found to be down")
-	errSlow = errors.New("the region did not answer in time")
-)
-
-// A Trip is one attempt to have a request answered.
-type Trip struct {
-	Region    meridian.Region
-	FirstByte time.Duration                                  // longest wait for the response's headers; 0 waits for ever
-	Abandon   bool                                           // stop waiting when the map says the region is down
-	Interim   func(status int, h textproto.MIMEHeader) error // takes 1xx responses; may be nil
-}
-
-// RoundTrip sends req to a region, once, and returns the response's headers
-// with its body as a stream, which the caller must close. Its error is an
-// *Error. Canceling req's context cancels the request there.
-func (o *Origin) RoundTrip(req *http.Request, t Trip) (*http.Response, error) {
-	l := o.link(t.Region)
-	if l == nil {
-		return nil, &Error{t.Region, Unsent, meridian.Unavailable, errors.New("the map has no such region")}
-	}
-	ctx, cancel := context.WithCancelCause(req.Context())
-	stop := watch(cancel, t, l)
-	resp, err := o.send(ctx, l, req, t)
-	if stop(); err == nil && ctx.Err() != nil {
-		resp.Body.Close()
-		err = classify(ctx, t.Region, ctx.Err(), MaybeSent)
-	}
-	if err != nil {
-		cancel(nil)
-		o.note(err)
-		return nil, err
-	}
-	o.memory.heal(t.Region)
-	resp.Body = &body{resp.Body, cancel}
-	return resp, nil
-}
-
-// watch cancels a trip that takes too long, or whose region is lost, until the
-// function that it returns is called.
-func watch(cancel context.CancelCauseFunc, t Trip, l *link) (stop func()) {
-	stopSlow, stopLost := func() bool { return true }, func() bool { return true }
-	if t.FirstByte > 0 {
-		stopSlow = time.AfterFunc(t.FirstByte, func() { cancel(errSlow) }).Stop
-	}
-	if t.Abandon {
-		stopLost = context.AfterFunc(l.whileUp(), func() { cancel(errLost) })
-	}
-	return func() { stopSlow(); stopLost() }
-}
-
-// send takes a connection and makes the round trip on it.
-func (o *Origin) send(ctx context.Context, l *link, req *http.Request, t Trip) (*http.Response, error) {
-	c, err := o.take(ctx, l)
-	if err != nil {
-		return nil, classify(ctx, t.Region, err, Unsent)
-	}
-	var wrote atomic.Bool
-	trace := &httptrace.ClientTrace{WroteHeaders: func() { wrote.Store(true) }, Got1xxResponse: t.Interim}
-	resp, err := c.RoundTrip(req.WithContext(httptrace.WithClientTrace(ctx, trace)))
-	if err != nil {
-		l.look()
-		return nil, classify(ctx, t.Region, err, sentBy(err, wrote.Load(), ctx.Err() != nil))
-	}
-	return resp, nil
-}
-
-// take returns a connection: a warm one, or the next that the keeper makes.
-func (o *Origin) take(ctx context.Context, l *link) (*conn, error) {
-	if c := l.pick(); c != nil {
-		return c, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, o.cfg.ConnectTimeout)
-	defer cancel()
-	return l.await(ctx)
-}
-
-// classify gives a failure its kind.
-func classify(ctx context.Context, r meridian.Region, err error, sent Sent) *Error {
-	e := &Error{Region: r, Sent: sent, Kind: meridian.Unavailable, Err: err}
-	var own *BodyError
-	switch cause := context.Cause(ctx); {
-	case errors.As(err, &own):
-		e.Kind = meridian.Invalid
-	case cause == nil && sent == MaybeSent:
-		e.Kind = meridian.Malformed
-	case cause == nil:
-	case errors.Is(cause, errSlow):
-		e.Kind, e.Err = meridian.Timeout, cause
-	case errors.Is(cause, errLost):
-		e.Err = cause
-	default:
-		e.Kind, e.Err = meridian.Canceled, fmt.Errorf("canceled: %w", cause)
-	}
-	return e
-}
-
-// note remembers a failure that says something of the region.
-func (o *Origin) note(err error) {
-	var e *Error
-	if errors.As(err, &e) && e.Kind != meridian.Canceled && e.Kind != meridian.Invalid {
-		o.memory.fail(e.Region, e.Err.Error(), e.Kind != meridian.Timeout, time.Now())
-	}
-}
-
 // Refused remembers that a region said it is not serving, as a node does that
 // is being drained.
 func (o *Origin) Refused(r meridian.Region) {
@@ -301,16 +189,4 @@ func (o *Origin) State(r meridian.Region) (State, string) {
 		return l.state(), ""
 	}
 	return Cold, ""
-}
-
-// A body frees its request when it is closed.
-type body struct {
-	io.ReadCloser
-	cancel context.CancelCauseFunc
-}
-
-func (b *body) Close() error {
-	err := b.ReadCloser.Close()
-	b.cancel(nil)
-	return err
 }
