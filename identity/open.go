@@ -84,6 +84,9 @@ func (o *Opener) open(header string, b Binding) (*Principal, error) {
 	if err := o.fresh(pl.Expires); err != nil {
 		return nil, err
 	}
+	if pl.Body != nil && b.BodyHash != nil && !hmac.Equal(pl.Body, b.BodyHash) && o.off != withoutBinding {
+		return nil, errors.New("it was made for another body")
+	}
 	return pl.Principal, pl.Principal.each(func(p *Principal) error {
 		if p.Kind == KindAPIKey && o.ring.Load().Revoked(p.ID) && o.off != withoutKeyRevocation {
 			return fmt.Errorf("API key %s was revoked", p.ID)

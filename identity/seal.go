@@ -41,7 +41,11 @@ type Binding struct {
 	Method, Host string
 	Path, Query  string // raw, as received
 	RequestID    string
-	BodyHash     []byte // SHA-256, where the edge held the whole body; else nil
+	// BodyHash is the SHA-256 of the body for whoever holds all of it, else
+	// nil. It counts only where both sides have one: an edge streams a large
+	// body unseen, and a region judges the caller before it reads the body. One
+	// that has read it may open the seal again, with the hash.
+	BodyHash []byte
 }
 
 // An EdgeKey is what one edge seals with. All regions hold it.
@@ -65,6 +69,7 @@ func (k EdgeKey) LogValue() slog.Value { return slog.StringValue(k.ID) }
 type payload struct {
 	Principal *Principal `json:"p"`
 	Expires   int64      `json:"x"` // Unix milliseconds
+	Body      []byte     `json:"b,omitempty"`
 }
 
 // Seal returns the value of Meridian-Identity that lets p make the request b,
@@ -82,7 +87,7 @@ func Seal(k EdgeKey, p *Principal, b Binding, now time.Time) string {
 		}
 		return nil
 	})
-	raw, err := json.Marshal(payload{p, expires.UnixMilli()})
+	raw, err := json.Marshal(payload{p, expires.UnixMilli(), b.BodyHash})
 	if err != nil {
 		panic("identity: a principal that JSON cannot write: " + err.Error())
 	}
@@ -90,10 +95,11 @@ func Seal(k EdgeKey, p *Principal, b Binding, now time.Time) string {
 	return signed + "." + b64.EncodeToString(mac(k.Secret, signed, b))
 }
 
-// mac authenticates the text of a sealed identity together with its binding.
+// mac authenticates the text of a sealed identity together with its binding,
+// but for the body's hash, which the text itself carries.
 func mac(secret []byte, signed string, b Binding) []byte {
 	h := hmac.New(sha256.New, secret)
-	for _, field := range []string{signed, b.Method, b.Host, b.Path, b.Query, b.RequestID, string(b.BodyHash)} {
+	for _, field := range []string{signed, b.Method, b.Host, b.Path, b.Query, b.RequestID} {
 		writeField(h, field)
 	}
 	return h.Sum(nil)

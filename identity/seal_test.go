@@ -60,6 +60,10 @@ var attacks = []struct {
 	{"sealed for no request in particular", withoutBinding, func(o *Opener) (*Principal, error) {
 		return o.Open(Seal(edgeKey, barKey, Binding{}, noon), request)
 	}},
+	{"sealed for another body", withoutBinding, func(o *Opener) (*Principal, error) {
+		one, two := Binding{BodyHash: []byte("one")}, Binding{BodyHash: []byte("two")}
+		return o.Open(Seal(edgeKey, barKey, one, noon), two)
+	}},
 	{"kept for a minute", withoutExpiry, func(o *Opener) (*Principal, error) {
 		return o.Open(Seal(edgeKey, barKey, request, noon.Add(-sealLife)), request)
 	}},
@@ -99,7 +103,9 @@ func TestNoSealedIdentityIsBelievedThatShouldNotBe(t *testing.T) {
 }
 
 func TestASealedIdentityIsGoodForOneRequestOnly(t *testing.T) {
-	hash := sha256.Sum256([]byte("body"))
+	body, other := sha256.Sum256([]byte("body")), sha256.Sum256([]byte("other"))
+	request := request
+	request.BodyHash = body[:]
 	sealed := Seal(edgeKey, barKey, request, noon)
 	for name, change := range map[string]func(*Binding){
 		"method":     func(b *Binding) { b.Method = "POST" },
@@ -107,7 +113,7 @@ func TestASealedIdentityIsGoodForOneRequestOnly(t *testing.T) {
 		"path":       func(b *Binding) { b.Path = "/a/b" },
 		"query":      func(b *Binding) { b.Query = "x=2" },
 		"request id": func(b *Binding) { b.RequestID = "r-2" },
-		"body":       func(b *Binding) { b.BodyHash = hash[:] },
+		"body":       func(b *Binding) { b.BodyHash = other[:] },
 		"a byte moved from one field to the next": func(b *Binding) { b.Path, b.Query = "/a%2Fbx", "=1" },
 	} {
 		b := request
@@ -115,6 +121,16 @@ func TestASealedIdentityIsGoodForOneRequestOnly(t *testing.T) {
 		if _, err := opener(noon).Open(sealed, b); err == nil {
 			t.Errorf("%s: a sealed identity was moved to another request", name)
 		}
+	}
+	unread := request
+	unread.BodyHash = nil
+	for name, b := range map[string]Binding{"the body": request, "the body not read yet": unread} {
+		if _, err := opener(noon).Open(sealed, b); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := opener(noon).Open(Seal(edgeKey, barKey, unread, noon), request); err != nil {
+		t.Errorf("a body that the edge streamed: %v", err)
 	}
 }
 
