@@ -30,8 +30,8 @@ func NewPlaces(clients []topology.Clients) *Places {
 // scope is the length of the shortest prefix around the network for all of
 // which the same holds (RFC 7871, section 7.2.1): it reaches into no network
 // that has an entry of its own, so no two answers with overlapping scopes
-// conflict. If there are such entries inside the network itself, scope is longer
-// than its prefix: that many bits would tell them apart.
+// conflict. If there is such an entry inside the network itself, scope is longer
+// than its prefix: that many bits would tell the entry from the rest.
 func (p *Places) Find(network netip.Prefix) (place meridian.Region, scope int) {
 	network = network.Masked()
 	matched, place, ok := p.table.LookupPrefixLPM(network)
@@ -41,20 +41,20 @@ func (p *Places) Find(network netip.Prefix) (place meridian.Region, scope int) {
 	}
 	for scope = shortest; scope <= network.Bits(); scope++ {
 		around := netip.PrefixFrom(network.Addr(), scope).Masked()
-		if p.longestInside(around, matched) == 0 {
+		if p.inside(around, matched) == 0 {
 			return place, scope
 		}
 	}
-	return place, p.longestInside(network, matched)
+	return place, p.inside(network, matched)
 }
 
-// longestInside returns the length of the longest entry inside a network,
-// matched itself not counted, or 0.
-func (p *Places) longestInside(network, matched netip.Prefix) (bits int) {
-	for inside := range p.table.Subnets(network) {
-		if inside != matched {
-			bits = max(bits, inside.Bits())
+// inside returns the length of an entry inside a network, other than matched,
+// or 0. It looks no further than the first.
+func (p *Places) inside(network, matched netip.Prefix) int {
+	for entry := range p.table.Subnets(network) {
+		if entry != matched {
+			return entry.Bits()
 		}
 	}
-	return bits
+	return 0
 }

@@ -144,6 +144,23 @@ func BenchmarkEdge(b *testing.B) {
 	}
 }
 
+// BenchmarkFind looks for askers at no known place, which costs most.
+func BenchmarkFind(b *testing.B) {
+	for _, n := range []int{5, 60000} {
+		var clients []topology.Clients
+		for i := range n {
+			clients = append(clients, topology.Clients{Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{198, byte(i >> 8), byte(i), 0}), 24), Place: "p"})
+		}
+		places := steer.NewPlaces(clients)
+		b.Run(fmt.Sprintf("networks=%d", n), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				places.Find(netip.MustParsePrefix("198.255.255.0/24"))
+			}
+		})
+	}
+}
+
 func TestScopeCoversAllForWhichTheAnswerHolds(t *testing.T) {
 	places := steer.NewPlaces([]topology.Clients{
 		{Prefix: netip.MustParsePrefix("198.18.1.0/24"), Place: "one"},
