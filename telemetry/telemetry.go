@@ -37,6 +37,6 @@ func New(node, place string, w io.Writer, level slog.Leveler) *Node {
 	)
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	log := slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})).With("node", node, "region", place)
+	log := slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})).With("node", node)
 	return &Node{Log: log, Metrics: reg, Tracer: provider.Tracer("meridian"), Spans: ring}
 }

@@ -39,13 +39,13 @@ func TestThreeMachinesServeAndSurviveTheLossOfOne(t *testing.T) {
 	for i := range machines {
 		harness.Eventually(t, 60*time.Second, func() error { return n.ask(t, dir, i, "/hello/you", "hello") })
 	}
-	if err := n.ask(t, dir, 1, "/visits", "total", "-X", "POST"); err != nil {
+	if err := n.ask(t, dir, 1, "/visits", "visits\":1", "-X", "POST"); err != nil {
 		t.Fatal(err)
 	}
 	nodes[1].kill()
 	for _, i := range []int{0, 2} {
 		harness.Eventually(t, 10*time.Second, func() error { return n.ask(t, dir, i, "/hello/you", "hello") })
-		harness.Eventually(t, 10*time.Second, func() error { return n.ask(t, dir, i, "/visits", "total", "-X", "POST") })
+		harness.Eventually(t, 10*time.Second, func() error { return n.ask(t, dir, i, "/visits", "visits", "-X", "POST") })
 	}
 }
 
