@@ -3,6 +3,7 @@ package edge
 import (
 	"container/list"
 	"crypto/sha256"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -115,6 +116,17 @@ func callerOf(p *identity.Principal, h http.Header) (c caller) {
 	}
 	sum.Sum(c[:0])
 	return c
+}
+
+// neighbour returns who asks where nothing else says it: whoever has this
+// address. Several callers may share one; they then wait for each other's
+// writes, a little longer than they must and never shorter.
+func neighbour(remoteAddr string) caller {
+	host, _, err := net.SplitHostPort(remoteAddr)
+	if err != nil {
+		return caller{}
+	}
+	return sha256.Sum256([]byte("address\x00" + host))
 }
 
 // A recall remembers the tokens of callers, so that those who keep neither

@@ -61,11 +61,11 @@ func TestTokensOfHeaderCookieAndMemoryAreMerged(t *testing.T) {
 	}
 
 	w.do("POST", "/", "", "X-Token", "db:1:1:40", "Authorization", "Token ann")
-	check("ann writes", "")
+	check("ann writes, from the address that wrote before", "db:1:1:30")
 	w.do("GET", "/", "", "Authorization", "Token ann")
 	check("ann without a cookie", "db:1:1:40")
 	w.do("GET", "/", "", "Authorization", "Token bob")
-	check("bob", "")
+	check("bob, at ann's address", "db:1:1:40")
 	w.do("GET", "/", "", "Authorization", "Token ann", "Meridian-Consistency", "db:1:1:50,nonsense,,x:y")
 	check("ann with a newer one, and nonsense", "db:1:1:50")
 	got = w.do("GET", "/", "", "X-Token", "db:1:2:1,other:2:1:6", "Meridian-Consistency", "other:2:1:5")

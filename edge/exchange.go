@@ -128,6 +128,9 @@ func (x *exchange) floor(h http.Header) {
 		return
 	}
 	ts, _ := merge(x.tokens, x.recall.get(x.caller, x.start))
+	if len(x.tokens) == 0 { // a client that keeps neither cookies nor headers
+		ts, _ = merge(ts, x.recall.get(neighbour(x.r.RemoteAddr), x.start))
+	}
 	if len(ts) > 0 {
 		h.Set(identity.HeaderConsistency, ts.String())
 	}

@@ -56,6 +56,7 @@ func (x *exchange) learn(h http.Header) meridian.Tokens {
 		seen = mergeText(seen, line)
 	}
 	x.recall.add(x.caller, seen, x.deps.Now())
+	x.recall.add(neighbour(x.r.RemoteAddr), seen, x.deps.Now())
 	if ts, advanced := merge(x.tokens, seen); advanced {
 		return ts
 	}
