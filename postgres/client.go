@@ -33,6 +33,7 @@ type client struct {
 	// Used by the client's own goroutine alone.
 	group    session.Group
 	placed   bool // the group at hand goes straight to main
+	retried  bool // the standby's backend was lost under the group at hand
 	skipping bool // the group at hand failed: everything up to its Sync is passed over
 	hold     []byte
 	released released // what the client has seen of the group at hand
@@ -182,7 +183,10 @@ func (c *client) place(ctx context.Context) error {
 	case toNear:
 		return c.runNear(ctx, v.Verdict)
 	case doFold:
-		c.fold(v.Verdict)
+		if why := c.p.away(); why != "" { // better now than within the block
+			return c.notSent(meridian.WithKind(meridian.PrimaryUnavailable, errors.New(why)))
+		}
+		c.fold()
 		return nil
 	case doEmpty:
 		c.endEmpty()
@@ -291,7 +295,7 @@ func (c *client) fail(e *wire.Error) error {
 // endGroup makes room for the next group.
 func (c *client) endGroup() {
 	c.group.Reset()
-	c.placed, c.released = false, released{}
+	c.placed, c.retried, c.released = false, false, released{}
 }
 
 // away notes that the primary could not be reached for a statement.

@@ -8,7 +8,7 @@ import (
 // fold answers BEGIN and keeps it for the flight of the block's first
 // statement, which saves a round trip to the primary. It is done only for a
 // BEGIN in which nothing can fail.
-func (c *client) fold(v *classify.Verdict) {
+func (c *client) fold() {
 	for _, m := range c.group.Messages {
 		if m.Text != nil {
 			c.begin = begun{sql: string(m.Text)}

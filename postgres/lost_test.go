@@ -3,6 +3,8 @@ package postgres
 import (
 	"context"
 	"errors"
+	"fmt"
+	"runtime"
 	"testing"
 	"time"
 
@@ -10,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"meridian"
+	"meridian/postgres/pgtest"
 )
 
 func TestReadsGoOnWhileThePrimaryIsLost(t *testing.T) {
@@ -61,6 +64,27 @@ func TestUnansweredWriteIsInDoubt(t *testing.T) {
 		t.Error("the session did not live on")
 	}
 	w.exec(holder, "rollback")
+}
+
+// TestSilentLinkIsNoticed cuts the cable: nothing arrives, nothing ends.
+func TestSilentLinkIsNoticed(t *testing.T) {
+	w := newWorld(t, func(c *Config, _ *Deps) { c.PrimaryTimeout = 300 * time.Millisecond })
+	c := w.connect(dsn(w.dub))
+	w.exec(c, "drop table if exists silent", "create table silent (v int)")
+	w.caughtUp(c)
+	w.link.silence()
+	if _, err := c.Exec(t.Context(), "insert into silent values (1)"); state(err) != "08007" {
+		t.Errorf("a write into silence: %v", err)
+	}
+	if _, err := c.Exec(t.Context(), "insert into silent values (1)"); state(err) != "08001" {
+		t.Errorf("the next: %v", err)
+	}
+	if _, err := c.Exec(t.Context(), "begin"); state(err) != "08001" || c.IsClosed() {
+		t.Errorf("a block: %v", err)
+	}
+	if n := get[int](w, c, "select count(*) from silent"); n != 0 {
+		t.Errorf("%d rows", n)
+	}
 }
 
 func TestBlockEndsWithItsPrimary(t *testing.T) {
@@ -116,29 +140,38 @@ func TestQueueHasADeadline(t *testing.T) {
 	})
 }
 
-// TestWritesCostOneRoundTrip measures over a link with a delay.
+// TestWritesCostOneRoundTrip counts the flights that wait for an answer.
 func TestWritesCostOneRoundTrip(t *testing.T) {
 	w, _ := fixture(t, "trips")
-	const rtt = 80 * time.Millisecond
-	w.link.slow(rtt / 2)
-	measure := func(what string, most float64, f func()) {
-		t.Helper()
-		began := time.Now()
-		f()
-		if trips := float64(time.Since(began)) / float64(rtt); trips > most {
-			t.Errorf("%s: %.2f round trips, want at most %.2f", what, trips, most)
-		}
-	}
 	c := w.connect(dsn(w.dub))
 	w.exec(c, "set application_name = 'first'")
-	measure("a fresh client's first write", 1.3, func() { w.exec(c, "update trips set v = 1 where id = 1") })
-	measure("a write with a statement that is new", 1.3, func() {
-		if _, err := c.Exec(t.Context(), "update trips set v = $1 where id = 1", 2); err != nil {
-			t.Error(err)
+	for _, step := range []struct {
+		what  string
+		trips int
+		do    func()
+	}{
+		{"a fresh client's first write, with its settings", 1, func() { w.exec(c, "update trips set v = 1 where id = 1") }},
+		{"a write that is prepared first", 1, func() { get[int](w, c, "update trips set v = $1 where id = 1 returning v", 2) }},
+		{"the same again", 1, func() { get[int](w, c, "update trips set v = $1 where id = 1 returning v", 3) }},
+		{"a read of it", 0, func() { get[int](w, c, "select v from trips where id = 1") }},
+		{"a block of one statement", 2, func() { w.exec(c, "begin", "update trips set v = 1 where id = 1", "commit") }},
+		{"an empty block", 0, func() { w.exec(c, "begin", "rollback") }},
+		{"a pipelined block", 1, func() {
+			var b pgx.Batch
+			b.Queue("begin")
+			for i := range 20 {
+				b.Queue(fmt.Sprintf("update trips set v = %d where id = 1", i))
+			}
+			b.Queue("commit")
+			if err := c.SendBatch(t.Context(), &b).Close(); err != nil {
+				t.Error(err)
+			}
+		}},
+	} {
+		if got := w.link.count(step.do); got != step.trips {
+			t.Errorf("%s: %d round trips, want %d", step.what, got, step.trips)
 		}
-	})
-	measure("a read", 0.3, func() { get[int](w, c, "select v from trips where id = 1") })
-	measure("a block of one statement", 2.4, func() { w.exec(c, "begin", "update trips set v = 1 where id = 1", "commit") })
+	}
 }
 
 func TestStrangersAreTurnedAway(t *testing.T) {
@@ -163,5 +196,82 @@ func TestStrangersAreTurnedAway(t *testing.T) {
 	detach()
 	if _, err := pgx.Connect(t.Context(), url); !errors.As(err, &e) || e.Code != "28P01" {
 		t.Errorf("a detached environment: %v", err)
+	}
+}
+
+// TestLostBackendsAreReplaced ends the backends of an idle session.
+func TestLostBackendsAreReplaced(t *testing.T) {
+	w, c := fixture(t, "replaced")
+	w.exec(c, "set application_name = 'victim'", "update replaced set v = 5 where id = 1")
+	if _, err := c.Prepare(t.Context(), "r", "select v from replaced where id = $1"); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		for _, server := range []*pgtest.Server{pair.standby, pair.primary} {
+			su := w.superuser(server)
+			const victims = "from pg_stat_activity where application_name = 'victim'"
+			w.exec(su, "select pg_terminate_backend(pid) "+victims)
+			w.eventually("they are gone", func() bool { return get[int](w, su, "select count(*) "+victims) == 0 })
+		}
+		w.eventually("the stream's end is seen", func() bool { return !w.dub.holdsMain() })
+		if v := get[int](w, c, "r", 1); v != 5 {
+			t.Errorf("read %d", v)
+		}
+		w.exec(c, "update replaced set v = 5 where id = 1")
+		if s := simple(t, c, "show application_name"); s != "victim" {
+			t.Errorf("the setting was lost: %q", s)
+		}
+	}
+}
+
+// holdsMain reports whether a session holds a backend on the primary that is
+// not known to be lost.
+func (p *Proxy) holdsMain() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.sessions {
+		c.mu.Lock()
+		live := c.main != nil && !c.main.dead
+		c.mu.Unlock()
+		if live {
+			return true
+		}
+	}
+	return false
+}
+
+// TestSessionsLeaveNothingBehind opens and ends many, in all the ways.
+func TestSessionsLeaveNothingBehind(t *testing.T) {
+	w, c := fixture(t, "leaks")
+	w.exec(c, "update leaks set v = 1")
+	round := func() {
+		for i := range 20 {
+			s, err := pgx.Connect(t.Context(), dsn(w.dub))
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.exec(s, "select 1", "update leaks set v = v where id = 1", "begin", "update leaks set v = 3 where id = 2")
+			if i%2 == 0 {
+				s.PgConn().Conn().Close() // without a word, in a block
+			} else {
+				s.Close(t.Context())
+			}
+		}
+		w.eventually("all sessions are forgotten", func() bool {
+			w.dub.mu.Lock()
+			defer w.dub.mu.Unlock()
+			w.iad.mu.Lock()
+			defer w.iad.mu.Unlock()
+			return len(w.dub.sessions) == 1 && len(w.iad.peers) == 1
+		})
+	}
+	round()
+	before := runtime.NumGoroutine()
+	for range 5 {
+		round()
+	}
+	w.eventually("the goroutines end", func() bool { return runtime.NumGoroutine() <= before+2 })
+	if open := w.iad.pool.Stats().Open; open > 20 {
+		t.Errorf("%d connections to the primary stay", open)
 	}
 }

@@ -87,9 +87,13 @@ func (c *client) runNear(ctx context.Context, v *classify.Verdict) error {
 	case err != nil && c.released.data:
 		c.closeNear()
 		return &fatalError{&wire.Error{Code: stateConnection, Message: "meridian: the standby was lost: " + err.Error()}}
+	case err != nil && !c.retried: // it may have been idle when PostgreSQL restarted
+		c.closeNear()
+		c.hold, c.released.held, c.group.Sent, c.retried = c.hold[:0], 0, 0, true
+		return c.runNear(ctx, v)
 	case err != nil:
 		c.closeNear()
-		c.hold = c.hold[:0]
+		c.hold, c.released.held, c.group.Sent = c.hold[:0], 0, 0
 		return c.runMain(ctx, "the standby was lost: "+err.Error())
 	case r != nil:
 		return c.moveRefused(ctx, r)

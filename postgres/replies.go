@@ -49,7 +49,7 @@ func (u *upstream) reply(f wire.Frame) {
 		u.finish(f)
 	case t == 'E':
 		e, err := wire.ParseError(f.Body())
-		u.last = err != nil || e.Fatal()
+		u.last = show && (err != nil || e.Fatal())
 	case show && u.suppress > 0 && strings.IndexByte("123ntT", t) >= 0:
 		u.suppress--
 		return

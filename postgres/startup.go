@@ -129,6 +129,9 @@ func (p *Proxy) open(conn net.Conn, rd *wire.Reader, u *user, params []wire.Para
 	defer cancel()
 	status, err := c.first(ctx)
 	if err != nil {
+		if unreachable(err) {
+			c.away(err.Error())
+		}
 		c.closeBackends()
 		return nil, err
 	}

@@ -33,7 +33,7 @@ type upstream struct {
 	dead     bool
 	refusal  *wire.Refusal
 	suppress int      // replies that the client has from the standby already
-	last     bool     // the last reply was FATAL
+	last     bool     // the client was shown a FATAL error
 	spans    []func() // of the groups in flight
 	at       meridian.Token
 }
@@ -304,7 +304,7 @@ func (c *client) abandonNear() error {
 
 // notSent answers for a group that could not be sent.
 func (c *client) notSent(err error) error {
-	if meridian.KindOf(err) == meridian.PrimaryUnavailable {
+	if unreachable(err) {
 		c.away(err.Error())
 	}
 	e := pgError(err)
@@ -315,6 +315,12 @@ func (c *client) notSent(err error) error {
 		return &fatalError{e}
 	}
 	return c.fail(e)
+}
+
+// unreachable reports whether err says that a PostgreSQL cannot be reached.
+func unreachable(err error) bool {
+	k := meridian.KindOf(err)
+	return k == meridian.PrimaryUnavailable || k == meridian.Unavailable
 }
 
 // close ends the upstream and waits for its goroutine. A clean connection to

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -67,7 +68,7 @@ func newWorld(t testing.TB, change ...func(*Config, *Deps)) *world {
 func (w *world) point(primary meridian.Region) {
 	w.topo.Publish(&topology.Snapshot{
 		Regions: []topology.Region{{Name: iad, Primary: primary == iad, Healthy: true}, {Name: dub, Primary: primary == dub, Healthy: true}},
-		Links:   []topology.Link{{From: iad, To: dub, RTT: 20 * time.Millisecond}},
+		Links:   []topology.Link{{From: iad, To: dub, RTT: 200 * time.Millisecond}},
 	})
 }
 
@@ -201,7 +202,63 @@ type link struct {
 	cut   bool
 	conns []net.Conn
 	opens int
-	delay time.Duration // one way
+	mute  bool
+	trips int // flights of sessions that went out after all before were answered
+}
+
+// A linkConn loses what is written while its link is mute, and counts the
+// round trips of the session that it carries.
+type linkConn struct {
+	net.Conn
+	l *link
+
+	// Guarded by the link's mu.
+	counts  bool // at this end, and not if it carries no session
+	started bool
+	waits   bool // for what answers the last flight
+}
+
+func (c *linkConn) Write(b []byte) (int, error) {
+	c.l.mu.Lock()
+	mute := c.l.mute
+	if !c.started {
+		c.started, c.counts = true, c.counts && bytes.Contains(b, []byte(`"purpose":"session"`))
+	}
+	if c.counts && !c.waits {
+		c.l.trips++
+		c.waits = true
+	}
+	c.l.mu.Unlock()
+	if mute {
+		return len(b), nil
+	}
+	return c.Conn.Write(b)
+}
+
+func (c *linkConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.l.mu.Lock()
+	c.waits = false
+	c.l.mu.Unlock()
+	return n, err
+}
+
+// count returns how many round trips f costs.
+func (l *link) count(f func()) int {
+	l.mu.Lock()
+	before := l.trips
+	l.mu.Unlock()
+	f()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.trips - before
+}
+
+// silence makes the link lose everything and say nothing, as a cut cable does.
+func (l *link) silence() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.mute = true
 }
 
 func newLink() *link { return &link{accept: make(chan net.Conn), closed: make(chan struct{})} }
@@ -223,11 +280,8 @@ func (l *link) dial(ctx context.Context, region meridian.Region) (net.Conn, erro
 	l.mu.Lock()
 	l.conns = append(l.conns, a, b)
 	l.opens++
-	delay := l.delay
 	l.mu.Unlock()
-	if delay > 0 {
-		a, b = delayed(a, delay), delayed(b, delay)
-	}
+	a, b = &linkConn{Conn: a, l: l, counts: true}, &linkConn{Conn: b, l: l}
 	select {
 	case l.accept <- b:
 		return a, nil
@@ -291,57 +345,6 @@ func write(t testing.TB, path, text string) {
 
 // counter returns a metric's value.
 func counter(c prometheus.Counter) float64 { return testutil.ToFloat64(c) }
-
-// slow delays all streams that are opened from now on, each way.
-func (l *link) slow(oneWay time.Duration) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.delay = oneWay
-}
-
-// A delayedConn hands what is written to it to the network later.
-type delayedConn struct {
-	net.Conn
-	queue chan flight
-	d     time.Duration
-}
-
-type flight struct {
-	at time.Time
-	b  []byte
-}
-
-func delayed(c net.Conn, d time.Duration) net.Conn {
-	q := make(chan flight, 4096)
-	go func() { // ends with the connection: Close closes the queue
-		for f := range q {
-			t := time.NewTimer(time.Until(f.at))
-			<-t.C
-			if _, err := c.Write(f.b); err != nil {
-				break
-			}
-		}
-		c.Close()
-	}()
-	return &delayedConn{Conn: c, queue: q, d: d}
-}
-
-func (c *delayedConn) Write(b []byte) (n int, err error) {
-	defer func() {
-		if recover() != nil { // the queue is closed
-			n, err = 0, net.ErrClosed
-		}
-	}()
-	c.queue <- flight{time.Now().Add(c.d), append([]byte(nil), b...)}
-	return len(b), nil
-}
-
-func (c *delayedConn) Close() (err error) {
-	defer func() { recover() }()
-	close(c.queue)
-	c.Conn.SetReadDeadline(past)
-	return nil
-}
 
 func hello(p *Proxy) wire.Hello {
 	return wire.Hello{Version: wire.PeerVersion, Purpose: wire.PurposeSession, From: string(p.cfg.Region), Role: "conduit", Database: "conduit"}

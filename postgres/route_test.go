@@ -1,0 +1,40 @@
+package postgres
+
+import (
+	"testing"
+
+	"github.com/cockroachdb/datadriven"
+
+	"meridian/postgres/classify"
+)
+
+// TestRoute runs the script of testdata/route. Without a text the group runs
+// nothing: it only prepares.
+func TestRoute(t *testing.T) {
+	datadriven.RunTest(t, "testdata/route", func(t *testing.T, d *datadriven.TestData) string {
+		v := routeView{Here: d.HasArg("here"), Busy: d.HasArg("busy"), Movable: d.HasArg("movable"), Oversize: d.HasArg("oversize")}
+		d.MaybeScanArgs(t, "pinned", &v.Pinned)
+		var block string
+		d.MaybeScanArgs(t, "block", &block)
+		v.Block = map[string]place{"": nowhere, "near": onNear, "main": onMain, "deferred": deferred}[block]
+		if d.Input != "" {
+			v.Verdict = classify.Classify([]byte(d.Input), nil)
+			v.Single = true
+		}
+		got := route(v)
+		return got.Do + ": " + got.Why + "\n"
+	})
+}
+
+func TestNamesCloseOverDefinitions(t *testing.T) {
+	n := &classify.Names{Known: map[string]bool{"count": true}, Reaches: map[string]string{"f": "a user-defined volatile function"}}
+	closeOver(n, [][]string{
+		{"c", "select * from b"}, {"b", "select * from a"}, {"a", "select f()"},
+		{"safe", "select count(*) from t"}, {"sleeper", "select pg_try_advisory_lock(1)"},
+	})
+	for name, want := range map[string]bool{"a": true, "b": true, "c": true, "sleeper": true, "safe": false} {
+		if got := n.Reaches[name] != ""; got != want {
+			t.Errorf("%s: %v (%s)", name, got, n.Reaches[name])
+		}
+	}
+}

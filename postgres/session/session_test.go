@@ -1,0 +1,137 @@
+package session_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/datadriven"
+
+	"meridian/postgres/classify"
+	"meridian/postgres/session"
+	"meridian/postgres/wire"
+)
+
+// A conversation is one session on two backends, near and main.
+type conversation struct {
+	state    *session.State
+	sides    map[string]*session.Side
+	trackers map[string]*session.Tracker
+}
+
+func newConversation() *conversation {
+	names := &classify.Names{Known: map[string]bool{"set_config": true}}
+	c := &conversation{sides: map[string]*session.Side{}, trackers: map[string]*session.Tracker{}}
+	c.state = session.NewState(func(text []byte) *classify.Verdict { return classify.Classify(text, names) })
+	for _, side := range []string{"near", "main"} {
+		c.sides[side] = session.NewSide()
+		c.trackers[side] = session.NewTracker(c.state, c.sides[side])
+	}
+	return c
+}
+
+// TestSession runs the scripts in testdata.
+//
+//	send SIDE     the client's messages, one a line; prints what the backend gets, (hidden) in parentheses
+//	reply SIDE    the backend's messages; prints what the client sees, and the state
+//	missing SIDE  prints what would bring the backend to where the session is
+func TestSession(t *testing.T) {
+	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+		c := newConversation()
+		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+			side := d.CmdArgs[0].Key
+			switch d.Cmd {
+			case "send":
+				return c.send(t, side, d.Input)
+			case "reply":
+				return c.reply(t, side, d.Input)
+			case "missing":
+				use := ""
+				d.MaybeScanArgs(t, "use", &use)
+				return strings.Join(append(c.state.Missing(c.sides[side], use), ""), "\n")
+			}
+			t.Fatalf("unknown command %s", d.Cmd)
+			return ""
+		})
+	})
+}
+
+func (c *conversation) send(t *testing.T, side, input string) string {
+	var group session.Group
+	for line := range strings.Lines(input) {
+		m, err := c.state.Read(frame(t, strings.TrimSpace(line)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		group.Add(m)
+	}
+	var out []string
+	for _, m := range group.Messages {
+		raw := c.trackers[side].Encode(nil, m)
+		r := wire.NewReader(strings.NewReader(string(raw)))
+		var types []string
+		for f, err := r.Frame(); err == nil; f, err = r.Frame() {
+			types = append(types, string(f.Type()))
+		}
+		for i := range types[:max(len(types)-1, 0)] {
+			types[i] = "(" + types[i] + ")"
+		}
+		out = append(out, types...)
+	}
+	return strings.Join(out, " ") + "\n"
+}
+
+// frame makes a client's message of a line: its type, and its words.
+func frame(t *testing.T, line string) wire.Frame {
+	kind, rest, _ := strings.Cut(line, " ")
+	b := wire.Builder(nil)
+	first, second, _ := strings.Cut(rest, " ")
+	name := func(s string) []byte { return wire.String(strings.Trim(s, `"`)) }
+	switch kind {
+	case "Q":
+		b = b.Query(rest)
+	case "P":
+		b = b.Message('P', name(first), wire.String(second), []byte{0, 0})
+	case "B":
+		b = b.Message('B', name(first), name(second), make([]byte, 6))
+	case "D", "C":
+		b = b.Message(kind[0], []byte(first), name(second))
+	case "E":
+		b = b.Message('E', name(first), make([]byte, 4))
+	case "S":
+		b = b.Sync()
+	default:
+		t.Fatalf("message %q", line)
+	}
+	return wire.Frame(b)
+}
+
+func (c *conversation) reply(t *testing.T, side, input string) string {
+	tr := c.trackers[side]
+	var out []string
+	for line := range strings.Lines(input) {
+		kind, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
+		b := wire.Builder(nil)
+		switch kind {
+		case "C":
+			b = b.Complete(rest)
+		case "Z":
+			b = b.Ready(rest[0])
+		case "E":
+			b = b.Error(&wire.Error{Severity: "ERROR", Code: rest})
+		default:
+			b = b.Message(kind[0])
+		}
+		if tr.Reply(wire.Frame(b)) {
+			out = append(out, kind)
+		}
+	}
+	s := strings.Join(out, " ")
+	if tr.Idle() {
+		s += fmt.Sprintf(" [idle %c]", tr.Status)
+	}
+	if c.state.Pinned != "" {
+		s += " [pinned: " + c.state.Pinned + "]"
+	}
+	return strings.TrimSpace(s) + "\n"
+}
