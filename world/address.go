@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"syscall"
 
+	"meridian"
 	"meridian/config"
 )
 
@@ -14,10 +15,20 @@ import (
 // everybody.
 const firstBlock, lastBlock = 10, 250
 
+// maxPlaces is how many networks 198.18.N.0/24 there are for clients, and
+// addresses 127.B.N.1.
+const maxPlaces = 254
+
 // claim returns the plan in the first block all of whose addresses are free,
 // or in the block that is asked for (0: any). The error of a taken address
 // names it.
 func claim(f config.File, block int, state string) (config.File, int, error) {
+	if n := len(Places(&f)); n > maxPlaces {
+		return f, 0, meridian.WithKind(meridian.Invalid, fmt.Errorf("%d places; a world on one machine has at most %d", n, maxPlaces))
+	}
+	if block < 0 || block > lastBlock {
+		return f, 0, meridian.WithKind(meridian.Invalid, fmt.Errorf("block %d; expected 1 to %d", block, lastBlock))
+	}
 	if block != 0 {
 		p := Plan(f, block, state)
 		return p, block, free(&p)
@@ -47,6 +58,11 @@ func free(f *config.File) error {
 				return fmt.Errorf("%s cannot listen on %s: %w", n.Name, a, err)
 			}
 		}
+		if n.Has(config.RoleControl) {
+			if err := hearable(netip.AddrPortFrom(n.Address, n.Ports.DNS)); err != nil {
+				return fmt.Errorf("%s cannot listen on %s, UDP: %w", n.Name, netip.AddrPortFrom(n.Address, n.Ports.DNS), err)
+			}
+		}
 	}
 	return nil
 }
@@ -54,11 +70,25 @@ func free(f *config.File) error {
 func listenable(a netip.AddrPort) error {
 	l, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(a))
 	if err != nil {
-		var sys syscall.Errno
-		if errors.As(err, &sys) {
-			return sys
-		}
-		return err
+		return reasonOf(err)
 	}
 	return l.Close()
+}
+
+// hearable is listenable for UDP.
+func hearable(a netip.AddrPort) error {
+	c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(a))
+	if err != nil {
+		return reasonOf(err)
+	}
+	return c.Close()
+}
+
+// reasonOf takes what the caller says anyway out of a net error.
+func reasonOf(err error) error {
+	var sys syscall.Errno
+	if errors.As(err, &sys) {
+		return sys
+	}
+	return err
 }

@@ -61,9 +61,7 @@ func (c *child) start(order leash.Order, report func(string, leash.Report)) (rea
 		var once sync.Once
 		l.Reports(func(r leash.Report) {
 			if r.Ready {
-				c.mu.Lock()
-				c.state = running
-				c.mu.Unlock()
+				c.isReady(life)
 				once.Do(func() { close(isReady) })
 			}
 			if r.Error != "" {
@@ -76,6 +74,15 @@ func (c *child) start(order leash.Order, report func(string, leash.Report)) (rea
 		<-p.Done()
 	}()
 	return isReady, done, life, nil
+}
+
+// isReady marks the child as running, unless a fault came first.
+func (c *child) isReady(life int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.life == life && c.state == starting {
+		c.state = running
+	}
 }
 
 // status returns what the child is doing.
@@ -114,27 +121,59 @@ func (c *child) order(o leash.Order) {
 	}
 }
 
-// kill ends the child and all below it, as a loss of power would.
+// alive returns the child's process, or nil once that has been reaped: its pid
+// may be a stranger's then.
+func (c *child) alive() *proc.Process {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.proc == nil {
+		return nil
+	}
+	select {
+	case <-c.proc.Done():
+		return nil
+	default:
+		return c.proc
+	}
+}
+
+// kill ends the child and all below it, as a loss of power would, and returns
+// once they are gone.
 func (c *child) kill() {
-	if _, pid, _ := c.status(); pid != 0 {
-		signalFamily(pid, syscall.SIGKILL)
+	if p := c.alive(); p != nil {
+		killFamily(p.PID())
+		<-p.Done()
+	}
+}
+
+// pause stops the child and all below it, where they stand.
+func (c *child) pause() {
+	if p := c.alive(); p != nil {
+		signalFamily(p.PID(), syscall.SIGSTOP)
+	}
+}
+
+// resume lets them go on.
+func (c *child) resume() {
+	if p := c.alive(); p != nil {
+		signalFamily(p.PID(), syscall.SIGCONT)
 	}
 }
 
 // stop asks the child to end, and kills what is left after grace.
 func (c *child) stop(grace time.Duration) {
-	c.mu.Lock()
-	p := c.proc
-	c.mu.Unlock()
+	p := c.alive()
 	if p == nil {
 		return
 	}
-	signalFamily(p.PID(), syscall.SIGCONT)
+	c.resume()
 	p.Signal(syscall.SIGTERM)
+	late := time.NewTimer(grace)
+	defer late.Stop()
 	select {
 	case <-p.Done():
-	case <-time.After(grace):
-		signalFamily(p.PID(), syscall.SIGKILL)
+	case <-late.C:
+		killFamily(p.PID())
 		<-p.Done()
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"sort"
 	"strings"
-	"syscall"
 	"time"
 
 	"meridian"
@@ -48,15 +47,17 @@ func (s *Supervisor) lose(do, node string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	st, pid, _ := c.status()
+	st, _, _ := c.status()
 	switch {
 	case st == down:
 		return node + " is down already", nil
 	case do == "pause" && st == paused:
 		return node + " is paused already", nil
+	case do == "pause" && st != running:
+		return "", meridian.WithKind(meridian.Unavailable, fmt.Errorf("%s is %s, only a running node can be paused", node, st))
 	case do == "pause":
 		c.set(paused)
-		signalFamily(pid, syscall.SIGSTOP)
+		c.pause()
 		return node + " is paused: its processes are stopped, its connections stay open", nil
 	}
 	c.set(down)
@@ -72,11 +73,11 @@ func (s *Supervisor) heal(ctx context.Context, node string) (string, error) {
 	}
 	n, _ := s.plan.Node(node)
 	s.mend(func(f leash.Fault) bool { return f.A == string(n.Region) || f.B == string(n.Region) })
-	st, pid, _ := c.status()
+	st, _, _ := c.status()
 	switch st {
 	case paused:
 		c.set(running)
-		signalFamily(pid, syscall.SIGCONT)
+		c.resume()
 		return node + " goes on", nil
 	case down, failed:
 		ctx, cancel := context.WithTimeout(ctx, healWait)

@@ -44,7 +44,7 @@ func secrets(f *config.File, state string) error {
 	made := map[string]config.Secret{}
 	for name, s := range f.Secrets {
 		if s.Generate > 0 {
-			path, err := secret(state, name, s.Generate)
+			path, err := secret(state, filepath.Join("file", name), s.Generate) // apart from Meridian's own
 			if err != nil {
 				return err
 			}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"meridian"
 )
@@ -31,7 +32,7 @@ const recordName = "world.json"
 func Read(dir string) (Record, error) {
 	state := dir
 	if at, err := os.ReadFile(filepath.Join(dir, pointer)); err == nil {
-		state = string(at)
+		state = strings.TrimSpace(string(at))
 	}
 	b, err := os.ReadFile(filepath.Join(state, recordName))
 	if errors.Is(err, fs.ErrNotExist) {

@@ -3,8 +3,10 @@ package world
 import (
 	"bytes"
 	"os"
+	"slices"
 	"strconv"
 	"syscall"
+	"time"
 )
 
 // family returns pid and all that descend from it, parents first.
@@ -38,10 +40,28 @@ func parentOf(pid int) int {
 	return ppid
 }
 
-// signalFamily sends sig to pid and all that descend from it. Each is stopped
-// before its children are listed, so that none escapes by forking meanwhile.
-func signalFamily(pid int, sig syscall.Signal) {
-	var all []int
+// killWait bounds how long killFamily waits for what it killed.
+const killWait = 2 * time.Second
+
+// killFamily kills pid and all that descend from it, and returns once none of
+// them runs: what starts in their place finds their ports, locks and shared
+// memory free.
+func killFamily(pid int) {
+	all := signalFamily(pid, syscall.SIGKILL)
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(killWait); slices.ContainsFunc(all, runs) && time.Now().Before(end); {
+		<-tick.C
+	}
+}
+
+// runs reports whether a process is there and no zombie.
+func runs(pid int) bool { return parentOf(pid) >= 0 }
+
+// signalFamily sends sig to pid and all that descend from it, and returns
+// them. Each is stopped before its children are listed, so that none escapes
+// by forking meanwhile.
+func signalFamily(pid int, sig syscall.Signal) (all []int) {
 	known := map[int]bool{}
 	for {
 		grew := false
@@ -57,9 +77,10 @@ func signalFamily(pid int, sig syscall.Signal) {
 		}
 	}
 	if sig == syscall.SIGSTOP {
-		return
+		return all
 	}
 	for _, p := range all {
 		syscall.Kill(p, sig)
 	}
+	return all
 }

@@ -8,3 +8,6 @@ import "syscall"
 // groups of their own are not reached on this system; they end when they
 // notice that their parent did.
 func signalFamily(pid int, sig syscall.Signal) { syscall.Kill(-pid, sig) }
+
+// killFamily kills the process group of pid.
+func killFamily(pid int) { signalFamily(pid, syscall.SIGKILL) }

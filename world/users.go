@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // sharedState is where state lives when other users cannot reach the folder
@@ -19,26 +20,34 @@ const pointer = "elsewhere"
 // people if it is another one. As root, PostgreSQL and the functions run as
 // users of their own, who must be able to pass through every folder above.
 func settle(dir string) (state, note string, err error) {
+	return settleAs(dir, os.Getuid() == 0, sharedState)
+}
+
+func settleAs(dir string, root bool, shared string) (state, note string, err error) {
 	dir, err = filepath.Abs(dir)
 	if err != nil {
 		return "", "", fmt.Errorf("state folder: %w", err)
 	}
 	if at, err := os.ReadFile(filepath.Join(dir, pointer)); err == nil {
-		return string(at), fmt.Sprintf("state is in %s (see %s)", at, filepath.Join(dir, pointer)), nil
+		state = strings.TrimSpace(string(at))
+		if err := os.MkdirAll(state, 0o755); err != nil {
+			return "", "", fmt.Errorf("state folder: %w", err)
+		}
+		return state, fmt.Sprintf("state is in %s (see %s)", state, filepath.Join(dir, pointer)), nil
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", "", fmt.Errorf("state folder: %w", err)
 	}
 	closed := closedFolder(dir)
-	if os.Getuid() != 0 || closed == "" {
+	if !root || closed == "" {
 		return dir, "", nil
 	}
 	sum := sha256.Sum256([]byte(dir))
-	state = filepath.Join(sharedState, hex.EncodeToString(sum[:6]))
+	state = filepath.Join(shared, hex.EncodeToString(sum[:6]))
 	if err := os.MkdirAll(state, 0o755); err != nil {
 		return "", "", fmt.Errorf("state folder: %w", err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, pointer), []byte(state), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, pointer), []byte(state+"\n"), 0o644); err != nil {
 		return "", "", fmt.Errorf("state folder: %w", err)
 	}
 	return state, fmt.Sprintf("state is in %s, since other users cannot pass through %s", state, closed), nil
