@@ -66,4 +66,4 @@ golden: ## write the golden files anew; look at the diff
 
 .PHONY: soak
 soak: deps build ## ten minutes of mixed load from all edges on a world of its own
-	@tools/soak.sh
+	go run ./test/soak --binary $(BIN)
