@@ -16,7 +16,6 @@ import (
 const (
 	factReady = "ready"  // "1" once every part of the node is
 	factLag   = "lag_ms" // how far its standby is behind
-	factServe = "serve"  // of an edge: the region that it would send a request to
 )
 
 // A verdict is what this node holds of another.
@@ -160,6 +159,18 @@ func simulated(f *config.File, a, b meridian.Region) (p50, p90 time.Duration) {
 		return 0, 0
 	}
 	return wan.RTT(pa, pb)
+}
+
+// nearest returns the region that an edge at a place sends requests to while
+// nothing fails: the nearest of those that serve, or "" where none is known.
+func nearest(s *topology.Snapshot, place meridian.Region) (best meridian.Region) {
+	var least time.Duration
+	for _, r := range s.Serving() {
+		if rtt, ok := s.RTT(place, r.Name); ok && (best == "" || rtt < least) {
+			best, least = r.Name, rtt
+		}
+	}
+	return best
 }
 
 // nodeOf returns the node that plays role at a place.

@@ -45,7 +45,6 @@ func (n *node) addEdge(g *lifecycle.Group) error {
 		return err
 	}
 	g.Add("edge key", func(ctx context.Context, ready func()) error { return key.run(ctx, n, ready) })
-	g.Add("steering fact", func(ctx context.Context, ready func()) error { return n.tellServing(ctx, ready) })
 	g.Add("edge", door.Run)
 	return nil
 }
@@ -78,28 +77,6 @@ func (n *node) rttTo(region meridian.Region) (time.Duration, bool) {
 	}
 	r, ok := n.backbone.RTT(o.Name)
 	return r.P50, ok
-}
-
-// tellServing tells the others which region this edge would choose now.
-func (n *node) tellServing(ctx context.Context, ready func()) error {
-	tick := time.NewTicker(redraw)
-	defer tick.Stop()
-	ready()
-	for {
-		best, least := meridian.Region(""), time.Duration(0)
-		s := n.atlas.Now()
-		for _, r := range s.Serving() {
-			if rtt, ok := s.RTT(n.self.Region, r.Name); ok && (best == "" || rtt < least) {
-				best, least = r.Name, rtt
-			}
-		}
-		n.fact(factServe, string(best))
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-	}
 }
 
 // An edgeKey is what this edge seals identities with. It is used only once the

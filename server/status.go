@@ -31,7 +31,7 @@ func status(v view, s *topology.Snapshot, password string) client.Status {
 	for _, e := range s.Edges {
 		out.Edges = append(out.Edges, client.Edge{
 			Name: string(e.Name), Healthy: e.Healthy, Why: e.Why, HTTPS: e.HTTPS.String(), HTTP: e.HTTP.String(),
-			Clients: clientsOf(s, e.Name), Serves: v.verdicts[e.Node].facts[factServe],
+			Clients: clientsOf(s, e.Name), Serves: string(nearest(s, e.Name)),
 		})
 	}
 	return out

@@ -26,5 +26,5 @@ type commands struct {
 
 // Global is what every command that speaks to an up world takes.
 type Global struct {
-	State string `help:"Folder of the world's state." default:".meridian" placeholder:"DIR" env:"MERIDIAN_STATE"`
+	State string `help:"Folder of the world's state; default .meridian." default:".meridian" placeholder:"DIR" env:"MERIDIAN_STATE"`
 }

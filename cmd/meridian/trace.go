@@ -196,17 +196,24 @@ func printWalk(out io.Writer, w *client.Walked) {
 	}
 }
 
+// quiet are the attributes that say nothing new to somebody who reads a walk;
+// --json has them all.
+var quiet = map[string]bool{"why": true, "region": true, "hop": true, "place": true, "request": true, "status": true, "admitted": true, "floor": true, "observed": true, "where": true}
+
 // facts writes what a hop said of itself, its reason last.
 func facts(s client.Span) string {
 	var parts []string
 	for _, k := range slices.Sorted(maps.Keys(s.Attrs)) {
-		if k != "why" && k != "region" && s.Attrs[k] != "" {
+		if v := s.Attrs[k]; !quiet[k] && v != "" && v != "0" && v != "false" {
 			parts = append(parts, k+"="+s.Attrs[k])
 		}
 	}
 	text := ""
+	if where := s.Attrs["where"]; where != "" {
+		text = " in " + where
+	}
 	if len(parts) > 0 {
-		text = " " + strings.Join(parts, " ")
+		text += " " + strings.Join(parts, " ")
 	}
 	if why := s.Attrs["why"]; why != "" {
 		text += ": " + why
