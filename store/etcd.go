@@ -1,40 +1,19 @@
 package store
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"go.etcd.io/etcd/server/v3/embed"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
 	"go.uber.org/zap"
 )
-
-// PeerURL returns the peer URL of a member. etcd takes the host and port of a
-// unix URL for the name of a socket in the process's working folder; that is
-// how each node gives the same URL a meaning of its own: the member's own
-// socket in its folder, a forwarder in all others.
-func PeerURL(member string) string {
-	return "unix://" + strings.Map(func(r rune) rune {
-		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' {
-			return r
-		}
-		return '-'
-	}, strings.ToLower(member)) + ":1"
-}
-
-// socket returns the name of a peer URL's socket, relative to the working folder.
-func socket(peerURL string) (string, error) {
-	u, err := url.Parse(peerURL)
-	if err != nil {
-		return "", err
-	}
-	if u.Scheme != "unix" || u.Host == "" || u.Port() == "" || u.Path != "" {
-		return "", fmt.Errorf("peer URL %q: want unix://NAME:NUMBER", peerURL)
-	}
-	return u.Host, nil
-}
 
 // embedded returns etcd's own configuration.
 func (c MemberConfig) embedded(log *zap.Logger) (*embed.Config, error) {
@@ -70,4 +49,108 @@ func (c MemberConfig) initialCluster() string {
 	}
 	slices.Sort(all)
 	return strings.Join(all, ",")
+}
+
+// errGaveUp means that etcd found its data or its disk broken. What it holds in
+// this process may never be let go, so that it is not started again in it.
+var errGaveUp = errors.New("etcd gave up")
+
+// runEtcd runs the member and follows it until ctx is canceled or it fails.
+func (m *Member) runEtcd(ctx context.Context, ready func()) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	fatal := func(msg string) { cancel(fmt.Errorf("%w: %s", errGaveUp, msg)) }
+	cfg, err := m.cfg.embedded(newZap(ctx, m.log, fatal))
+	if err != nil {
+		return err
+	}
+	e, err := start(ctx, cfg)
+	if err != nil {
+		return errors.Join(err, context.Cause(ctx))
+	}
+	defer stop(e)
+	select {
+	case <-e.Server.ReadyNotify():
+		err = m.lead(ctx, e, ready)
+	case err = <-e.Err():
+	case <-ctx.Done():
+	}
+	return errors.Join(err, context.Cause(ctx))
+}
+
+// lead lets this node write through its member and follows what it sees.
+func (m *Member) lead(ctx context.Context, e *embed.Etcd, ready func()) (err error) {
+	client := v3client.New(e.Server)
+	defer client.Close()
+	m.client.Store(client)
+	defer m.client.Store(nil)
+	m.once.Do(func() { close(m.joined) })
+	m.stats.connected.Set(1)
+	defer m.stats.connected.Set(0)
+
+	followed := make(chan error, 1)
+	go func() { followed <- m.follow(ctx, client, uint64(e.Server.Cluster().ID()), ready) }()
+	select {
+	case err = <-followed:
+	case err = <-e.Err():
+		client.Close()
+		<-followed
+	}
+	return err
+}
+
+const (
+	startGrace = 5 * time.Second         // for an etcd that starts when its node stops
+	farewell   = 1500 * time.Millisecond // for a leader to find a successor
+	hardStop   = 3 * time.Second         // for one that does not wait for others
+)
+
+// start starts etcd, which cannot be interrupted; once ctx is canceled nothing
+// of the peers answers any more, and it ends soon.
+func start(ctx context.Context, cfg *embed.Config) (*embed.Etcd, error) {
+	type started struct {
+		e   *embed.Etcd
+		err error
+	}
+	done := make(chan started, 1)
+	go func() {
+		s := started{err: errGaveUp}
+		defer func() { done <- s }() // also after runtime.Goexit; see newZap
+		s.e, s.err = embed.StartEtcd(cfg)
+	}()
+	select {
+	case s := <-done:
+		return s.e, s.err
+	case <-ctx.Done():
+	}
+	timer := time.NewTimer(startGrace)
+	defer timer.Stop()
+	select {
+	case s := <-done:
+		if s.err == nil {
+			stop(s.e)
+		}
+	case <-timer.C: // it gave up in one place, and waits in another for that
+	}
+	return nil, context.Cause(ctx)
+}
+
+// stop ends etcd: well if it can, then at once. An etcd that gave up may never
+// end; it is left as it is.
+func stop(e *embed.Etcd) {
+	closed := make(chan struct{})
+	go func() { e.Close(); close(closed) }()
+	timer := time.NewTimer(farewell)
+	defer timer.Stop()
+	select {
+	case <-closed:
+		return
+	case <-timer.C:
+	}
+	go e.Server.HardStop() // ends before e.Close does, if at all
+	timer.Reset(hardStop)
+	select {
+	case <-closed:
+	case <-timer.C:
+	}
 }

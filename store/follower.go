@@ -82,10 +82,10 @@ func (f *Follower) Run(ctx context.Context, ready func()) error {
 	var parts sync.WaitGroup
 	defer parts.Wait()
 	parts.Go(func() { f.keep(ctx) })
-	pause := firstPause
+	wait := firstPause
 	for n := 0; ctx.Err() == nil; n++ {
 		err := f.watch(ctx, f.relays[n%len(f.relays)], func() {
-			pause = firstPause
+			wait = firstPause
 			ready()
 		})
 		f.stats.connected.Set(0)
@@ -93,13 +93,8 @@ func (f *Follower) Run(ctx context.Context, ready func()) error {
 		if (n+1)%len(f.relays) != 0 {
 			continue
 		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-		}
-		pause = min(2*pause, longestPause)
+		pause(ctx, wait)
+		wait = min(2*wait, longestPause)
 	}
 	return nil
 }

@@ -4,17 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/server/v3/embed"
-	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
 
 	"meridian"
-	"meridian/internal/relay"
 )
 
 // MemberConfig says which member to run. Dir, Name and Peers are needed.
@@ -35,8 +31,9 @@ type Member struct {
 	cfg  MemberConfig
 	deps Deps
 
-	joined chan struct{} // closed once client is set
-	client *clientv3.Client
+	joined chan struct{}                   // closed when client is first set
+	once   sync.Once                       // closes it
+	client atomic.Pointer[clientv3.Client] // nil while etcd is not up
 }
 
 // NewMember checks cfg and makes Dir. The process's working folder must not
@@ -99,140 +96,42 @@ func (c MemberConfig) check(deps Deps) error {
 	return nil
 }
 
-// Run implements Store. It returns an error if etcd cannot start or fails
-// later; the views and Serve stay usable, without news.
+// Run implements Store. It returns an error only if it cannot make the peers'
+// sockets. When etcd cannot start, Run says so and tries again; when it finds its
+// data broken, Run says so and leaves it down. The views and Serve stay usable
+// meanwhile, without news.
 func (m *Member) Run(ctx context.Context, ready func()) error {
 	ready = sync.OnceFunc(ready)
 	if m.restore() {
 		ready()
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
+	ctx, cancel := context.WithCancel(ctx)
 	var parts sync.WaitGroup
 	defer parts.Wait()
-	defer cancel(nil)
+	defer cancel()
 	parts.Go(func() { m.keep(ctx) })
 	if err := m.joinPeers(ctx, &parts); err != nil {
 		return fmt.Errorf("store member %s: %w", m.cfg.Name, err)
 	}
-	fatal := func(msg string) { cancel(fmt.Errorf("etcd gave up: %s", msg)) }
-	err := m.runEtcd(ctx, fatal, ready)
-	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
-		err = cause
-	}
-	if err != nil && !errors.Is(err, context.Canceled) {
-		return fmt.Errorf("store member %s: %w", m.cfg.Name, err)
+	for ctx.Err() == nil {
+		err := m.runEtcd(ctx, ready)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if errors.Is(err, errGaveUp) {
+			m.log.Error("this member of the store is down until the node is started again; "+
+				"the node goes on with its last good copy", "err", err)
+			<-ctx.Done()
+			return nil
+		}
+		m.log.Error("this member of the store is down, starting it again", "pause", restartPause, "err", err)
+		pause(ctx, restartPause)
 	}
 	return nil
 }
 
-// joinPeers makes the sockets through which etcd reaches its peers, and lets
-// the peers in.
-func (m *Member) joinPeers(ctx context.Context, parts *sync.WaitGroup) error {
-	if m.deps.DialPeer == nil {
-		return nil
-	}
-	failed := func(err error) { m.log.Debug("peer not reached", "err", err) }
-	for name, u := range m.cfg.Peers {
-		file, err := socket(u)
-		if err != nil {
-			return err
-		}
-		if name == m.cfg.Name {
-			parts.Go(func() {
-				relay.Serve(ctx, m.deps.PeerListener, func(ctx context.Context) (net.Conn, error) {
-					var d net.Dialer
-					return d.DialContext(ctx, "unix", file)
-				}, failed)
-			})
-			continue
-		}
-		if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
-		l, err := net.Listen("unix", file)
-		if err != nil {
-			return fmt.Errorf("socket for peer %s: %w", name, err)
-		}
-		parts.Go(func() {
-			relay.Serve(ctx, l, func(ctx context.Context) (net.Conn, error) { return m.deps.DialPeer(ctx, name) }, failed)
-		})
-	}
-	return nil
-}
-
-// runEtcd runs the member and follows it until ctx is canceled or it fails.
-func (m *Member) runEtcd(ctx context.Context, fatal func(string), ready func()) error {
-	cfg, err := m.cfg.embedded(newZap(ctx, m.log, fatal))
-	if err != nil {
-		return err
-	}
-	e, err := start(ctx, cfg)
-	if err != nil {
-		return err
-	}
-	defer stop(e)
-	select {
-	case <-e.Server.ReadyNotify():
-	case err := <-e.Err():
-		return err
-	case <-ctx.Done():
-		return nil
-	}
-	client := v3client.New(e.Server)
-	defer client.Close()
-	m.client = client
-	close(m.joined)
-	m.stats.connected.Set(1)
-	defer m.stats.connected.Set(0)
-
-	followed := make(chan error, 1)
-	go func() { followed <- m.follow(ctx, client, uint64(e.Server.Cluster().ID()), ready) }()
-	select {
-	case err = <-followed:
-	case err = <-e.Err():
-		client.Close()
-		<-followed
-	}
-	return err
-}
-
-// start starts etcd, which cannot be interrupted; once ctx is canceled nothing
-// of the peers answers any more, and it ends soon.
-func start(ctx context.Context, cfg *embed.Config) (*embed.Etcd, error) {
-	type started struct {
-		e   *embed.Etcd
-		err error
-	}
-	done := make(chan started, 1)
-	go func() {
-		s := started{err: errors.New("etcd gave up while it started")}
-		defer func() { done <- s }() // also after runtime.Goexit; see newZap
-		s.e, s.err = embed.StartEtcd(cfg)
-	}()
-	s := <-done
-	if s.err == nil && ctx.Err() != nil {
-		stop(s.e)
-		return nil, context.Cause(ctx)
-	}
-	return s.e, s.err
-}
-
-// farewell is how long a leader may look for a successor before it stops.
-const farewell = 1500 * time.Millisecond
-
-func stop(e *embed.Etcd) {
-	closed := make(chan struct{})
-	go func() { e.Close(); close(closed) }()
-	timer := time.NewTimer(farewell)
-	defer timer.Stop()
-	select {
-	case <-closed:
-		return
-	case <-timer.C:
-	}
-	e.Server.HardStop()
-	<-closed
-}
+// restartPause lies between two tries of an etcd that does not stay up.
+const restartPause = 3 * time.Second
 
 // follow feeds the mirror from this member's own data: no read of it waits for
 // the other members.
@@ -281,26 +180,4 @@ func changeOf(cluster uint64, r clientv3.WatchResponse) change {
 		c.Set = append(c.Set, *e)
 	}
 	return c
-}
-
-// do writes through this member.
-func (m *Member) do(ctx context.Context, o op) (result, error) {
-	select {
-	case <-m.joined:
-	case <-ctx.Done():
-		return result{}, unavailable(o, fmt.Errorf("this member has not joined yet: %w", ctx.Err()))
-	}
-	do := clientv3.OpPut(o.Key, string(o.Value))
-	if o.Delete {
-		do = clientv3.OpDelete(o.Key)
-	}
-	txn := m.client.Txn(ctx)
-	if o.CAS {
-		txn = txn.If(clientv3.Compare(clientv3.ModRevision(o.Key), "=", o.OldRev))
-	}
-	r, err := txn.Then(do).Commit()
-	if err != nil {
-		return result{}, unavailable(o, err)
-	}
-	return result{OK: r.Succeeded, Rev: r.Header.Revision}, nil
 }

@@ -3,9 +3,13 @@ package store
 import (
 	"context"
 	"log/slog"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
+
+	"go.uber.org/zap"
 
 	"meridian"
 )
@@ -148,4 +152,71 @@ func TestWithoutAMajorityReadsGoOnAndWritesSayWhy(t *testing.T) {
 	b.stop()
 	b = v.start("b").up() // from the copy on disk: nobody else is there
 	b.sees("k", "1")
+}
+
+// TestMemberWhoseLogIsBrokenRefusesAndItsNodeGoesOn flips bytes in a member's
+// log (R13): it must not vote on what it cannot trust, nor take its node down.
+func TestMemberWhoseLogIsBrokenRefusesAndItsNodeGoesOn(t *testing.T) {
+	v := newVoters(t)
+	a, b, c := v.start("a"), v.start("b"), v.start("c")
+	a.up().put("k", "1")
+	b.up().sees("k", "1")
+	c.up()
+	a.stop()
+	logs, err := filepath.Glob(filepath.Join(v.dir, "state-a", "etcd", "member", "wal", "*.wal"))
+	if err != nil || len(logs) == 0 {
+		t.Fatalf("no log: %v", err)
+	}
+	wal, err := os.ReadFile(logs[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 200; i < 260; i++ {
+		wal[i] ^= 0xff
+	}
+	if err := os.WriteFile(logs[0], wal, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a = v.start("a").up() // from its copy
+	a.sees("k", "1")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if err := a.Put(ctx, "k", []byte("2")); meridian.KindOf(err) != meridian.Unavailable {
+		t.Errorf("the broken member wrote: %v", err)
+	}
+	b.put("k", "3")
+	a.sees("k", "1")
+	a.stop()
+}
+
+func TestEtcdThatGivesUpEndsNeitherTheProcessNorInSilence(t *testing.T) {
+	for _, giveUp := range []func(*zap.Logger){
+		func(l *zap.Logger) { l.Fatal("broken", zap.String("disk", "sda")) },
+		func(l *zap.Logger) { l.Panic("broken") },
+	} {
+		var said, log strings.Builder
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			giveUp(newZap(t.Context(), slog.New(slog.NewTextHandler(&log, nil)), func(msg string) { said.WriteString(msg) }))
+			t.Error("it went on")
+		}()
+		<-done
+		if said.String() != "broken" || !strings.Contains(log.String(), "level=ERROR") {
+			t.Errorf("told %q, logged %s", &said, &log)
+		}
+	}
+}
+
+func TestMembersThatCannotWorkAreRefused(t *testing.T) {
+	for want, cfg := range map[string]MemberConfig{
+		"no folder":         {Name: "a", Peers: map[string]string{"a": ""}},
+		"not among":         {Name: "a", Dir: "d", Peers: map[string]string{"b": ""}},
+		"have the same URL": {Name: "a", Dir: "d", Peers: map[string]string{"a": "", "A": ""}},
+		"want unix://":      {Name: "a", Dir: "d", Peers: map[string]string{"a": "http://127.0.0.1:2380"}},
+	} {
+		if _, err := NewMember(cfg, Deps{}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("want an error with %q, got %v", want, err)
+		}
+	}
 }

@@ -107,12 +107,7 @@ func (m *mirror) keep(ctx context.Context) {
 		case <-ctx.Done():
 			continue
 		}
-		pause := time.NewTimer(savePause)
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
-		}
-		pause.Stop()
+		pause(ctx, savePause)
 	}
 	m.save(saved)
 }

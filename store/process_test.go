@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -34,7 +35,8 @@ func TestMain(m *testing.M) {
 
 // node runs a member in this process's working folder, as package server does.
 // Beside that folder stand the sockets that take the backbone's place. It does
-// what it reads, "put KEY VALUE LIMIT" or "await KEY VALUE", and answers each line.
+// what it reads, "put KEY VALUE LIMIT", "await KEY VALUE" or "leads", and answers
+// each line.
 func node(name string) error {
 	l, err := net.Listen("unix", "../"+name)
 	if err != nil {
@@ -67,6 +69,12 @@ func node(name string) error {
 			ctx, cancel := context.WithTimeout(ctx, limit)
 			fmt.Println(meridian.KindOf(m.Put(ctx, f[1], []byte(f[2]))))
 			cancel()
+		case "leads":
+			st, err := m.client.Load().Status(ctx, "")
+			if err != nil {
+				return err
+			}
+			fmt.Println(st.Leader == st.Header.MemberId)
 		case "await":
 			for {
 				changed := m.Watch()
@@ -160,6 +168,14 @@ func (c *child) ask(line string) { fmt.Fprintln(c.in, line) }
 
 func (c *child) says(want string) {
 	c.t.Helper()
+	if got := c.line(); got != want {
+		c.t.Fatalf("said %q, want %q", got, want)
+	}
+}
+
+// line returns what the child says next.
+func (c *child) line() string {
+	c.t.Helper()
 	got := make(chan string, 1)
 	go func() {
 		line, _ := c.out.ReadString('\n') // what it said before its end counts
@@ -167,11 +183,10 @@ func (c *child) says(want string) {
 	}()
 	select {
 	case line := <-got:
-		if line != want {
-			c.t.Fatalf("said %q, want %q", line, want)
-		}
+		return line
 	case <-time.After(patience):
-		c.t.Fatalf("said nothing, want %q", want)
+		c.t.Fatal("it says nothing")
+		return ""
 	}
 }
 
@@ -180,29 +195,42 @@ func (c *child) says(want string) {
 func TestMembersAcrossContinents(t *testing.T) {
 	dir := t.TempDir()
 	began := time.Now()
-	a, b, c := spawn(t, dir, "a"), spawn(t, dir, "b"), spawn(t, dir, "c")
-	a.says("ready")
-	b.says("ready")
-	c.says("ready")
+	names := []string{"a", "b", "c"}
+	var all []*child
+	for _, name := range names {
+		all = append(all, spawn(t, dir, name))
+	}
+	for _, c := range all {
+		c.says("ready")
+	}
 	t.Logf("three members from nothing: %v", time.Since(began))
 
 	began = time.Now()
-	a.ask("put k 1 14s")
-	a.says("")
+	all[0].ask("put k 1 14s")
+	all[0].says("")
 	t.Logf("a write: %v", time.Since(began))
+
+	// The leader is the worst to lose: a write at once is lost with it.
+	lost := slices.IndexFunc(all, func(c *child) bool {
+		c.ask("leads")
+		return c.line() == "true"
+	})
+	if lost < 0 {
+		t.Fatal("nobody leads")
+	}
+	leader, b, c := all[lost], all[(lost+1)%3], all[(lost+2)%3]
 	b.ask("await k 1")
 	b.says("1")
-
-	a.Signal(syscall.SIGKILL) // whether or not it leads
-	<-a.Done()
+	leader.Signal(syscall.SIGKILL)
+	<-leader.Done()
 	began = time.Now()
 	b.ask("put k 2 14s")
 	b.says("")
-	t.Logf("a write after one member was killed: %v", time.Since(began))
+	t.Logf("a write after the leader was killed: %v", time.Since(began))
 	c.ask("await k 2")
 	c.says("2")
 
-	a = spawn(t, dir, "a")
+	a := spawn(t, dir, names[lost])
 	a.says("ready")
 	a.ask("await k 2")
 	a.says("2")

@@ -33,8 +33,10 @@ type Store interface {
 	// Delete removes a key; one that is not there is no error.
 	Delete(ctx context.Context, key string) error
 	// CompareAndSwap sets a key if its Rev is still oldRev (0: if it does not
-	// exist), and reports whether it did. After an error of kind Unavailable
-	// it may have, or may still do it.
+	// exist), and reports whether it did. Values of competing writers must
+	// differ: a writer whose first try was not answered knows its own by them.
+	// After an error of kind Unavailable any write may have happened, or may
+	// still happen.
 	CompareAndSwap(ctx context.Context, key string, oldRev int64, value []byte) (bool, error)
 	// Run follows the cluster until ctx is canceled. It calls ready once,
 	// when there is a view, from disk or from the cluster.

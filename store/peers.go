@@ -1,0 +1,74 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+
+	"meridian/internal/relay"
+)
+
+// PeerURL returns the peer URL of a member. etcd takes the host and port of a
+// unix URL for the name of a socket in the process's working folder; that is
+// how each node gives the same URL a meaning of its own: the member's own
+// socket in its folder, a forwarder in all others.
+func PeerURL(member string) string {
+	return "unix://" + strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' {
+			return r
+		}
+		return '-'
+	}, strings.ToLower(member)) + ":1"
+}
+
+// socket returns the name of a peer URL's socket, relative to the working folder.
+func socket(peerURL string) (string, error) {
+	u, err := url.Parse(peerURL)
+	if err != nil {
+		return "", err
+	}
+	if u.Scheme != "unix" || u.Host == "" || u.Port() == "" || u.Path != "" {
+		return "", fmt.Errorf("peer URL %q: want unix://NAME:NUMBER", peerURL)
+	}
+	return u.Host, nil
+}
+
+// joinPeers makes the sockets through which etcd reaches its peers, and lets
+// the peers in.
+func (m *Member) joinPeers(ctx context.Context, parts *sync.WaitGroup) error {
+	if m.deps.DialPeer == nil {
+		return nil
+	}
+	failed := func(err error) { m.log.Debug("peer not reached", "err", err) }
+	for name, u := range m.cfg.Peers {
+		file, err := socket(u)
+		if err != nil {
+			return err
+		}
+		if name == m.cfg.Name {
+			parts.Go(func() {
+				relay.Serve(ctx, m.deps.PeerListener, func(ctx context.Context) (net.Conn, error) {
+					var d net.Dialer
+					return d.DialContext(ctx, "unix", file)
+				}, failed)
+			})
+			continue
+		}
+		if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		l, err := net.Listen("unix", file)
+		if err != nil {
+			return fmt.Errorf("socket for peer %s: %w", name, err)
+		}
+		parts.Go(func() {
+			relay.Serve(ctx, l, func(ctx context.Context) (net.Conn, error) { return m.deps.DialPeer(ctx, name) }, failed)
+		})
+	}
+	return nil
+}
