@@ -100,7 +100,7 @@ func (m *Member) lead(ctx context.Context, e *embed.Etcd, ready func()) (err err
 }
 
 const (
-	startGrace = 5 * time.Second         // for an etcd that starts when its node stops
+	startGrace = 2 * time.Second         // for an etcd that starts when its node stops
 	farewell   = 1500 * time.Millisecond // for a leader to find a successor
 	hardStop   = 3 * time.Second         // for one that does not wait for others
 )
