@@ -103,20 +103,13 @@ func TestBlockEndsWithItsPrimary(t *testing.T) {
 	}
 }
 
-// TestNewPrimaryIsFollowed makes a region that is not primary refuse, and the
-// session go where the map points.
+// TestWhoIsNotPrimaryRefuses moves the primary on the map: the old one's proxy
+// refuses by itself, and the session is told so before anything ran.
 func TestWhoIsNotPrimaryRefuses(t *testing.T) {
-	w, c := fixture(t, "moved")
-	_ = c
-	// Only the peer's view of the map changes: it must refuse by itself.
-	conn, err := w.link.dial(t.Context(), iad)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
+	w := newWorld(t)
 	w.point(dub)
 	defer w.point(iad)
-	if r := w.iad.refuse(hello(w.dub)); r == nil || !r.Away || r.Code != "08001" {
+	if r := w.iad.refuse(hello(w.dub)); r == nil || !r.Away || r.Code != stateNotSent {
 		t.Errorf("a region that is not primary answers %+v", r)
 	}
 }
