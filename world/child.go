@@ -167,11 +167,13 @@ func (c *child) stop(grace time.Duration) {
 		return
 	}
 	c.resume()
+	listed := relatives(p.PID())
 	p.Signal(syscall.SIGTERM)
 	late := time.NewTimer(grace)
 	defer late.Stop()
 	select {
 	case <-p.Done():
+		sweep(listed)
 	case <-late.C:
 		killFamily(p.PID())
 		<-p.Done()

@@ -2,6 +2,7 @@ package world
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sort"
@@ -95,7 +96,9 @@ func (s *Supervisor) heal(ctx context.Context, node string) (string, error) {
 // bounds only the wait for readiness.
 func (s *Supervisor) restart(ctx context.Context, node string) error {
 	done := make(chan error, 1)
-	go func() { done <- s.start(context.WithoutCancel(ctx), node) }()
+	if !s.begin(func() { done <- s.start(context.WithoutCancel(ctx), node) }) {
+		return meridian.WithKind(meridian.Unavailable, errors.New("the world is ending"))
+	}
 	select {
 	case err := <-done:
 		return err

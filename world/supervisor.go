@@ -20,11 +20,15 @@ type Supervisor struct {
 	planFile string
 	program  string
 	report   func(Progress)
+	grace    time.Duration // for all nodes to end by themselves
+
+	gate   sync.RWMutex  // read while a node is launched, written to end
+	ending chan struct{} // closed once no node may be launched any more
+	wg     sync.WaitGroup
 
 	mu       sync.Mutex // guards what follows
 	children map[string]*child
 	faults   []leash.Fault
-	wg       sync.WaitGroup
 }
 
 // A Progress is one line of what a newcomer sees while a world starts.
@@ -36,16 +40,16 @@ type Progress struct {
 // restartAfter is how long a node that died by itself stays down.
 const restartAfter = time.Second
 
-// stopGrace is how long a node may take to end by itself. `down` promises ten
-// seconds for everything.
-const stopGrace = 7 * time.Second
+// stopGrace is how long all nodes together may take to end by themselves.
+// `down` promises ten seconds for everything.
+const stopGrace = 8 * time.Second
 
 func newSupervisor(stateDir, program string, plan config.File, report func(Progress)) (*Supervisor, error) {
 	b, err := config.Marshal(&plan)
 	if err != nil {
 		return nil, fmt.Errorf("write the plan: %w", err)
 	}
-	s := &Supervisor{state: stateDir, plan: plan, planFile: filepath.Join(stateDir, "world.yaml"), program: program, report: report, children: map[string]*child{}}
+	s := &Supervisor{state: stateDir, plan: plan, planFile: filepath.Join(stateDir, "world.yaml"), program: program, report: report, grace: stopGrace, ending: make(chan struct{}), children: map[string]*child{}}
 	if err := writeFile(s.planFile, b, 0o644); err != nil {
 		return nil, fmt.Errorf("write the plan: %w", err)
 	}
@@ -77,7 +81,7 @@ func (s *Supervisor) launcher(node string) func([]*os.File) (*proc.Process, erro
 func (s *Supervisor) startAll(ctx context.Context) error {
 	errs := make(chan error, len(s.plan.Nodes))
 	for _, n := range s.plan.Nodes {
-		go func() { errs <- s.start(ctx, n.Name) }() // ends when the node is ready or gone, at the latest in stopAll
+		s.wg.Go(func() { errs <- s.start(ctx, n.Name) }) // ends when the node is ready or gone, at the latest in stopAll
 	}
 	for range s.plan.Nodes {
 		if err := <-errs; err != nil {
@@ -91,34 +95,45 @@ func (s *Supervisor) startAll(ctx context.Context) error {
 // so. From then on it is watched.
 func (s *Supervisor) start(ctx context.Context, node string) error {
 	c := s.children[node]
-	ready, ended, life, err := c.start(s.order(), s.progress)
+	ready, ended, life, err := s.launch(c)
 	if err != nil {
 		return err
 	}
 	select {
 	case <-ready:
-		s.wg.Go(func() { s.watch(ctx, c, ended, life) })
+		s.wg.Go(func() { s.watch(c, ended, life) })
 		return nil
 	case <-ended:
 		_, _, why := c.status()
-		c.set(failed)
+		c.died(life)
 		return fmt.Errorf("%s ended while it was starting: %s (%s)", node, or(why, "no reason given"), filepath.Join(s.state, "log", FolderOf(node)+".log"))
 	case <-ctx.Done():
-		s.wg.Go(func() { s.watch(ctx, c, ended, life) })
+		s.wg.Go(func() { s.watch(c, ended, life) })
 		return fmt.Errorf("start %s: %w", node, ctx.Err())
 	}
 }
 
+// launch starts a child, unless the world is ending: what ends it must know of
+// every child.
+func (s *Supervisor) launch(c *child) (ready, ended <-chan struct{}, life int, err error) {
+	s.gate.RLock()
+	defer s.gate.RUnlock()
+	if s.isEnding() {
+		return nil, nil, 0, fmt.Errorf("start %s: the world is ending", c.node)
+	}
+	return c.start(s.order(), s.progress)
+}
+
 // watch starts a node again that ends without having been told to.
-func (s *Supervisor) watch(ctx context.Context, c *child, ended <-chan struct{}, life int) {
+func (s *Supervisor) watch(c *child, ended <-chan struct{}, life int) {
 	for {
 		<-ended
-		if ctx.Err() != nil || !c.died(life) {
+		if s.isEnding() || !c.died(life) {
 			return
 		}
 		s.report(Progress{Node: c.node, Note: "ended by itself, is started again"})
 		select {
-		case <-ctx.Done():
+		case <-s.ending:
 			return
 		case <-time.After(restartAfter):
 		}
@@ -126,28 +141,53 @@ func (s *Supervisor) watch(ctx context.Context, c *child, ended <-chan struct{},
 			return // a fault or a heal took over
 		}
 		var err error
-		if _, ended, life, err = c.start(s.order(), s.progress); err != nil {
+		if _, ended, life, err = s.launch(c); err != nil {
 			s.report(Progress{Node: c.node, Note: err.Error()})
 			return
 		}
 	}
 }
 
-// stopAll ends every node: the doors first, then the regions that are not the
-// primary, so that nothing accepts what the parts below can no longer finish.
+// stopAll ends every node: the doors first, so that nothing accepts what the
+// parts below can no longer finish. Who is not gone within the grace is killed.
 func (s *Supervisor) stopAll() {
-	stop := func(keep func(config.Node) bool) {
-		var wg sync.WaitGroup
-		for _, n := range s.plan.Nodes {
-			if keep(n) {
-				wg.Go(func() { s.children[n.Name].stop(stopGrace) })
-			}
-		}
-		wg.Wait()
-	}
-	stop(func(n config.Node) bool { return !n.Has(config.RoleRegion) })
-	stop(func(n config.Node) bool { return n.Has(config.RoleRegion) })
+	s.gate.Lock()
+	close(s.ending)
+	s.gate.Unlock()
+	end := time.Now().Add(s.grace)
+	s.stop(s.grace/3, func(n config.Node) bool { return !n.Has(config.RoleRegion) })
+	s.stop(time.Until(end), func(n config.Node) bool { return n.Has(config.RoleRegion) })
 	s.wg.Wait()
+}
+
+func (s *Supervisor) stop(grace time.Duration, which func(config.Node) bool) {
+	var wg sync.WaitGroup
+	for _, n := range s.plan.Nodes {
+		if which(n) {
+			wg.Go(func() { s.children[n.Name].stop(grace) })
+		}
+	}
+	wg.Wait()
+}
+
+// begin runs f aside, unless the world is ending, which waits for it.
+func (s *Supervisor) begin(f func()) bool {
+	s.gate.RLock()
+	defer s.gate.RUnlock()
+	if s.isEnding() {
+		return false
+	}
+	s.wg.Go(f)
+	return true
+}
+
+func (s *Supervisor) isEnding() bool {
+	select {
+	case <-s.ending:
+		return true
+	default:
+		return false
+	}
 }
 
 func (s *Supervisor) progress(node string, r leash.Report) {

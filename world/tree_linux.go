@@ -5,6 +5,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -25,19 +26,38 @@ func family(pid int) []int {
 	return out
 }
 
-// parentOf reads the fourth field of /proc/PID/stat; the second, the name, is
-// in brackets and may hold anything.
+// parentOf returns the parent of a process, or -1 if it has ended.
 func parentOf(pid int) int {
+	f := stat(pid)
+	if f == nil {
+		return -1
+	}
+	ppid, _ := strconv.Atoi(f[1])
+	return ppid
+}
+
+// bornAt returns when a process started, in ticks since the boot, or "" if it
+// has ended.
+func bornAt(pid int) string {
+	if f := stat(pid); f != nil {
+		return f[19]
+	}
+	return ""
+}
+
+// stat returns the fields of /proc/PID/stat from the third on, the state; the
+// second, the name, is in brackets and may hold anything. It returns nil for
+// a process that has ended, reaped or not.
+func stat(pid int) []string {
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
-		return -1
+		return nil
 	}
-	f := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
-	if len(f) < 2 || string(f[0]) == "Z" {
-		return -1
+	f := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+	if len(f) < 20 || f[0] == "Z" {
+		return nil
 	}
-	ppid, _ := strconv.Atoi(string(f[1]))
-	return ppid
+	return f
 }
 
 // killWait bounds how long killFamily waits for what it killed.
@@ -53,6 +73,31 @@ func killFamily(pid int) {
 	for end := time.Now().Add(killWait); slices.ContainsFunc(all, runs) && time.Now().Before(end); {
 		<-tick.C
 	}
+}
+
+// sweep kills what is left of a family, as listed before, whose head has ended
+// in peace: a process in a session of its own may have stayed behind.
+func sweep(listed []relative) {
+	for _, r := range listed {
+		if bornAt(r.pid) == r.born && r.born != "" {
+			killFamily(r.pid)
+		}
+	}
+}
+
+// A relative is one process: a pid can have another owner later, but not one
+// that was born at the same tick.
+type relative struct {
+	pid  int
+	born string
+}
+
+// relatives lists all that descend from pid.
+func relatives(pid int) (out []relative) {
+	for _, p := range family(pid)[1:] {
+		out = append(out, relative{p, bornAt(p)})
+	}
+	return out
 }
 
 // runs reports whether a process is there and no zombie.

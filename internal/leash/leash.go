@@ -9,12 +9,15 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 )
 
 // Variable is set, to 1, in the environment of a child that is on a leash. Its
 // pipes are then file descriptors 3 (orders) and 4 (reports).
 const Variable = "MERIDIAN_LEASH"
+
+const ordersFD, reportsFD = 3, 4
 
 // A Fault is what is wrong with the link between two places, both ways.
 type Fault struct {
@@ -50,8 +53,10 @@ func Attach() *Child {
 	if os.Getenv(Variable) != "1" {
 		return nil
 	}
-	os.Unsetenv(Variable) // grandchildren are not on it
-	return &Child{orders: os.NewFile(3, "orders"), reports: json.NewEncoder(os.NewFile(4, "reports"))}
+	os.Unsetenv(Variable) // grandchildren are not on it,
+	syscall.CloseOnExec(ordersFD)
+	syscall.CloseOnExec(reportsFD) // nor do they keep it from ending
+	return &Child{orders: os.NewFile(ordersFD, "orders"), reports: json.NewEncoder(os.NewFile(reportsFD, "reports"))}
 }
 
 // Follow calls f with each order. It returns when the supervisor is gone.
