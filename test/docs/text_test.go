@@ -18,6 +18,7 @@ var (
 	heading = regexp.MustCompile(`(?m)^#+ (.+)$`)
 	unslug  = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
 	fenced  = regexp.MustCompile("(?s)```.*?```")
+	span    = regexp.MustCompile("`([a-z][a-z_]*/[A-Za-z0-9_./-]+)`")
 	goTest  = regexp.MustCompile("go test -run '?([^' `]+)'? (?:-fuzz (\\w+) )?(\\S+?)[`\\s]")
 )
 
@@ -54,6 +55,45 @@ func follow(page, to string) error {
 		}
 	}
 	return fmt.Errorf("%s has no heading #%s", target, u.Fragment)
+}
+
+// TestEveryPathNamedExists checks what stands in code spans and begins with a
+// folder of the module.
+func TestEveryPathNamedExists(t *testing.T) {
+	named := 0
+	for _, page := range pages(t) {
+		for _, m := range span.FindAllStringSubmatch(fenced.ReplaceAllString(read(t, page), ""), -1) {
+			top, _, _ := strings.Cut(m[1], "/")
+			if info, err := os.Stat(filepath.Join(root, top)); err != nil || !info.IsDir() {
+				continue
+			}
+			named++
+			if _, err := os.Stat(filepath.Join(root, m[1])); err != nil {
+				t.Errorf("%s: %v", page, err)
+			}
+		}
+	}
+	if named < 10 {
+		t.Errorf("only %d paths are named: the expression does not find them", named)
+	}
+}
+
+// TestBrokenReferencesAreNoticed is the negative control of the tests of this
+// file.
+func TestBrokenReferencesAreNoticed(t *testing.T) {
+	for what, err := range map[string]error{
+		"a link to nothing":         follow("README.md", "docs/nothing.md"),
+		"a link to no heading":      follow("README.md", "ARCHITECTURE.md#nothing"),
+		"a test that is not there":  defined("TestNothing", "./edge"),
+		"a folder that has no test": defined("TestImports", "./nothing"),
+	} {
+		if err == nil {
+			t.Errorf("%s passes", what)
+		}
+	}
+	if err := follow("README.md", "ARCHITECTURE.md#guarantees"); err != nil {
+		t.Errorf("a good link: %v", err)
+	}
 }
 
 // slug returns the fragment that a heading gets.
