@@ -1,0 +1,196 @@
+package failover
+
+import (
+	"fmt"
+	"time"
+
+	"meridian"
+)
+
+// Times of the lease. The largest round trip between regions that is known is
+// 420 ms: the lease is seven of them.
+const (
+	Lease  = 3 * time.Second        // how long a holder may act after it sent a renewal
+	Drift  = 250 * time.Millisecond // what clocks may differ by in that time; a successor waits it longer
+	Renew  = 750 * time.Millisecond // between renewals
+	Muster = time.Second            // how long a recruit waits for the reports of all, before a majority will do
+)
+
+// A Record says who takes the writes.
+type Record struct {
+	Region meridian.Region `json:"region"`
+	Term   uint64          `json:"term"`  // counts holders; never goes back
+	Count  uint64          `json:"count"` // of renewals in this term: it makes each a new revision
+	// Gate is the position that Region must have replayed before it opens, in
+	// a planned move; 0 in any other.
+	Gate meridian.LSN    `json:"gate,omitempty"`
+	From meridian.Region `json:"from,omitempty"` // the holder before, in a planned move
+}
+
+// A Report is a standby's answer to the call for a term.
+type Report struct {
+	Region   meridian.Region `json:"region"`
+	Term     uint64          `json:"term"` // that it pledged
+	Timeline uint32          `json:"timeline"`
+	Flushed  meridian.LSN    `json:"flushed"`
+}
+
+// A Move is what an operator asked for.
+type Move struct {
+	ID    string          `json:"id"`
+	To    meridian.Region `json:"to"`
+	Force bool            `json:"force"` // without the holder's consent
+	// Term is that of the record when it was asked: a later record answers it.
+	Term uint64 `json:"term"`
+}
+
+// A State is what the node's own PostgreSQL is.
+type State string
+
+// The states.
+const (
+	Primary State = "primary"
+	Standby State = "standby"
+	Stopped State = "stopped" // or starting, or not known
+)
+
+// A View is what a node knows when it decides.
+type View struct {
+	Self    meridian.Region
+	Regions []meridian.Region // of the database, in the config's order
+	Record  Record
+	Age     time.Duration // since the newest renewal was received here
+	State   State
+	Pledged uint64        // the highest term that this node pledged
+	Since   time.Duration // since it did
+	Reports []Report
+	Lag     time.Duration // how far this standby was behind when it last heard of the primary; < 0: unknown
+	MaxLoss time.Duration // more than this is for a person to decide
+	Move    *Move
+	Alive   map[meridian.Region]bool // who answers, as this node sees it
+}
+
+// An Action is what a node does next.
+type Action string
+
+// The actions.
+const (
+	Wait    Action = "wait"
+	Hold    Action = "renew"   // renew the lease
+	Raise   Action = "raise"   // renew it in a term above every pledge
+	Hand    Action = "hand"    // hand the record over, in a planned move
+	Recruit Action = "recruit" // pledge the next term and report
+	Take    Action = "take"    // take the record
+	Promote Action = "promote" // make the standby the primary: the record is ours
+	Follow  Action = "follow"  // follow the record's holder in its term
+	Rejoin  Action = "rejoin"  // give up being the primary, and follow
+)
+
+// A Decision is an action and its reason.
+type Decision struct {
+	Do   Action
+	Who  meridian.Region // to hand to, or to follow
+	Term uint64          // to raise to, to recruit or to take
+	Why  string
+}
+
+// Decide says what the node of v does next.
+func Decide(v View) Decision {
+	if v.Record.Region == v.Self {
+		return v.holder()
+	}
+	if v.State == Primary {
+		return Decision{Rejoin, v.Record.Region, v.Record.Term, fmt.Sprintf("%s holds term %d", v.Record.Region, v.Record.Term)}
+	}
+	if v.expired() {
+		return v.successor()
+	}
+	if v.Pledged < v.Record.Term {
+		return Decision{Follow, v.Record.Region, v.Record.Term, fmt.Sprintf("%s holds term %d", v.Record.Region, v.Record.Term)}
+	}
+	return Decision{Wait, v.Record.Region, v.Record.Term, fmt.Sprintf("%s renewed term %d %v ago", v.Record.Region, v.Record.Term, v.Age.Round(time.Millisecond))}
+}
+
+// holder decides for the node that holds the record.
+func (v View) holder() Decision {
+	term := v.Record.Term
+	if m := v.Move; m != nil && m.To != v.Self && m.Term == term && v.State == Primary {
+		if v.Alive[m.To] || m.Force {
+			return Decision{Hand, m.To, term + 1, fmt.Sprintf("an operator moves the primary to %s", m.To)}
+		}
+	}
+	if top := v.topPledge(); top > term && v.State == Primary {
+		return Decision{Raise, v.Self, top + 1, fmt.Sprintf("standbys pledged term %d while %s held term %d", top, v.Self, term)}
+	}
+	if v.State == Standby {
+		return Decision{Promote, v.Self, term, fmt.Sprintf("%s holds term %d and is a standby still", v.Self, term)}
+	}
+	return Decision{Hold, v.Self, term, fmt.Sprintf("%s holds term %d", v.Self, term)}
+}
+
+// expired reports whether the holder may no longer act, as seen from here.
+func (v View) expired() bool { return v.Age >= Lease+Drift }
+
+// successor decides for a standby whose primary let its lease expire.
+func (v View) successor() Decision {
+	next := v.Record.Term + 1
+	lost := fmt.Sprintf("%s let term %d expire", v.Record.Region, v.Record.Term)
+	forced := v.Move != nil && v.Move.Force && v.Move.Term == v.Record.Term
+	wait := func(why string, args ...any) Decision {
+		return Decision{Wait, v.Record.Region, next, lost + "; " + fmt.Sprintf(why, args...)}
+	}
+	if v.State != Standby {
+		return wait("%s has no running standby", v.Self)
+	}
+	if v.Pledged < next {
+		return Decision{Recruit, v.Self, next, lost}
+	}
+	if v.Pledged > next { // a holder that was never seen took a term and is gone
+		next = v.Pledged
+	}
+	best, n := v.best(next)
+	switch need := len(v.Regions)/2 + 1; {
+	case n < need && !forced:
+		return wait("%d of %d regions reported, %d are needed", n, len(v.Regions), need)
+	case n < len(v.Regions)-1 && v.Since < Muster:
+		return wait("%d regions reported, the others have %v", n, (Muster - v.Since).Round(time.Millisecond))
+	case forced && v.Move.To != v.Self:
+		return wait("an operator gives it to %s", v.Move.To)
+	case forced:
+		return Decision{Take, v.Self, next, lost + "; an operator gives it to " + string(v.Self)}
+	case best.Region != v.Self:
+		return wait("%s has the longest log, %d/%s", best.Region, best.Timeline, best.Flushed)
+	case v.Lag < 0:
+		return wait("how far %s is behind is not known: a person must decide", v.Self)
+	case v.Lag > v.MaxLoss:
+		return wait("%s was %v behind, more than %v may be lost without a person's word", v.Self, v.Lag.Round(time.Millisecond), v.MaxLoss)
+	}
+	return Decision{Take, v.Self, next, fmt.Sprintf("%s; %s has the longest log of %d, %d/%s", lost, v.Self, n, best.Timeline, best.Flushed)}
+}
+
+// best returns the most advanced report of a term, and how many there are. Of
+// equals it is the first region of the config.
+func (v View) best(term uint64) (best Report, n int) {
+	for _, r := range v.Regions {
+		for _, p := range v.Reports {
+			if p.Region != r || p.Term != term {
+				continue
+			}
+			n++
+			if n == 1 || p.Timeline > best.Timeline || p.Timeline == best.Timeline && p.Flushed > best.Flushed {
+				best = p
+			}
+		}
+	}
+	return best, n
+}
+
+// topPledge returns the highest term that a standby is known to have pledged.
+func (v View) topPledge() (top uint64) {
+	for _, p := range v.Reports {
+		if p.Region != v.Self {
+			top = max(top, p.Term)
+		}
+	}
+	return top
+}
