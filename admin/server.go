@@ -65,8 +65,8 @@ func (s *Server) Handler() http.Handler {
 // guarded lets through who shows the admin token.
 func (s *Server) guarded(h func(*http.Request) (any, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		shown, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-		if s.cfg.Token == "" || subtle.ConstantTimeCompare([]byte(shown), []byte(s.cfg.Token)) != 1 {
+		shown, bearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		if s.cfg.Token == "" || !bearer || subtle.ConstantTimeCompare([]byte(shown), []byte(s.cfg.Token)) != 1 {
 			s.refuse(w, r, meridian.WithKind(meridian.Unauthenticated, errors.New("the admin token is missing or wrong")))
 			return
 		}
@@ -101,8 +101,17 @@ func (s *Server) console(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, st)
 }
 
-func (s *Server) status(*http.Request) (any, error)   { return s.deps.Status(), nil }
-func (s *Server) listKeys(*http.Request) (any, error) { return s.deps.Keys.List(), nil }
+func (s *Server) status(*http.Request) (any, error) { return s.deps.Status(), nil }
+
+func (s *Server) listKeys(*http.Request) (any, error) { return list(s.deps.Keys.List()), nil }
+
+// list makes an empty list of none: programs expect [], not null.
+func list[T any](items []T) []T {
+	if items == nil {
+		return []T{}
+	}
+	return items
+}
 
 func (s *Server) createKey(r *http.Request) (any, error) {
 	var in struct {
@@ -139,5 +148,5 @@ func (s *Server) drain(r *http.Request) (any, error) {
 }
 
 func (s *Server) trace(r *http.Request) (any, error) {
-	return s.deps.Spans(r.Context(), r.PathValue("id")), nil
+	return list(s.deps.Spans(r.Context(), r.PathValue("id"))), nil
 }

@@ -27,7 +27,6 @@ type Walk struct {
 	From   string         // the place of the client
 	Subnet netip.Prefix   // its network, told to DNS as Client Subnet (RFC 7871)
 	DNS    string         // the name server, host:port
-	Line   *delay.Line    // from the client to the edge; nil: no delay
 	Roots  *x509.CertPool // of the edge's certificate
 	Port   string         // of the edge, where URL names none
 	Method string
@@ -110,7 +109,9 @@ func (w Walk) request(ctx context.Context, out *Walked, line *delay.Line) error 
 	if err != nil {
 		return err
 	}
-	req.Header = w.Header.Clone()
+	if req.Header = w.Header.Clone(); req.Header == nil {
+		req.Header = http.Header{}
+	}
 	req.Header.Set("Traceparent", fmt.Sprintf("00-%s-%s-01", out.Trace, randomHex(8)))
 	transport := &http.Transport{DialTLSContext: func(context.Context, string, string) (net.Conn, error) { return secure, nil }, DisableKeepAlives: true}
 	resp, err := transport.RoundTrip(req)

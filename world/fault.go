@@ -79,6 +79,7 @@ func (s *Supervisor) heal(ctx context.Context, node string) (string, error) {
 	case paused:
 		c.set(running)
 		c.resume()
+		c.order(s.order()) // what it could not be told
 		return node + " goes on", nil
 	case down, failed:
 		ctx, cancel := context.WithTimeout(ctx, healWait)

@@ -85,6 +85,7 @@ func (c *Child) Report(r Report) {
 type Parent struct {
 	mu      sync.Mutex // guards what follows
 	orders  *os.File
+	torn    bool // the last order was written in part
 	reports *os.File
 	lower   []*os.File
 }
@@ -123,8 +124,13 @@ func (p *Parent) Order(o Order) error {
 	if err != nil {
 		return err
 	}
+	b = append(b, '\n')
+	if p.torn {
+		b = append([]byte("\n"), b...)
+	}
 	p.orders.SetWriteDeadline(time.Now().Add(time.Second)) // a stopped child reads nothing
-	_, err = p.orders.Write(append(b, '\n'))
+	n, err := p.orders.Write(b)
+	p.torn = err != nil && (n > 0 || p.torn)
 	return err
 }
 
