@@ -224,8 +224,13 @@ func TestMembersAcrossContinents(t *testing.T) {
 	leader.Signal(syscall.SIGKILL)
 	<-leader.Done()
 	began = time.Now()
-	b.ask("put k 2 14s")
-	b.says("")
+	// An election may be split, and on a busy machine more than once.
+	for range 3 {
+		b.ask("put k 2 14s")
+		if b.line() == "" {
+			break
+		}
+	}
 	t.Logf("a write after the leader was killed: %v", time.Since(began))
 	c.ask("await k 2")
 	c.says("2")
