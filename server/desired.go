@@ -49,9 +49,14 @@ type desired struct {
 	edgeKeys []identity.EdgeKey
 }
 
+// Entries is what interpret reads of a store.View.
+type entries interface {
+	Prefix(string) []store.Entry
+}
+
 // interpret reads a view of the store. An entry that cannot be read is left
 // out and said, never a reason to lose the others (guarantee 6).
-func interpret(v *store.View, log *slog.Logger) desired {
+func interpret(v entries, log *slog.Logger) desired {
 	d := desired{primary: map[string]primaryRecord{}, drained: map[meridian.Region]drainRecord{}}
 	each(v, primaryPrefix, log, func(db string, r primaryRecord) { d.primary[db] = r })
 	each(v, drainPrefix, log, func(region string, r drainRecord) { d.drained[meridian.Region(region)] = r })
@@ -62,7 +67,7 @@ func interpret(v *store.View, log *slog.Logger) desired {
 	return d
 }
 
-func each[T any](v *store.View, prefix string, log *slog.Logger, f func(name string, t T)) {
+func each[T any](v entries, prefix string, log *slog.Logger, f func(name string, t T)) {
 	for _, e := range v.Prefix(prefix) {
 		var t T
 		if err := json.Unmarshal(e.Value, &t); err != nil {

@@ -60,7 +60,7 @@ func (v view) dsn(r topology.Region, password string) string {
 	if db == nil || err != nil {
 		return ""
 	}
-	return fmt.Sprintf("postgres://%s@%s:%d/%s", url.UserPassword(db.Name, password), n.Address, n.Ports.Postgres, db.Name)
+	return fmt.Sprintf("postgres://%s@%s/%s", url.UserPassword(db.Name, password), netip.AddrPortFrom(n.Address, n.Ports.Postgres), db.Name)
 }
 
 func clientsOf(s *topology.Snapshot, place meridian.Region) []string {
