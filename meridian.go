@@ -42,6 +42,11 @@ type Observation struct {
 	PrimaryAway string
 	// Statements counts what the invocation sent, by where it ran.
 	Local, Forwarded int
+	// Trips counts the round trips to the primary that the invocation waited
+	// for one after the other; in the primary's own region, those that it would
+	// have waited for in any other. What one flight carries is one trip, and
+	// what a replica can answer is none. Gateways place requests by it.
+	Trips int
 	// Waited is how long reads waited for the replica to reach the floor.
 	Waited time.Duration
 }

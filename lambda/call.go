@@ -71,6 +71,7 @@ func (c *call) end() {
 		}
 		c.observed.Local += o.Local
 		c.observed.Forwarded += o.Forwarded
+		c.observed.Trips += o.Trips
 		c.observed.Waited += o.Waited
 	}
 	c.ends = nil
