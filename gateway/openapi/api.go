@@ -6,6 +6,7 @@ import (
 
 	"meridian/gateway/cors"
 	"meridian/gateway/event"
+	"meridian/gateway/placement"
 	"meridian/gateway/route"
 )
 
@@ -26,7 +27,8 @@ type Route struct {
 	Format    event.Format
 	Timeout   time.Duration // timeoutInMillis; 0 if not given
 	Security  Security
-	Line      int // of the operation in the file
+	Placement placement.Mode // x-meridian-placement; "" if not given
+	Line      int            // of the operation in the file
 }
 
 // Security says who may call a route: whoever satisfies one of Any; everybody

@@ -10,6 +10,7 @@ import (
 	"github.com/pb33f/go-yaml"
 
 	"meridian/gateway/event"
+	"meridian/gateway/placement"
 )
 
 // maxTimeout is API Gateway's own cap on the integration of an HTTP API.
@@ -55,6 +56,15 @@ func (r *reader) timeout(n *yaml.Node, out *Route) {
 	if err != nil || out.Timeout < 50*time.Millisecond || out.Timeout > maxTimeout {
 		r.fail(n, fmt.Sprintf("timeoutInMillis %q", text(n)), "a number of milliseconds from 50 to 30000")
 	}
+}
+
+// placement reads where a route's function runs.
+func (r *reader) placement(n *yaml.Node) placement.Mode {
+	m := placement.Mode(text(n))
+	if n != nil && !slices.Contains(placement.Modes, m) {
+		r.fail(n, fmt.Sprintf("placement %q", text(n)), "auto, local or primary")
+	}
+	return m
 }
 
 // functionName checks that a function exists.

@@ -50,6 +50,9 @@ func write(api *openapi.API) string {
 		if r.Timeout > 0 {
 			fmt.Fprintf(&b, ", timeout %v", r.Timeout)
 		}
+		if r.Placement != "" {
+			fmt.Fprintf(&b, ", placement %s", r.Placement)
+		}
 		for _, q := range r.Security.Any {
 			fmt.Fprintf(&b, ", %s %s%v", q.Kind, q.Name, q.Scopes)
 		}

@@ -23,6 +23,7 @@ const (
 	extAnyMethod   = "x-amazon-apigateway-any-method"
 	extAuthorizer  = "x-amazon-apigateway-authorizer"
 	extCORS        = "x-amazon-apigateway-cors"
+	extPlacement   = "x-meridian-placement"
 )
 
 // Parse reads the file of that name. Its error is of type Problems.
@@ -99,7 +100,7 @@ func (r *reader) document() {
 
 // defaults is what an operation takes from the levels above it.
 type defaults struct {
-	function, integration, security *yaml.Node
+	function, integration, security, placement *yaml.Node
 }
 
 // below returns the defaults below a node.
@@ -109,6 +110,9 @@ func (d defaults) below(n *yaml.Node) defaults {
 	}
 	if i := get(n, extIntegration); i != nil {
 		d.function, d.integration = nil, i
+	}
+	if p := get(n, extPlacement); p != nil {
+		d.placement = p
 	}
 	return d
 }
@@ -166,6 +170,7 @@ func (r *reader) operation(k route.Key, at, op *yaml.Node, above defaults) {
 		r.fail(at, fmt.Sprintf("route %s without a function", k), extFunction+": NAME or "+extIntegration)
 	}
 	out.Security = r.security(d.security)
+	out.Placement = r.placement(d.placement)
 	r.api.Routes = append(r.api.Routes, out)
 	r.places = append(r.places, at)
 }
