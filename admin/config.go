@@ -20,6 +20,7 @@ type Deps struct {
 	Status  func() client.Status
 	Keys    Keys
 	Drain   func(ctx context.Context, region meridian.Region, out bool) error
+	Move    func(ctx context.Context, to meridian.Region, force bool) (client.Moved, error)
 	Spans   func(ctx context.Context, trace string) []client.Span
 	Metrics http.Handler
 	Log     *slog.Logger

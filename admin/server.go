@@ -55,6 +55,7 @@ func (s *Server) Handler() http.Handler {
 	mux.Handle("DELETE /v1/keys/{id}", s.guarded(s.revokeKey))
 	mux.Handle("PUT /v1/drain/{region}", s.guarded(s.drain))
 	mux.Handle("DELETE /v1/drain/{region}", s.guarded(s.drain))
+	mux.Handle("POST /v1/primary", s.guarded(s.move))
 	mux.Handle("GET /v1/traces/{id}", s.guarded(s.trace))
 	if s.deps.Metrics != nil {
 		mux.Handle("GET /metrics", s.deps.Metrics)
@@ -145,6 +146,21 @@ func (s *Server) drain(r *http.Request) (any, error) {
 	}
 	s.deps.Log.Info("drain", "of", region, "out", out)
 	return map[string]any{"region": region, "drained": out}, nil
+}
+
+func (s *Server) move(r *http.Request) (any, error) {
+	var in struct {
+		Region meridian.Region `json:"region"`
+		Force  bool            `json:"force"`
+	}
+	if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
+		return nil, meridian.WithKind(meridian.Invalid, fmt.Errorf("move the primary: %w", err))
+	}
+	m, err := s.deps.Move(r.Context(), in.Region, in.Force)
+	if err == nil {
+		s.deps.Log.Info("primary moved", "to", m.Region, "term", m.Term, "pause", m.Pause, "killed", m.Killed)
+	}
+	return m, err
 }
 
 func (s *Server) trace(r *http.Request) (any, error) {

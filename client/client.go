@@ -27,7 +27,7 @@ type Client struct {
 // New returns a client of the admin API at base, such as
 // http://127.10.0.1:8090, which wants to see token.
 func New(base, token string) *Client {
-	return &Client{strings.TrimSuffix(base, "/"), token, &http.Client{Timeout: 30 * time.Second}}
+	return &Client{strings.TrimSuffix(base, "/"), token, &http.Client{Timeout: 90 * time.Second}}
 }
 
 // Status returns the world's state.
@@ -57,6 +57,12 @@ func (c *Client) Drain(ctx context.Context, region meridian.Region, out bool) er
 		method = http.MethodDelete
 	}
 	return c.call(ctx, method, "/v1/drain/"+url.PathEscape(string(region)), nil, nil)
+}
+
+// Move moves the primary to a region, with the consent of the region that is it
+// now, or by force without.
+func (c *Client) Move(ctx context.Context, to meridian.Region, force bool) (m Moved, err error) {
+	return m, c.call(ctx, http.MethodPost, "/v1/primary", map[string]any{"region": to, "force": force}, &m)
 }
 
 // Spans returns what all nodes kept of a trace.

@@ -76,3 +76,12 @@ type Span struct {
 	Attrs  map[string]string `json:"attrs,omitempty"`
 	Error  string            `json:"error,omitempty"`
 }
+
+// A Moved is what became of a move of the primary.
+type Moved struct {
+	Region string        `json:"region"`
+	Term   uint64        `json:"term"`
+	Why    string        `json:"why"`
+	Pause  time.Duration `json:"pause"`  // nanoseconds without writes, where it was planned
+	Killed int           `json:"killed"` // sessions that could not move
+}

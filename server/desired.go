@@ -9,24 +9,18 @@ import (
 
 	"meridian"
 	"meridian/identity"
+	"meridian/postgres/failover"
 	"meridian/store"
 )
 
 // What the store holds, by key. Desired state and switches have prefixes of
 // their own, so that neither can block the other.
 const (
-	primaryPrefix = "switch/primary/" // + database: a primaryRecord
+	primaryPrefix = "switch/primary/" // + database: a failover.Record
 	drainPrefix   = "switch/drain/"   // + region: a drainRecord
 	apiKeyPrefix  = "keys/"           // + id: an identity.APIKey
 	edgeKeyPrefix = "edge-keys/"      // + id: an edgeKeyRecord
 )
-
-// A primaryRecord says where a database takes its writes. The term counts
-// moves; a record of a lower term never replaces one of a higher.
-type primaryRecord struct {
-	Region meridian.Region `json:"region"`
-	Term   uint64          `json:"term"`
-}
 
 // A drainRecord says that an operator took a region out of steering.
 type drainRecord struct {
@@ -43,7 +37,7 @@ type edgeKeyRecord struct {
 
 // Desired is what the store says, read once and then never changed.
 type desired struct {
-	primary  map[string]primaryRecord // by database
+	primary  map[string]failover.Record // by database
 	drained  map[meridian.Region]drainRecord
 	apiKeys  []identity.APIKey
 	edgeKeys []identity.EdgeKey
@@ -57,8 +51,8 @@ type entries interface {
 // interpret reads a view of the store. An entry that cannot be read is left
 // out and said, never a reason to lose the others (guarantee 6).
 func interpret(v entries, log *slog.Logger) desired {
-	d := desired{primary: map[string]primaryRecord{}, drained: map[meridian.Region]drainRecord{}}
-	each(v, primaryPrefix, log, func(db string, r primaryRecord) { d.primary[db] = r })
+	d := desired{primary: map[string]failover.Record{}, drained: map[meridian.Region]drainRecord{}}
+	each(v, primaryPrefix, log, func(db string, r failover.Record) { d.primary[db] = r })
 	each(v, drainPrefix, log, func(region string, r drainRecord) { d.drained[meridian.Region(region)] = r })
 	each(v, apiKeyPrefix, log, func(_ string, k identity.APIKey) { d.apiKeys = append(d.apiKeys, k) })
 	each(v, edgeKeyPrefix, log, func(_ string, k edgeKeyRecord) {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"meridian/identity"
+	"meridian/postgres/failover"
 	"meridian/store"
 )
 
@@ -25,13 +26,13 @@ func (s stored) Prefix(p string) (out []store.Entry) {
 func TestWhatTheStoreSaysIsRead(t *testing.T) {
 	key, _ := identity.NewAPIKey("shop")
 	d := interpret(stored{
-		primaryPrefix + "hello":   mustJSON(primaryRecord{"eu-west-1", 3}),
+		primaryPrefix + "hello":   mustJSON(failover.Record{Region: "eu-west-1", Term: 3}),
 		drainPrefix + "us-east-1": mustJSON(drainRecord{}),
 		apiKeyPrefix + key.ID:     mustJSON(key),
 		edgeKeyPrefix + "e1":      mustJSON(edgeKeyRecord{ID: "e1", Node: "eu-west-1/edge", Secret: []byte("s")}),
 		"elsewhere/x":             []byte("{"),
 	}, slog.New(slog.DiscardHandler))
-	if d.primary["hello"] != (primaryRecord{"eu-west-1", 3}) {
+	if d.primary["hello"] != (failover.Record{Region: "eu-west-1", Term: 3}) {
 		t.Errorf("primary %v", d.primary)
 	}
 	if _, ok := d.drained["us-east-1"]; !ok || len(d.drained) != 1 {

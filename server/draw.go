@@ -9,6 +9,7 @@ import (
 	"meridian"
 	"meridian/config"
 	"meridian/internal/wan"
+	"meridian/postgres/failover"
 	"meridian/topology"
 )
 
@@ -63,16 +64,16 @@ func draw(v view) *topology.Snapshot {
 
 // primary returns where the writes go: what the store says, or before it said
 // anything, what the file says.
-func (v view) primary() primaryRecord {
+func (v view) primary() failover.Record {
 	if v.file.Database != nil {
 		if r, ok := v.desired.primary[v.file.Database.Name]; ok {
 			return r
 		}
 	}
-	return primaryRecord{Region: v.file.Primary()}
+	return failover.Record{Region: v.file.Primary()}
 }
 
-func (v view) region(n config.Node, primary primaryRecord) topology.Region {
+func (v view) region(n config.Node, primary failover.Record) topology.Region {
 	alive, why := v.health(n.Name)
 	r := topology.Region{
 		Name: n.Region, Node: n.Name, Healthy: alive, Why: why,

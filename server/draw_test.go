@@ -13,6 +13,7 @@ import (
 
 	"meridian"
 	"meridian/config"
+	"meridian/postgres/failover"
 	"meridian/topology"
 )
 
@@ -58,7 +59,7 @@ func parse(t *testing.T, text string) *config.File {
 func TestDraw(t *testing.T) {
 	datadriven.Walk(t, "testdata/draw", func(t *testing.T, path string) {
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
-			v := view{file: parse(t, threeRegions), desired: desired{primary: map[string]primaryRecord{}, drained: map[meridian.Region]drainRecord{}}, verdicts: map[string]verdict{}}
+			v := view{file: parse(t, threeRegions), desired: desired{primary: map[string]failover.Record{}, drained: map[meridian.Region]drainRecord{}}, verdicts: map[string]verdict{}}
 			for line := range strings.Lines(d.Input) {
 				hold(t, &v, strings.Fields(line))
 			}
@@ -93,7 +94,7 @@ func hold(t *testing.T, v *view, words []string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		v.desired.primary["hello"] = primaryRecord{Region: meridian.Region(words[2]), Term: term}
+		v.desired.primary["hello"] = failover.Record{Region: meridian.Region(words[2]), Term: term}
 	case "drained":
 		v.desired.drained[meridian.Region(words[1])] = drainRecord{}
 	case "no":

@@ -25,6 +25,7 @@ import (
 	"meridian/lambda"
 	"meridian/lambda/bundle"
 	"meridian/postgres"
+	"meridian/postgres/failover"
 	"meridian/postgres/instance"
 	"meridian/postgres/migrate"
 )
@@ -157,7 +158,7 @@ func (n *node) learnRole(ctx context.Context, role *instance.Role, ready func())
 	for {
 		watch := n.store.Watch()
 		if e, ok := n.store.Now().Get(key); ok {
-			var r primaryRecord
+			var r failover.Record
 			if err := json.Unmarshal(e.Value, &r); err != nil {
 				return fmt.Errorf("read who is primary: %w", err)
 			}
@@ -170,7 +171,7 @@ func (n *node) learnRole(ctx context.Context, role *instance.Role, ready func())
 		}
 		retry := time.NewTimer(edgeKeyRetry)
 		if n.file.Primary() == n.self.Region {
-			if _, err := n.store.CompareAndSwap(ctx, key, 0, mustJSON(primaryRecord{Region: n.self.Region, Term: 1})); err == nil {
+			if _, err := n.store.CompareAndSwap(ctx, key, 0, mustJSON(failover.Record{Region: n.self.Region, Term: 1})); err == nil {
 				retry.Reset(0)
 			}
 		}

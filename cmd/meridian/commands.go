@@ -6,22 +6,24 @@ const description = "One hostname for an HTTP API that runs in many regions: DNS
 type commands struct {
 	Global
 
-	Up       upCmd       `cmd:"" group:"world" help:"Start the world of FILE on this machine."`
-	Down     downCmd     `cmd:"" group:"world" help:"End the world, and every process of it."`
-	Status   statusCmd   `cmd:"" group:"world" help:"Show regions, edges, primary, health, lag and endpoints."`
-	Trace    traceCmd    `cmd:"" group:"world" help:"Walk one request as a client at a place, and time each hop."`
-	Logs     logsCmd     `cmd:"" group:"world" help:"Show what the nodes log."`
-	Psql     psqlCmd     `cmd:"" group:"world" help:"Open psql on a region's database proxy."`
-	Drain    drainCmd    `cmd:"" group:"operate" help:"Take a region out of steering."`
-	Undrain  undrainCmd  `cmd:"" group:"operate" help:"Let a drained region back in."`
-	Keys     keysCmd     `cmd:"" group:"operate" help:"Create, list and revoke API keys, in all regions at once."`
-	Fault    faultCmd    `cmd:"" group:"operate" help:"Break a part of an up world, and heal it."`
-	Check    checkCmd    `cmd:"" group:"file" help:"Validate FILE: every mistake with its line and column."`
-	Config   configCmd   `cmd:"" group:"file" help:"Print the commented default file, or its JSON Schema."`
-	Serve    serveCmd    `cmd:"" group:"production" help:"Run one node of FILE."`
-	BuildCmd buildCmd    `cmd:"" name:"build" group:"production" help:"Build the functions of FILE into bundles that nodes run."`
-	PKI      pkiCmd      `cmd:"" name:"pki" group:"production" help:"Make the certificates by which the nodes of FILE know each other."`
-	Version  versionFlag `help:"Print the version and exit." short:"V"`
+	Up         upCmd         `cmd:"" group:"world" help:"Start the world of FILE on this machine."`
+	Down       downCmd       `cmd:"" group:"world" help:"End the world, and every process of it."`
+	Status     statusCmd     `cmd:"" group:"world" help:"Show regions, edges, primary, health, lag and endpoints."`
+	Trace      traceCmd      `cmd:"" group:"world" help:"Walk one request as a client at a place, and time each hop."`
+	Logs       logsCmd       `cmd:"" group:"world" help:"Show what the nodes log."`
+	Psql       psqlCmd       `cmd:"" group:"world" help:"Open psql on a region's database proxy."`
+	Switchover switchoverCmd `cmd:"" group:"operate" help:"Move the primary to REGION: a pause, no error, nothing lost."`
+	Failover   failoverCmd   `cmd:"" group:"operate" help:"Give the writes to REGION without the primary's consent."`
+	Drain      drainCmd      `cmd:"" group:"operate" help:"Take a region out of steering."`
+	Undrain    undrainCmd    `cmd:"" group:"operate" help:"Let a drained region back in."`
+	Keys       keysCmd       `cmd:"" group:"operate" help:"Create, list and revoke API keys, in all regions at once."`
+	Fault      faultCmd      `cmd:"" group:"operate" help:"Break a part of an up world, and heal it."`
+	Check      checkCmd      `cmd:"" group:"file" help:"Validate FILE: every mistake with its line and column."`
+	Config     configCmd     `cmd:"" group:"file" help:"Print the commented default file, or its JSON Schema."`
+	Serve      serveCmd      `cmd:"" group:"production" help:"Run one node of FILE."`
+	BuildCmd   buildCmd      `cmd:"" name:"build" group:"production" help:"Build the functions of FILE into bundles that nodes run."`
+	PKI        pkiCmd        `cmd:"" name:"pki" group:"production" help:"Make the certificates by which the nodes of FILE know each other."`
+	Version    versionFlag   `help:"Print the version and exit." short:"V"`
 }
 
 // Global is what every command that speaks to an up world takes.

@@ -65,6 +65,47 @@ func (c *undrainCmd) Run(ctx context.Context, g *Global) error {
 	return nil
 }
 
+type switchoverCmd struct {
+	Region string `arg:"" placeholder:"REGION"`
+	Yes    bool   `help:"Do not ask." short:"y"`
+}
+
+func (c *switchoverCmd) Run(ctx context.Context, g *Global) error {
+	if err := confirm(c.Yes, "move the primary to "+c.Region+": writes pause for a moment, and nothing is lost"); err != nil {
+		return err
+	}
+	return move(ctx, g, c.Region, false)
+}
+
+type failoverCmd struct {
+	Region string `arg:"" placeholder:"REGION"`
+	Yes    bool   `help:"Do not ask." short:"y"`
+}
+
+func (c *failoverCmd) Run(ctx context.Context, g *Global) error {
+	if err := confirm(c.Yes, "give the writes to "+c.Region+" whether the primary agrees or not: what has not been replicated there is lost"); err != nil {
+		return err
+	}
+	return move(ctx, g, c.Region, true)
+}
+
+func move(ctx context.Context, g *Global, to string, force bool) error {
+	a, _, err := admin(g)
+	if err != nil {
+		return err
+	}
+	m, err := a.Move(ctx, meridian.Region(to), force)
+	if err != nil {
+		return err
+	}
+	fmt.Print(m.Why)
+	if m.Pause > 0 {
+		fmt.Printf("; writes paused for %v, %d sessions could not move", m.Pause.Round(time.Millisecond), m.Killed)
+	}
+	fmt.Println()
+	return nil
+}
+
 type keysCmd struct {
 	Create keysCreateCmd `cmd:"" help:"Make an API key, and show it this once."`
 	List   keysListCmd   `cmd:"" help:"List the API keys."`
