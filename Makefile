@@ -61,7 +61,8 @@ cover: deps ## coverage by function, in build/cover.txt
 	go test -short -coverprofile=build/cover.out ./... && go tool cover -func=build/cover.out > build/cover.txt && tail -1 build/cover.txt
 
 .PHONY: golden
-golden: ## write the golden files anew; look at the diff
+golden: ## write the golden files of PKG anew (PKG=./config); look at the diff
+	@test "$(PKG)" != ./... || { echo "say which: make golden PKG=./config"; exit 1; }
 	go test $(PKG) -rewrite
 
 .PHONY: soak

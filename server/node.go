@@ -74,7 +74,7 @@ func newNode(cfg Config) (*node, error) {
 	n.tele = telemetry.New(cfg.Node, string(self.Region), os.Stderr, slog.LevelInfo)
 	n.log = n.tele.Log
 	if !ok {
-		return n, meridian.WithKind(meridian.Invalid, fmt.Errorf("%s has no node %q under nodes:", cfg.File.Path, cfg.Node))
+		return n, meridian.WithKind(meridian.Invalid, fmt.Errorf("%s: no node under nodes is named %q", cfg.File.Path, cfg.Node))
 	}
 	raiseFiles(n.log)
 	if err := enter(cfg.State); err != nil {

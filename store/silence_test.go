@@ -17,7 +17,6 @@ import (
 
 // A puppet is the relay's end of a connection, moved by the test.
 type puppet struct {
-	t    *testing.T
 	conn net.Conn
 }
 

@@ -64,7 +64,7 @@ func (r *Ring) OnEnd(s sdktrace.ReadOnlySpan) {
 		}
 	}
 	for _, kv := range s.Attributes() {
-		kept.Attrs[string(kv.Key)] = kv.Value.Emit()
+		kept.Attrs[string(kv.Key)] = kv.Value.String()
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -218,7 +218,11 @@ func (c *psqlCmd) Run(ctx context.Context, g *Global) error {
 		if r.Postgres == "" {
 			return fmt.Errorf("this world has no database")
 		}
-		cmd := exec.CommandContext(ctx, "psql", append([]string{r.Postgres}, c.Args...)...)
+		args := c.Args
+		if len(args) > 0 && args[0] == "--" { // what comes after is psql's
+			args = args[1:]
+		}
+		cmd := exec.CommandContext(ctx, "psql", append([]string{r.Postgres}, args...)...)
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 		return cmd.Run()
 	}
