@@ -62,6 +62,7 @@ type View struct {
 	Age     time.Duration // since the newest renewal was received here
 	State   State
 	Pledged uint64        // the highest term that this node pledged
+	Follows uint64        // the term whose holder this standby streams from; 0: nobody's
 	Since   time.Duration // since it did
 	Reports []Report
 	Lag     time.Duration // how far this standby was behind when it last heard of the primary; < 0: unknown
@@ -105,7 +106,10 @@ func Decide(v View) Decision {
 	if v.expired() {
 		return v.successor()
 	}
-	if v.Pledged < v.Record.Term {
+	switch {
+	case v.Pledged > v.Record.Term:
+		return Decision{Wait, v.Record.Region, v.Record.Term, fmt.Sprintf("%s pledged term %d, and %s renews term %d: it must go above", v.Self, v.Pledged, v.Record.Region, v.Record.Term)}
+	case v.Follows < v.Record.Term:
 		return Decision{Follow, v.Record.Region, v.Record.Term, fmt.Sprintf("%s holds term %d", v.Record.Region, v.Record.Term)}
 	}
 	return Decision{Wait, v.Record.Region, v.Record.Term, fmt.Sprintf("%s renewed term %d %v ago", v.Record.Region, v.Record.Term, v.Age.Round(time.Millisecond))}

@@ -29,6 +29,7 @@ func TestDecide(t *testing.T) {
 			v.Self, v.Record.Region, v.State = meridian.Region(self), meridian.Region(holder), failover.State(state)
 			v.Age, v.Lag, v.Since = time.Duration(age)*time.Millisecond, time.Duration(lag)*time.Millisecond, time.Duration(since)*time.Millisecond
 			v.Pledged = uint64(pledged)
+			d.MaybeScanArgs(t, "follows", &v.Follows)
 			for line := range strings.Lines(d.Input) {
 				readLine(t, &v, strings.TrimSpace(line))
 			}
