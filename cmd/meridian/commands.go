@@ -26,7 +26,10 @@ type commands struct {
 	Version    versionFlag   `help:"Print the version and exit." short:"V"`
 }
 
-// Global is what every command that speaks to an up world takes.
+// Global is what every command that speaks to a world takes: an up world by its
+// state folder, a production one by its admin API.
 type Global struct {
 	State string `help:"Folder of the world's state; default .meridian." default:".meridian" placeholder:"DIR" env:"MERIDIAN_STATE"`
+	Admin string `help:"Base URL of a production world's admin API, instead of --state." placeholder:"URL" env:"MERIDIAN_ADMIN"`
+	Token string `help:"File with what that admin API wants to see." placeholder:"FILE" type:"path" env:"MERIDIAN_ADMIN_TOKEN"`
 }

@@ -16,17 +16,21 @@ import (
 	"meridian/world"
 )
 
-// admin returns a client of the world's admin API.
+// admin returns a client of the world's admin API. The record is empty for a
+// production world.
 func admin(g *Global) (*client.Client, world.Record, error) {
-	r, err := world.Read(g.State)
-	if err != nil {
-		return nil, r, err
+	r := world.Record{Admin: g.Admin, Token: g.Token}
+	if g.Admin == "" {
+		var err error
+		if r, err = world.Read(g.State); err != nil {
+			return nil, r, err
+		}
 	}
 	token, err := os.ReadFile(r.Token)
 	if err != nil {
 		return nil, r, fmt.Errorf("read the admin token: %w", err)
 	}
-	return client.New(r.Admin, string(token)), r, nil
+	return client.New(r.Admin, strings.TrimSpace(string(token))), r, nil
 }
 
 type drainCmd struct {

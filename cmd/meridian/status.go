@@ -40,6 +40,9 @@ func fetchStatus(ctx context.Context, g *Global) (client.Status, world.Record, e
 		return client.Status{}, r, err
 	}
 	s, err := a.Status(ctx)
+	if g.Admin != "" {
+		return s, r, err
+	}
 	if err != nil {
 		if procs, perr := world.Connect(r).Processes(ctx); perr != nil {
 			err = perr
@@ -126,7 +129,10 @@ func printStatus(out io.Writer, s client.Status, r world.Record) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "\n%s   dns %s   console %s\nstate %s   ca %s\n", s.Domain, strings.Join(s.DNS, " "), s.Console, r.State, s.CA)
+	fmt.Fprintf(out, "\n%s   dns %s   console %s\n", s.Domain, strings.Join(s.DNS, " "), s.Console)
+	if r.State != "" {
+		fmt.Fprintf(out, "state %s   ca %s\n", r.State, s.CA)
+	}
 	for _, n := range s.Notes {
 		fmt.Fprintln(out, "note:", n)
 	}
