@@ -102,6 +102,7 @@ func (x *exchange) fail(err error) {
 		k = meridian.Canceled
 	}
 	x.note.err, x.note.kind = err.Error(), k
+	x.unplaced(k)
 	x.refuse(replyTo(k))
 }
 

@@ -31,8 +31,13 @@ func callerOf(r *http.Request, trusted bool) caller {
 			c.ip = addrOf(ip)
 		}
 		version, _, _ := strings.Cut(lastOf(r.Header["Via"]), " ")
-		if c.protocol = "HTTP/1.1"; version != "" {
+		switch said := r.Header.Get(headerProtocol); {
+		case said != "":
+			c.protocol = said // another gateway's word, which placed the request here
+		case version != "":
 			c.protocol = "HTTP/" + version
+		default:
+			c.protocol = "HTTP/1.1"
 		}
 	} else {
 		c.header["X-Forwarded-For"] = []string{strings.Join(append(slices.Clone(r.Header["X-Forwarded-For"]), c.ip), ", ")}

@@ -15,7 +15,9 @@ import (
 
 	"meridian"
 	"meridian/gateway/cors"
+	"meridian/gateway/placement"
 	"meridian/identity"
+	"meridian/topology"
 )
 
 // Config is what an operator may say.
@@ -25,7 +27,8 @@ type Config struct {
 	API     []byte // the OpenAPI file
 	APIPath string // its name, for messages
 
-	CORS        *cors.Config // nil: what the OpenAPI file says
+	CORS        *cors.Config   // nil: what the OpenAPI file says
+	Placement   placement.Mode // of routes that do not say it; zero: auto
 	Functions   map[string]FunctionLimits
 	Authorizers []string // names of the JWT authorizers that Deps.Verify knows
 	Limits      Limits
@@ -39,6 +42,7 @@ type Config struct {
 // FunctionLimits bound the invocations of one function.
 type FunctionLimits struct {
 	Timeout time.Duration // zero: Limits.Integration
+	AtOnce  int           // invocations that this region runs at once; zero: not known
 }
 
 // Limits bound requests. Zero fields mean API Gateway's own limits.
@@ -52,8 +56,10 @@ type Limits struct {
 // Deps is what the program provides.
 type Deps struct {
 	Invoke  Invoker
-	Verify  Verifier // nil: no credential is any good
-	Open    Opener   // nil: no sealed identity opens
+	Forward Forwarder     // nil: every request runs in this region
+	Map     *topology.Map // where the primary is; needed beside Forward
+	Verify  Verifier      // nil: no credential is any good
+	Open    Opener        // nil: no sealed identity opens
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
 	Tracer  trace.Tracer
@@ -65,6 +71,11 @@ type Deps struct {
 type Invoker interface {
 	Invoke(context.Context, meridian.Invocation) (meridian.Answer, error)
 }
+
+// A Forwarder returns the way to the inner gateway of a region, on which each
+// request is sent at most once. Its error means that there is none now. An
+// error of the way itself is an *Unsent if the request surely was not executed.
+type Forwarder func(context.Context, meridian.Region) (http.RoundTripper, error)
 
 // A Verifier finds and verifies the credentials in a request's header, as
 // identity.Verifier does.

@@ -10,6 +10,7 @@ import (
 	"meridian"
 	"meridian/gateway/event"
 	"meridian/gateway/openapi"
+	"meridian/gateway/placement"
 	"meridian/identity"
 )
 
@@ -79,17 +80,31 @@ func (x *exchange) serve() {
 	x.integrate()
 }
 
-// integrate invokes the route's function with the request and answers with its
-// output.
+// integrate has the request run, here or where the primary is, and answers it.
 func (x *exchange) integrate() {
-	payload, err := x.event()
+	body, err := x.share.requestBody(x.r, x.g.cfg.Limits.Body)
 	if err != nil {
 		x.fail(err)
 		return
 	}
 	x.readFloor()
+	if d := x.place(); d.Where == placement.AtPrimary && x.forward(x.note.placed, body) {
+		return
+	}
+	x.runHere(body)
+}
+
+// runHere invokes the route's function with the request and answers with its
+// output.
+func (x *exchange) runHere(body []byte) {
+	payload, err := event.Marshal(x.route.Format, x.request(body))
+	if err != nil {
+		x.fail(err)
+		return
+	}
 	out, seen, err := x.invoke(payload)
 	x.note.seen = seen
+	x.tellLoad()
 	observe(x.w.Header(), x.floor, seen.Token, x.trusted)
 	status := 0
 	if err == nil {
@@ -103,6 +118,7 @@ func (x *exchange) integrate() {
 		x.fail(err)
 		return
 	}
+	x.learn(seen, status)
 	x.write(out)
 }
 
@@ -117,15 +133,6 @@ func (x *exchange) readFloor() {
 	}
 }
 
-// event reads the body and writes the event.
-func (x *exchange) event() ([]byte, error) {
-	body, err := x.share.requestBody(x.r, x.g.cfg.Limits.Body)
-	if err != nil {
-		return nil, err
-	}
-	return event.Marshal(x.route.Format, x.request(body))
-}
-
 // invoke runs the function and reads its output to the end, since only then
 // the observation is final.
 func (x *exchange) invoke(payload []byte) (*event.Response, meridian.Observation, error) {
@@ -134,6 +141,8 @@ func (x *exchange) invoke(payload []byte) (*event.Response, meridian.Observation
 	deadline, _ := ctx.Deadline()
 	began := time.Now()
 	defer func() { x.note.integration = time.Since(began) }()
+	x.note.invoked = true
+	defer x.g.flights[x.route.Function].enter()()
 	a, err := x.g.deps.Invoke.Invoke(ctx, meridian.Invocation{
 		ID:       x.id,
 		Function: x.route.Function,

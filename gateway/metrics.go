@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"meridian/gateway/placement"
 )
 
 // metrics are the gateway's. Routes and functions are a closed set: those of
@@ -14,7 +16,9 @@ type metrics struct {
 	requests    *prometheus.CounterVec   // by route and class of status
 	latency     *prometheus.HistogramVec // by route
 	integration *prometheus.HistogramVec // by function
-	loads       *prometheus.CounterVec   // by result
+	placements  *prometheus.CounterVec   // by place and the rule that decided
+	forward     prometheus.Histogram
+	loads       *prometheus.CounterVec // by result
 	badTokens   prometheus.Counter
 	primaryAway prometheus.Counter
 }
@@ -28,6 +32,10 @@ func newMetrics(reg prometheus.Registerer, b *budget) (*metrics, error) {
 			Name: "meridian_gateway_request_seconds", Help: "From the request's headers to the end of the answer.", Buckets: buckets}, []string{"route"}),
 		integration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "meridian_gateway_integration_seconds", Help: "From the invocation to the end of the function's output.", Buckets: buckets}, []string{"function"}),
+		placements: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "meridian_gateway_placements_total", Help: "Requests by where their function ran, and the rule that decided."}, []string{"where", "rule"}),
+		forward: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "meridian_gateway_forward_seconds", Help: "Of requests that ran in the primary's region: the trip there, the function, and the answer.", Buckets: buckets}),
 		loads: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "meridian_gateway_loads_total", Help: "API files read, by result."}, []string{"result"}),
 		badTokens: prometheus.NewCounter(prometheus.CounterOpts{
@@ -40,7 +48,7 @@ func newMetrics(reg prometheus.Registerer, b *budget) (*metrics, error) {
 	if reg == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.requests, m.latency, m.integration, m.loads, m.badTokens, m.primaryAway, held} {
+	for _, c := range []prometheus.Collector{m.requests, m.latency, m.integration, m.placements, m.forward, m.loads, m.badTokens, m.primaryAway, held} {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("gateway metrics: %w", err)
 		}
@@ -52,6 +60,12 @@ func (m *metrics) done(x *exchange, took time.Duration) {
 	route := x.routeKey()
 	m.requests.WithLabelValues(route, strconv.Itoa(x.note.status/100)+"xx").Inc()
 	m.latency.WithLabelValues(route).Observe(took.Seconds())
+	if x.note.placed != "" {
+		m.placements.WithLabelValues(string(x.note.where.Where), string(x.note.where.Rule)).Inc()
+	}
+	if x.note.forward > 0 && x.note.where.Where == placement.AtPrimary {
+		m.forward.Observe(x.note.forward.Seconds())
+	}
 	if x.note.integration > 0 {
 		m.integration.WithLabelValues(x.route.Function).Observe(x.note.integration.Seconds())
 	}

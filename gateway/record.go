@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"meridian"
+	"meridian/gateway/placement"
 )
 
 // A note is what an exchange remembers for the record.
@@ -24,6 +25,10 @@ type note struct {
 	kind        meridian.Kind
 	integration time.Duration
 	seen        meridian.Observation
+	invoked     bool               // the function may have got the event
+	placed      meridian.Region    // where the request ran; "" if that was not asked
+	where       placement.Decision // why there
+	forward     time.Duration      // of the trip to another region, and what ran there
 }
 
 // routeKey is the route for logs and metrics.
@@ -32,6 +37,14 @@ func (x *exchange) routeKey() string {
 		return "none"
 	}
 	return x.route.Key.String()
+}
+
+// reasons are that of the route, and that of the place if there was a choice.
+func (n *note) reasons() string {
+	if n.where.Why == "" {
+		return n.why
+	}
+	return n.why + "; " + n.where.Why
 }
 
 // record writes the access log, the metrics and the span's attributes.
@@ -76,6 +89,12 @@ func (x *exchange) details() (attrs []slog.Attr) {
 	if x.note.integration > 0 {
 		attrs = append(attrs, slog.String("function", x.route.Function), slog.Int64("integrationLatency", x.note.integration.Milliseconds()))
 	}
+	if x.note.placed != "" {
+		attrs = append(attrs, slog.String("placed", string(x.note.placed)), slog.String("placedWhy", x.note.where.Why), slog.Int("trips", trips(x.note.seen)))
+	}
+	if x.note.forward > 0 {
+		attrs = append(attrs, slog.Int64("forwardLatency", x.note.forward.Milliseconds()))
+	}
 	if x.who != nil {
 		attrs = append(attrs, slog.String("authorizer.principalId", x.who.ID))
 	}
@@ -110,7 +129,7 @@ func (x *exchange) endSpan() {
 		attribute.String("region", string(x.g.cfg.Region)),
 		attribute.String("request", x.id),
 		attribute.String("route", x.routeKey()),
-		attribute.String("why", x.note.why),
+		attribute.String("why", x.note.reasons()),
 		attribute.String("admitted", x.note.admitted),
 		attribute.Int("status", x.note.status),
 		attribute.String("floor", x.floor.String()),
@@ -119,6 +138,9 @@ func (x *exchange) endSpan() {
 		attribute.Int("statements.forwarded", o.Forwarded),
 		attribute.Float64("waited_ms", float64(o.Waited)/float64(time.Millisecond)),
 	)
+	if x.note.placed != "" {
+		x.span.SetAttributes(attribute.String("placed", string(x.note.placed)), attribute.String("placed.rule", string(x.note.where.Rule)), attribute.Int("trips", trips(o)))
+	}
 	if x.note.status >= http.StatusInternalServerError {
 		x.span.SetStatus(codes.Error, x.note.err)
 	}

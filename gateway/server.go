@@ -10,6 +10,7 @@ import (
 
 	"meridian/gateway/cors"
 	"meridian/gateway/openapi"
+	"meridian/gateway/placement"
 )
 
 // A Gateway serves one API in one region. It owns no listener and starts
@@ -20,6 +21,8 @@ type Gateway struct {
 	table   atomic.Pointer[table]
 	budget  *budget
 	metrics *metrics
+	book    *placement.Book     // what routes were seen to do
+	flights map[string]*flights // by function
 
 	off guard // what the negative controls of the tests turn off
 }
@@ -32,6 +35,8 @@ const (
 	withoutFloor       // consistency tokens are ignored
 	withoutStrip       // strangers are believed as edges are
 	withoutAdmit       // whoever asks may use a route
+	withoutOnce        // a request that was placed here may be placed again
+	withoutDoubt       // what may have been executed elsewhere runs at home too
 )
 
 // A table is one version of the API. It is immutable.
@@ -42,10 +47,18 @@ type table struct {
 
 // New returns a gateway that serves c.API.
 func New(c Config, d Deps) (*Gateway, error) {
-	if d.Invoke == nil {
+	switch {
+	case d.Invoke == nil:
 		return nil, errors.New("gateway: expected an Invoker")
+	case d.Forward != nil && d.Map == nil:
+		return nil, errors.New("gateway: expected a Map beside Forward")
+	case c.Placement != "" && !slices.Contains(placement.Modes, c.Placement):
+		return nil, fmt.Errorf("gateway: placement %q; expected auto, local or primary", c.Placement)
 	}
-	g := &Gateway{cfg: c.withDefaults(), deps: d.withDefaults()}
+	g := &Gateway{cfg: c.withDefaults(), deps: d.withDefaults(), book: placement.NewBook(), flights: map[string]*flights{}}
+	for name, f := range c.Functions {
+		g.flights[name] = &flights{limit: f.AtOnce}
+	}
 	g.deps.Log = g.deps.Log.With("hop", "gateway", "region", c.Region)
 	g.budget = newBudget(g.cfg.Limits.InFlight)
 	var err error
@@ -69,11 +82,17 @@ func (g *Gateway) Load(name string, file []byte) error {
 		return err
 	}
 	g.table.Store(t)
+	g.book.Keep(t.has)
 	for _, note := range t.Notes {
 		g.deps.Log.Info("api note", "file", name, "note", note)
 	}
 	g.deps.Log.Info("api loaded", "file", name, "title", t.Title, "version", t.Version, "routes", len(t.Routes))
 	return nil
+}
+
+// has reports whether a route of that key is in the table.
+func (t *table) has(key string) bool {
+	return slices.ContainsFunc(t.Routes, func(r openapi.Route) bool { return r.Key.String() == key })
 }
 
 func (g *Gateway) read(name string, file []byte) (*table, error) {

@@ -35,8 +35,13 @@ var statuses = map[meridian.Kind]reply{
 	meridian.Malformed:          {http.StatusInternalServerError, "Internal Server Error"},
 }
 
-// headersTooLarge is the one answer that has no kind of its own.
-var headersTooLarge = reply{http.StatusRequestHeaderFieldsTooLarge, "Request Header Fields Too Large"}
+// The answers that have no kind of their own. The last two are for requests
+// that another region may have executed.
+var (
+	headersTooLarge = reply{http.StatusRequestHeaderFieldsTooLarge, "Request Header Fields Too Large"}
+	forwardBroke    = reply{http.StatusBadGateway, "Bad Gateway"}
+	forwardSlow     = reply{http.StatusGatewayTimeout, "Gateway Timeout"}
+)
 
 // replyTo returns the answer to an error.
 func replyTo(k meridian.Kind) reply {

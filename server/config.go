@@ -47,7 +47,7 @@ func gatewayConfig(f *config.File, region meridian.Region, api []byte) gateway.C
 		Limits:    gateway.Limits{Header: int(f.Limits.Header), Body: int64(f.Limits.Body), Integration: f.Limits.Timeout},
 	}
 	for _, fn := range f.Functions {
-		c.Functions[fn.Name] = gateway.FunctionLimits{Timeout: fn.Timeout}
+		c.Functions[fn.Name] = gateway.FunctionLimits{Timeout: fn.Timeout, AtOnce: fn.Max * fn.Concurrency}
 	}
 	for name := range f.Authorizers {
 		c.Authorizers = append(c.Authorizers, name)

@@ -43,6 +43,7 @@ const (
 	ByLoad     Rule = "load"     // it is not worth the primary's price
 	ByExplorer Rule = "explored" // a look at how it goes at home
 	ByTrips    Rule = "trips"    // what is expected of it
+	ByFailure  Rule = "unsent"   // no decision: it could not be sent to the primary
 )
 
 // A View is what a gateway knows of a request before its function does.
