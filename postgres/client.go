@@ -27,8 +27,9 @@ type client struct {
 	env    *env // nil for people
 	role   string
 	params []wire.Param
-	key    wire.Key // what cancels it
-	id     string   // names it to the primary's proxy
+	base   meridian.Consistency // until the session says something else
+	key    wire.Key             // what cancels it
+	id     string               // names it to the primary's proxy
 
 	// Used by the client's own goroutine alone.
 	group    session.Group
@@ -38,7 +39,9 @@ type client struct {
 	hold     []byte
 	released released // what the client has seen of the group at hand
 	block    place
-	begin    begun // of the open block
+	begin    begun                // of the open block
+	mode     meridian.Consistency // what the group at hand is promised
+	reads    bool                 // it reads, which is when that matters
 	nearBusy atomic.Bool
 
 	wmu   sync.Mutex // serialises writes to conn; taken before mu
@@ -57,6 +60,8 @@ type client struct {
 type begun struct {
 	sql     string // "" outside a block
 	movable bool
+	steady  bool // one snapshot for the whole block
+	viewed  bool // something was read in it
 }
 
 // A released counts what the client has seen of a group that goes on.
@@ -175,6 +180,7 @@ func (c *client) skip(f wire.Frame) error {
 // place finds a backend for the group at hand and runs it there.
 func (c *client) place(ctx context.Context) error {
 	v := c.view()
+	c.mode, c.reads = v.Mode, v.Reads
 	d := route(v)
 	if d.Do == doMove || d.Do == toMain || d.Do == toNear {
 		c.p.metrics.routed(d.Do)
@@ -196,7 +202,7 @@ func (c *client) place(ctx context.Context) error {
 			return err
 		}
 	case doFail:
-		return c.failBlock(ctx, d.Why)
+		return c.failBlock(ctx, stateReadOnly, d.Why)
 	}
 	return c.runMain(ctx, d.Why)
 }
@@ -212,8 +218,13 @@ func (c *client) view() routeView {
 	for _, m := range c.group.Messages {
 		if m.Kind == 'E' || m.Verdict != nil && m.Kind != 'P' {
 			n++
-			v.Verdict = stricter(v.Verdict, c.state.Resolve(m.Verdict))
+			one := c.state.Resolve(m.Verdict)
+			v.Verdict = stricter(v.Verdict, one)
+			c.promiseLocked(&v, m.Verdict, one)
 		}
+	}
+	if n > 1 && v.Sets {
+		v.Verdict = changesPromise
 	}
 	v.Single = n == 1 && v.Verdict.Count == 1
 	return v

@@ -30,6 +30,10 @@ type Config struct {
 	// may run on a standby.
 	LocalFunctions []string
 
+	// Consistency is what a session's reads are promised until it says something
+	// else; the zero value is meridian.Session.
+	Consistency meridian.Consistency
+
 	MaxServer    int           // connections to the local PostgreSQL; default 80
 	QueueTimeout time.Duration // how long a client waits for one of them; default 10 s
 	LoginTimeout time.Duration // how long a stranger may take to log in; default 30 s

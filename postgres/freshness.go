@@ -10,16 +10,22 @@ import (
 
 // A freshView is what is known when a read asks for this region's PostgreSQL.
 type freshView struct {
-	Floor   meridian.Token // what the read must not be older than
-	Here    meridian.Token // how far the local PostgreSQL has come
-	Waited  bool           // as long as is sensible
-	Primary bool           // this region is the primary's
-	Away    string         // why the primary cannot be asked, or ""
+	Mode    meridian.Consistency // what the read is promised; never Strong, which does not run here
+	Floor   meridian.Token       // what the read must not be older than
+	Here    meridian.Token       // how far the local PostgreSQL has come
+	Age     time.Duration        // how old what is here may be; -1 if that is not known
+	Trip    time.Duration        // a round trip to the primary; 0 if that is not known
+	Asked   bool                 // the primary, for its position after the read began: Floor holds the answer
+	Mute    bool                 // the primary did not answer that
+	Waited  bool                 // as long as is sensible
+	Primary bool                 // this region is the primary's
+	Away    string               // why the primary cannot be asked, or ""
 }
 
 // What to do about a read.
 const (
 	freshServe   = "serve"
+	freshAsk     = "ask"
 	freshWait    = "wait"
 	freshForward = "forward"
 	freshRefuse  = "refuse"
@@ -28,11 +34,54 @@ const (
 // A freshDecision says what to do about a read, and why.
 type freshDecision struct{ Do, Why string }
 
-// decideFresh is the rule of session consistency: never older than the floor.
+// decideFresh is the rule of each consistency. In the primary's region all that
+// was committed is there; what is left to look at is the caller's floor.
+func decideFresh(v freshView) freshDecision {
+	switch {
+	case v.Mode.Level == meridian.Eventual:
+		return freshDecision{freshServe, "eventual: what the replica has"}
+	case v.Primary:
+	case v.Mode.Level == meridian.Bounded:
+		return decideBounded(v)
+	case v.Mode.Level >= meridian.Global && v.Mute:
+		return elsewhere(v, "global: the primary did not say in time how far it is")
+	case v.Mode.Level >= meridian.Global && !v.Asked:
+		return freshDecision{freshAsk, "global: the primary is asked how far it is"}
+	}
+	return decideFloor(v)
+}
+
+// decideBounded serves what is not older than the bound. The answer to a probe
+// is a round trip old when it comes: with a lower bound none can help.
+func decideBounded(v freshView) freshDecision {
+	why := fmt.Sprintf("%s: the replica's age is %v", v.Mode, v.Age)
+	if v.Age < 0 {
+		why = v.Mode.String() + ": the replica's age is not known"
+	}
+	switch {
+	case v.Age >= 0 && v.Age <= v.Mode.Bound:
+		return freshDecision{freshServe, why}
+	case v.Away != "", v.Mute, v.Waited, v.Mode.Bound < v.Trip:
+		return elsewhere(v, why)
+	case !v.Asked:
+		return freshDecision{freshAsk, why}
+	}
+	return freshDecision{freshWait, why}
+}
+
+// elsewhere sends a read to the primary if that can be reached.
+func elsewhere(v freshView, why string) freshDecision {
+	if v.Away != "" {
+		return freshDecision{freshRefuse, why + ", and " + v.Away}
+	}
+	return freshDecision{freshForward, why}
+}
+
+// decideFloor is the rule of session consistency: never older than the floor.
 // A token of another system is none of this database's: the database was made
 // anew, and nothing here can be older or newer. A higher timeline is not yet
 // reached, whatever its LSN.
-func decideFresh(v freshView) freshDecision {
+func decideFloor(v freshView) freshDecision {
 	switch {
 	case v.Floor.IsZero():
 		return freshDecision{freshServe, "nothing is asked for"}
@@ -45,9 +94,9 @@ func decideFresh(v freshView) freshDecision {
 	case v.Primary:
 		return freshDecision{freshRefuse, fmt.Sprintf("the primary's history ends at %s on timeline %d, asked for %s on %d", v.Here.LSN, v.Here.Timeline, v.Floor.LSN, v.Floor.Timeline)}
 	case v.Away != "":
-		return freshDecision{freshRefuse, fmt.Sprintf("replayed %s, asked for %s, and %s", v.Here.LSN, v.Floor.LSN, v.Away)}
+		return elsewhere(v, fmt.Sprintf("replayed %s, asked for %s", v.Here.LSN, v.Floor.LSN))
 	}
-	return freshDecision{freshForward, fmt.Sprintf("the replica is behind: replayed %s, asked for %s", v.Here.LSN, v.Floor.LSN)}
+	return elsewhere(v, fmt.Sprintf("the replica is behind: replayed %s, asked for %s", v.Here.LSN, v.Floor.LSN))
 }
 
 // reached reports whether a node at here holds all that floor names.

@@ -30,7 +30,18 @@ func TestDecideFresh(t *testing.T) {
 			}
 			return tok
 		}
-		v := freshView{Floor: token("floor"), Here: token("here"), Waited: d.HasArg("waited"), Primary: d.HasArg("primary")}
+		v := freshView{Floor: token("floor"), Here: token("here"), Waited: d.HasArg("waited"), Primary: d.HasArg("primary"),
+			Asked: d.HasArg("asked"), Mute: d.HasArg("mute"), Age: -1}
+		for key, into := range map[string]*time.Duration{"age": &v.Age, "trip": &v.Trip} {
+			var s string
+			if d.MaybeScanArgs(t, key, &s); s != "" {
+				*into, _ = time.ParseDuration(s)
+			}
+		}
+		var mode string
+		if d.MaybeScanArgs(t, "mode", &mode); mode != "" {
+			v.Mode, _ = meridian.ParseConsistency(strings.NewReplacer("[", "(", "]", ")").Replace(mode))
+		}
 		if d.HasArg("away") {
 			v.Away = "the primary cannot be reached"
 		}

@@ -8,6 +8,7 @@ type metrics struct {
 	logins *prometheus.CounterVec
 	waited prometheus.Histogram
 	away   prometheus.Counter
+	probes prometheus.Counter
 }
 
 func newMetrics(p *Proxy) (*metrics, error) {
@@ -15,12 +16,13 @@ func newMetrics(p *Proxy) (*metrics, error) {
 		routes: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "meridian_postgres_groups_total", Help: "Groups of messages by where they ran, or why they moved."}, []string{"route"}),
 		logins: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "meridian_postgres_logins_total", Help: "Client connections by how their login ended."}, []string{"outcome"}),
 		waited: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "meridian_postgres_freshness_wait_seconds", Help: "How long reads waited for the replica.", Buckets: prometheus.ExponentialBuckets(0.0001, 2, 14)}),
+		probes: prometheus.NewCounter(prometheus.CounterOpts{Name: "meridian_postgres_probes_total", Help: "How often the primary was asked how far it is."}),
 		away:   prometheus.NewCounter(prometheus.CounterOpts{Name: "meridian_postgres_primary_away_total", Help: "Statements for which the primary could not be reached."}),
 	}
 	gauge := func(name, help string, f func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f)
 	}
-	for _, c := range []prometheus.Collector{m.routes, m.logins, m.waited, m.away,
+	for _, c := range []prometheus.Collector{m.routes, m.logins, m.waited, m.away, m.probes,
 		gauge("meridian_postgres_server_connections", "Connections to the local PostgreSQL, in use and warm.", func() float64 { return float64(p.pool.Stats().Open) }),
 		gauge("meridian_postgres_server_connections_idle", "Warm connections to the local PostgreSQL.", func() float64 { return float64(p.pool.Stats().Idle) }),
 		gauge("meridian_postgres_queue_length", "Callers that wait for a connection.", func() float64 { return float64(p.pool.Stats().Queued) }),

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"meridian"
 	"meridian/postgres/classify"
@@ -53,19 +52,11 @@ func (c *client) closeNear() {
 // runNear runs the group at hand on the standby, once that is new enough, and
 // moves it to the primary if the standby cannot.
 func (c *client) runNear(ctx context.Context, v *classify.Verdict) error {
-	if c.block != onNear {
-		if c.p.catalogue.behind() {
-			return c.runMain(ctx, "the catalogues changed and are being read again")
-		}
-		d := c.await(ctx)
-		switch d.Do {
-		case freshForward:
-			c.p.metrics.routed("behind")
-			return c.runMain(ctx, d.Why)
-		case freshRefuse:
-			c.away(d.Why)
-			return c.fail(&wire.Error{Severity: "ERROR", Code: stateTooOld, Message: "meridian: " + d.Why})
-		}
+	if c.block != onNear && c.p.catalogue.behind() {
+		return c.runMain(ctx, "the catalogues changed and are being read again")
+	}
+	if d := c.await(ctx); d.Do != freshServe {
+		return c.tooOld(ctx, d)
 	}
 	if err := c.prepareNear(ctx, v); err != nil {
 		if c.block == onNear {
@@ -107,26 +98,6 @@ func why(v *classify.Verdict) string {
 		return "it runs nothing"
 	}
 	return v.Why
-}
-
-// await waits until the local PostgreSQL holds what the session may not miss.
-func (c *client) await(ctx context.Context) freshDecision {
-	_, here := c.p.primary()
-	v := freshView{Floor: c.asked(), Here: c.p.watch.known().served, Primary: here}
-	if c.p.ignoreFloors {
-		v.Floor = meridian.Token{}
-	}
-	d := decideFresh(v)
-	if d.Do != freshWait {
-		return d
-	}
-	began := time.Now()
-	c.p.watch.wait(ctx, v.Floor, patience(c.p.deps.Map.Now(), c.p.cfg.Region))
-	waited := time.Since(began)
-	c.p.metrics.waited.Observe(waited.Seconds())
-	c.env.note(func(o *meridian.Observation) { o.Waited += waited })
-	v.Here, v.Waited, v.Away = c.p.watch.known().served, true, c.p.away()
-	return decideFresh(v)
 }
 
 // prepareNear brings the standby's backend to where the session is.
@@ -320,6 +291,7 @@ func (c *client) finishNear() {
 	n := c.group.Executes
 	c.env.note(func(o *meridian.Observation) { o.Local += n })
 	c.followBlock()
+	c.begin.viewed = c.begin.viewed || c.reads
 	c.endGroup()
 }
 
@@ -333,8 +305,8 @@ func (c *client) followBlock() {
 		switch v := m.Verdict; {
 		case v == nil:
 		case v.Block == classify.Begin && c.block != onNear:
-			c.begin = begun{sql: string(m.Text), movable: v.ReadOnly && !v.Steady && v.Count == 1}
-		case !v.Plain:
+			c.begin = begun{sql: string(m.Text), movable: v.ReadOnly && v.Count == 1, steady: v.Steady}
+		case !v.Plain || c.begin.steady:
 			c.begin.movable = false
 		}
 	}
@@ -355,7 +327,7 @@ func (c *client) leaveNear() error {
 }
 
 // failBlock refuses a statement in a READ ONLY block that cannot move.
-func (c *client) failBlock(ctx context.Context, why string) error {
+func (c *client) failBlock(ctx context.Context, code, why string) error {
 	// PostgreSQL must take the block for failed, too.
 	var e *wire.Error
 	if _, err := c.near.backend.Run("RELEASE SAVEPOINT meridian_cannot_move"); !errors.As(err, &e) {
@@ -364,7 +336,7 @@ func (c *client) failBlock(ctx context.Context, why string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.near.tracker.Status = 'E'
-	c.out = wire.Builder(c.out).Error(&wire.Error{Severity: "ERROR", Code: stateReadOnly,
+	c.out = wire.Builder(c.out).Error(&wire.Error{Severity: "ERROR", Code: code,
 		Message: "meridian: this READ ONLY block is open on a standby and cannot move to the primary any more: " + why,
 		Hint:    "Begin the block without READ ONLY, or run the statement outside of it."})
 	if c.group.Ended {
@@ -372,7 +344,7 @@ func (c *client) failBlock(ctx context.Context, why string) error {
 		c.endGroup()
 		return nil
 	}
-	return &fatalError{&wire.Error{Code: stateReadOnly, Message: "meridian: " + why}}
+	return &fatalError{&wire.Error{Code: code, Message: "meridian: " + why}}
 }
 
 // blockLost ends the session: the client must not go on as if its block were.

@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"sync"
 	"time"
 
 	"meridian"
-	"meridian/postgres/wire"
 )
 
 // probeEvery is how often a secondary asks the primary how far it is. It does
@@ -20,13 +18,18 @@ const probeEvery = 500 * time.Millisecond
 // says that the primary cannot be reached, where a cut link would say nothing;
 // its answers say how far the local replay is behind.
 type probe struct {
-	p *Proxy
+	p    *Proxy
+	wake chan struct{}
 
 	mu     sync.Mutex // guards what follows
 	region meridian.Region
 	lost   string // why region cannot be reached, or ""
 	known  bool   // region has answered at least once
 	open   []answer
+	asking []chan answer // reads that want the next probe
+	due    bool          // a probe is wanted
+
+	replayed time.Time // when the newest of what is replayed here was asked for
 }
 
 // An answer is the primary's position at an instant, not replayed here yet.
@@ -35,7 +38,7 @@ type answer struct {
 	token meridian.Token
 }
 
-func newProbe(p *Proxy) *probe { return &probe{p: p} }
+func newProbe(p *Proxy) *probe { return &probe{p: p, wake: make(chan struct{}, 1)} }
 
 // away says why a region cannot be reached as the primary, or "".
 func (b *probe) away(region meridian.Region) string {
@@ -66,7 +69,7 @@ func (b *probe) lag() time.Duration {
 // forget drops the answers that are replayed here.
 func (b *probe) forget(here meridian.Token) {
 	for len(b.open) > 0 && reached(here, b.open[0].token) {
-		b.open = b.open[1:]
+		b.replayed, b.open = b.open[0].at, b.open[1:]
 	}
 }
 
@@ -95,10 +98,12 @@ func (b *probe) set(region meridian.Region, err error) {
 	defer b.mu.Unlock()
 	was := b.lost
 	if b.region != region {
-		b.known, b.open = false, nil
+		b.known, b.open, b.replayed = false, nil, time.Time{}
 	}
 	b.region, b.lost = region, ""
 	if err != nil {
+		tell(b.asking, nil)
+		b.asking = nil
 		b.lost = fmt.Sprintf("the primary in %s cannot be reached: %v", region, err)
 	}
 	if (was == "") != (b.lost == "") {
@@ -106,68 +111,84 @@ func (b *probe) set(region meridian.Region, err error) {
 	}
 }
 
-// session probes one region until it is silent or no longer the primary.
-func (b *probe) session(ctx context.Context, region meridian.Region) error {
-	open, cancel := context.WithTimeout(ctx, b.p.cfg.PrimaryTimeout)
-	conn, err := b.p.deps.Remote(open, region)
-	cancel()
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	defer stop()
-	h := wire.Hello{Version: wire.PeerVersion, Purpose: wire.PurposeProbe, From: string(b.p.cfg.Region)}
-	hello := wire.Builder(nil).JSON(wire.FrameHello, h)
-	rd := wire.NewReader(conn)
-	for seq := uint64(1); ; seq++ {
-		asked := b.p.deps.Now()
-		reply, err := b.ask(conn, rd, wire.Builder(hello).Probe(wire.Probe{Seq: seq}))
-		if err != nil {
-			return err
-		}
-		hello = nil
-		b.set(region, nil)
-		b.answered(ctx, asked, b.p.token(reply.Position))
-		pause(ctx, probeEvery)
-		if now, _ := b.p.primary(); ctx.Err() != nil || now != region {
-			return nil
+// answered notes an answer, and if it was asked for at the steady pace looks how
+// far replay is.
+func (b *probe) answered(ctx context.Context, a answer, look bool) {
+	here := b.p.watch.known().served
+	if look {
+		ctx, cancel := context.WithTimeout(ctx, b.p.cfg.PrimaryTimeout)
+		defer cancel()
+		if s, err := b.p.watch.sample(ctx); err == nil {
+			here = s.served
 		}
 	}
-}
-
-// ask sends a probe and waits for its answer.
-func (b *probe) ask(conn net.Conn, rd *wire.Reader, m []byte) (wire.Probe, error) {
-	conn.SetDeadline(time.Now().Add(b.p.cfg.PrimaryTimeout))
-	if _, err := conn.Write(m); err != nil {
-		return wire.Probe{}, err
-	}
-	f, err := rd.Frame()
-	if err != nil {
-		return wire.Probe{}, err
-	}
-	if f.Type() == wire.FrameRefuse {
-		var r wire.Refusal
-		if err := wire.ParseJSON(f.Body(), &r); err != nil {
-			return wire.Probe{}, err
-		}
-		return wire.Probe{}, errors.New(r.Message)
-	}
-	return wire.ParseProbe(f.Body())
-}
-
-// answered notes an answer and looks how far replay is.
-func (b *probe) answered(ctx context.Context, asked time.Time, t meridian.Token) {
-	s, err := b.p.watch.sample(ctx)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.known = true
 	if len(b.open) < 4096 {
-		b.open = append(b.open, answer{asked, t})
+		b.open = append(b.open, a)
 	}
-	if err == nil {
-		b.forget(s.served)
+	b.forget(here)
+}
+
+// ask returns the primary's position at an instant after the call. All who ask
+// before a probe is sent share it.
+func (b *probe) ask(ctx context.Context) (answer, error) {
+	c := make(chan answer, 1)
+	b.want(c)
+	select {
+	case a, ok := <-c:
+		if !ok {
+			return answer{}, errors.New("the primary gave no answer")
+		}
+		return a, nil
+	case <-ctx.Done():
+		return answer{}, fmt.Errorf("ask the primary how far it is: %w", ctx.Err())
 	}
+}
+
+// want asks for a probe, with a nil c for nobody in particular.
+func (b *probe) want(c chan answer) {
+	b.mu.Lock()
+	b.due = true
+	if c != nil && b.lost != "" {
+		close(c)
+	} else if c != nil {
+		b.asking = append(b.asking, c)
+	}
+	b.mu.Unlock()
+	select {
+	case b.wake <- struct{}{}:
+	default:
+	}
+}
+
+// wanted reports whether a probe is to be sent.
+func (b *probe) wanted() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.due
+}
+
+// take returns who waits for the probe that is being sent.
+func (b *probe) take() []chan answer {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	reads := b.asking
+	b.asking, b.due = nil, false
+	return reads
+}
+
+// staleness returns how old what is read here may be, when here is replayed:
+// the time since the newest instant of which it is known that all that was
+// flushed then is replayed. It is -1 if nothing is known.
+func (b *probe) staleness(here meridian.Token) time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.forget(here); b.replayed.IsZero() {
+		return -1
+	}
+	return b.p.deps.Now().Sub(b.replayed)
 }
 
 // dropMains ends all sessions' streams to a region that is silent: their

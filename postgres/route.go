@@ -1,6 +1,9 @@
 package postgres
 
-import "meridian/postgres/classify"
+import (
+	"meridian"
+	"meridian/postgres/classify"
+)
 
 // A place is where a transaction block is open.
 type place byte
@@ -22,7 +25,10 @@ type routeView struct {
 
 	Verdict  *classify.Verdict // on the group: the strictest of its statements; nil if it runs none
 	Single   bool              // the group is that one statement
-	Oversize bool              // more than is held
+	Mode     meridian.Consistency
+	Reads    bool // it reads data: Mode matters
+	Sets     bool // it changes Mode for what follows
+	Oversize bool // more than is held
 }
 
 // What to do with a group.
@@ -37,6 +43,8 @@ const (
 
 // A routeDecision says what to do with a group, and why.
 type routeDecision struct{ Do, Why string }
+
+const whyStrong = "strong: it runs on the primary"
 
 // route decides where a group of messages runs.
 func route(v routeView) routeDecision {
@@ -57,6 +65,10 @@ func route(v routeView) routeDecision {
 		return routeDecision{toMain, "a group larger than is held"}
 	case v.Verdict == nil:
 		return routeDecision{toNear, "it runs nothing"}
+	case v.Mode.Level == meridian.Strong && v.Single && v.Verdict.ReadOnly && v.Verdict.Foldable:
+		return routeDecision{doFold, whyStrong}
+	case v.Mode.Level == meridian.Strong && (v.Reads || v.Verdict.ReadOnly):
+		return routeDecision{toMain, whyStrong}
 	case v.Verdict.Where != classify.Primary:
 		return routeDecision{toNear, v.Verdict.Why}
 	case v.Single && v.Verdict.Block == classify.Begin && v.Verdict.Foldable:
@@ -68,11 +80,15 @@ func route(v routeView) routeDecision {
 // inReadOnly routes within a READ ONLY block on the standby. A write fails
 // there as it would on the primary.
 func inReadOnly(v routeView) routeDecision {
-	switch {
-	case v.Verdict == nil || v.Verdict.Where != classify.Primary:
+	why := whyStrong
+	switch strong := v.Mode.Level == meridian.Strong && v.Reads; {
+	case v.Verdict == nil, v.Verdict.Where != classify.Primary && !strong:
 		return routeDecision{toNear, "its block is there"}
-	case v.Movable:
-		return routeDecision{doMove, v.Verdict.Why}
+	case v.Verdict.Where == classify.Primary:
+		why = v.Verdict.Why
 	}
-	return routeDecision{doFail, v.Verdict.Why}
+	if v.Movable {
+		return routeDecision{doMove, why}
+	}
+	return routeDecision{doFail, why}
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/cockroachdb/datadriven"
 
+	"meridian"
 	"meridian/postgres/classify"
 )
 
@@ -20,6 +21,13 @@ func TestRoute(t *testing.T) {
 		if d.Input != "" {
 			v.Verdict = classify.Classify([]byte(d.Input), nil)
 			v.Single = true
+			v.Reads = reads(v.Verdict)
+			if v.Verdict.Consistency != nil {
+				v.Mode = *v.Verdict.Consistency
+			}
+		}
+		if d.HasArg("strong") {
+			v.Mode.Level = meridian.Strong
 		}
 		got := route(v)
 		return got.Do + ": " + got.Why + "\n"

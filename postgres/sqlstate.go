@@ -24,6 +24,7 @@ const (
 	stateShutdown      = "57P01"
 	stateInternal      = "XX000"
 	stateAuthorization = "28000"
+	stateParameter     = "22023"
 )
 
 // byKind is the table from kinds to SQLSTATEs.

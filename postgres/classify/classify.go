@@ -8,6 +8,12 @@ import (
 // Classify returns the verdict on a text of zero or more statements. A nil n
 // knows no function at all.
 func Classify(text []byte, n *Names) *Verdict {
+	v := judge(text, n)
+	v.promise(text)
+	return v
+}
+
+func judge(text []byte, n *Names) *Verdict {
 	if n == nil {
 		n = &Names{}
 	}

@@ -59,6 +59,15 @@ func describe(v *classify.Verdict) string {
 	}
 	for _, e := range v.Effects {
 		fmt.Fprintf(&b, " {%s %s}", e.Act, e.Name)
+		if e.Name == classify.Consistency {
+			fmt.Fprintf(&b, " = %q", e.Text)
+		}
+	}
+	if v.Consistency != nil {
+		fmt.Fprintf(&b, " [%s]", v.Consistency)
+	}
+	if v.Invalid != nil {
+		fmt.Fprintf(&b, " [invalid: %s]", *v.Invalid)
 	}
 	return b.String() + "\n"
 }

@@ -92,7 +92,9 @@ func IsRollback(text []byte) bool {
 // set judges SET in all its forms.
 func (s *scan) set() *Verdict {
 	i := 1
-	switch {
+	switch name, end := s.parameter(2); {
+	case s.is(1, "local") && name == Consistency:
+		return s.setConsistency(end, true)
 	case s.is(1, "local"), s.is(1, "transaction"), s.is(1, "constraints"):
 		return either(Inside)
 	case s.are(1, "session", "characteristics"):
@@ -105,12 +107,20 @@ func (s *scan) set() *Verdict {
 	if s.are(i, "time", "zone") {
 		return s.setting("timezone")
 	}
-	name := s.name(i)
-	for s.is(i+1, ".") {
-		i += 2
-		name += "." + s.name(i)
+	name, end := s.parameter(i)
+	if name == Consistency {
+		return s.setConsistency(end, false)
 	}
-	return s.setting(strings.ToLower(name))
+	return s.setting(name)
+}
+
+// parameter returns the name of the setting at token i, and the token after.
+func (s *scan) parameter(i int) (name string, end int) {
+	name = s.name(i)
+	for i++; s.is(i, "."); i += 2 {
+		name += "." + s.name(i+1)
+	}
+	return strings.ToLower(name), i
 }
 
 func (s *scan) setting(name string) *Verdict {
@@ -158,11 +168,8 @@ func (s *scan) reset() *Verdict {
 	if s.are(1, "time", "zone") {
 		return s.setting("timezone")
 	}
-	name := s.name(1)
-	for i := 2; s.is(i, "."); i += 2 {
-		name += "." + s.name(i+1)
-	}
-	return s.setting(strings.ToLower(name))
+	name, _ := s.parameter(1)
+	return s.setting(name)
 }
 
 func (s *scan) discard() *Verdict {
@@ -270,7 +277,14 @@ func (s *scan) setsByFunction() bool { return s.has("set_config") >= 0 }
 func (s *scan) configEffect() []Effect {
 	i := s.has("set_config")
 	local := s.is(i+1, "(") && s.is(i+6, "true") && s.is(i+7, ")") && s.is(i+3, ",") && s.is(i+5, ",")
-	if local {
+	name := ""
+	if s.is(i+1, "(") && i+4 < len(s.toks) && s.toks[i+2].kind == str {
+		name = strings.ToLower(s.value(i + 2))
+	}
+	switch {
+	case local && name == Consistency:
+		return []Effect{{Act: SetLocal, Name: name, Text: s.value(i + 4)}}
+	case local:
 		return nil
 	}
 	start := 1
@@ -282,10 +296,12 @@ func (s *scan) configEffect() []Effect {
 	if !whole {
 		return []Effect{{Act: Pin, Name: "set_config in a statement that cannot be repeated"}}
 	}
-	r := s.raw(i + 2)
-	name := strings.ToLower(strings.Trim(string(r), "'"))
 	if why := pins(name, s.sql()); why != "" {
 		return []Effect{{Act: Pin, Name: why}}
 	}
-	return []Effect{{Act: Set, Name: name, SQL: s.sql()}}
+	e := Effect{Act: Set, Name: name, SQL: s.sql()}
+	if name == Consistency {
+		e.Text = s.value(i + 4)
+	}
+	return []Effect{e}
 }

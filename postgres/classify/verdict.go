@@ -1,5 +1,7 @@
 package classify
 
+import "meridian"
+
 // A Where is a place to run.
 type Where byte
 
@@ -37,16 +39,17 @@ const (
 	Deallocate               // Name
 	DeallocateAll            //
 	Pin                      // from now on everything runs on the primary; Name says why
+	SetLocal                 // Name is a setting, until the block ends
 )
 
 func (a Act) String() string {
-	return [...]string{"set", "reset all", "discard all", "prepare", "deallocate", "deallocate all", "pin"}[a]
+	return [...]string{"set", "reset all", "discard all", "prepare", "deallocate", "deallocate all", "pin", "set local"}[a]
 }
 
 // An Effect is an Act with its object.
 type Effect struct {
 	Act             Act
-	Name, SQL, Text string
+	Name, SQL, Text string // Text of Set: the value, if the proxy itself goes by it
 }
 
 // A Verdict is what one text's words say of it. A Verdict is shared and must
@@ -65,4 +68,7 @@ type Verdict struct {
 	Plain   bool   // a read that leaves nothing behind in its session
 	DDL     bool   // may change what the catalogues say
 	Count   int    // of statements
+
+	Consistency *meridian.Consistency // what a hint asks for; nil without one
+	Invalid     *string               // a consistency that is none, in a hint or in SET
 }

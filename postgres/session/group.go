@@ -29,6 +29,10 @@ func (s *State) Read(f wire.Frame) (Message, error) {
 	case 'Q':
 		if m.Text, err = wire.ParseQuery(f.Body()); err == nil {
 			m.Verdict = s.judge(m.Text)
+			if v := m.Verdict.Invalid; v != nil {
+				m.Frame = wire.Frame(wire.Builder(nil).Query(refusal(*v)))
+				m.Text, m.Verdict = m.Frame.Body()[:len(m.Frame.Body())-1], refused
+			}
 			s.ahead[""] = nil
 		}
 	case 'P':
@@ -72,9 +76,15 @@ func (s *State) readParse(m *Message) error {
 	if err != nil {
 		return err
 	}
+	verdict := s.judge(text)
+	if v := verdict.Invalid; v != nil {
+		m.Frame = wire.Frame(wire.Builder(nil).Message('P', wire.String(string(name)), wire.String(refusal(*v)), []byte{0, 0}))
+		_, text, _ = wire.ParseParse(m.Frame.Body())
+		verdict = refused
+	}
 	frame := wire.Frame(bytes.Clone(m.Frame))
 	at := wire.HeaderSize + len(name) + 1
-	st := &Statement{Name: string(name), Frame: frame, Text: frame[at : at+len(text)], Verdict: s.judge(text), gen: s.nextGen()}
+	st := &Statement{Name: string(name), Frame: frame, Text: frame[at : at+len(text)], Verdict: verdict, gen: s.nextGen()}
 	s.ahead[st.Name] = st
 	m.Stmt = st
 	return nil

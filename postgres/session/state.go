@@ -22,8 +22,8 @@ type Statement struct {
 
 // A setting is one entry of the log.
 type setting struct {
-	seq       uint64
-	name, sql string
+	seq              uint64
+	name, sql, value string
 }
 
 // State is what the client believes of its session.
@@ -71,10 +71,10 @@ func (s *State) apply(effects []classify.Effect) {
 	for _, e := range effects {
 		switch e.Act {
 		case classify.Set:
-			s.log(e.Name, e.SQL)
+			s.log(e.Name, e.SQL, e.Text)
 		case classify.ResetAll:
 			s.settings = slices.DeleteFunc(s.settings, func(x setting) bool { return !isRole(x.name) })
-			s.log("", "RESET ALL")
+			s.log("", "RESET ALL", "")
 		case classify.DiscardAll:
 			clear(s.statements)
 			clear(s.ahead)
@@ -97,14 +97,14 @@ func (s *State) apply(effects []classify.Effect) {
 func isRole(name string) bool { return name == "role" || name == "session authorization" }
 
 // log notes a setting in the place of an older one of the same name.
-func (s *State) log(name, sql string) {
+func (s *State) log(name, sql, value string) {
 	s.settings = slices.DeleteFunc(s.settings, func(x setting) bool { return x.name == name })
-	s.settings = append(s.settings, setting{s.nextGen(), name, sql})
+	s.settings = append(s.settings, setting{s.nextGen(), name, sql, value})
 }
 
 // transactional reports whether an effect is undone by a rollback.
 func transactional(e classify.Effect) bool {
-	return e.Act == classify.Set || e.Act == classify.ResetAll || e.Act == classify.Pin
+	return e.Act == classify.Set || e.Act == classify.SetLocal || e.Act == classify.ResetAll || e.Act == classify.Pin
 }
 
 // commit makes the block's effects lasting.
