@@ -33,39 +33,58 @@ func (in *Instance) clone(ctx context.Context) error {
 	return in.finish()
 }
 
-// ask returns the primary's system identifier, and makes sure that it keeps
-// the log for this region from now on.
-func (in *Instance) ask(ctx context.Context) (uint64, error) {
-	if in.deps.Upstream == nil {
-		return 0, errors.New("no way to the primary was given")
-	}
+// An answer is what the primary said of itself.
+type answer struct {
+	System     uint64
+	Timeline   uint32
+	Recovering bool // it is not promoted yet
+	History    history
+}
+
+// ask asks the primary which history it has, and makes sure that it keeps the
+// log for this region from now on.
+func (in *Instance) ask(ctx context.Context) (answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	conn, err := connect(ctx, in.deps.Upstream, Replication, "", map[string]string{"replication": "true"})
+	conn, err := connect(ctx, in.dialUpstream, Replication, "postgres", map[string]string{"replication": "database"})
 	if err != nil {
-		return 0, meridian.WithKind(meridian.PrimaryUnavailable, fmt.Errorf("ask the primary which database it has: %w", err))
+		return answer{}, meridian.WithKind(meridian.PrimaryUnavailable, fmt.Errorf("ask the primary which database it has: %w", err))
 	}
-	defer conn.Close(ctx)
-	sys, err := identify(ctx, conn)
+	defer conn.Close(context.WithoutCancel(ctx))
+	a, err := identify(ctx, conn)
 	if err != nil {
-		return 0, err
+		return answer{}, fmt.Errorf("ask the primary which database it has: %w", err)
 	}
-	return sys, reserve(ctx, conn, Slot(in.cfg.Region))
+	return a, reserve(ctx, conn, Slot(in.cfg.Region))
 }
 
 // askTimeout holds a handful of round trips between continents, and a
 // connection's making.
 const askTimeout = 10 * time.Second
 
-func identify(ctx context.Context, conn *pgconn.PgConn) (uint64, error) {
-	rows, err := conn.Exec(ctx, "IDENTIFY_SYSTEM").ReadAll()
+func identify(ctx context.Context, conn *pgconn.PgConn) (a answer, err error) {
+	id, err := row(ctx, conn, "IDENTIFY_SYSTEM")
 	if err != nil {
-		return 0, fmt.Errorf("ask the primary which database it has: %w", err)
+		return a, err
 	}
-	if len(rows) != 1 || len(rows[0].Rows) != 1 || len(rows[0].Rows[0]) == 0 {
-		return 0, errors.New("ask the primary which database it has: it answered no row")
+	if a.System, err = strconv.ParseUint(id[0], 10, 64); err != nil {
+		return a, err
 	}
-	return strconv.ParseUint(string(rows[0].Rows[0][0]), 10, 64)
+	tl, err := strconv.ParseUint(id[1], 10, 32)
+	if err != nil {
+		return a, err
+	}
+	a.Timeline = uint32(tl)
+	recovering, err := one(ctx, conn, "SELECT pg_is_in_recovery()")
+	if a.Recovering = recovering == "t"; err != nil || a.Timeline == 1 {
+		return a, err
+	}
+	file, err := row(ctx, conn, fmt.Sprintf("TIMELINE_HISTORY %d", a.Timeline))
+	if err != nil || len(file) < 2 {
+		return a, fmt.Errorf("timeline history %d: %w", a.Timeline, err)
+	}
+	a.History, err = parseHistory(file[1])
+	return a, err
 }
 
 // duplicateObject is SQLSTATE 42710: the slot is there.

@@ -51,7 +51,8 @@ type Config struct {
 
 // Deps is what an instance is given.
 type Deps struct {
-	// Upstream opens a connection to the primary's PostgreSQL. Standbys need it.
+	// Upstream opens a connection to the PostgreSQL of whoever is primary now.
+	// Standbys need it, and so a region that can become one.
 	Upstream func(context.Context) (net.Conn, error)
 	Log      *slog.Logger          // nil discards
 	Metrics  prometheus.Registerer // nil counts nothing
@@ -66,11 +67,14 @@ type Instance struct {
 	run   account
 	stats metrics
 
-	foreign chan struct{} // PostgreSQL said that the primary is another database
+	gate    *gate
+	life    life
+	foreign chan struct{} // PostgreSQL said that it cannot follow the primary from here
+	chores  chan struct{} // asks for a checkpoint in the background
 	running atomic.Int64  // the postmaster's pid; 0 while none runs
 }
 
-// New checks cfg and finds PostgreSQL. It touches no folder.
+// New checks cfg, finds PostgreSQL and reads the pledge. It changes no folder.
 func New(cfg Config, deps Deps) (*Instance, error) {
 	if cfg.Role == "" {
 		cfg.Role = cfg.Database
@@ -89,12 +93,18 @@ func New(cfg Config, deps Deps) (*Instance, error) {
 	if deps.Log == nil {
 		deps.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Instance{
+	in := &Instance{
 		cfg: cfg, deps: deps, bin: bin, run: who,
 		log:     deps.Log.With("hop", "postgres", "region", string(cfg.Region)),
 		stats:   newMetrics(deps.Metrics, cfg),
 		foreign: make(chan struct{}, 1),
-	}, nil
+		chores:  make(chan struct{}, 1),
+	}
+	in.gate = newGate(in.savePledge)
+	if err := in.gate.restore(in.pledge()); err != nil {
+		return nil, err
+	}
+	return in, nil
 }
 
 func (c Config) check() error {

@@ -1,6 +1,10 @@
 package instance
 
-import "fmt"
+import (
+	"fmt"
+
+	"meridian"
+)
 
 // A Folder is what is known of a data folder.
 type Folder struct {
@@ -16,6 +20,15 @@ type View struct {
 	Role     Role
 	Major    int    // of the binaries found
 	Upstream uint64 // the primary's system identifier; 0 if it cannot be asked
+
+	// Of a copy that cannot just follow: a primary's own, or one that
+	// PostgreSQL said took another turn than the primary.
+	Stranded   bool         // PostgreSQL said so
+	Recovering bool         // what was reached is not promoted yet
+	Primary    uint32       // the primary's timeline
+	Timeline   uint32       // the data's
+	Fork       meridian.LSN // where the primary's history left Timeline; 0 if it never was on it
+	End        meridian.LSN // the end of the data's log
 }
 
 // A Step is what to do with a data folder before PostgreSQL can run on it.
@@ -26,6 +39,7 @@ const (
 	Start  Step = "start"  // run PostgreSQL on it
 	Init   Step = "init"   // make a new database
 	Clone  Step = "clone"  // copy the primary's
+	Rewind Step = "rewind" // keep what the primary lacks, then undo it
 	Aside  Step = "aside"  // move it away, then clone
 	Wait   Step = "wait"   // until the primary can be asked
 	Refuse Step = "refuse" // an operator must look
@@ -49,12 +63,34 @@ func Decide(v View) (Step, string) {
 		return Refuse, "the data is a standby's; make its region the primary by a switchover or failover"
 	case v.Role == Primary:
 		return Start, "the database is here"
-	case f.Standby && v.Upstream == 0:
+	case v.Upstream == 0 && v.Stranded:
+		return Wait, "the copy took another turn than the primary, which cannot be reached now"
+	case v.Upstream == 0 && f.Standby:
 		return Start, "the copy is whole; reads need no primary"
-	case f.Standby:
-		return Start, "the copy is whole and of the primary's database"
 	case v.Upstream == 0:
 		return Wait, "the data was a primary's, and the primary of now cannot be reached"
+	case f.Standby && !v.Stranded:
+		return Start, "the copy is whole and of the primary's database"
 	}
-	return Refuse, "the data was this database's primary, and may hold writes that the primary of now does not"
+	return rejoin(v)
+}
+
+// rejoin decides for data of the primary's database that may hold what the
+// primary's history does not.
+func rejoin(v View) (Step, string) {
+	switch {
+	case v.Recovering:
+		return Wait, "the data was a primary's, and no other region is promoted yet"
+	case v.Primary < v.Timeline:
+		return Wait, fmt.Sprintf("the primary reached is on timeline %d, this data already on %d", v.Primary, v.Timeline)
+	case v.Primary == v.Timeline && !v.Folder.Standby:
+		return Aside, fmt.Sprintf("two primaries wrote timeline %d", v.Primary)
+	case v.Stranded:
+		return Rewind, "PostgreSQL says that the copy took another turn than the primary"
+	case v.Fork == 0:
+		return Rewind, fmt.Sprintf("the primary never was on timeline %d", v.Timeline)
+	case v.End <= v.Fork:
+		return Start, "the primary has all that this data has"
+	}
+	return Rewind, fmt.Sprintf("the primary turned off at %s, this data goes on to %s", v.Fork, v.End)
 }

@@ -22,6 +22,18 @@ func TestDecide(t *testing.T) {
 				v.Folder.Standby = true
 			case "upstream":
 				arg.Scan(t, 0, &v.Upstream)
+			case "stranded":
+				v.Stranded = true
+			case "recovering":
+				v.Recovering = true
+			case "their-timeline":
+				arg.Scan(t, 0, &v.Primary)
+			case "our-timeline":
+				arg.Scan(t, 0, &v.Timeline)
+			case "fork":
+				arg.Scan(t, 0, &v.Fork)
+			case "end":
+				arg.Scan(t, 0, &v.End)
 			default:
 				d.Fatalf(t, "unknown word %q", arg.Key)
 			}

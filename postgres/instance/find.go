@@ -18,7 +18,7 @@ const Oldest = 15
 
 // Binaries is where a PostgreSQL server's programs are.
 type Binaries struct {
-	Dir     string // holds postgres, initdb and pg_basebackup
+	Dir     string // holds what needed names
 	Version string // as "15.18"
 }
 
@@ -28,7 +28,7 @@ func (b Binaries) Major() int { return major(b.Version) }
 func (b Binaries) path(program string) string { return filepath.Join(b.Dir, program) }
 
 // needed are the programs without which a folder is no candidate.
-var needed = []string{"postgres", "initdb", "pg_basebackup"}
+var needed = []string{"postgres", "initdb", "pg_basebackup", "pg_controldata", "pg_rewind", "pg_waldump"}
 
 // Find looks for PostgreSQL in PATH, where pg_config points, and in the usual
 // folders of Debian, Red Hat and Homebrew. PATH wins; among the folders the

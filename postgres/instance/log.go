@@ -12,7 +12,7 @@ import (
 // remembers the last complaint for the error that follows it.
 type logWriter struct {
 	log     *slog.Logger
-	foreign func() // called when PostgreSQL finds that the primary is another database
+	foreign func() // called when PostgreSQL finds that it cannot follow the primary from its data
 
 	mu   sync.Mutex // guards what follows
 	rest []byte
@@ -23,7 +23,9 @@ type logWriter struct {
 // cannot follow the primary that it found.
 const (
 	saysForeign      = "database system identifier differs between the primary and standby"
-	saysTooFarBehind = "has already been removed" // requested WAL segment ...
+	saysOtherTurn    = "this server's history"         // requested timeline, or starting point, is not in or a child of
+	saysBehindUs     = "before current recovery point" // new timeline forked off
+	saysTooFarBehind = "has already been removed"      // requested WAL segment ...
 )
 
 // maxLine bounds what is kept of a line that does not end.
@@ -65,7 +67,7 @@ func (w *logWriter) line(s string) {
 	}
 	w.log.Log(context.Background(), level, "postgres says", "severity", severity, "text", text)
 	switch {
-	case strings.Contains(text, saysForeign):
+	case strings.Contains(text, saysForeign), strings.Contains(text, saysOtherTurn), strings.Contains(text, saysBehindUs):
 		w.foreign()
 	case strings.Contains(text, saysTooFarBehind) && level != slog.LevelDebug:
 		w.log.Error("this region was away for longer than the primary keeps its log; reads get older and older. " +

@@ -12,9 +12,20 @@ import (
 
 // program runs one of PostgreSQL's programs to its end, as the account.
 func (in *Instance) program(ctx context.Context, stdin, name string, args ...string) error {
+	return in.pipe(ctx, stdin, io.Discard, name, args...)
+}
+
+// output returns what one of the programs wrote.
+func (in *Instance) output(ctx context.Context, name string, args ...string) (string, error) {
+	var out bytes.Buffer
+	err := in.pipe(ctx, "", &out, name, args...)
+	return out.String(), err
+}
+
+func (in *Instance) pipe(ctx context.Context, stdin string, stdout io.Writer, name string, args ...string) error {
 	var said bytes.Buffer
 	cmd := in.command(name, args...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), io.Discard, &said
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), stdout, &said
 	p, err := proc.Start(cmd)
 	if err != nil {
 		return err

@@ -2,7 +2,9 @@ package instance
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"meridian"
 )
@@ -10,15 +12,12 @@ import (
 // provide takes the steps that Decide names until PostgreSQL can start.
 func (in *Instance) provide(ctx context.Context, role Role) error {
 	said := ""
+	stranded := in.wasStranded()
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
-		folder, err := inspect(in.data())
+		opened := in.gate.watch()
+		v, history, unreached, err := in.look(ctx, role, stranded)
 		if err != nil {
 			return err
-		}
-		v := View{Folder: folder, Role: role, Major: in.bin.Major()}
-		var unreached error
-		if role == Standby && !in.quick(folder) {
-			v.Upstream, unreached = in.ask(ctx)
 		}
 		step, why := Decide(v)
 		if why != said {
@@ -37,31 +36,75 @@ func (in *Instance) provide(ctx context.Context, role Role) error {
 				in.log.Warn("copying the primary failed, trying again", "err", err)
 				unreached, err = err, nil
 			}
+		case Rewind:
+			err, stranded = in.rewind(ctx, v, history), false
 		case Aside:
-			err = in.moveAside(folder.System, why)
+			err = in.moveAside(v.Folder.System, why)
+			stranded = false
+		case Wait:
+			if unreached == nil {
+				unreached = errors.New(why)
+			}
 		}
 		if err != nil {
 			return err
 		}
 		if unreached != nil {
 			in.log.Debug("primary not reached yet", "err", unreached)
-			if err := wait(ctx, pause); err != nil {
+			if err := waitOr(ctx, pause, opened); err != nil {
 				return err
 			}
 		}
 	}
 }
 
-// quick reports whether a standby may start before the primary was asked:
-// reads must not wait for it. If the primary turns out to have another
-// database, PostgreSQL says so and foreign brings us back here.
-func (in *Instance) quick(f Folder) bool {
+// look finds out what Decide must know. The second error says why the primary
+// could not be asked.
+func (in *Instance) look(ctx context.Context, role Role, stranded bool) (v View, h history, unreached, err error) {
+	v = View{Role: role, Major: in.bin.Major()}
+	if v.Folder, err = inspect(in.data()); err != nil || role == Primary {
+		return v, nil, nil, err
+	}
+	if v.Folder.Exists && v.Folder.Standby && !stranded {
+		return v, nil, nil, nil // reads must not wait for the primary
+	}
+	a, unreached := in.ask(ctx)
+	if unreached != nil {
+		v.Stranded = stranded
+		return v, nil, unreached, nil
+	}
+	if v.Upstream = a.System; !v.Folder.Exists || v.Upstream != v.Folder.System || v.Folder.Major != v.Major {
+		return v, nil, nil, nil
+	}
+	v.Stranded, v.Recovering, v.Primary = stranded, a.Recovering, a.Timeline
+	v.Timeline, v.End, err = in.end(ctx)
+	v.Fork, _ = a.History.left(v.Timeline)
+	return v, a.History, nil, err
+}
+
+// wasStranded reports whether PostgreSQL said that it cannot follow the
+// primary from here. Otherwise a standby may start before the primary was
+// asked; if it cannot follow, PostgreSQL will say so.
+func (in *Instance) wasStranded() bool {
 	select {
 	case <-in.foreign:
-		return false
+		return true
 	default:
-		return f.Exists && f.Standby
+		return false
 	}
+}
+
+// waitOr waits, but not beyond sooner's closing.
+func waitOr(ctx context.Context, d time.Duration, sooner <-chan struct{}) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-sooner:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	return nil
 }
 
 func (in *Instance) moveAside(sys uint64, why string) error {

@@ -19,13 +19,14 @@ const (
 	longestPause      = 3 * time.Second
 )
 
-// errForeign ends a PostgreSQL whose data is of another database than the
-// primary's.
-var errForeign = errors.New("the primary is another database")
+// errForeign ends a PostgreSQL that cannot follow the primary from the data
+// that it has: that is another database's, or took another turn.
+var errForeign = errors.New("the primary's history is not this copy's")
 
 // Run makes the data if there is none, runs PostgreSQL on it in that role, and
 // starts it again when it dies. It calls ready once, when PostgreSQL first
 // accepts connections; a standby's reads are consistent then, though maybe old.
+// Meanwhile Stop, Start, Promote, Recruit and Follow may be called.
 //
 // It returns nil once ctx is canceled and PostgreSQL has ended (at most 10 s),
 // and an error if the data cannot be used or PostgreSQL never came up on it.
@@ -38,31 +39,49 @@ func (in *Instance) Run(ctx context.Context, role Role, ready func()) error {
 		return in.fail(err)
 	}
 	defer unlock()
-	if role == Standby {
+	if in.deps.Upstream != nil {
 		stop, err := in.serveUpstream(ctx)
 		if err != nil {
 			return in.fail(err)
 		}
 		defer stop()
 	}
-	ready = sync.OnceFunc(ready)
+	in.life.set(func(s *lifeState) { *s = lifeState{supervised: true, role: role} })
+	defer in.life.set(func(s *lifeState) { s.supervised = false })
+	return in.supervise(ctx, sync.OnceFunc(ready))
+}
+
+// supervise runs PostgreSQL whenever it shall run, until ctx is canceled.
+func (in *Instance) supervise(ctx context.Context, ready func()) error {
 	came := false // up at least once
-	up := func() { came = true; ready() }
-	for pause := firstPause; ; pause = min(2*pause, longestPause) {
-		err := in.once(ctx, role, up)
+	pause := firstPause
+	up := func() { came, pause = true, firstPause; ready() }
+	for {
+		if _, err := in.life.until(ctx, func(s lifeState) bool { return !s.stopped }); err != nil {
+			return nil
+		}
+		err := in.once(ctx, up)
 		switch {
 		case ctx.Err() != nil:
 			return nil
+		case errors.Is(err, errStopped):
+			continue
 		case errors.Is(err, errForeign): // Decide sees it too
 		case !came || meridian.KindOf(err) == meridian.Invalid:
 			return in.fail(err)
 		default:
 			in.log.Error("postgres ended, starting it again", "pause", pause, "err", err)
 		}
-		if wait(ctx, pause) != nil {
-			return nil
-		}
+		in.rest(ctx, pause)
+		pause = min(2*pause, longestPause)
 	}
+}
+
+// rest waits before the next try, unless PostgreSQL shall not run at all.
+func (in *Instance) rest(ctx context.Context, pause time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, pause)
+	defer cancel()
+	in.life.until(ctx, func(s lifeState) bool { return s.stopped })
 }
 
 func (in *Instance) fail(err error) error {
@@ -70,7 +89,19 @@ func (in *Instance) fail(err error) error {
 }
 
 // once prepares the data and runs PostgreSQL until it ends.
-func (in *Instance) once(ctx context.Context, role Role, up func()) error {
+func (in *Instance) once(ctx context.Context, up func()) (err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	in.life.set(func(s *lifeState) {
+		if s.run = cancel; s.stopped {
+			cancel(errStopped)
+		}
+	})
+	defer in.life.set(func(s *lifeState) { s.run, s.up, s.err = nil, false, err })
+	role, err := in.settleRole()
+	if err != nil {
+		return err
+	}
 	if err := in.provide(ctx, role); err != nil {
 		return err
 	}
@@ -80,21 +111,37 @@ func (in *Instance) once(ctx context.Context, role Role, up func()) error {
 	if err := in.clearStale(ctx); err != nil {
 		return err
 	}
-	return in.serve(ctx, up)
+	if role == Standby {
+		c, err := in.control(ctx, in.data())
+		if err != nil {
+			return err
+		}
+		if err := in.unreserve(c.newest()); err != nil {
+			return err
+		}
+	}
+	return in.serve(ctx, func() { in.life.set(func(s *lifeState) { s.up = true }); up() })
 }
 
-// serve runs the postmaster until ctx is canceled (then nil) or it ends.
+// settleRole returns the role to run in. A promotion that a crash cut off is
+// done if the data says so, and to be asked for again if not.
+func (in *Instance) settleRole() (Role, error) {
+	s, _ := in.life.now()
+	if !s.promoting {
+		return s.role, nil
+	}
+	f, err := inspect(in.data())
+	if err != nil || f.Standby {
+		return Standby, err
+	}
+	return Primary, nil
+}
+
+// serve runs the postmaster until ctx is canceled or it ends.
 func (in *Instance) serve(ctx context.Context, up func()) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	foreign := func() {
-		select {
-		case in.foreign <- struct{}{}:
-		default:
-		}
-		cancel(errForeign)
-	}
-	out := &logWriter{log: in.log, foreign: foreign}
+	out := &logWriter{log: in.log, foreign: func() { in.strand(cancel) }}
 	cmd := in.command("postgres", "-D", in.data())
 	cmd.Stderr = out
 	began := time.Now()
@@ -104,18 +151,20 @@ func (in *Instance) serve(ctx context.Context, up func()) error {
 	}
 	in.stats.starts.Inc()
 	in.running.Store(int64(p.PID()))
+	in.life.set(func(s *lifeState) { s.process = p })
 	defer in.running.Store(0)
 	defer in.stats.up.Set(0)
 
-	var probing sync.WaitGroup
-	probing.Go(func() {
+	var helping sync.WaitGroup
+	helping.Go(func() {
 		if in.accepts(ctx, p) {
 			in.stats.up.Set(1)
 			in.log.Info("postgres accepts connections", "version", in.bin.Version, "after", time.Since(began))
 			up()
+			in.checkpoints(ctx)
 		}
 	})
-	defer probing.Wait()
+	defer helping.Wait()
 	select {
 	case <-p.Done():
 		cancel(nil)
@@ -123,6 +172,29 @@ func (in *Instance) serve(ctx context.Context, up func()) error {
 	case <-ctx.Done():
 		stop(p)
 		return context.Cause(ctx)
+	}
+}
+
+// strand ends a PostgreSQL that cannot follow from here; Decide shall ask.
+func (in *Instance) strand(cancel context.CancelCauseFunc) {
+	select {
+	case in.foreign <- struct{}{}:
+	default:
+	}
+	cancel(errForeign)
+}
+
+// checkpoints makes one whenever chores asks for it, until ctx is canceled.
+func (in *Instance) checkpoints(ctx context.Context) {
+	for {
+		select {
+		case <-in.chores:
+		case <-ctx.Done():
+			return
+		}
+		if err := in.Checkpoint(ctx); err != nil && ctx.Err() == nil {
+			in.log.Warn("checkpoint failed", "err", err)
+		}
 	}
 }
 

@@ -58,8 +58,8 @@ func (c Config) settings(upstream string) map[string]string {
 		"recovery_min_apply_delay":      "0",
 		"wal_receiver_status_interval":  "1s",
 		"wal_receiver_timeout":          "5s",
-		"wal_sender_timeout":            "10s",
-		"wal_retrieve_retry_interval":   "500ms",
+		"wal_sender_timeout":            "5s",
+		"wal_retrieve_retry_interval":   "100ms",
 		"wal_receiver_create_temp_slot": "off",
 		"jit":                           "off", // its start costs more than a function's query
 		"timezone":                      "UTC",

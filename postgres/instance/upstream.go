@@ -5,12 +5,22 @@ import (
 	"errors"
 	"net"
 	"os"
+	"path/filepath"
 	"sync"
 
 	"meridian/internal/relay"
 )
 
-// serveUpstream makes the socket through which the standby reaches the primary.
+// dialUpstream connects to the primary of the term that this instance follows.
+func (in *Instance) dialUpstream(ctx context.Context) (net.Conn, error) {
+	if in.deps.Upstream == nil {
+		return nil, errors.New("no way to the primary was given")
+	}
+	return in.gate.dial(ctx, in.deps.Upstream)
+}
+
+// serveUpstream makes the socket through which a standby, pg_basebackup and
+// pg_rewind reach the primary. It is there in each role: the roles change.
 func (in *Instance) serveUpstream(ctx context.Context) (stop func(), err error) {
 	name := socketIn(in.upstream())
 	if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -27,9 +37,23 @@ func (in *Instance) serveUpstream(ctx context.Context) (stop func(), err error) 
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // it outlives PostgreSQL
 	var serving sync.WaitGroup
 	serving.Go(func() {
-		relay.Serve(ctx, l, in.deps.Upstream, func(err error) {
+		relay.Serve(ctx, l, in.dialUpstream, func(err error) {
 			in.log.Debug("replication stream not opened", "err", err)
 		})
 	})
 	return func() { cancel(); serving.Wait() }, nil
 }
+
+// savePledge replaces the pledge's file. It returns once a power cut cannot
+// undo that.
+func (in *Instance) savePledge(content string) error {
+	if err := passable(in.cfg.Dir); err != nil {
+		return err
+	}
+	if err := in.run.write(in.pledge(), content); err != nil {
+		return err
+	}
+	return syncDir(in.cfg.Dir)
+}
+
+func (in *Instance) pledge() string { return filepath.Join(in.cfg.Dir, "pledge") }

@@ -1,0 +1,113 @@
+package instance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"syscall"
+
+	"meridian"
+)
+
+// Stopped says where a cluster's log ends after a clean stop.
+type Stopped struct {
+	System   uint64
+	Timeline uint32
+	// LSN is the end of the shutdown checkpoint's record: a standby that has
+	// replayed this much lacks nothing. For a standby that was stopped it is
+	// what that had replayed for certain.
+	LSN meridian.LSN
+}
+
+// Role returns what PostgreSQL runs as, or shall run as.
+func (in *Instance) Role() Role {
+	s, _ := in.life.now()
+	return s.role
+}
+
+// Checkpoint writes out what changed, so that the next stop is short.
+func (in *Instance) Checkpoint(ctx context.Context) error {
+	return in.exec(ctx, "CHECKPOINT")
+}
+
+// exec runs a statement as the superuser.
+func (in *Instance) exec(ctx context.Context, sql string) error {
+	conn, err := connect(ctx, in.Dial, Superuser, "postgres", nil)
+	if err != nil {
+		return in.unavailable(sql, err)
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	if _, err := conn.Exec(ctx, sql).ReadAll(); err != nil {
+		return in.unavailable(sql, err)
+	}
+	return nil
+}
+
+func (in *Instance) unavailable(doing string, err error) error {
+	return meridian.WithKind(meridian.Unavailable, fmt.Errorf("%s on PostgreSQL of %s: %w", doing, in.cfg.Region, err))
+}
+
+// Stop ends PostgreSQL cleanly and keeps it from running until Start. Each
+// standby that is connected has received the whole log before the end; one
+// that is connected but frozen holds the end up, so cut it first.
+//
+// When ctx ends first, or after 8 s, PostgreSQL is ended at once: it stays
+// down, the error says so, and no position is known.
+func (in *Instance) Stop(ctx context.Context) (Stopped, error) {
+	in.life.set(func(s *lifeState) {
+		if s.stopped = true; s.run != nil {
+			s.run(errStopped)
+		}
+	})
+	s, err := in.life.until(ctx, ended)
+	if err != nil && s.process != nil {
+		s.process.Signal(syscall.SIGQUIT)
+		s, _ = in.life.until(context.WithoutCancel(ctx), ended)
+	}
+	if !s.supervised {
+		return Stopped{}, in.unavailable("stop", errors.New("it is not run at all"))
+	}
+	at, stateErr := in.stoppedAt(context.WithoutCancel(ctx))
+	if err = errors.Join(stateErr, err); err != nil {
+		return Stopped{}, in.unavailable("stop", err)
+	}
+	return at, nil
+}
+
+// ended reports whether no PostgreSQL runs.
+func ended(s lifeState) bool { return s.run == nil }
+
+func (in *Instance) stoppedAt(ctx context.Context) (Stopped, error) {
+	c, err := in.control(ctx, in.data())
+	if err != nil {
+		return Stopped{}, err
+	}
+	at := Stopped{System: c.System, Timeline: c.newest(), LSN: c.Recovered}
+	switch c.State {
+	case "shut down":
+		at.LSN, err = in.checkpointEnd(in.data(), c)
+	case "shut down in recovery":
+	default:
+		err = fmt.Errorf("it did not end cleanly: its state is %q", c.State)
+	}
+	return at, err
+}
+
+// Start runs PostgreSQL again in a role, and returns once it accepts
+// connections. A standby that cannot do without the primary waits for it. When
+// ctx ends first, PostgreSQL is still to run in that role, and tried again and
+// again; the error says why it does not yet.
+func (in *Instance) Start(ctx context.Context, role Role) error {
+	if s, _ := in.life.now(); !s.stopped && s.role != role {
+		return meridian.WithKind(meridian.Invalid, fmt.Errorf("start PostgreSQL of %s as %s: it runs as %s", in.cfg.Region, role, s.role))
+	}
+	in.life.set(func(s *lifeState) { s.stopped, s.role, s.promoting, s.err = false, role, false, nil })
+	s, err := in.life.until(ctx, func(s lifeState) bool { return s.up || !s.supervised })
+	switch {
+	case err != nil:
+		return in.unavailable("start", errors.Join(err, s.err))
+	case !s.supervised:
+		return in.unavailable("start", errors.New("it is not run at all"))
+	}
+	return nil
+}

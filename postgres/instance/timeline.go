@@ -1,0 +1,158 @@
+package instance
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"meridian"
+)
+
+// A turn is where a history left a timeline for the next one.
+type turn struct {
+	Timeline uint32
+	End      meridian.LSN
+}
+
+// A history lists the turns that led to a timeline, oldest first.
+type history []turn
+
+// parseHistory reads a timeline history file: a timeline, where it was left,
+// and why, on each line.
+func parseHistory(content string) (h history, err error) {
+	for line := range strings.Lines(content) {
+		line = strings.TrimSpace(line)
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		f := strings.Fields(line)
+		if len(f) < 2 {
+			return nil, fmt.Errorf("timeline history: line %.80q", line)
+		}
+		tl, err := strconv.ParseUint(f[0], 10, 32)
+		if err != nil || tl == 0 || len(h) > 0 && uint32(tl) <= h[len(h)-1].Timeline {
+			return nil, fmt.Errorf("timeline history: timeline %.80q", f[0])
+		}
+		end, err := meridian.ParseLSN(f[1])
+		if err != nil || len(h) > 0 && end < h[len(h)-1].End {
+			return nil, fmt.Errorf("timeline history: position %.80q", f[1])
+		}
+		h = append(h, turn{uint32(tl), end})
+	}
+	return h, nil
+}
+
+// left returns where the history left a timeline, or false if it never was on it.
+func (h history) left(timeline uint32) (meridian.LSN, bool) {
+	for _, t := range h {
+		if t.Timeline == timeline {
+			return t.End, true
+		}
+	}
+	return 0, false
+}
+
+// fork returns where the history before timeline ended.
+func (h history) fork() meridian.LSN {
+	if len(h) == 0 {
+		return 0
+	}
+	return h[len(h)-1].End
+}
+
+func historyFile(timeline uint32) string { return fmt.Sprintf("%08X.history", timeline) }
+
+// historyOf reads the history of a timeline that this data is on.
+func (in *Instance) historyOf(timeline uint32) (history, error) {
+	content, err := os.ReadFile(filepath.Join(in.data(), "pg_wal", historyFile(timeline)))
+	if errors.Is(err, fs.ErrNotExist) && timeline == 1 {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return parseHistory(string(content))
+}
+
+// maxReserved bounds the files that reserve writes.
+const maxReserved = 4096
+
+// reserve makes the next promotion take timeline term, or a higher one, where
+// PostgreSQL would take the first number that this node has not seen. Two
+// regions that were promoted apart from each other would take the same then,
+// and everything that compares histories (a standby that follows, pg_rewind)
+// would hold them for one. Terms are unique.
+//
+// PostgreSQL takes the number after the last history file in an unbroken row.
+// The files that fill the row name no ancestor, so that no standby turns to
+// those timelines; the ancestors' own are made where a clone lacks them.
+func (in *Instance) reserve(now uint32, term uint64) error {
+	if term <= uint64(now)+1 {
+		return nil
+	}
+	if term > maxReserved {
+		return fmt.Errorf("term %d: want at most %d", term, maxReserved)
+	}
+	own, err := in.historyOf(now)
+	if err != nil {
+		return err
+	}
+	for tl := uint32(2); uint64(tl) < term; tl++ {
+		name := filepath.Join(in.data(), "pg_wal", historyFile(tl))
+		if _, err := os.Stat(name); err == nil {
+			continue
+		}
+		if err := in.run.write(name, own.upTo(tl)); err != nil {
+			return fmt.Errorf("reserve timeline %d: %w", tl, err)
+		}
+	}
+	return syncDir(filepath.Join(in.data(), "pg_wal"))
+}
+
+// unreserve removes what a promotion that never was has reserved: PostgreSQL
+// starts a standby for the newest timeline that it finds a file of, and this
+// data cannot lead to a reserved one.
+func (in *Instance) unreserve(now uint32) error {
+	var unused []string
+	for tl := now + 1; ; tl++ {
+		name := filepath.Join(in.data(), "pg_wal", historyFile(tl))
+		content, err := os.ReadFile(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		if unused = append(unused, name); string(content) != reserved {
+			unused = nil
+		}
+	}
+	for _, name := range unused {
+		if err := os.Remove(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reserved is the history file of a timeline that was never written on.
+const reserved = "# Reserved by Meridian: there is no such timeline.\n"
+
+// upTo writes the history file of a timeline: of an ancestor as it was, of any
+// other as one without ancestors.
+func (h history) upTo(timeline uint32) string {
+	if _, ours := h.left(timeline); !ours {
+		return reserved
+	}
+	var b strings.Builder
+	for _, t := range h {
+		if t.Timeline < timeline {
+			fmt.Fprintf(&b, "%d\t%s\tno recovery target specified\n", t.Timeline, t.End)
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,161 @@
+package instance
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"meridian"
+)
+
+// A world is clusters of which one is the primary. The way to the primary can
+// be held: nothing arrives then, as behind a cable that somebody cut.
+type world struct {
+	t       *testing.T
+	dir     string
+	primary atomic.Pointer[cluster]
+	term    uint64
+	all     []*cluster
+
+	mu   sync.Mutex // guards what follows
+	held chan struct{}
+}
+
+func newWorld(t *testing.T, regions ...meridian.Region) *world {
+	t.Helper()
+	w := &world{t: t, dir: folder(t), term: 1}
+	for _, r := range regions {
+		w.all = append(w.all, newCluster(t, w.dir, r, w.dial))
+	}
+	w.primary.Store(w.all[0])
+	for i, c := range w.all {
+		role := Standby
+		if i == 0 {
+			role = Primary
+		}
+		c.start(role).up()
+		c.slots()
+		if i > 0 {
+			w.check(c.Follow(t.Context(), w.term))
+		}
+	}
+	return w
+}
+
+// slots makes every other region's.
+func (c *cluster) slots() {
+	c.t.Helper()
+	if err := c.Slots(c.t.Context(), others(c)); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func others(c *cluster) (names []string) {
+	for _, r := range []meridian.Region{"us-east-1", "eu-west-1", "ap-south-1"} {
+		if r != c.cfg.Region {
+			names = append(names, Slot(r))
+		}
+	}
+	return names
+}
+
+func (w *world) check(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) dial(ctx context.Context) (net.Conn, error) {
+	p := w.primary.Load()
+	if p == nil {
+		return nil, errors.New("nobody is primary")
+	}
+	c, err := p.Dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &heldConn{Conn: c, w: w, closed: make(chan struct{})}, nil
+}
+
+// hold stops what flows from the primary, until release.
+func (w *world) hold() (release func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	held := make(chan struct{})
+	w.held = held
+	return sync.OnceFunc(func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.held = nil
+		close(held)
+	})
+}
+
+type heldConn struct {
+	net.Conn
+	w      *world
+	once   sync.Once
+	closed chan struct{}
+}
+
+func (c *heldConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.w.mu.Lock()
+	held := c.w.held
+	c.w.mu.Unlock()
+	if held != nil {
+		select {
+		case <-held:
+		case <-c.closed:
+			return 0, net.ErrClosed
+		}
+	}
+	return n, err
+}
+
+func (c *heldConn) Close() error {
+	c.once.Do(func() { close(c.closed) })
+	return c.Conn.Close()
+}
+
+// patient bounds one step of a test.
+func (w *world) patient() context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	w.t.Cleanup(cancel)
+	return ctx
+}
+
+// stop stops the primary cleanly, and leaves the world without one.
+func (w *world) stop() Stopped {
+	w.t.Helper()
+	old := w.primary.Load()
+	w.check(old.Checkpoint(w.patient()))
+	began := time.Now()
+	at, err := old.Stop(w.patient())
+	w.check(err)
+	w.t.Logf("stop %s: %v, at %s", old.cfg.Region, time.Since(began), at.LSN)
+	return at
+}
+
+// promote makes to the primary of the next term, which all others follow.
+func (w *world) promote(to *cluster, gate meridian.LSN) Promoted {
+	w.t.Helper()
+	w.term++
+	w.check(to.Pledge(w.term))
+	began := time.Now()
+	p, err := to.Promote(w.patient(), gate, others(to))
+	w.check(err)
+	w.t.Logf("promote %s: %v, timeline %d from %s, horizon %d", to.cfg.Region, time.Since(began), p.Timeline, p.Fork, p.Horizon)
+	w.primary.Store(to)
+	for _, c := range w.all {
+		if c != to {
+			w.check(c.Follow(w.patient(), w.term))
+		}
+	}
+	return p
+}
