@@ -230,8 +230,8 @@ func (d *decoder) checkDatabase(db Database) {
 	}
 	d.exists(d.at(db.pos, "migrations"), db.Migrations, "a folder of .sql files", true)
 	d.exists(d.at(db.pos, "password"), db.Password, "a file with a password", false)
-	if !slices.Contains([]string{"session", "eventual"}, db.Consistency) {
-		d.fail(d.at(db.pos, "consistency"), fmt.Sprintf("consistency is %q", db.Consistency), "session or eventual")
+	if _, err := meridian.ParseConsistency(db.Consistency); err != nil {
+		d.fail(d.at(db.pos, "consistency"), fmt.Sprintf("consistency is %q", db.Consistency), meridian.Levels)
 	}
 	if db.Durability != "async" {
 		d.fail(d.at(db.pos, "durability"), fmt.Sprintf("durability is %q", db.Durability), "async; the others are not built yet")

@@ -97,7 +97,7 @@ type Secret struct {
 type Database struct {
 	Name           string        `key:"name" doc:"The database and the role that owns it." want:"a lower-case name such as conduit"`
 	Migrations     string        `key:"migrations" doc:"A folder of .sql files, applied once, in the order of their names, on the primary."`
-	Consistency    string        `key:"consistency" default:"session" doc:"What a read may show: with session, never older than what its caller has written or seen." want:"session or eventual"`
+	Consistency    string        `key:"consistency" default:"session" doc:"What reads are promised, until a connection or a statement says something else: with session, nothing older than what its caller has written or seen." want:"eventual, bounded(250ms), session, global or strong"`
 	Durability     string        `key:"durability" default:"async" doc:"When a commit is acknowledged: with async, once it is on the primary's disk." want:"async"`
 	Password       string        `key:"password" doc:"A file with the password of the role, for psql and other clients of the proxy. An up world makes one."`
 	Connections    int           `key:"connections" default:"60" doc:"Server connections that one region's proxy opens at most." want:"a number from 4 to 1000"`

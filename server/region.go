@@ -39,9 +39,6 @@ func (n *node) addRegion(g *lifecycle.Group) error {
 			return err
 		}
 		databases[n.file.Database.Name] = proxy
-		if n.file.Database.Consistency == "eventual" {
-			databases[n.file.Database.Name] = eventual{proxy}
-		}
 	}
 	fns, err := n.functions()
 	if err != nil {
@@ -54,14 +51,6 @@ func (n *node) addRegion(g *lifecycle.Group) error {
 	}
 	g.Add("functions", work.Run)
 	return n.addGateway(g, work)
-}
-
-// eventual is a database whose reads wait for nothing that callers have seen.
-type eventual struct{ lambda.Database }
-
-// Begin implements lambda.Database without a floor.
-func (e eventual) Begin(ctx context.Context, env string, _ meridian.Token) func() meridian.Observation {
-	return e.Database.Begin(ctx, env, meridian.Token{})
 }
 
 func (n *node) addGateway(g *lifecycle.Group, work gateway.Invoker) error {
@@ -124,6 +113,10 @@ func (n *node) addDatabase(g *lifecycle.Group) (*postgres.Proxy, error) {
 	if err != nil {
 		return nil, err
 	}
+	promise, err := meridian.ParseConsistency(db.Consistency)
+	if err != nil {
+		return nil, err
+	}
 	word, err := password(n.file)
 	if err != nil {
 		return nil, err
@@ -135,7 +128,7 @@ func (n *node) addDatabase(g *lifecycle.Group) (*postgres.Proxy, error) {
 	proxy, err := postgres.New(postgres.Config{
 		Region: n.self.Region, Database: db.Name, Role: db.Name,
 		Listen:    netip.AddrPortFrom(n.self.Address, n.self.Ports.Postgres).String(),
-		MaxServer: db.Connections, QueueTimeout: db.QueueTimeout,
+		MaxServer: db.Connections, QueueTimeout: db.QueueTimeout, Consistency: promise,
 		Users: map[string]string{db.Name: word},
 	}, postgres.Deps{
 		Local: pg.Dial, Remote: n.dialProxy, Peers: n.backbone.Listener("pg"), Map: &n.atlas,

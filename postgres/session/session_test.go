@@ -130,6 +130,9 @@ func (c *conversation) reply(t *testing.T, side, input string) string {
 	if tr.Idle() {
 		s += fmt.Sprintf(" [idle %c]", tr.Status)
 	}
+	if promise, ok := c.state.Consistency(); ok {
+		s += fmt.Sprintf(" [%s]", promise)
+	}
 	if c.state.Pinned != "" {
 		s += " [pinned: " + c.state.Pinned + "]"
 	}
