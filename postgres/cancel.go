@@ -38,6 +38,12 @@ func (p *Proxy) cancel(ctx context.Context, k wire.Key) {
 func (c *client) cancel(ctx context.Context) error {
 	c.mu.Lock()
 	n, u := c.near, c.main
+	if c.waiting != nil {
+		close(c.waiting)
+		c.waiting = nil
+		c.mu.Unlock()
+		return nil
+	}
 	busy := u != nil && !u.dead && !u.tracker.Idle()
 	c.mu.Unlock()
 	switch {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,17 +44,23 @@ type client struct {
 	mode     meridian.Consistency // what the group at hand is promised
 	reads    bool                 // it reads, which is when that matters
 	nearBusy atomic.Bool
+	moving   *held  // the wait of what was kept, until a primary takes the session
+	again    []kept // groups of a lost stream that are to be sent again; guarded by mu
+	errand   atomic.Bool
 
 	wmu   sync.Mutex // serialises writes to conn; taken before mu
 	spare []byte
 
-	mu    sync.Mutex // guards what follows
-	out   []byte     // replies on their way to the client
-	state *session.State
-	near  *near
-	main  *upstream
-	floor meridian.Token // the newest that the session wrote or was shown
-	fatal error          // why the client must be let go once out is sent
+	mu         sync.Mutex // guards what follows
+	out        []byte     // replies on their way to the client
+	state      *session.State
+	near       *near
+	main       *upstream
+	floor      meridian.Token // the newest that the session wrote or was shown
+	spareGroup session.Group
+	waiting    chan struct{} // closed by a cancel request; nil if no group is held
+
+	fatal error // why the client must be let go once out is sent
 }
 
 // A begun is how the open block was begun.
@@ -88,6 +95,11 @@ func (c *client) run(ctx context.Context) {
 		f, err := c.rd.Frame()
 		if err == nil {
 			err = c.message(ctx, f)
+		} else if c.errand.Load() && errors.Is(err, os.ErrDeadlineExceeded) {
+			err = nil
+		}
+		if err == nil && c.errand.Load() {
+			err = c.errands(ctx)
 		}
 		var gone *fatalError
 		switch {
@@ -161,7 +173,7 @@ func (c *client) lost() error {
 
 // idleLocked reports whether the primary owes nothing.
 func (c *client) idleLocked() bool {
-	return c.main == nil || c.main.dead || c.main.tracker.Idle()
+	return len(c.again) == 0 && (c.main == nil || c.main.dead && !c.main.moved || !c.main.dead && c.main.tracker.Idle())
 }
 
 // skip passes over what follows an error of the proxy's own, up to the Sync.
@@ -189,8 +201,8 @@ func (c *client) place(ctx context.Context) error {
 	case toNear:
 		return c.runNear(ctx, v.Verdict)
 	case doFold:
-		if why := c.p.away(); why != "" { // better now than within the block
-			return c.notSent(meridian.WithKind(meridian.PrimaryUnavailable, errors.New(why)))
+		if err := c.reachable(ctx); err != nil { // better now than within the block
+			return c.notSent(err)
 		}
 		c.fold()
 		return nil
@@ -333,7 +345,7 @@ func (c *client) asked() meridian.Token {
 	if c.env != nil {
 		f = newest(f, c.env.floor())
 	}
-	return f
+	return c.p.history(f)
 }
 
 // closeBackends gives both backends back.

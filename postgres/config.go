@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 
 	"meridian"
+	"meridian/internal/boottime"
 	"meridian/topology"
 )
 
@@ -40,7 +41,13 @@ type Config struct {
 	// PrimaryTimeout is how long the primary's proxy may be silent before it is
 	// taken for lost; default 2 s.
 	PrimaryTimeout time.Duration
-	Hold           int // bytes of a read's replies that are held back until it cannot move; default 64 KiB
+	// MoveBudget is how long a group of messages waits for a primary that takes
+	// it, while the primary moves or is being replaced; default 8 s.
+	MoveBudget time.Duration
+	// NoFailover says that a lost primary is not replaced: what needs it fails
+	// at once, as there is nothing to wait for.
+	NoFailover bool
+	Hold       int // bytes of a read's replies that are held back until it cannot move; default 64 KiB
 }
 
 // Deps is what the program provides.
@@ -52,6 +59,14 @@ type Deps struct {
 	// Peers accepts the streams of other regions' proxies. It may be nil.
 	Peers net.Listener
 	Map   *topology.Map
+	// Lease returns the reading of Boot at which this region's right to act as
+	// the primary ends, 0 if it has none, and its term. Nil: it never ends.
+	Lease func() (until time.Duration, term uint64)
+	// Boot is the clock of Lease; default CLOCK_BOOTTIME.
+	Boot func() time.Duration
+	// Forks returns where the database's timelines ended, oldest first. It may
+	// be nil.
+	Forks func() []Fork
 	TLS   *tls.Config // nil: clients get no TLS
 
 	Log     *slog.Logger
@@ -70,7 +85,7 @@ func (c Config) withDefaults() (Config, error) {
 	for _, d := range []struct {
 		v   *time.Duration
 		def time.Duration
-	}{{&c.QueueTimeout, 10 * time.Second}, {&c.LoginTimeout, 30 * time.Second}, {&c.PrimaryTimeout, 2 * time.Second}} {
+	}{{&c.QueueTimeout, 10 * time.Second}, {&c.LoginTimeout, 30 * time.Second}, {&c.PrimaryTimeout, 2 * time.Second}, {&c.MoveBudget, 8 * time.Second}} {
 		if *d.v == 0 {
 			*d.v = d.def
 		}
@@ -101,6 +116,9 @@ func (d Deps) withDefaults() (Deps, error) {
 	}
 	if d.Tracer == nil {
 		d.Tracer = noop.NewTracerProvider().Tracer("")
+	}
+	if d.Boot == nil {
+		d.Boot = boottime.Now
 	}
 	if d.Now == nil {
 		d.Now = time.Now

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 
 	"meridian"
 	"meridian/postgres/pool"
@@ -20,11 +21,19 @@ type peer struct {
 	rd      *wire.Reader
 	backend *pool.Backend
 
-	mu      sync.Mutex // guards what follows
-	owed    int        // groups that wait for ReadyForQuery
-	status  byte
-	strip   chan error // where the end of a hidden statement is told; nil: nothing is hidden
-	stripOf error
+	canceled atomic.Bool // because the primary moves
+	gone     atomic.Bool // no more replies will come
+
+	mu       sync.Mutex // guards what follows
+	owed     int        // groups that wait for ReadyForQuery
+	mid      bool       // a group has begun and not ended
+	lastSync bool       // the last group ended with Sync
+	copying  bool       // PostgreSQL wants COPY data
+	status   byte
+	pinned   string        // why the session cannot move
+	farewell *wire.Refusal // what the secondary is told once all else is; nothing more is run
+	strip    chan error    // where the end of a hidden statement is told; nil: nothing is hidden
+	stripOf  error
 }
 
 // servePeer serves one stream of another region's proxy.
@@ -39,7 +48,7 @@ func (p *Proxy) servePeer(ctx context.Context, conn net.Conn) {
 		p.deps.Log.Warn("a peer's stream begins with no hello")
 		return
 	}
-	if r := p.refuse(h); r != nil {
+	if r := p.admit(ctx, h); r != nil {
 		conn.Write(wire.Builder(nil).JSON(wire.FrameRefuse, *r))
 		return
 	}
@@ -60,7 +69,7 @@ func (p *Proxy) refuse(h wire.Hello) *wire.Refusal {
 	case h.Version != wire.PeerVersion:
 		return &wire.Refusal{Code: stateNotSupported, Message: fmt.Sprintf("version %d of the proxies' protocol is not spoken here", h.Version)}
 	case !here && h.Purpose != wire.PurposeCancel:
-		return &wire.Refusal{Code: stateNotSent, Away: true, Message: fmt.Sprintf("%s is not the primary's region, %q is", p.cfg.Region, region)}
+		return p.notHere(fmt.Sprintf("%s is not the primary's region, %q is", p.cfg.Region, region))
 	case h.Purpose != wire.PurposeSession:
 		return nil
 	case h.Database != p.cfg.Database:
@@ -89,9 +98,14 @@ func (p *Proxy) servePeerSession(ctx context.Context, conn net.Conn, rd *wire.Re
 	p.mu.Unlock()
 	defer func() {
 		p.mu.Lock()
-		delete(p.peers, h.ID)
+		if p.peers[h.ID] == s { // the session may be back on a new stream
+			delete(p.peers, h.ID)
+		}
 		p.mu.Unlock()
 	}()
+	if p.gate.paused.Load() { // since it was admitted
+		s.leave(finishing)
+	}
 	if _, err := conn.Write(wire.Builder(nil).Message(wire.FrameWelcome, b.Params)); err != nil {
 		b.Release(true)
 		return
@@ -105,11 +119,12 @@ func (s *peer) serve(ctx context.Context) {
 	go func() {
 		defer close(done)
 		s.replies(ctx)
+		s.gone.Store(true)
 		s.conn.Close()
 	}()
-	err := s.requests()
+	err := s.requests(ctx)
 	s.mu.Lock()
-	clean := err == nil && s.owed == 0 && s.status == 'I'
+	clean := err == nil && s.owed == 0 && s.status == 'I' && s.farewell == nil
 	s.mu.Unlock()
 	if clean {
 		s.backend.Conn.SetReadDeadline(past)
@@ -125,7 +140,7 @@ func (s *peer) serve(ctx context.Context) {
 
 // requests brings the secondary's frames to PostgreSQL. It returns nil when
 // the secondary gives the session back.
-func (s *peer) requests() error {
+func (s *peer) requests(ctx context.Context) error {
 	var out []byte
 	for {
 		if len(out) > 0 && (!s.rd.Ready() || len(out) > full) {
@@ -138,8 +153,23 @@ func (s *peer) requests() error {
 		if err != nil {
 			return ended(err)
 		}
-		switch f.Type() {
-		case wire.FrameState:
+		if f.Type() == wire.FramePin {
+			s.mu.Lock()
+			s.pinned = string(f.Body())
+			s.mu.Unlock()
+			continue
+		}
+		if !s.begins(f) {
+			if _, err := s.backend.Conn.Write(out); err != nil {
+				return err
+			}
+			out = out[:0]
+			s.queue(ctx, f)
+		}
+		if s.over() {
+			continue
+		}
+		if f.Type() == wire.FrameState {
 			var st wire.State
 			if err := wire.ParseJSON(f.Body(), &st); err != nil {
 				return err
@@ -151,10 +181,6 @@ func (s *peer) requests() error {
 				return err
 			}
 			continue
-		case 'Q', 'S', 'F':
-			s.mu.Lock()
-			s.owed++
-			s.mu.Unlock()
 		}
 		out = append(out, f...)
 	}
@@ -200,16 +226,29 @@ func (s *peer) replies(ctx context.Context) {
 				s.strip <- err
 				s.strip = nil
 			}
+			bye := s.farewell
 			s.mu.Unlock()
+			if bye != nil {
+				out = wire.Builder(out).JSON(wire.FrameRefuse, *bye)
+			}
 			if len(out) > 0 {
 				s.conn.Write(out)
 			}
 			return
 		}
+		if !s.p.mayRelay(ctx, f.Type()) {
+			s.p.deps.Log.Warn("a success came after the lease had ended: its session ends")
+			return
+		}
 		if s.stripped(f) {
 			continue
 		}
-		if f.Type() == 'Z' {
+		switch f.Type() {
+		case 'G':
+			s.mu.Lock()
+			s.copying = s.lastSync
+			s.mu.Unlock()
+		case 'Z':
 			if out, err = s.finish(ctx, out, f); err != nil {
 				s.p.deps.Log.Error("no position after a transaction: its session ends", "error", err)
 				return
@@ -251,10 +290,13 @@ func (s *peer) finish(ctx context.Context, out []byte, f wire.Frame) ([]byte, er
 	if len(f.Body()) == 1 {
 		status = f.Body()[0]
 	}
-	s.mu.Lock()
-	s.owed--
-	s.status = status
-	s.mu.Unlock()
+	defer s.p.gate.settled()
+	defer func() { // not before the position is known: a pause waits for it
+		s.mu.Lock()
+		s.owed--
+		s.status = status
+		s.mu.Unlock()
+	}()
 	if status != 'I' {
 		return out, nil
 	}

@@ -1,6 +1,8 @@
 package postgres
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -11,13 +13,18 @@ import (
 
 // replies brings what the primary answers to the client until the connection
 // ends.
-func (u *upstream) replies() {
+func (u *upstream) replies(ctx context.Context) {
 	defer close(u.done)
 	c := u.c
 	for {
 		f, err := u.rd.Frame()
 		if err != nil {
 			u.lost(err)
+			return
+		}
+		if u.backend != nil && !c.p.mayRelay(ctx, f.Type()) {
+			u.conn.Close()
+			u.lost(errLate)
 			return
 		}
 		c.mu.Lock()
@@ -73,6 +80,14 @@ func (u *upstream) finish(f wire.Frame) {
 	if u.tracker.Status == 'I' && u.tracker.TookDDL() {
 		u.c.p.catalogue.changed(u.at)
 	}
+	if u.backend != nil {
+		u.c.p.gate.settled()
+		return
+	}
+	u.trim()
+	if u.told != u.c.immovable() {
+		u.c.pokeLocked()
+	}
 }
 
 // private takes one of the primary's proxy's own frames.
@@ -115,18 +130,25 @@ func (p *Proxy) token(pos wire.Position) meridian.Token {
 func (u *upstream) lost(cause error) {
 	c := u.c
 	c.mu.Lock()
-	if c.main != u { // it was closed on purpose
+	if c.main != u || u.dead { // it was closed on purpose
 		c.mu.Unlock()
 		return
 	}
 	u.dead = true
+	if u.moved = u.movesLocked(); u.moved {
+		c.pokeLocked()
+	}
 	groups, wrote := u.tracker.Pending()
-	owed := groups > 0 || u.tracker.Open() || u.tracker.Skipping()
+	owed := groups > 0 || u.tracker.Open() || u.tracker.Skipping() || u.mid
 	for _, end := range u.spans {
 		end()
 	}
 	u.spans = nil
-	ends := u.tracker.Status != 'I' || c.state.Pinned != "" || u.last
+	if u.moved {
+		c.mu.Unlock()
+		return
+	}
+	ends := u.tracker.Status != 'I' || c.immovable() != "" || u.last
 	e := u.verdict(cause, wrote)
 	switch {
 	case ends && u.last:
@@ -139,7 +161,7 @@ func (u *upstream) lost(cause error) {
 		for range groups {
 			c.out = wire.Builder(c.out).Error(e).Ready('I')
 		}
-		if u.tracker.Open() {
+		if u.tracker.Open() || u.mid && u.tracker.Idle() && !u.tracker.Skipping() {
 			c.out = wire.Builder(c.out).Error(e)
 		}
 	}
@@ -158,6 +180,9 @@ func (u *upstream) lost(cause error) {
 	}
 	c.conn.SetWriteDeadline(time.Time{})
 }
+
+// errLate ends the connection of a success that may not be relayed.
+var errLate = errors.New("its answer came after another region had become the primary")
 
 // verdict returns what the client is told of statements that were sent.
 func (u *upstream) verdict(cause error, wrote bool) *wire.Error {

@@ -49,7 +49,7 @@ const whyStrong = "strong: it runs on the primary"
 // route decides where a group of messages runs.
 func route(v routeView) routeDecision {
 	switch {
-	case v.Here:
+	case v.Here && v.Block != onNear:
 		return routeDecision{toMain, "this region is the primary's"}
 	case v.Block == deferred && v.Single && v.Verdict.Block == classify.End && v.Verdict.Foldable:
 		return routeDecision{doEmpty, "the block held nothing"}

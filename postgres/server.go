@@ -28,6 +28,7 @@ type Proxy struct {
 	watch     *watch
 	catalogue *catalogue
 	probe     *probe
+	gate      *barrier
 	metrics   *metrics
 
 	mu       sync.Mutex // guards what follows
@@ -37,6 +38,8 @@ type Proxy struct {
 	peers    map[string]*peer // by session id
 	nextPID  uint32
 	addr     net.Addr
+
+	lostTokens meridian.Token // the last that was logged
 
 	ignoreFloors bool // negative control: the tests' proof that waiting matters
 }
@@ -65,6 +68,7 @@ func New(cfg Config, deps Deps) (*Proxy, error) {
 	}
 	p.pool = pool.New(pool.Config{Database: cfg.Database, Max: cfg.MaxServer, Queue: cfg.QueueTimeout}, deps.Local)
 	p.watch, p.catalogue, p.probe = newWatch(p), newCatalogue(p), newProbe(p)
+	p.gate = newGate(p)
 	if p.metrics, err = newMetrics(p); err != nil {
 		return nil, fmt.Errorf("postgres: register metrics: %w", err)
 	}
@@ -90,7 +94,7 @@ func (p *Proxy) Run(ctx context.Context, ready func()) error {
 	p.addr = l.Addr()
 	p.mu.Unlock()
 	var parts sync.WaitGroup
-	for _, run := range []func(context.Context){p.pool.Run, p.watch.run, p.catalogue.run, p.probe.run} {
+	for _, run := range []func(context.Context){p.pool.Run, p.watch.run, p.catalogue.run, p.probe.run, p.gate.run} {
 		parts.Go(func() { run(ctx) })
 	}
 	parts.Go(func() { p.accept(ctx, l, p.serveClient) })
@@ -160,6 +164,12 @@ func (p *Proxy) primary() (region meridian.Region, here bool) {
 		return "", false
 	}
 	return r.Name, r.Name == p.cfg.Region
+}
+
+// term returns the primary's term, as the map says.
+func (p *Proxy) term() uint64 {
+	r, _ := p.deps.Map.Now().Primary()
+	return r.Term
 }
 
 // away says why the primary cannot be asked now, or "".

@@ -126,7 +126,7 @@ func (p *Proxy) open(conn net.Conn, rd *wire.Reader, u *user, params []wire.Para
 	for _, param := range params {
 		if param.Name == "standard_conforming_strings" || param.Name == "options" && unsafeOptions(param.Value) ||
 			param.Name == "client_encoding" && classify.UnsafeEncoding(param.Value) {
-			c.state.Pinned = "start-up parameters that change how texts are read"
+			c.state.Pinned = pinnedByStart
 		}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), p.cfg.LoginTimeout)
@@ -191,12 +191,19 @@ func (c *client) first(ctx context.Context) (status []byte, err error) {
 		if err = c.openNear(ctx); err == nil {
 			return c.near.backend.Params, nil
 		}
-		if meridian.KindOf(err) == meridian.Throttled || c.p.away() != "" {
+		if meridian.KindOf(err) == meridian.Throttled || c.p.away() != "" && c.p.cfg.NoFailover {
 			return nil, err
 		}
 	}
-	if err := c.openMain(ctx); err != nil {
-		return nil, err
+	for h := c.p.hold(); ; {
+		if err = c.tryMain(ctx); err == nil {
+			c.mu.Unlock()
+			if status, err = c.main.welcome(ctx); err == nil {
+				return status, nil
+			}
+		}
+		if err = c.queue(ctx, h, err); err != nil {
+			return nil, err
+		}
 	}
-	return c.main.welcome(ctx)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"meridian"
@@ -26,6 +27,9 @@ type upstream struct {
 	out     []byte        // on its way to the primary; of the client's own goroutine
 	hello   chan struct{} // closed once params are known
 	done    chan struct{} // closed once its goroutine has returned
+	cancel  func()        // ends its goroutine's waits
+
+	canceled atomic.Bool // because the primary moves
 
 	// Guarded by the client's mu.
 	tracker  *session.Tracker
@@ -36,6 +40,10 @@ type upstream struct {
 	last     bool     // the client was shown a FATAL error
 	spans    []func() // of the groups in flight
 	at       meridian.Token
+	mid      bool   // a group has begun and not ended
+	kept     []kept // groups that are not answered; of a stream only
+	moved    bool   // dead, and kept is to be sent again elsewhere
+	told     string // what the primary's proxy was told of why the session cannot move
 }
 
 // full is when what waits to be sent is sent.
@@ -47,6 +55,7 @@ func (c *client) openMain(ctx context.Context) error {
 	u := &upstream{c: c, side: session.NewSide(), region: region, hello: make(chan struct{}), done: make(chan struct{})}
 	var err error
 	if here {
+		c.leaveStandby()
 		err = u.openLocal(ctx)
 	} else {
 		err = u.openRemote(ctx)
@@ -58,7 +67,9 @@ func (c *client) openMain(ctx context.Context) error {
 	u.tracker = session.NewTracker(c.state, u.side)
 	c.main = u
 	c.mu.Unlock()
-	go u.replies() // close waits for it
+	waits, cancel := context.WithCancel(context.Background())
+	u.cancel = cancel
+	go u.replies(waits) // close waits for it
 	return nil
 }
 
@@ -98,7 +109,7 @@ func (u *upstream) openRemote(ctx context.Context) error {
 	u.conn, u.rd = conn, wire.NewReader(conn)
 	u.out = wire.Builder(u.out).JSON(wire.FrameHello, wire.Hello{
 		Version: wire.PeerVersion, Purpose: wire.PurposeSession, From: string(c.p.cfg.Region), ID: c.id,
-		Role: c.role, Database: c.p.cfg.Database, Params: c.params, State: wire.State{SQL: sql},
+		Role: c.role, Database: c.p.cfg.Database, Params: c.params, State: wire.State{SQL: sql}, Term: c.p.term(),
 	})
 	return nil
 }
@@ -112,6 +123,9 @@ func (u *upstream) welcome(ctx context.Context) ([]byte, error) {
 	case <-u.done:
 		u.c.mu.Lock()
 		defer u.c.mu.Unlock()
+		if u.refusal != nil && u.refusal.Away {
+			return nil, errShut(u.refusal.Message)
+		}
 		if u.refusal != nil {
 			return nil, &wire.Error{Code: u.refusal.Code, Message: u.refusal.Message}
 		}
@@ -127,8 +141,11 @@ func (c *client) ensureMain(ctx context.Context) error {
 	region, _ := c.p.primary()
 	c.mu.Lock()
 	u := c.main
-	keep := u != nil && !u.dead && (u.region == region || !u.tracker.Idle() || u.tracker.Status != 'I' || c.state.Pinned != "")
+	keep := u != nil && !u.dead && (u.region == region || !u.tracker.Idle() || u.tracker.Status != 'I' || c.immovable() != "")
 	if !keep {
+		if u != nil && u.moved {
+			c.again = append(c.again, u.kept...)
+		}
 		c.main = nil
 	}
 	c.mu.Unlock()
@@ -146,33 +163,27 @@ func (c *client) runMain(ctx context.Context, why string) error {
 	if err := c.abandonNear(); err != nil {
 		return err
 	}
-	if err := c.ensureMain(ctx); err != nil {
+	if err := c.reach(ctx, nil); err != nil {
+		if err := c.failAgain(err); err != nil {
+			return err
+		}
 		return c.notSent(err)
 	}
-	if c.main.backend != nil && c.block == nowhere {
-		if d := c.await(ctx); d.Do == freshRefuse {
-			return c.fail(&wire.Error{Severity: "ERROR", Code: stateTooOld, Message: "meridian: " + d.Why})
-		}
-	}
-	u := c.main
-	c.mu.Lock()
-	if u.dead {
-		c.mu.Unlock()
-		return c.notSent(meridian.WithKind(meridian.PrimaryUnavailable, errors.New("the primary's backend was lost")))
-	}
-	u.bringLocked()
+	k := kept{suppress: c.released.frames, kind: c.kind(), why: why}
 	if c.block == deferred {
-		u.out = u.tracker.Hidden(u.out, c.begin.sql)
+		k.begin = c.begin.sql
 		c.block, c.begin = nowhere, begun{}
 	}
-	u.suppress = c.released.frames
-	u.spans = append(u.spans, c.span(c.kind(), string(u.region), why))
-	for _, m := range c.group.Messages {
-		u.out = u.tracker.Encode(u.out, m)
+	ended, n := c.group.Ended, c.group.Executes
+	if c.main.backend == nil {
+		k.group = c.group.Take(c.spareGroup)
+		c.spareGroup = session.Group{}
+	} else {
+		k.group = c.group
 	}
+	c.main.putLocked(k)
 	c.mu.Unlock()
-	c.count(c.group.Executes)
-	ended := c.group.Ended
+	c.count(n)
 	c.endGroup()
 	c.placed = !ended
 	return nil
@@ -201,9 +212,9 @@ func (c *client) count(n int) {
 }
 
 // bringLocked sends what the backend lacks of the session's state.
-func (u *upstream) bringLocked() {
+func (u *upstream) bringLocked(messages []session.Message) {
 	use := ""
-	for _, m := range u.c.group.Messages {
+	for _, m := range messages {
 		if m.Verdict != nil && m.Verdict.Execute != "" {
 			use = m.Verdict.Execute
 		}
@@ -224,6 +235,21 @@ func (u *upstream) bringLocked() {
 func (c *client) send(m session.Message) {
 	u := c.main
 	c.mu.Lock()
+	if u.moved {
+		c.mu.Unlock()
+		if err := c.resume(context.Background()); err != nil {
+			c.mu.Lock()
+			c.fatal = err
+			c.mu.Unlock()
+			return
+		}
+		if c.skipping {
+			c.skip(m.Frame)
+			return
+		}
+		u = c.main
+		c.mu.Lock()
+	}
 	if u.dead { // its goroutine has answered for the group
 		c.mu.Unlock()
 		c.endGroup()
@@ -234,6 +260,11 @@ func (c *client) send(m session.Message) {
 		return
 	}
 	u.out = u.tracker.Encode(u.out, m)
+	u.mid = !m.Ends()
+	if n := len(u.kept); n > 0 {
+		u.kept[n-1].group.Add(m)
+		u.trim()
+	}
 	c.mu.Unlock()
 	if m.Kind == 'E' {
 		c.count(1)
@@ -270,7 +301,7 @@ func (c *client) copyData(f wire.Frame) error {
 
 // flush sends what waits. An error shows where replies are read.
 func (u *upstream) flush() {
-	if len(u.out) == 0 {
+	if len(u.out) == 0 || !u.sends() {
 		return
 	}
 	if _, err := u.conn.Write(u.out); err != nil {
@@ -279,6 +310,33 @@ func (u *upstream) flush() {
 	if u.out = u.out[:0]; cap(u.out) > 1<<20 {
 		u.out = nil
 	}
+}
+
+// sends notes that what is kept goes out now, and reports whether it does: what
+// is not sent to a dead stream may be sent elsewhere.
+func (u *upstream) sends() bool {
+	if u.backend != nil {
+		return true
+	}
+	u.c.mu.Lock()
+	defer u.c.mu.Unlock()
+	for i := range u.kept {
+		u.kept[i].sent = !u.dead
+	}
+	return !u.dead
+}
+
+// leaveStandby gives the backend on the local PostgreSQL back that was a
+// standby's: it is the primary now, and one backend is enough.
+func (c *client) leaveStandby() {
+	if c.near == nil || c.block == onNear {
+		return
+	}
+	c.mu.Lock()
+	n := c.near
+	c.near = nil
+	c.mu.Unlock()
+	n.backend.Release(n.tracker.Idle() && n.tracker.Status == 'I')
 }
 
 // abandonNear takes a group that was partly flushed on the standby away from
@@ -327,6 +385,7 @@ func unreachable(err error) bool {
 // the local PostgreSQL goes back to the pool.
 func (u *upstream) close() {
 	c := u.c
+	u.cancel()
 	c.mu.Lock()
 	clean := u.backend != nil && !u.dead && u.tracker.Idle() && u.tracker.Status == 'I'
 	for _, end := range u.spans {

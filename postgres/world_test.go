@@ -74,7 +74,7 @@ func (w *world) point(primary meridian.Region) {
 
 func (w *world) start(region meridian.Region, server *pgtest.Server, peers net.Listener, change []func(*Config, *Deps)) *Proxy {
 	w.t.Helper()
-	cfg := Config{Region: region, Database: "conduit", Listen: "127.0.0.1:0", Users: map[string]string{"conduit": "secret"}}
+	cfg := Config{Region: region, Database: "conduit", Listen: "127.0.0.1:0", Users: map[string]string{"conduit": "secret"}, NoFailover: true}
 	deps := Deps{Local: server.Dial, Map: w.topo, Peers: peers}
 	if peers == nil {
 		deps.Remote = w.link.dial

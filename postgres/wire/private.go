@@ -16,6 +16,7 @@ const (
 	FrameState    = 0x04 // secondary to primary, between groups: a State to apply first
 	FramePosition = 0x05 // primary to secondary, before a ReadyForQuery outside a block: a Position
 	FrameProbe    = 0x06 // both ways on a probe stream: a Probe
+	FramePin      = 0x07 // secondary to primary, any time: why the session cannot move, or nothing
 )
 
 // PeerVersion counts incompatible changes of these frames.
@@ -32,8 +33,9 @@ const (
 type Hello struct {
 	Version  int     `json:"version"`
 	Purpose  string  `json:"purpose"`
-	From     string  `json:"from"`         // the secondary's region, for the log
-	ID       string  `json:"id,omitempty"` // of the session; a secret between the two proxies
+	From     string  `json:"from"`           // the secondary's region, for the log
+	ID       string  `json:"id,omitempty"`   // of the session; a secret between the two proxies
+	Term     uint64  `json:"term,omitempty"` // in which the secondary takes this region for the primary's
 	Role     string  `json:"role,omitempty"`
 	Database string  `json:"database,omitempty"`
 	Params   []Param `json:"params,omitempty"`
@@ -46,7 +48,9 @@ type State struct {
 	SQL []string `json:"sql,omitempty"`
 }
 
-// A Refusal says why a stream is not served. Nothing of the client's was run.
+// A Refusal says why a stream is not served, or not any more. Nothing of the
+// client's that is not answered was run: if Away is set it may be sent again,
+// to whoever is the primary.
 type Refusal struct {
 	Code    string `json:"code"` // SQLSTATE
 	Message string `json:"message"`

@@ -1,0 +1,96 @@
+package postgres
+
+import (
+	"context"
+
+	"meridian/postgres/wire"
+)
+
+// notHere returns the refusal of what may be sent again, to whoever is the
+// primary.
+func (p *Proxy) notHere(why string) *wire.Refusal {
+	return &wire.Refusal{Code: stateNotSent, Away: true, Message: why}
+}
+
+// admit decides on a peer's stream. A secondary may know of a new primary
+// before the primary itself does, and a lease takes a moment to be confirmed:
+// its sessions wait for that here, where the wait costs no round trip.
+func (p *Proxy) admit(ctx context.Context, hello wire.Hello) *wire.Refusal {
+	for h := p.hold(); ; h.wait(ctx, nil, nil) {
+		r := p.refuse(hello)
+		if hello.Purpose != wire.PurposeSession {
+			return r
+		}
+		primary, _ := p.deps.Map.Now().Primary()
+		switch why := p.gate.shut(false); {
+		case r != nil && !(r.Away && hello.Term > primary.Term):
+			return r
+		case r == nil && why == "":
+			return nil
+		case r == nil && p.gate.paused.Load():
+			return p.notHere(why)
+		case h.left() <= 0 || ctx.Err() != nil:
+			return p.notHere(p.gate.shut(false))
+		}
+	}
+}
+
+// begins notes a frame that is about to be sent to PostgreSQL. It reports false
+// if the frame begins a group and the gate is shut: the group must wait.
+func (s *peer) begins(f wire.Frame) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := f.Type()
+	switch {
+	case s.farewell != nil:
+		return true
+	case t == 'd', t == 'c', t == 'f':
+		if s.copying { // PostgreSQL passes over the Sync that came before
+			s.copying, s.lastSync, s.mid = false, false, true
+			s.owed--
+		}
+		return true
+	case !s.mid && s.p.gate.shut(s.status != 'I' && s.owed == 0) != "":
+		return false
+	}
+	s.mid = true
+	if t == 'Q' || t == 'S' || t == 'F' {
+		s.mid, s.lastSync = false, t == 'S'
+		s.owed++
+	}
+	return true
+}
+
+// queue waits with a group for the gate. If the gate will not open the session
+// is given back to the secondary, once all that was sent is answered.
+func (s *peer) queue(ctx context.Context, f wire.Frame) {
+	for h := s.p.hold(); !s.begins(f) && !s.gone.Load() && ctx.Err() == nil; h.wait(ctx, nil, nil) {
+		_, here := s.p.primary()
+		s.mu.Lock()
+		block := s.status != 'I'
+		why := s.p.gate.shut(block)
+		if gaveUp := h.left() <= 0 || !here || s.p.gate.paused.Load(); s.owed == 0 && gaveUp && why != "" {
+			r := s.p.notHere(why)
+			if block {
+				e := errMoving(why)
+				r = &wire.Refusal{Code: e.Code, Message: e.Message + ": " + e.Detail}
+			}
+			s.farewellLocked(r)
+		}
+		s.mu.Unlock()
+	}
+}
+
+// farewellLocked ends the session once its replies are relayed. Nothing that
+// comes from now on is run.
+func (s *peer) farewellLocked(r *wire.Refusal) {
+	s.farewell = r
+	s.backend.Conn.SetReadDeadline(past)
+}
+
+// over reports whether what comes is not run any more.
+func (s *peer) over() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.farewell != nil
+}

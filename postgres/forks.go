@@ -1,0 +1,43 @@
+package postgres
+
+import "meridian"
+
+// A Fork is where one timeline of the database ended and the next one began.
+type Fork struct {
+	Timeline uint32 // that ended
+	LSN      meridian.LSN
+}
+
+// settle returns the floor as far as it is part of the database's history, and
+// whether that is all of it. A position past the end of its timeline went down
+// with an old primary: nobody will ever reach it, so what the session may not
+// miss is the end.
+func settle(forks []Fork, floor meridian.Token) (meridian.Token, bool) {
+	for _, f := range forks {
+		if f.Timeline == floor.Timeline && floor.LSN > f.LSN {
+			floor.LSN = f.LSN
+			return floor, false
+		}
+	}
+	return floor, true
+}
+
+// history returns settle's answer for the local database.
+func (p *Proxy) history(floor meridian.Token) meridian.Token {
+	if p.deps.Forks == nil || floor.IsZero() || floor.System != p.watch.known().served.System {
+		return floor
+	}
+	known, whole := settle(p.deps.Forks(), floor)
+	if whole {
+		return floor
+	}
+	p.metrics.beyond.Inc()
+	p.mu.Lock()
+	first := p.lostTokens != floor
+	p.lostTokens = floor
+	p.mu.Unlock()
+	if first {
+		p.deps.Log.Warn("a token names a position that was lost with an old primary", "token", floor, "end", known.LSN)
+	}
+	return known
+}

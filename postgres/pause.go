@@ -1,0 +1,219 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"meridian/postgres/wire"
+)
+
+// Paused counts the sessions that stood on the local PostgreSQL when it was
+// paused.
+type Paused struct {
+	Held   int // go on when the pause ends, here or on another primary
+	Killed int // were ended: they could not move
+}
+
+// A leaver is a session that stands on the local PostgreSQL.
+type leaver interface {
+	// leave takes the session off the local PostgreSQL if that is possible at
+	// this stage of a pause.
+	leave(stage) leaving
+}
+
+// A stage is how far a pause has come.
+type stage byte
+
+const (
+	finishing  stage = iota // transactions may end
+	canceling               // the budget is over: blocks end, statements are canceled
+	terminated              // whatever is left ends, its outcome unknown
+)
+
+// A leaving is what became of a session in a pause.
+type leaving byte
+
+const (
+	away   leaving = iota // it does not stand on the local PostgreSQL
+	left                  // it does not any more, and goes on
+	busy                  // it still does
+	killed                // it was ended
+)
+
+// cancelGrace is how long canceled statements have to end.
+const cancelGrace = 250 * time.Millisecond
+
+// Pause prepares the local PostgreSQL for a stop: from now on no transaction
+// begins there. Those that are open may end within budget; then they are
+// ended, as are the sessions that cannot move: their clients get 57P01. All
+// other sessions of clients and peers go on and notice nothing but the wait.
+// When Pause returns, no session has a connection to the local PostgreSQL. It
+// fails only if ctx ends first. Resume ends the pause.
+func (p *Proxy) Pause(ctx context.Context, budget time.Duration) (Paused, error) {
+	p.gate.paused.Store(true)
+	p.gate.broadcast()
+	var n Paused
+	began := time.Now()
+	for {
+		at := finishing
+		switch spent := time.Since(began); {
+		case spent >= budget+cancelGrace:
+			at = terminated
+		case spent >= budget:
+			at = canceling
+		}
+		waits := 0
+		for _, s := range p.leavers() {
+			switch s.leave(at) {
+			case left:
+				n.Held++
+			case killed:
+				n.Killed++
+			case busy:
+				waits++
+			}
+		}
+		if waits == 0 {
+			break
+		}
+		p.gate.await(ctx, 5*time.Millisecond)
+		if err := ctx.Err(); err != nil {
+			return n, fmt.Errorf("pause: %d transactions are open: %w", waits, err)
+		}
+	}
+	p.pool.Flush()
+	p.metrics.killed.Add(float64(n.Killed))
+	p.deps.Log.Info("paused", "held", n.Held, "killed", n.Killed, "took", time.Since(began))
+	return n, nil
+}
+
+// Resume ends a pause. What was held goes to the primary that the map names.
+func (p *Proxy) Resume() {
+	p.gate.paused.Store(false)
+	p.gate.broadcast()
+}
+
+// await waits for a change, at most for d.
+func (g *barrier) await(ctx context.Context, d time.Duration) {
+	changed := g.enter()
+	defer g.exit()
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-changed:
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+func (p *Proxy) leavers() (all []leaver) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.sessions {
+		all = append(all, c)
+	}
+	for _, s := range p.peers {
+		all = append(all, s)
+	}
+	return all
+}
+
+// errMoving ends a session that cannot move.
+func errMoving(why string) *wire.Error {
+	return &wire.Error{Severity: "FATAL", Code: stateShutdown,
+		Message: "meridian: terminating connection: the primary moves to another region",
+		Detail:  "The session cannot move: " + why + "."}
+}
+
+// leave implements leaver for a client of this region.
+func (c *client) leave(at stage) leaving {
+	c.mu.Lock()
+	n, u := c.near, c.main
+	if n != nil && (c.nearBusy.Load() || n.tracker.Status != 'I') && at == finishing {
+		c.mu.Unlock()
+		return busy
+	}
+	if n != nil {
+		n.backend.Conn.Close() // it is replaced when it is needed
+	}
+	if u == nil || u.dead || u.backend == nil {
+		c.mu.Unlock()
+		return away
+	}
+	running, block, pinned := !u.tracker.Idle() || u.mid, u.tracker.Status != 'I', c.state.Pinned
+	var verdict *wire.Error
+	switch {
+	case !running && !block && pinned == "":
+		u.dead = true
+		c.mu.Unlock()
+		u.backend.Close()
+		return left
+	case !running && !block:
+		verdict = errMoving(pinned)
+	case at == finishing:
+	case !running, u.mid && u.tracker.Idle():
+		verdict = errMoving("its transaction was open for too long")
+	case at == terminated:
+		verdict = errMoving("its statement ran for too long")
+		if _, wrote := u.tracker.Pending(); wrote {
+			verdict.Code, verdict.Hint = stateInDoubt, "The statement may or may not have been carried out."
+		}
+	}
+	if verdict == nil {
+		c.mu.Unlock()
+		if at == canceling && u.canceled.CompareAndSwap(false, true) {
+			c.p.cancel(context.Background(), c.key)
+		}
+		return busy
+	}
+	u.dead, c.fatal = true, errEnd
+	c.out = wire.Builder(c.out).Error(verdict)
+	c.mu.Unlock()
+	c.conn.SetWriteDeadline(time.Now().Add(time.Second))
+	c.flush()
+	c.conn.Close()
+	u.backend.Close()
+	return killed
+}
+
+// leave implements leaver for a session of another region's proxy.
+func (s *peer) leave(at stage) leaving {
+	s.mu.Lock()
+	running, block := s.owed > 0 || s.mid, s.status != 'I'
+	var r *wire.Refusal
+	end := func(why string) *wire.Refusal {
+		e := errMoving(why)
+		return &wire.Refusal{Code: e.Code, Message: e.Message + ": " + e.Detail}
+	}
+	switch {
+	case s.farewell != nil:
+		s.mu.Unlock()
+		return away
+	case !running && !block && s.pinned != "":
+		r = end(s.pinned)
+	case !running && !block:
+		r = s.p.notHere("the primary is moving to another region")
+	case at == finishing:
+	case !running, s.owed == 0:
+		r = end("its transaction was open for too long")
+	case at == terminated:
+		s.mu.Unlock()
+		s.conn.Close() // the secondary says what is in doubt
+		s.backend.Close()
+		return killed
+	}
+	if r == nil {
+		s.mu.Unlock()
+		if at == canceling && s.canceled.CompareAndSwap(false, true) {
+			s.p.cancelLocal(context.Background(), s.backend.Key)
+		}
+		return busy
+	}
+	s.farewellLocked(r)
+	s.mu.Unlock()
+	if r.Away {
+		return left
+	}
+	return killed
+}
