@@ -60,11 +60,10 @@ type Deps struct {
 
 // An Instance is one PostgreSQL cluster.
 type Instance struct {
-	cfg   Config
-	deps  Deps
-	log   *slog.Logger
-	bin   Binaries
-	run   account
+	cfg  Config
+	deps Deps
+	log  *slog.Logger
+	toolbox
 	stats metrics
 
 	gate    *gate
@@ -94,7 +93,7 @@ func New(cfg Config, deps Deps) (*Instance, error) {
 		deps.Log = slog.New(slog.DiscardHandler)
 	}
 	in := &Instance{
-		cfg: cfg, deps: deps, bin: bin, run: who,
+		cfg: cfg, deps: deps, toolbox: toolbox{bin, who},
 		log:     deps.Log.With("hop", "postgres", "region", string(cfg.Region)),
 		stats:   newMetrics(deps.Metrics, cfg),
 		foreign: make(chan struct{}, 1),

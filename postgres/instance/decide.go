@@ -19,6 +19,7 @@ type View struct {
 	Folder   Folder
 	Role     Role
 	Major    int    // of the binaries found
+	Half     bool   // a rewind was cut off: the data is of no use
 	Upstream uint64 // the primary's system identifier; 0 if it cannot be asked
 
 	// Of a copy that cannot just follow: a primary's own, or one that
@@ -29,6 +30,7 @@ type View struct {
 	Timeline   uint32       // the data's
 	Fork       meridian.LSN // where the primary's history left Timeline; 0 if it never was on it
 	End        meridian.LSN // the end of the data's log
+	Unreadable bool         // that cannot be found
 }
 
 // A Step is what to do with a data folder before PostgreSQL can run on it.
@@ -57,6 +59,12 @@ func Decide(v View) (Step, string) {
 		return Clone, "there is no copy yet"
 	case v.Role == Standby && v.Upstream != 0 && v.Upstream != f.System:
 		return Aside, fmt.Sprintf("the primary is database system %d, this copy is of %d", v.Upstream, f.System)
+	case v.Half && v.Role == Primary:
+		return Refuse, "a rewind of the data was cut off; only a copy of another region's can replace it"
+	case v.Half && v.Upstream == 0:
+		return Wait, "a rewind of the data was cut off, and the primary cannot be reached"
+	case v.Half:
+		return Aside, "a rewind of the data was cut off"
 	case f.Major != v.Major:
 		return Refuse, fmt.Sprintf("the data was made by PostgreSQL %d, the programs found are of %d", f.Major, v.Major)
 	case v.Role == Primary && f.Standby:
@@ -85,6 +93,8 @@ func rejoin(v View) (Step, string) {
 		return Wait, fmt.Sprintf("the primary reached is on timeline %d, this data already on %d", v.Primary, v.Timeline)
 	case v.Primary == v.Timeline && !v.Folder.Standby:
 		return Aside, fmt.Sprintf("two primaries wrote timeline %d", v.Primary)
+	case v.Unreadable:
+		return Aside, "the end of its log cannot be found"
 	case v.Stranded:
 		return Rewind, "PostgreSQL says that the copy took another turn than the primary"
 	case v.Fork == 0:

@@ -24,6 +24,10 @@ func TestDecide(t *testing.T) {
 				arg.Scan(t, 0, &v.Upstream)
 			case "stranded":
 				v.Stranded = true
+			case "half":
+				v.Half = true
+			case "unreadable":
+				v.Unreadable = true
 			case "recovering":
 				v.Recovering = true
 			case "their-timeline":

@@ -3,9 +3,10 @@ package instance
 import "github.com/prometheus/client_golang/prometheus"
 
 type metrics struct {
-	up     prometheus.Gauge
-	starts prometheus.Counter
-	clones prometheus.Counter
+	up      prometheus.Gauge
+	starts  prometheus.Counter
+	clones  prometheus.Counter
+	rewinds prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer, cfg Config) metrics {
@@ -23,9 +24,13 @@ func newMetrics(reg prometheus.Registerer, cfg Config) metrics {
 			Name: "meridian_postgres_clones_total", ConstLabels: labels,
 			Help: "How often the whole database was copied from the primary.",
 		}),
+		rewinds: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "meridian_postgres_rewinds_total", ConstLabels: labels,
+			Help: "How often log that the primary lacks was undone.",
+		}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.up, m.starts, m.clones)
+		reg.MustRegister(m.up, m.starts, m.clones, m.rewinds)
 	}
 	return m
 }

@@ -53,7 +53,7 @@ func TestPromotionWaitsForTheGate(t *testing.T) {
 			a, b := w.all[0], w.all[1]
 			a.must("CREATE TABLE t (n int)")
 			b.eventually("SELECT count(*) FROM t", "0")
-			release := w.hold()
+			release := w.hold(b.cfg.Region)
 			a.must("INSERT INTO t VALUES (1)")
 			end := a.must("SELECT pg_current_wal_flush_lsn()")
 			gate, err := meridian.ParseLSN(end)

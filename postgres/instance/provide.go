@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"meridian"
@@ -37,7 +38,11 @@ func (in *Instance) provide(ctx context.Context, role Role) error {
 				unreached, err = err, nil
 			}
 		case Rewind:
-			err, stranded = in.rewind(ctx, v, history), false
+			if err = in.rewind(ctx, v, history); meridian.KindOf(err) == meridian.PrimaryUnavailable {
+				unreached, err = err, nil
+			} else {
+				stranded = false
+			}
 		case Aside:
 			err = in.moveAside(v.Folder.System, why)
 			stranded = false
@@ -61,11 +66,11 @@ func (in *Instance) provide(ctx context.Context, role Role) error {
 // look finds out what Decide must know. The second error says why the primary
 // could not be asked.
 func (in *Instance) look(ctx context.Context, role Role, stranded bool) (v View, h history, unreached, err error) {
-	v = View{Role: role, Major: in.bin.Major()}
+	v = View{Role: role, Major: in.bin.Major(), Half: in.halfRewound()}
 	if v.Folder, err = inspect(in.data()); err != nil || role == Primary {
 		return v, nil, nil, err
 	}
-	if v.Folder.Exists && v.Folder.Standby && !stranded {
+	if v.Folder.Exists && v.Folder.Standby && !stranded && !v.Half {
 		return v, nil, nil, nil // reads must not wait for the primary
 	}
 	a, unreached := in.ask(ctx)
@@ -77,8 +82,20 @@ func (in *Instance) look(ctx context.Context, role Role, stranded bool) (v View,
 		return v, nil, nil, nil
 	}
 	v.Stranded, v.Recovering, v.Primary = stranded, a.Recovering, a.Timeline
-	v.Timeline, v.End, err = in.end(ctx)
+	if v.Half {
+		return v, nil, nil, nil
+	}
+	c, err := in.control(ctx, in.data())
+	if err != nil {
+		return v, nil, nil, err
+	}
+	v.Timeline = c.newest()
 	v.Fork, _ = a.History.left(v.Timeline)
+	v.End, err = in.end(ctx, c)
+	if err != nil && ctx.Err() == nil {
+		in.log.Warn("the end of the log cannot be found", "err", err)
+		v.Unreadable, err = true, nil
+	}
 	return v, a.History, nil, err
 }
 
@@ -112,7 +129,10 @@ func (in *Instance) moveAside(sys uint64, why string) error {
 	if err != nil {
 		return err
 	}
-	in.log.Warn("this region's copy is of another database; it is kept, and the primary's is copied anew",
+	if err := ignoreMissing(os.Remove(in.rewinding())); err != nil {
+		return err
+	}
+	in.log.Warn("this region's copy cannot follow the primary; it is kept, and the primary's is copied anew",
 		"why", why, "kept", to)
 	return nil
 }

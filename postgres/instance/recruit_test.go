@@ -22,7 +22,7 @@ func TestPledgeOutlivesARestart(t *testing.T) {
 		t.Errorf("reported %+v, %v", r, err)
 	}
 	b.stop()
-	b = newCluster(t, w.dir, "eu-west-1", w.dial).start(Standby).up()
+	b = w.cluster("eu-west-1").start(Standby).up()
 	for _, term := range []uint64{3, 6, 7} {
 		if _, err := b.Recruit(w.patient(), term); meridian.KindOf(err) != meridian.Forbidden {
 			t.Errorf("recruited for term %d: %v", term, err)

@@ -1,8 +1,120 @@
 package instance
 
-import "context"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
 
-// rewind makes data that took another turn than the primary's follow it.
-func (in *Instance) rewind(_ context.Context, v View, _ history) error {
-	return in.moveAside(v.Folder.System, "it took another turn than the primary")
+	"meridian"
+)
+
+// rewind makes data that took another turn than the primary's follow it. What
+// the primary lacks is kept first. Where pg_rewind cannot do it, the data is
+// moved aside, and the next step copies the primary's.
+func (in *Instance) rewind(ctx context.Context, v View, theirs history) error {
+	c, err := in.control(ctx, in.data())
+	if err != nil {
+		return err
+	}
+	if err := in.keep(c, v, theirs); err != nil {
+		return err
+	}
+	err = in.rewindTo(ctx, c, v)
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case meridian.KindOf(err) == meridian.PrimaryUnavailable:
+		return err // nothing was touched yet
+	case err != nil:
+		in.log.Warn("rewinding failed", "err", err)
+		return in.moveAside(v.Folder.System, "it took another turn, and pg_rewind cannot undo it")
+	}
+	in.stats.rewinds.Inc()
+	return nil
+}
+
+func (in *Instance) keep(c controlFile, v View, theirs history) error {
+	own, err := in.historyOf(v.Timeline)
+	if err != nil {
+		return err
+	}
+	spans := apart(append(own, turn{v.Timeline, v.End}), append(theirs, turn{v.Primary, forever}))
+	if len(spans) == 0 {
+		return nil
+	}
+	dir, err := in.keepTail(c, spans)
+	if err != nil {
+		return err
+	}
+	in.log.Warn("this region has log that the primary has not; it is kept, and undone here",
+		"from", spans[0].From.String(), "to", v.End.String(), "kept", dir)
+	return nil
+}
+
+// errNotDiverged is pg_rewind's, of a copy that PostgreSQL says cannot follow.
+var errNotDiverged = errors.New("pg_rewind finds nothing to undo, yet the copy cannot follow")
+
+// rewindTo runs pg_rewind. A mark beside the data says that it is under way:
+// data that it left half done is of no use.
+func (in *Instance) rewindTo(ctx context.Context, c controlFile, v View) error {
+	if err := in.checkpointUpstream(ctx); err != nil {
+		return err
+	}
+	// pg_rewind ends a crash recovery itself, as a primary's only.
+	if !strings.HasPrefix(c.State, "shut down") {
+		if err := ignoreMissing(os.Remove(filepath.Join(in.data(), "standby.signal"))); err != nil {
+			return err
+		}
+	}
+	if err := in.configure(in.data(), Primary); err != nil {
+		return err
+	}
+	if err := in.run.write(in.rewinding(), "pg_rewind runs\n"); err != nil {
+		return err
+	}
+	said, err := in.pipe(ctx, "", io.Discard, "pg_rewind", "--target-pgdata", in.data(),
+		"--source-server", ownerConninfo(in.upstream()))
+	if err != nil {
+		return err
+	}
+	in.log.Info("pg_rewind", "said", oneLine(said))
+	if v.Stranded && strings.Contains(said, "no rewind required") {
+		return errNotDiverged
+	}
+	if err := in.configure(in.data(), Standby); err != nil { // the files are the primary's now
+		return err
+	}
+	return os.Remove(in.rewinding())
+}
+
+func (in *Instance) rewinding() string { return filepath.Join(in.cfg.Dir, "rewinding") }
+
+// halfRewound reports whether a rewind was cut off.
+func (in *Instance) halfRewound() bool {
+	_, err := os.Stat(in.rewinding())
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
+// checkpointUpstream makes the primary note its timeline in its control file.
+// Until it has, pg_rewind says that there is nothing to do.
+func (in *Instance) checkpointUpstream(ctx context.Context) error {
+	conn, err := connect(ctx, in.dialUpstream, Superuser, "postgres", nil)
+	if err != nil {
+		return meridian.WithKind(meridian.PrimaryUnavailable, fmt.Errorf("checkpoint on the primary: %w", err))
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	if _, err := conn.Exec(ctx, "CHECKPOINT").ReadAll(); err != nil {
+		return meridian.WithKind(meridian.PrimaryUnavailable, fmt.Errorf("checkpoint on the primary: %w", err))
+	}
+	return nil
+}
+
+func ownerConninfo(upstream string) string {
+	return fmt.Sprintf("host='%s' port=5432 user=%s dbname=postgres application_name=pg_rewind connect_timeout=10 sslmode=disable gssencmode=disable",
+		upstream, Superuser)
 }

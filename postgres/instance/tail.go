@@ -1,125 +1,200 @@
 package instance
 
 import (
-	"bufio"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"math"
+	"os"
 	"path/filepath"
-	"regexp"
-	"strconv"
+	"slices"
+	"time"
 
 	"meridian"
 )
 
-// end returns the timeline that the data is on and where its log ends. After a
-// crash only the log itself tells.
-func (in *Instance) end(ctx context.Context) (timeline uint32, end meridian.LSN, err error) {
-	c, err := in.control(ctx, in.data())
-	if err != nil {
-		return 0, 0, err
-	}
-	switch c.State {
-	case "shut down":
-		end, err = in.checkpointEnd(in.data(), c)
-		return c.newest(), end, err
-	case "shut down in recovery":
-		return c.newest(), c.Recovered, nil
+// end returns the timeline that the data is on and where its log ends. Unless
+// it was shut down cleanly, only the log itself tells.
+func (in *Instance) end(ctx context.Context, c controlFile) (end meridian.LSN, err error) {
+	if c.State == "shut down" {
+		return in.checkpointEnd(in.data(), c)
 	}
 	start := c.Checkpoint
-	if c.newest() != c.Timeline {
+	if c.newest() != c.Timeline { // promoted, and no checkpoint since
 		own, err := in.historyOf(c.newest())
 		if err != nil {
-			return 0, 0, err
+			return 0, err
 		}
 		start = own.fork()
 	}
 	end = start
-	err = in.dump(ctx, filepath.Join(in.data(), "pg_wal"), c.newest(), start, 0, func(r record) {
+	err = in.dump(ctx, filepath.Join(in.data(), "pg_wal"), c.newest(), start, 0, func(r record) error {
 		end = recordEnd(r.LSN, r.Length, c.Segment)
+		return nil
 	})
 	if err == nil && end == start {
 		err = fmt.Errorf("no record of timeline %d can be read at %s", c.newest(), start)
 	}
-	return c.newest(), end, err
+	return end, err
 }
 
-// A record is a line of pg_waldump's.
-type record struct {
-	Manager string // "Transaction", "LogicalMessage", ...
-	Length  uint32 // without page headers
-	XID     uint32 // 0 if none
-	LSN     meridian.LSN
-	Desc    string
+// A Span is a piece of one timeline.
+type Span struct {
+	Timeline uint32       `json:"timeline"`
+	From     meridian.LSN `json:"from"`
+	To       meridian.LSN `json:"to"`
 }
 
-// recordLine is how pg_waldump writes a record, from PostgreSQL 15 to 19.
-var recordLine = regexp.MustCompile(`^rmgr: (\S+) +len \(rec/tot\): +\d+/ *(\d+), tx: +(\d+), lsn: ([0-9A-F]+/[0-9A-F]+), prev [0-9A-F]+/[0-9A-F]+, desc: (.*)$`)
+// A Tail is log that the primary's history does not have, kept because its
+// transactions may have been acknowledged.
+type Tail struct {
+	Dir     string    `json:"-"` // where its files are
+	System  uint64    `json:"system"`
+	Spans   []Span    `json:"spans"` // never empty; the first begins where the histories part
+	Segment uint64    `json:"segment"`
+	Kept    time.Time `json:"kept"`
+}
 
-func parseRecord(line string) (r record, err error) {
-	f := recordLine.FindStringSubmatch(line)
-	if f == nil {
-		return r, fmt.Errorf("pg_waldump: line %.120q is no record", line)
+// apart returns what history ours has that theirs has not; each ends with the
+// timeline that it is on now.
+func apart(ours, theirs history) (spans []Span) {
+	from, shared := meridian.LSN(0), true
+	for i, t := range ours {
+		if shared = shared && i < len(theirs) && theirs[i].Timeline == t.Timeline; shared {
+			from = min(t.End, theirs[i].End)
+			shared = t.End == theirs[i].End
+		}
+		if t.End > from {
+			spans = append(spans, Span{t.Timeline, from, t.End})
+		}
+		from = t.End
 	}
-	length, err1 := strconv.ParseUint(f[2], 10, 32)
-	xid, err2 := strconv.ParseUint(f[3], 10, 32)
-	lsn, err3 := meridian.ParseLSN(f[4])
-	for _, err := range []error{err1, err2, err3} {
-		if err != nil {
-			return r, fmt.Errorf("pg_waldump: line %.120q: %w", line, err)
+	return spans
+}
+
+// forever ends the timeline that a primary is on.
+const forever = meridian.LSN(math.MaxUint64)
+
+// keepTail copies the log of spans to a folder beside the data, before a
+// rewind removes it. It is there whole or not at all; one that is there stays.
+func (in *Instance) keepTail(c controlFile, spans []Span) (dir string, err error) {
+	dir = filepath.Join(in.tails(), fmt.Sprintf("%d-%X", spans[0].Timeline, uint64(spans[0].From)))
+	if _, err := os.Stat(dir); err == nil {
+		return dir, nil
+	}
+	tmp := dir + ".tmp"
+	if err := os.RemoveAll(tmp); err != nil {
+		return "", err
+	}
+	for _, d := range []string{in.tails(), tmp} {
+		if err := in.run.folder(d); err != nil {
+			return "", err
 		}
 	}
-	return record{Manager: f[1], Length: uint32(length), XID: uint32(xid), LSN: lsn, Desc: f[5]}, nil
+	for _, name := range tailFiles(spans, c.Segment) {
+		err := in.copyFile(filepath.Join(in.data(), "pg_wal", name.file), filepath.Join(tmp, name.file))
+		if err != nil && !(name.optional && errors.Is(err, fs.ErrNotExist)) {
+			return "", fmt.Errorf("keep the log that the primary lacks: %w", err)
+		}
+	}
+	about, err := json.MarshalIndent(Tail{System: c.System, Spans: spans, Segment: c.Segment, Kept: time.Now().UTC()}, "", "\t")
+	if err != nil {
+		return "", err
+	}
+	if err := in.run.write(filepath.Join(tmp, manifest), string(about)+"\n"); err != nil {
+		return "", err
+	}
+	if err := syncDir(tmp); err != nil {
+		return "", err
+	}
+	if err := os.Rename(tmp, dir); err != nil {
+		return "", err
+	}
+	return dir, syncDir(in.tails())
 }
 
-// dump calls each for every record in dir from start on; to end, or, if that
-// is 0, to the last whole one.
-func (in *Instance) dump(ctx context.Context, dir string, timeline uint32, start, end meridian.LSN, each func(record)) error {
-	args := []string{"--path", dir, "--timeline", strconv.FormatUint(uint64(timeline), 10), "--start", start.String()}
-	if end != 0 {
-		args = append(args, "--end", end.String())
+func (in *Instance) tails() string { return filepath.Join(in.cfg.Dir, "lost") }
+
+// manifest is the file that makes a folder a Tail.
+const manifest = "tail.json"
+
+type tailFile struct {
+	file     string
+	optional bool
+}
+
+// tailFiles names the WAL files that hold spans, and the one before: the
+// handle of a transaction stands before its commit.
+func tailFiles(spans []Span, segment uint64) (files []tailFile) {
+	for _, s := range spans {
+		first := uint64(s.From) / segment
+		if first > 0 {
+			files = append(files, tailFile{segmentFile(s.Timeline, meridian.LSN((first-1)*segment), segment), true})
+		}
+		for n := first; n <= (uint64(s.To)-1)/segment; n++ {
+			files = append(files, tailFile{segmentFile(s.Timeline, meridian.LSN(n*segment), segment), false})
+		}
 	}
-	pr, pw := io.Pipe()
-	parsed := make(chan error, 1)
-	go func() { // ends with the pipe, which is closed below
-		parsed <- eachRecord(pr, each)
-	}()
-	ran := in.pipe(ctx, "", pw, "pg_waldump", args...)
-	pw.Close()
-	if err := <-parsed; err != nil {
+	return files
+}
+
+func (in *Instance) copyFile(from, to string) error {
+	src, err := os.Open(from)
+	if err != nil {
 		return err
 	}
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
+	defer src.Close()
+	dst, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
 	}
-	if end != 0 {
-		return ran
+	defer dst.Close()
+	if _, err := io.Copy(dst, src); err != nil {
+		return err
 	}
-	return nil // the end of the log is an error to pg_waldump
+	if err := dst.Sync(); err != nil {
+		return err
+	}
+	return in.run.own(to)
 }
 
-func eachRecord(from *io.PipeReader, each func(record)) error {
-	lines := bufio.NewScanner(from)
-	lines.Buffer(nil, 64<<20) // a message's payload is in its line, in hexadecimal
-	for lines.Scan() {
-		if skipped(lines.Text()) {
+// Tails lists what was kept, oldest first.
+func (in *Instance) Tails() ([]Tail, error) { return Tails(in.cfg.Dir) }
+
+// Tails lists what was kept in a state folder, oldest first.
+func Tails(state string) (tails []Tail, err error) {
+	names, err := filepath.Glob(filepath.Join(state, "lost", "*", manifest))
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		if filepath.Ext(filepath.Dir(name)) == ".tmp" {
 			continue
 		}
-		r, err := parseRecord(lines.Text())
+		t, err := readTail(filepath.Dir(name))
 		if err != nil {
-			from.CloseWithError(err)
-			return err
+			return nil, err
 		}
-		each(r)
+		tails = append(tails, t)
 	}
-	if err := lines.Err(); err != nil {
-		from.CloseWithError(err)
-		return err
-	}
-	return nil
+	slices.SortFunc(tails, func(a, b Tail) int { return a.Kept.Compare(b.Kept) })
+	return tails, nil
 }
 
-// skippedLine says that the start was not a record's.
-var skippedLine = regexp.MustCompile(`^(pg_waldump: )?first record is after `)
-
-func skipped(line string) bool { return line == "" || skippedLine.MatchString(line) }
+func readTail(dir string) (t Tail, err error) {
+	content, err := os.ReadFile(filepath.Join(dir, manifest))
+	if err != nil {
+		return t, err
+	}
+	if err := json.Unmarshal(content, &t); err != nil {
+		return t, fmt.Errorf("%s: %w", filepath.Join(dir, manifest), err)
+	}
+	if len(t.Spans) == 0 || t.Segment < walPage || t.Segment&(t.Segment-1) != 0 {
+		return t, fmt.Errorf("%s: no span, or segments of %d bytes", filepath.Join(dir, manifest), t.Segment)
+	}
+	t.Dir = dir
+	return t, nil
+}

@@ -2,7 +2,6 @@ package instance
 
 import (
 	"context"
-	"errors"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -22,14 +21,14 @@ type world struct {
 	all     []*cluster
 
 	mu   sync.Mutex // guards what follows
-	held chan struct{}
+	held map[meridian.Region]chan struct{}
 }
 
 func newWorld(t *testing.T, regions ...meridian.Region) *world {
 	t.Helper()
-	w := &world{t: t, dir: folder(t), term: 1}
+	w := &world{t: t, dir: folder(t), term: 1, held: map[meridian.Region]chan struct{}{}}
 	for _, r := range regions {
-		w.all = append(w.all, newCluster(t, w.dir, r, w.dial))
+		w.all = append(w.all, w.cluster(r))
 	}
 	w.primary.Store(w.all[0])
 	for i, c := range w.all {
@@ -70,28 +69,26 @@ func (w *world) check(err error) {
 	}
 }
 
-func (w *world) dial(ctx context.Context) (net.Conn, error) {
-	p := w.primary.Load()
-	if p == nil {
-		return nil, errors.New("nobody is primary")
-	}
-	c, err := p.Dial(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return &heldConn{Conn: c, w: w, closed: make(chan struct{})}, nil
+func (w *world) cluster(r meridian.Region) *cluster {
+	return newCluster(w.t, w.dir, r, func(ctx context.Context) (net.Conn, error) {
+		c, err := w.primary.Load().Dial(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return &heldConn{Conn: c, w: w, to: r, closed: make(chan struct{})}, nil
+	})
 }
 
-// hold stops what flows from the primary, until release.
-func (w *world) hold() (release func()) {
+// hold stops what flows from the primary to a region, until release.
+func (w *world) hold(r meridian.Region) (release func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	held := make(chan struct{})
-	w.held = held
+	w.held[r] = held
 	return sync.OnceFunc(func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		w.held = nil
+		delete(w.held, r)
 		close(held)
 	})
 }
@@ -99,6 +96,7 @@ func (w *world) hold() (release func()) {
 type heldConn struct {
 	net.Conn
 	w      *world
+	to     meridian.Region
 	once   sync.Once
 	closed chan struct{}
 }
@@ -106,7 +104,7 @@ type heldConn struct {
 func (c *heldConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	c.w.mu.Lock()
-	held := c.w.held
+	held := c.w.held[c.to]
 	c.w.mu.Unlock()
 	if held != nil {
 		select {
@@ -158,4 +156,14 @@ func (w *world) promote(to *cluster, gate meridian.LSN) Promoted {
 		}
 	}
 	return p
+}
+
+// kill ends the primary as a power cut does, and keeps its node down.
+func (w *world) kill() {
+	w.t.Helper()
+	old := w.primary.Load()
+	old.crash()
+	if at, err := old.Stop(w.patient()); err == nil {
+		w.t.Fatalf("killed, and yet stopped cleanly at %+v", at)
+	}
 }
