@@ -63,12 +63,14 @@ func (k *catalogue) run(ctx context.Context) {
 			conn.Close()
 		}
 	}()
-	tick := time.NewTicker(catalogueEvery)
+	tick, retry := time.NewTicker(catalogueEvery), time.NewTimer(0)
 	defer tick.Stop()
+	defer retry.Stop()
 	seen := ""
 	for {
 		err := k.refresh(ctx, &conn, &seen)
 		if err != nil && ctx.Err() == nil {
+			retry.Reset(2 * reconnectEvery)
 			k.p.deps.Log.Debug("cannot read the catalogues", "error", err)
 			if conn != nil {
 				conn.Close()
@@ -79,6 +81,7 @@ func (k *catalogue) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+		case <-retry.C:
 		case <-k.wake:
 		}
 		if k.behind() { // what changed must be replayed first

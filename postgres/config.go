@@ -24,6 +24,10 @@ type Config struct {
 	Role     string // as whom execution environments work; default the database's name
 	Listen   string // host:port for clients
 
+	// Watcher is the role of the proxy's one connection that asks how far
+	// PostgreSQL is, and on which timeline: default meridian, the superuser.
+	Watcher string
+
 	// Users are the names and passwords of people's clients. A name is that of
 	// a role of PostgreSQL.
 	Users map[string]string
@@ -89,6 +93,9 @@ func (c Config) withDefaults() (Config, error) {
 		if *d.v == 0 {
 			*d.v = d.def
 		}
+	}
+	if c.Watcher == "" {
+		c.Watcher = "meridian"
 	}
 	if c.MaxServer == 0 {
 		c.MaxServer = 80

@@ -86,6 +86,12 @@ func (b *probe) run(ctx context.Context) {
 		if now, _ := b.p.primary(); ctx.Err() != nil || now != region {
 			continue
 		}
+		var no *refusedProbe
+		if errors.As(err, &no) { // it is there, and not the primary now
+			b.set(region, nil)
+			pause(ctx, probeEvery/10)
+			continue
+		}
 		b.set(region, err)
 		b.p.dropMains(region)
 		pause(ctx, probeEvery/2)

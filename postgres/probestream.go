@@ -23,6 +23,9 @@ type probing struct {
 	reads []chan answer // the reads that wait for it
 }
 
+// A refusedProbe is the answer of a region that does not act as the primary.
+type refusedProbe struct{ error }
+
 // A probeStream is one stream of probes to the primary's proxy.
 type probeStream struct {
 	b       *probe
@@ -161,7 +164,7 @@ func (s *probeStream) read(ctx context.Context) error {
 			if err := wire.ParseJSON(f.Body(), &r); err != nil {
 				return err
 			}
-			return errors.New(r.Message)
+			return &refusedProbe{errors.New(r.Message)}
 		}
 		r, err := wire.ParseProbe(f.Body())
 		if err != nil {

@@ -17,15 +17,21 @@ import (
 // positionSQL asks how far a server has come: the position up to which reads
 // are served, and the newest that a read may have seen. On a primary both are
 // the flushed position, which is at or past every acknowledged commit; never
-// the insert position, which may lie past what is ever replayed.
+// the insert position, which may lie past what is ever replayed. A standby's
+// control file tells of a new timeline only at its next restart point, minutes
+// later; what it receives tells at once.
 const positionSQL = `SELECT r, CASE WHEN r THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END,
- CASE WHEN r THEN greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) ELSE pg_current_wal_flush_lsn() END
+ CASE WHEN r THEN greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) ELSE pg_current_wal_flush_lsn() END,
+ CASE WHEN r THEN coalesce((SELECT received_tli FROM pg_stat_get_wal_receiver()), 0) ELSE 0 END
  FROM (SELECT pg_is_in_recovery() AS r) AS s`
 
-// identitySQL asks for the system and the timeline.
+// identitySQL asks for the system and the timeline. A standby follows the
+// newest timeline whose history it has.
 const identitySQL = `SELECT (SELECT system_identifier FROM pg_control_system()),
  CASE WHEN pg_is_in_recovery()
-  THEN (SELECT greatest(c.timeline_id, r.min_recovery_end_timeline) FROM pg_control_checkpoint() AS c, pg_control_recovery() AS r)::bigint
+  THEN (SELECT greatest(c.timeline_id, r.min_recovery_end_timeline,
+    (SELECT max(('x' || substr(name, 1, 8))::bit(32)::bigint) FROM pg_ls_waldir() WHERE name LIKE '%.history'))
+   FROM pg_control_checkpoint() AS c, pg_control_recovery() AS r)::bigint
   ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::bigint END`
 
 // A sample is one answer of the local PostgreSQL.
@@ -149,12 +155,14 @@ func (w *watch) run(ctx context.Context) {
 		}
 		w.fail(context.Canceled)
 	}()
-	refresh := time.NewTicker(time.Second)
+	refresh, retry := time.NewTicker(time.Second), time.NewTimer(0)
 	defer refresh.Stop()
+	defer retry.Stop()
 	var id meridian.Token
 	for {
 		var err error
 		if conn == nil {
+			retry.Reset(reconnectEvery)
 			if conn, id, err = w.connect(ctx); err != nil {
 				w.fail(err)
 			} else {
@@ -164,10 +172,11 @@ func (w *watch) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-retry.C: // for the next try to connect
 		case <-refresh.C:
 			if conn != nil {
 				if id, err = w.identify(conn); err == nil {
-					w.round(conn, id, nil)
+					err = w.round(conn, &id, nil)
 				}
 			}
 		case <-w.wake:
@@ -179,6 +188,9 @@ func (w *watch) run(ctx context.Context) {
 			w.fail(err)
 			conn.Close()
 			conn = nil
+			w.mu.Lock()
+			w.last = sample{} // what starts again may be another state
+			w.mu.Unlock()
 		}
 	}
 }
@@ -187,7 +199,7 @@ func (w *watch) run(ctx context.Context) {
 func (w *watch) connect(ctx context.Context) (*pool.Backend, meridian.Token, error) {
 	ctx, cancel := context.WithTimeout(ctx, w.p.cfg.PrimaryTimeout)
 	defer cancel()
-	conn, err := pool.Connect(ctx, w.p.deps.Local, w.p.cfg.Role, w.p.cfg.Database, nil)
+	conn, err := pool.Connect(ctx, w.p.deps.Local, w.p.cfg.Watcher, w.p.cfg.Database, nil)
 	if err != nil {
 		return nil, meridian.Token{}, err
 	}
@@ -220,6 +232,10 @@ func (w *watch) identify(conn *pool.Backend) (meridian.Token, error) {
 	return meridian.Token{Database: w.p.cfg.Database, System: system, Timeline: uint32(timeline)}, nil
 }
 
+// reconnectEvery is how often the local PostgreSQL is tried while it is down:
+// it mostly starts again in a fraction of a second.
+const reconnectEvery = 25 * time.Millisecond
+
 // watchTimeout bounds a query that PostgreSQL answers in microseconds.
 const watchTimeout = 5 * time.Second
 
@@ -243,7 +259,7 @@ func (w *watch) serve(ctx context.Context, conn *pool.Backend, id *meridian.Toke
 			}
 			*id = now
 		}
-		if err := w.round(conn, *id, batch); err != nil {
+		if err := w.round(conn, id, batch); err != nil {
 			return err
 		}
 		if w.pending() {
@@ -275,9 +291,15 @@ func (w *watch) pause(since time.Duration) {
 	}
 }
 
-// round asks once and tells everybody.
-func (w *watch) round(conn *pool.Backend, id meridian.Token, batch []chan sample) error {
-	s, err := w.query(conn, id)
+// round asks once and tells everybody. A standby that was promoted meanwhile
+// is on a new timeline.
+func (w *watch) round(conn *pool.Backend, id *meridian.Token, batch []chan sample) error {
+	s, err := w.query(conn, *id)
+	if err == nil && s.standby != w.known().standby {
+		if *id, err = w.identify(conn); err == nil {
+			s, err = w.query(conn, *id)
+		}
+	}
 	if err != nil {
 		for _, c := range batch {
 			close(c)
@@ -286,6 +308,7 @@ func (w *watch) round(conn *pool.Backend, id meridian.Token, batch []chan sample
 	}
 	w.mu.Lock()
 	w.last, w.err = s, nil
+	id.Timeline = s.served.Timeline
 	for len(w.waiting) > 0 && reached(s.served, w.waiting[0].floor) {
 		close(heap.Pop(&w.waiting).(*waiter).done)
 	}
@@ -302,8 +325,11 @@ func (w *watch) query(conn *pool.Backend, id meridian.Token) (sample, error) {
 	if err != nil {
 		return sample{}, err
 	}
-	if len(rows) != 1 || len(rows[0]) != 3 {
+	if len(rows) != 1 || len(rows[0]) != 4 {
 		return sample{}, fmt.Errorf("PostgreSQL's position has %d rows", len(rows))
+	}
+	if tli, err := strconv.ParseUint(rows[0][3], 10, 32); err == nil {
+		id.Timeline = max(id.Timeline, uint32(tli))
 	}
 	s := sample{standby: rows[0][0] == "t", served: id, seen: id}
 	if rows[0][1] == "" { // nothing was replayed yet
