@@ -194,6 +194,7 @@ func (w *world) freeze() (thaw func()) {
 
 // A link carries streams from one proxy to the other. It can be cut.
 type link struct {
+	to     meridian.Region
 	accept chan net.Conn
 	closed chan struct{}
 	once   sync.Once
@@ -261,7 +262,7 @@ func (l *link) silence() {
 	l.mute = true
 }
 
-func newLink() *link { return &link{accept: make(chan net.Conn), closed: make(chan struct{})} }
+func newLink() *link { return &link{to: iad, accept: make(chan net.Conn), closed: make(chan struct{})} }
 
 var errCut = errors.New("the link is cut")
 
@@ -269,7 +270,7 @@ func (l *link) dial(ctx context.Context, region meridian.Region) (net.Conn, erro
 	l.mu.Lock()
 	cut := l.cut
 	l.mu.Unlock()
-	if cut || region != iad {
+	if cut || region != l.to {
 		return nil, errCut
 	}
 	// A pipe of the kernel's: net.Pipe has no buffer, which no network lacks.

@@ -1,0 +1,77 @@
+package pgtest
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// Shutdown ends the server as a planned move does: with a checkpoint that all
+// standbys get. Its folder stays.
+func (s *Server) Shutdown() error { return s.end(syscall.SIGINT) }
+
+// Crash kills the server's processes at once.
+func (s *Server) Crash() error { return s.end(syscall.SIGQUIT) }
+
+func (s *Server) end(sig syscall.Signal) error {
+	if err := s.cmd.Process.Signal(sig); err != nil {
+		return fmt.Errorf("pgtest: end PostgreSQL: %w", err)
+	}
+	<-s.done
+	s.cmd = nil
+	return nil
+}
+
+// Again runs a server that was ended, as what it was, or as a standby of
+// upstream if that is not nil.
+func (s *Server) Again(upstream *Server) error {
+	if upstream != nil {
+		if err := s.follow(upstream); err != nil {
+			return err
+		}
+	}
+	s.done = make(chan struct{})
+	return s.run()
+}
+
+func (s *Server) follow(upstream *Server) error {
+	f, err := os.OpenFile(filepath.Join(s.Dir, "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		return fmt.Errorf("pgtest: %w", err)
+	}
+	_, err = fmt.Fprintf(f, "primary_conninfo='%s'\n", upstream.conninfo())
+	if err := errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("pgtest: %w", err)
+	}
+	// What pg_basebackup and Follow wrote goes before postgresql.conf.
+	if err := os.Truncate(filepath.Join(s.Dir, "postgresql.auto.conf"), 0); err != nil {
+		return fmt.Errorf("pgtest: %w", err)
+	}
+	signal := filepath.Join(s.Dir, "standby.signal")
+	if err := os.WriteFile(signal, nil, 0o600); err != nil {
+		return fmt.Errorf("pgtest: %w", err)
+	}
+	info, err := os.Stat(s.Dir)
+	if err != nil {
+		return fmt.Errorf("pgtest: %w", err)
+	}
+	owner := info.Sys().(*syscall.Stat_t)
+	return os.Chown(signal, int(owner.Uid), int(owner.Gid))
+}
+
+func (s *Server) conninfo() string {
+	return fmt.Sprintf("host=%s port=%s user=meridian", s.root, port)
+}
+
+// Follow makes a running standby stream from another server.
+func (s *Server) Follow(upstream *Server) error {
+	return errors.Join(
+		s.Exec("postgres", "ALTER SYSTEM SET primary_conninfo = '"+upstream.conninfo()+"'"),
+		s.Exec("postgres", "SELECT pg_reload_conf()"),
+	)
+}
+
+// Promote makes a standby a primary, and returns once it is.
+func (s *Server) Promote() error { return s.Exec("postgres", "SELECT pg_promote()") }
