@@ -45,8 +45,13 @@ type Observation struct {
 	// Trips counts the round trips to the primary that the invocation waited
 	// for one after the other; in the primary's own region, those that it would
 	// have waited for in any other. What one flight carries is one trip, and
-	// what a replica can answer is none. Gateways place requests by it.
+	// what a replica can answer is none; a trip counts for the invocations that
+	// were in flight from its beginning to its end. Gateways place requests by
+	// it.
 	Trips int
+	// Shared says that another invocation was in flight in the same execution
+	// environment meanwhile, so that the counts may hold some of its doings.
+	Shared bool
 	// Waited is how long reads waited for the replica to reach the floor.
 	Waited time.Duration
 }

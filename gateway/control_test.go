@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -9,11 +10,33 @@ import (
 	"testing"
 
 	"meridian"
+	"meridian/gateway/placement"
 	"meridian/identity"
+	"meridian/topology"
 )
 
-// recorder is an Invoker that keeps the last invocation.
-type recorder struct{ last meridian.Invocation }
+// recorder is an Invoker that keeps the last invocation, and the way to another
+// region, on which all requests may have been executed.
+type recorder struct {
+	last  meridian.Invocation
+	left  bool // a request went to the other region
+	reach func(*http.Request) (*http.Response, error)
+}
+
+// RoundTrip implements http.RoundTripper.
+func (r *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
+	if r.left = true; r.reach != nil {
+		return r.reach(req)
+	}
+	return nil, errors.New("the connection broke")
+}
+
+// worldWithPrimary is a map with the primary elsewhere.
+func worldWithPrimary() *topology.Map {
+	m := &topology.Map{}
+	m.Publish(&topology.Snapshot{Regions: []topology.Region{{Name: "us-east-1", Primary: true, Healthy: true}}})
+	return m
+}
 
 func (r *recorder) Invoke(_ context.Context, in meridian.Invocation) (meridian.Answer, error) {
 	r.last = in
@@ -25,22 +48,35 @@ var promises = []struct {
 	name  string
 	guard guard
 	kept  func(*Gateway, *recorder) bool
+	away  bool // the primary is elsewhere, and every request is placed there
 }{
 	{"a token becomes the floor (guarantee 1)", withoutFloor, func(g *Gateway, r *recorder) bool {
 		ask(g.Inner(), identity.HeaderConsistency, "pets:7:1:20")
 		return len(r.last.Floor) == 1
-	}},
+	}, false},
 	{"a stranger cannot choose the request id", withoutStrip, func(g *Gateway, r *recorder) bool {
 		ask(g.Public(), identity.HeaderRequest, "mine")
 		return r.last.ID != "mine"
-	}},
+	}, false},
 	{"a stranger's Meridian-Identity says nothing (guarantee 7)", withoutStrip, func(g *Gateway, _ *recorder) bool {
 		return ask(g.Public(), identity.HeaderIdentity, "stolen") == http.StatusForbidden
-	}},
+	}, false},
 	{"a route that asks for a key is shut without one", withoutAdmit, func(g *Gateway, r *recorder) bool {
 		ask(g.Inner(), "X-Api-Key", "")
 		return r.last.ID == ""
-	}},
+	}, false},
+	{"a request that was placed here is not placed again", withoutOnce, func(g *Gateway, r *recorder) bool {
+		r.reach = func(*http.Request) (*http.Response, error) { return nil, &Unsent{errors.New("no way")} }
+		ask(g.Inner(), headerPlaced, "us-east-1")
+		return !r.left
+	}, true},
+	{"a stranger cannot say where his request was placed", withoutStrip, func(g *Gateway, r *recorder) bool {
+		ask(g.Public(), headerPlaced, "us-east-1")
+		return r.left
+	}, true},
+	{"what may have been executed elsewhere is not run again (guarantee 4)", withoutDoubt, func(g *Gateway, r *recorder) bool {
+		return ask(g.Inner(), "X-Any", "1") == http.StatusBadGateway && r.last.ID == ""
+	}, true},
 }
 
 // ask sends a request for the keyed route if the header is a credential, for
@@ -76,7 +112,13 @@ func TestEachPromiseHasItsGuard(t *testing.T) {
 	for _, p := range promises {
 		for _, off := range []guard{allGuardsOn, p.guard} {
 			r := &recorder{}
-			g, err := New(Config{API: []byte(twoRoutes), Functions: map[string]FunctionLimits{"f": {}}}, Deps{Invoke: r, Open: opened{}})
+			c := Config{API: []byte(twoRoutes), Functions: map[string]FunctionLimits{"f": {}}}
+			d := Deps{Invoke: r, Open: opened{}}
+			if p.away {
+				c.Placement, d.Map = placement.Primary, worldWithPrimary()
+				d.Forward = func(context.Context, meridian.Region) (http.RoundTripper, error) { return r, nil }
+			}
+			g, err := New(c, d)
 			if err != nil {
 				t.Fatal(err)
 			}

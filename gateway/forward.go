@@ -183,7 +183,7 @@ func (x *exchange) heed(resp *http.Response) {
 		x.g.book.Hear(x.route.Function, load, time.Now())
 	}
 	if n, err := strconv.Atoi(resp.Header.Get(headerTrips)); err == nil {
-		x.note.seen.Trips = n
+		x.note.seen.Trips, x.note.counted = n, true
 		x.g.book.Learn(x.key(), n)
 	}
 }

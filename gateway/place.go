@@ -85,11 +85,17 @@ func (x *exchange) stay(why error) {
 }
 
 // learn notes what an invocation at home took, and tells the gateway that
-// placed it here.
+// placed it here. Here a trip is short, so that those of another invocation may
+// well fall within this one; then that gateway is told nothing, and learns from
+// its looks at home, where a trip is longer than what does not wait for it.
 func (x *exchange) learn(o meridian.Observation, status int) {
 	if x.g.deps.Forward == nil || status >= http.StatusInternalServerError || o.PrimaryAway != "" {
 		return
 	}
+	if primary, _ := x.g.deps.Map.Now().Primary(); primary.Name == x.g.cfg.Region && o.Shared {
+		return
+	}
+	x.note.counted = true
 	x.g.book.Learn(x.key(), trips(o))
 	if x.placedBy() != "" {
 		x.w.Header().Set(headerTrips, strconv.Itoa(trips(o)))

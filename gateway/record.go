@@ -28,6 +28,7 @@ type note struct {
 	invoked     bool               // the function may have got the event
 	placed      meridian.Region    // where the request ran; "" if that was not asked
 	where       placement.Decision // why there
+	counted     bool               // the trips that it took, or would have taken, are known
 	forward     time.Duration      // of the trip to another region, and what ran there
 }
 
@@ -90,7 +91,10 @@ func (x *exchange) details() (attrs []slog.Attr) {
 		attrs = append(attrs, slog.String("function", x.route.Function), slog.Int64("integrationLatency", x.note.integration.Milliseconds()))
 	}
 	if x.note.placed != "" {
-		attrs = append(attrs, slog.String("placed", string(x.note.placed)), slog.String("placedWhy", x.note.where.Why), slog.Int("trips", trips(x.note.seen)))
+		attrs = append(attrs, slog.String("placed", string(x.note.placed)), slog.String("placedWhy", x.note.where.Why))
+	}
+	if x.note.counted {
+		attrs = append(attrs, slog.Int("trips", trips(x.note.seen)))
 	}
 	if x.note.forward > 0 {
 		attrs = append(attrs, slog.Int64("forwardLatency", x.note.forward.Milliseconds()))
@@ -139,7 +143,10 @@ func (x *exchange) endSpan() {
 		attribute.Float64("waited_ms", float64(o.Waited)/float64(time.Millisecond)),
 	)
 	if x.note.placed != "" {
-		x.span.SetAttributes(attribute.String("placed", string(x.note.placed)), attribute.String("placed.rule", string(x.note.where.Rule)), attribute.Int("trips", trips(o)))
+		x.span.SetAttributes(attribute.String("placed", string(x.note.placed)), attribute.String("placed.rule", string(x.note.where.Rule)))
+	}
+	if x.note.counted {
+		x.span.SetAttributes(attribute.Int("trips", trips(o)))
 	}
 	if x.note.status >= http.StatusInternalServerError {
 		x.span.SetStatus(codes.Error, x.note.err)

@@ -72,6 +72,7 @@ func (c *call) end() {
 		c.observed.Local += o.Local
 		c.observed.Forwarded += o.Forwarded
 		c.observed.Trips += o.Trips
+		c.observed.Shared = c.observed.Shared || o.Shared
 		c.observed.Waited += o.Waited
 	}
 	c.ends = nil

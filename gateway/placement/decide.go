@@ -78,8 +78,9 @@ const (
 	// margin is the least overhead that is reckoned with, in trips.
 	margin = 0.1
 	// exploreEvery is how many requests of a route pass from one look to the
-	// next.
+	// next, and firstLook the request that is the first.
 	exploreEvery = 100
+	firstLook    = 10
 	// guess is how many trips a method that may write is expected to take.
 	guess = 2
 	// guessWeight is how many requests the guess counts for.
@@ -121,7 +122,7 @@ func weigh(v View) Decision {
 		return Decision{AtHome, ByTrips, basis}
 	case home <= paid:
 		return Decision{AtHome, ByLoad, fmt.Sprintf("%s, where the load is %.2f", basis, v.Load)}
-	case v.Turn > 0 && v.Turn%exploreEvery == 0:
+	case v.Turn%exploreEvery == firstLook:
 		return Decision{AtHome, ByExplorer, fmt.Sprintf("request %d of its route, run here to measure; %s", v.Turn, basis)}
 	}
 	return Decision{AtPrimary, ByTrips, basis}

@@ -15,7 +15,8 @@
 // asks a price in trips, so that those who gain least stay at home first.
 //
 // Of the requests that would go to the primary one in a hundred runs at home
-// all the same, unless its route says where to run: only there trips are
-// measured, and not reckoned. What runs at home says all that there is to
-// know, so nothing is explored from there and reads never pay for it.
+// all the same, the tenth of its route being the first, unless the route says
+// where to run: only there trips are measured, and not reckoned. What runs at
+// home says all that there is to know, so nothing is explored from there and
+// reads never pay for it.
 package placement
