@@ -33,6 +33,7 @@ func (n *node) addControl(g *lifecycle.Group) error {
 		Status:  func() client.Status { return status(n.picture(), n.atlas.Now(), word) },
 		Keys:    keys{n.store},
 		Drain:   n.drain,
+		Move:    n.move,
 		Spans:   n.spans,
 		Metrics: n.metrics(),
 		Log:     n.log.With("hop", "admin"),

@@ -3,6 +3,7 @@ package server
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"meridian/config"
 )
@@ -40,6 +41,19 @@ func (n *node) nearestFirst(nodes []string) []string {
 		return int(predicted(n.file, n.self.Region, n.placeOf(a)) - predicted(n.file, n.self.Region, n.placeOf(b)))
 	})
 	return out
+}
+
+// heartbeat returns how often the store's leader is heard: about the largest
+// round trip between members. An election takes some ten of them, and a lost
+// primary is replaced no sooner.
+func (n *node) heartbeat() time.Duration {
+	most := 100 * time.Millisecond
+	for _, a := range n.members() {
+		for _, b := range n.members() {
+			most = max(most, predicted(n.file, a.Region, b.Region))
+		}
+	}
+	return min(most, 500*time.Millisecond)
 }
 
 func primaryFirst(a, b config.Region) int {

@@ -40,6 +40,7 @@ type node struct {
 	atlas    topology.Map
 	verify   *identity.Verifier
 	open     *identity.Opener
+	tenure   *tenure // nil without a database here
 
 	changed chan struct{} // holds one nudge: the map may have changed
 
@@ -232,7 +233,7 @@ func (n *node) newStore() (store.Store, error) {
 			}
 			return nil, meridian.WithKind(meridian.NotFound, fmt.Errorf("no member of the store is named %s", member))
 		}
-		m, err := store.NewMember(store.MemberConfig{Dir: dir, Name: memberName(n.self.Name), Peers: members}, deps)
+		m, err := store.NewMember(store.MemberConfig{Dir: dir, Name: memberName(n.self.Name), Peers: members, Heartbeat: n.heartbeat()}, deps)
 		if err != nil {
 			return nil, err
 		}

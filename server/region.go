@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -20,12 +19,10 @@ import (
 	"meridian/config"
 	"meridian/gateway"
 	"meridian/internal/lifecycle"
-	"meridian/internal/relay"
 	"meridian/internal/sockdir"
 	"meridian/lambda"
 	"meridian/lambda/bundle"
 	"meridian/postgres"
-	"meridian/postgres/failover"
 	"meridian/postgres/instance"
 	"meridian/postgres/migrate"
 )
@@ -125,82 +122,34 @@ func (n *node) addDatabase(g *lifecycle.Group) (*postgres.Proxy, error) {
 	if err != nil {
 		return nil, err
 	}
+	n.tenure = n.newTenure()
 	proxy, err := postgres.New(postgres.Config{
 		Region: n.self.Region, Database: db.Name, Role: db.Name,
 		Listen:    netip.AddrPortFrom(n.self.Address, n.self.Ports.Postgres).String(),
 		MaxServer: db.Connections, QueueTimeout: db.QueueTimeout, Consistency: promise,
 		Users: map[string]string{db.Name: word},
+		// Who writes while the primary is lost hears so at once and tries again:
+		// nobody can promise when there will be another.
+		NoFailover: true,
 	}, postgres.Deps{
 		Local: pg.Dial, Remote: n.dialProxy, Peers: n.backbone.Listener("pg"), Map: &n.atlas,
+		Lease: n.tenure.lease, Forks: n.forks,
 		TLS: serverTLS(certs.GetCertificate), Log: n.log, Metrics: n.tele.Metrics, Tracer: n.tele.Tracer,
 	})
 	if err != nil {
 		return nil, err
 	}
+	st := n.newSteward(pg, proxy)
 	var role instance.Role
-	g.Add("primary known", func(ctx context.Context, ready func()) error { return n.learnRole(ctx, &role, ready) })
-	g.Add("postgres", func(ctx context.Context, ready func()) error { return pg.Run(ctx, role, ready) })
 	standbys := n.backbone.Listener("pgrepl")
-	g.Add("replication", func(ctx context.Context, ready func()) error { return n.serveStandbys(ctx, standbys, pg, role, ready) })
+	g.Add("primary known", func(ctx context.Context, ready func()) error { return st.learn(ctx, &role, ready) })
+	g.Add("postgres", func(ctx context.Context, ready func()) error { return pg.Run(ctx, role, ready) })
+	g.Add("replication", func(ctx context.Context, ready func()) error { return st.serveStandbys(ctx, standbys, role, ready) })
 	g.Add("migrations", func(ctx context.Context, ready func()) error { return n.migrate(ctx, pg, role, ready) })
 	g.Add("database proxy", proxy.Run)
+	g.Add("steward", func(ctx context.Context, ready func()) error { ready(); st.run(ctx); return nil })
 	g.Add("replay lag", func(ctx context.Context, ready func()) error { return n.tellLag(ctx, proxy, ready) })
 	return proxy, nil
-}
-
-// learnRole waits until the store says where the primary is. The region that
-// the file names claims it in a world that has none yet.
-func (n *node) learnRole(ctx context.Context, role *instance.Role, ready func()) error {
-	key := primaryPrefix + n.file.Database.Name
-	for {
-		watch := n.store.Watch()
-		if e, ok := n.store.Now().Get(key); ok {
-			var r failover.Record
-			if err := json.Unmarshal(e.Value, &r); err != nil {
-				return fmt.Errorf("read who is primary: %w", err)
-			}
-			*role = instance.Standby
-			if r.Region == n.self.Region {
-				*role = instance.Primary
-			}
-			n.log.Info("role of the database", "role", string(*role), "primary", r.Region, "term", r.Term)
-			break
-		}
-		retry := time.NewTimer(edgeKeyRetry)
-		if n.file.Primary() == n.self.Region {
-			if _, err := n.store.CompareAndSwap(ctx, key, 0, mustJSON(failover.Record{Region: n.self.Region, Term: 1})); err == nil {
-				retry.Reset(0)
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-watch:
-		case <-retry.C:
-		}
-	}
-	ready()
-	<-ctx.Done()
-	return nil
-}
-
-// serveStandbys makes a replication slot for each other region, and carries
-// their connections to this PostgreSQL.
-func (n *node) serveStandbys(ctx context.Context, l net.Listener, pg *instance.Instance, role instance.Role, ready func()) error {
-	if role == instance.Primary {
-		var slots []string
-		for _, r := range n.file.Regions {
-			if r.Name != n.self.Region {
-				slots = append(slots, instance.Slot(r.Name))
-			}
-		}
-		if err := pg.Slots(ctx, slots); err != nil {
-			return err
-		}
-	}
-	ready()
-	relay.Serve(ctx, l, pg.Dial, func(err error) { n.log.Info("a standby's connection failed", "why", err.Error()) })
-	return nil
 }
 
 // migrate applies the migrations, on the primary.

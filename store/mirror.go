@@ -94,7 +94,7 @@ func (m *mirror) restore() bool {
 }
 
 // savePause is how often the copy on disk follows the view at most.
-const savePause = 250 * time.Millisecond
+const savePause = time.Second
 
 // keep writes each newer view to disk until ctx is canceled, and then the last.
 func (m *mirror) keep(ctx context.Context) {

@@ -1,0 +1,126 @@
+package server
+
+import (
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"meridian"
+	"meridian/internal/boottime"
+	"meridian/postgres"
+	"meridian/postgres/failover"
+	"meridian/postgres/instance"
+)
+
+// newSteward returns the steward of this region's database.
+func (n *node) newSteward(pg *instance.Instance, proxy *postgres.Proxy) *steward {
+	s := &steward{
+		self: n.self, db: n.file.Database.Name, file: n.file, pg: pg, proxy: proxy, tenure: n.tenure,
+		streams: newStreams(pg.Dial), store: n.store, changed: n.nudge, lag: -1,
+		dir: filepath.Join(n.cfg.State, "postgres"),
+		log: n.log.With("hop", "postgres", "region", string(n.self.Region)),
+		alive: func(r meridian.Region) bool {
+			x, ok := n.atlas.Now().Region(r)
+			return ok && x.Healthy
+		},
+	}
+	n.tenure.fit = s.fit
+	return s
+}
+
+// newTenure returns this node's sight of who may take the writes.
+func (n *node) newTenure() *tenure {
+	return &tenure{
+		self: n.self.Region, key: primaryPrefix + n.file.Database.Name, store: n.store, renewNow: make(chan struct{}, 1),
+		fit: func() bool { return false }, log: n.log.With("hop", "postgres", "region", string(n.self.Region)),
+	}
+}
+
+// claimRetry is how long a region waits before it claims a new world's record
+// again.
+const claimRetry = time.Second
+
+// learn waits until the store says where the primary is, and sets the role in
+// which PostgreSQL is to start. The region that the file names claims the
+// record in a world that has none yet.
+func (s *steward) learn(ctx context.Context, role *instance.Role, ready func()) error {
+	for {
+		watch := s.store.Watch()
+		s.tenure.see(s.store.Now())
+		if r, _, _ := s.tenure.now(); r.Region != "" {
+			*role = instance.Standby
+			if r.Region == s.self.Region && !s.isStandby() {
+				*role = instance.Primary
+			}
+			s.log.Info("role of the database", "role", string(*role), "primary", r.Region, "term", r.Term)
+			break
+		}
+		retry := time.NewTimer(claimRetry)
+		if s.file.Primary() == s.self.Region {
+			first := failover.Record{Region: s.self.Region, Term: 1}
+			if _, err := s.store.CompareAndSwap(ctx, s.tenure.key, 0, mustJSON(first)); err == nil {
+				retry.Reset(0)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-watch:
+		case <-retry.C:
+		}
+	}
+	s.fitAt.Store(int64(boottime.Now() + startPatience - unfitPatience))
+	ready()
+	s.tenure.run(ctx) // while PostgreSQL starts, too: nobody else shall take the record
+	return nil
+}
+
+// isStandby reports whether the data here is a standby's: of a region that took
+// the record and was lost before it promoted.
+func (s *steward) isStandby() bool {
+	_, err := os.Stat(filepath.Join(s.dir, "pg", "standby.signal"))
+	return err == nil
+}
+
+// serveStandbys carries the connections of other regions' standbys.
+func (s *steward) serveStandbys(ctx context.Context, l net.Listener, role instance.Role, ready func()) error {
+	if role == instance.Primary {
+		if err := s.pg.Slots(ctx, s.slots()); err != nil {
+			return err
+		}
+		s.streams.admit(true)
+	}
+	ready()
+	s.streams.run(ctx, l)
+	return nil
+}
+
+// slots names the replication slots of the other regions.
+func (s *steward) slots() (out []string) {
+	for _, r := range s.file.Regions {
+		if r.Name != s.self.Region {
+			out = append(out, instance.Slot(r.Name))
+		}
+	}
+	return out
+}
+
+// fit reports whether this region should renew: its PostgreSQL takes writes, or
+// was heard to only lately. A holder that could not serve would only keep
+// others from it.
+func (s *steward) fit() bool {
+	if s.pg.Role() == instance.Primary && s.proxy.ReplayLag() >= 0 {
+		s.fitAt.Store(int64(boottime.Now()))
+		return true
+	}
+	return boottime.Now()-time.Duration(s.fitAt.Load()) < unfitPatience
+}
+
+// forks returns where the timelines of this node's database ended, oldest
+// first.
+func (n *node) forks() (out []postgres.Fork) {
+	each(n.store.Now(), forkPrefix+n.file.Database.Name+"/", n.log, func(_ string, f postgres.Fork) { out = append(out, f) })
+	return out
+}

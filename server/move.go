@@ -1,0 +1,73 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"meridian"
+	"meridian/client"
+	"meridian/postgres/failover"
+)
+
+// movePatience bounds how long an operator's move is awaited.
+const movePatience = 60 * time.Second
+
+// move asks for the primary to be moved, and waits until it is open in its new
+// region, or stays where it is.
+func (n *node) move(ctx context.Context, to meridian.Region, force bool) (client.Moved, error) {
+	if n.file.Database == nil {
+		return client.Moved{}, meridian.WithKind(meridian.Invalid, errors.New("this world has no database"))
+	}
+	if _, ok := n.atlas.Now().Region(to); !ok {
+		return client.Moved{}, meridian.WithKind(meridian.NotFound, fmt.Errorf("there is no region %q; expected one of %s", to, n.regionNames()))
+	}
+	db := n.file.Database.Name
+	e, ok := n.store.Now().Get(primaryPrefix + db)
+	var r failover.Record
+	if !ok || json.Unmarshal(e.Value, &r) != nil {
+		return client.Moved{}, meridian.WithKind(meridian.Unavailable, errors.New("no region holds the writes yet"))
+	}
+	if r.Region == to {
+		return client.Moved{Region: string(to), Term: r.Term, Why: fmt.Sprintf("%s is the primary already", to)}, nil
+	}
+	asked := failover.Move{ID: fmt.Sprintf("%s-%d", to, time.Now().UnixNano()), To: to, Force: force, Term: r.Term}
+	if err := n.store.Put(ctx, movePrefix+db, mustJSON(asked)); err != nil {
+		return client.Moved{}, fmt.Errorf("move the primary to %s: %w", to, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, movePatience)
+	defer cancel()
+	m, err := n.awaitMove(ctx, db, asked)
+	if err != nil {
+		return client.Moved{}, err
+	}
+	out := client.Moved{Region: string(to), Term: r.Term + 1, Why: m.Why, Killed: m.Killed}
+	if !m.Paused.IsZero() {
+		out.Pause = m.Opened.Sub(m.Paused)
+	}
+	return out, nil
+}
+
+// awaitMove returns what became of a move once that is final, and this node's
+// own map shows it.
+func (n *node) awaitMove(ctx context.Context, db string, asked failover.Move) (m moved, err error) {
+	for {
+		watch := n.store.Watch()
+		each(n.store.Now(), movedPrefix+db, n.log, func(_ string, x moved) { m = x })
+		if m.ID == asked.ID && m.Phase == refused {
+			return m, meridian.WithKind(meridian.Unavailable, fmt.Errorf("the primary was not moved to %s: %s", asked.To, m.Why))
+		}
+		if p, _ := n.atlas.Now().Primary(); m.ID == asked.ID && m.Phase == done && p.Name == asked.To {
+			return m, nil
+		}
+		redrawn := time.NewTimer(redraw)
+		select {
+		case <-ctx.Done():
+			return m, meridian.WithKind(meridian.Timeout, fmt.Errorf("the primary was not seen to open in %s within %v; `meridian status` shows where it is", asked.To, movePatience))
+		case <-watch:
+		case <-redrawn.C:
+		}
+	}
+}

@@ -1,0 +1,290 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"meridian"
+	"meridian/config"
+	"meridian/postgres"
+	"meridian/postgres/failover"
+	"meridian/postgres/instance"
+	"meridian/store"
+)
+
+// More of what the store holds, by key.
+const (
+	movePrefix   = "switch/move/"   // + database: a failover.Move that an operator asked for
+	movedPrefix  = "switch/moved/"  // + database: a moved, the answer
+	reportPrefix = "switch/report/" // + database + "/" + region: a failover.Report
+	forkPrefix   = "switch/fork/"   // + database + "/" + timeline that ended: a postgres.Fork
+)
+
+// A moved is what became of a Move.
+type moved struct {
+	ID     string    `json:"id"`
+	Phase  string    `json:"phase"` // one of the phases
+	Why    string    `json:"why"`
+	Paused time.Time `json:"paused,omitzero"` // when the holder took no more writes
+	Opened time.Time `json:"opened,omitzero"` // when the successor took them
+	Killed int       `json:"killed"`          // sessions that could not move
+}
+
+// The phases of a move.
+const (
+	handed  = "handed"  // the holder gave the record away
+	done    = "done"    // the successor is open for writes
+	refused = "refused" // the holder keeps the record
+)
+
+// How long the steps of a move may take. Together they are less than a client
+// waits, and what fails early is undone.
+const (
+	stewardTick    = 100 * time.Millisecond
+	pauseBudget    = 1500 * time.Millisecond // for open transactions to end
+	stopBudget     = 4 * time.Second
+	startBudget    = 20 * time.Second
+	recruitBudget  = 3 * time.Second
+	promoteBudget  = 10 * time.Second
+	unfitPatience  = 10 * time.Second // a holder whose PostgreSQL is down for longer lets its lease end
+	startPatience  = time.Minute      // or, at the start of its node, has not come up
+	defaultMaxLoss = 10 * time.Second
+)
+
+// A steward does for one region what package failover decides.
+type steward struct {
+	self    config.Node
+	db      string
+	file    *config.File
+	tenure  *tenure
+	pg      *instance.Instance
+	proxy   *postgres.Proxy
+	streams *streams
+	store   store.Store
+	alive   func(meridian.Region) bool
+	changed func() // the map must be drawn anew
+	dir     string // of the instance
+	log     *slog.Logger
+	fitAt   atomic.Int64 // boottime at which PostgreSQL was last seen to take writes
+
+	follows  uint64        // the term that the standby was told to follow
+	since    time.Time     // of the pledge
+	lag      time.Duration // at the last time that the primary was heard
+	lastSaid failover.Decision
+}
+
+// run decides and does, until ctx is over.
+func (s *steward) run(ctx context.Context) {
+	tick := time.NewTicker(stewardTick)
+	defer tick.Stop()
+	for {
+		watch := s.store.Watch()
+		s.tenure.see(s.store.Now())
+		s.step(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-watch:
+		case <-tick.C:
+		}
+	}
+}
+
+// step decides once and does it.
+func (s *steward) step(ctx context.Context) {
+	v := s.look()
+	d := failover.Decide(v)
+	if d.Do != s.lastSaid.Do || d.Term != s.lastSaid.Term || d.Who != s.lastSaid.Who {
+		s.log.Info("primary", "do", string(d.Do), "of", d.Who, "term", d.Term, "why", d.Why)
+		s.lastSaid = d
+	}
+	var err error
+	switch d.Do {
+	case failover.Wait, failover.Hold: // the tenure renews by itself
+	case failover.Raise:
+		err = s.raise(ctx, d)
+	case failover.Hand:
+		err = s.hand(ctx, d, v.Move)
+	case failover.Recruit:
+		err = s.recruit(ctx, d)
+	case failover.Take:
+		err = s.take(ctx, d)
+	case failover.Promote:
+		err = s.promote(ctx, v.Record)
+	case failover.Follow:
+		err = s.follow(ctx, d.Term)
+	case failover.Rejoin:
+		err = s.rejoin(ctx, d.Term)
+	}
+	if err != nil && ctx.Err() == nil {
+		s.log.Error("primary: a step failed", "do", string(d.Do), "term", d.Term, "err", err)
+	}
+}
+
+// look gathers what the decision stands on.
+func (s *steward) look() failover.View {
+	r, _, age := s.tenure.now()
+	v := failover.View{
+		Self: s.self.Region, Record: r, Age: age, State: s.state(), Pledged: s.pg.Term(),
+		Follows: s.follows, Since: time.Since(s.since), MaxLoss: defaultMaxLoss, Alive: map[meridian.Region]bool{},
+	}
+	for _, region := range s.file.Regions {
+		v.Regions = append(v.Regions, region.Name)
+		v.Alive[region.Name] = s.alive(region.Name)
+	}
+	if age < 2*failover.Renew {
+		s.lag = s.proxy.ReplayLag()
+	}
+	v.Lag = s.lag
+	view := s.store.Now()
+	each(view, reportPrefix+s.db+"/", s.log, func(_ string, p failover.Report) { v.Reports = append(v.Reports, p) })
+	each(view, movePrefix+s.db, s.log, func(_ string, m failover.Move) { v.Move = &m })
+	return v
+}
+
+func (s *steward) state() failover.State {
+	switch s.pg.Role() {
+	case instance.Primary:
+		return failover.Primary
+	case instance.Standby:
+		return failover.Standby
+	}
+	return failover.Stopped
+}
+
+// raise renews in a term above what standbys pledged, so that they follow again.
+func (s *steward) raise(ctx context.Context, d failover.Decision) error {
+	r, rev, _ := s.tenure.now()
+	r.Term, r.Count, r.Gate, r.From = d.Term, 0, 0, ""
+	_, err := s.tenure.replace(ctx, r, rev)
+	return err
+}
+
+// recruit pledges a term, and tells how far this standby's log reaches.
+func (s *steward) recruit(ctx context.Context, d failover.Decision) error {
+	bounded, cancel := context.WithTimeout(ctx, recruitBudget)
+	defer cancel()
+	s.streams.cut("")
+	p, err := s.pg.Recruit(bounded, d.Term)
+	if err != nil {
+		return err
+	}
+	s.follows, s.since = 0, time.Now()
+	report := failover.Report{Region: s.self.Region, Term: d.Term, Timeline: p.Timeline, Flushed: p.Flushed}
+	return s.store.Put(ctx, reportPrefix+s.db+"/"+string(s.self.Region), mustJSON(report))
+}
+
+// take makes this region the holder. Only one of all who try succeeds.
+func (s *steward) take(ctx context.Context, d failover.Decision) error {
+	_, rev, age := s.tenure.now()
+	if age < failover.Lease {
+		return nil // a renewal came in between
+	}
+	ok, err := s.tenure.replace(ctx, failover.Record{Region: s.self.Region, Term: d.Term}, rev)
+	if err == nil && ok {
+		s.changed()
+	}
+	return err
+}
+
+// promote opens the standby for writes: the record is ours.
+func (s *steward) promote(ctx context.Context, r failover.Record) error {
+	begin := time.Now()
+	bounded, cancel := context.WithTimeout(ctx, promoteBudget)
+	defer cancel()
+	if s.pg.Term() < r.Term {
+		if err := s.pg.Pledge(r.Term); err != nil {
+			return err
+		}
+	}
+	before, err := s.pg.Report(bounded)
+	if err != nil {
+		return err
+	}
+	p, err := s.pg.Promote(bounded, r.Gate, s.slots())
+	if err != nil {
+		return errors.Join(err, s.handBack(ctx, r))
+	}
+	s.streams.admit(true)
+	s.log.Info("primary: open for writes", "term", r.Term, "timeline", p.Timeline, "fork", p.Fork.String(), "took", time.Since(begin))
+	s.changed()
+	fork := postgres.Fork{Timeline: before.Timeline, LSN: p.Fork}
+	return errors.Join(
+		s.store.Put(ctx, fmt.Sprintf("%s%s/%08d", forkPrefix, s.db, fork.Timeline), mustJSON(fork)),
+		s.opened(ctx, r.Term))
+}
+
+// handBack returns the record of a planned move that cannot be done to whom it
+// came from, who has all that was written.
+func (s *steward) handBack(ctx context.Context, r failover.Record) error {
+	_, rev, _ := s.tenure.now()
+	if r.Gate == 0 || r.From == "" {
+		return nil
+	}
+	_, err := s.tenure.replace(ctx, failover.Record{Region: r.From, Term: r.Term + 1}, rev)
+	return err
+}
+
+// follow makes this standby follow the holder of a term.
+func (s *steward) follow(ctx context.Context, term uint64) error {
+	s.streams.cut("")
+	if err := s.pg.Follow(ctx, term); err != nil {
+		return err
+	}
+	s.follows = term
+	return nil
+}
+
+// rejoin gives up being the primary, and follows.
+func (s *steward) rejoin(ctx context.Context, term uint64) error {
+	s.streams.cut("")
+	if _, err := s.proxy.Pause(ctx, 0); err != nil {
+		return err
+	}
+	defer s.proxy.Resume()
+	bounded, cancel := context.WithTimeout(ctx, stopBudget)
+	defer cancel()
+	if _, err := s.pg.Stop(bounded); err != nil {
+		return err
+	}
+	return s.restart(ctx, instance.Standby, term)
+}
+
+// restart starts PostgreSQL in a role.
+func (s *steward) restart(ctx context.Context, role instance.Role, term uint64) error {
+	bounded, cancel := context.WithTimeout(ctx, startBudget)
+	defer cancel()
+	if role == instance.Standby {
+		if err := s.pg.Follow(bounded, term); err != nil {
+			return err
+		}
+		s.follows = term
+	}
+	err := s.pg.Start(bounded, role)
+	s.streams.admit(role == instance.Primary && err == nil)
+	return err
+}
+
+// opened tells that a move which an operator asked for is done, if that is how
+// this region came to hold the record.
+func (s *steward) opened(ctx context.Context, term uint64) error {
+	view := s.store.Now()
+	var asked failover.Move
+	each(view, movePrefix+s.db, s.log, func(_ string, m failover.Move) { asked = m })
+	if asked.ID == "" || asked.To != s.self.Region || asked.Term >= term {
+		return nil
+	}
+	answer := moved{ID: asked.ID}
+	each(view, movedPrefix+s.db, s.log, func(_ string, m moved) {
+		if m.ID == asked.ID {
+			answer = m // what the holder said
+		}
+	})
+	answer.Phase, answer.Opened = done, time.Now()
+	answer.Why = fmt.Sprintf("%s takes the writes in term %d", s.self.Region, term)
+	return s.store.Put(ctx, movedPrefix+s.db, mustJSON(answer))
+}

@@ -1,0 +1,148 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"sync"
+	"time"
+
+	"meridian"
+	"meridian/internal/boottime"
+	"meridian/postgres/failover"
+	"meridian/store"
+)
+
+// A tenure is this node's sight of who may take the writes, and its own right
+// to while it holds the record: the renewals.
+type tenure struct {
+	self  meridian.Region
+	key   string
+	store store.Store
+	log   *slog.Logger
+	fit   func() bool // whether this region could act if it may: renewing for a dead PostgreSQL helps nobody
+
+	renewNow chan struct{} // holds one nudge
+
+	mu       sync.Mutex // guards what follows
+	record   failover.Record
+	rev      int64
+	received time.Duration // boottime at which rev was first seen here
+	until    time.Duration // boottime at which our right ends; 0: none
+	halted   bool          // no renewals: the record is being handed over
+}
+
+// see takes the newest record from the store.
+func (t *tenure) see(v *store.View) {
+	e, ok := v.Get(t.key)
+	if !ok {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if e.Rev == t.rev {
+		return
+	}
+	var r failover.Record
+	if err := json.Unmarshal(e.Value, &r); err != nil {
+		t.log.Error("who is primary cannot be read", "key", t.key, "why", err.Error())
+		return
+	}
+	if r.Region != t.self || r.Term != t.record.Term {
+		t.until = 0 // a right of another term is none
+	}
+	t.record, t.rev, t.received = r, e.Rev, boottime.Now()
+	if r.Region == t.self {
+		t.nudge()
+	}
+}
+
+func (t *tenure) nudge() {
+	select {
+	case t.renewNow <- struct{}{}:
+	default:
+	}
+}
+
+// now returns the newest record, its revision, and how long ago it was
+// received.
+func (t *tenure) now() (failover.Record, int64, time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.record, t.rev, boottime.Now() - t.received
+}
+
+// lease returns until when this region may act, and in which term.
+func (t *tenure) lease() (until time.Duration, term uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.until, t.record.Term
+}
+
+// halt stops or allows renewals. Once halt(true) has returned, none is under
+// way that could change the record after the caller read it.
+func (t *tenure) halt(on bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.halted = on
+}
+
+// replace writes the next record over the one that the caller saw, and reports
+// whether it did. A right that the new record gives this region counts from
+// before the attempt was sent.
+func (t *tenure) replace(ctx context.Context, next failover.Record, rev int64) (bool, error) {
+	sent := boottime.Now()
+	ok, err := t.store.CompareAndSwap(ctx, t.key, rev, mustJSON(next))
+	t.see(t.store.Now())
+	if !ok || err != nil {
+		return false, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if next.Region == t.self && t.record.Term == next.Term && t.record.Region == t.self {
+		t.until = max(t.until, sent+failover.Lease)
+	}
+	return true, nil
+}
+
+// run renews while this region holds the record, until ctx is over.
+func (t *tenure) run(ctx context.Context) {
+	tick := time.NewTicker(failover.Renew)
+	defer tick.Stop()
+	for {
+		t.renew(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-t.renewNow:
+			if _, _, age := t.now(); t.held() && age < failover.Renew/2 {
+				continue // our own renewal came back to us
+			}
+		}
+	}
+}
+
+// held reports whether the right is valid now.
+func (t *tenure) held() bool {
+	until, _ := t.lease()
+	return boottime.Now() < until
+}
+
+func (t *tenure) renew(ctx context.Context) {
+	r, rev, _ := t.now()
+	t.mu.Lock()
+	halted := t.halted
+	t.mu.Unlock()
+	if r.Region != t.self || halted || !t.fit() {
+		return
+	}
+	r.Count++
+	ctx, cancel := context.WithTimeout(ctx, failover.Lease)
+	defer cancel()
+	if ok, err := t.replace(ctx, r, rev); err != nil && ctx.Err() == nil {
+		t.log.Warn("the right to write was not renewed", "term", r.Term, "why", err.Error())
+	} else if err == nil && !ok {
+		t.log.Info("the record of the primary changed while it was renewed", "term", r.Term)
+	}
+}

@@ -1,0 +1,195 @@
+package world_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"meridian/test/harness"
+)
+
+const helloFile = "examples/hello/meridian.yaml"
+
+// TestPrimaryMovesUnderLoad moves the primary to each region in turn, while
+// clients of every region write. No client sees an error, and the ledger holds
+// each acknowledged write once.
+func TestPrimaryMovesUnderLoad(t *testing.T) {
+	w := harness.Up(t, helloFile, filepath.Join(harness.Folder(t), "world"))
+	s := w.Status()
+	exec(t, s.Regions[0].Postgres, "CREATE TABLE ledger (id text PRIMARY KEY)")
+	ctx, stop := context.WithCancel(t.Context())
+	var writers sync.WaitGroup
+	books := make([]*book, len(s.Regions))
+	for i, r := range s.Regions {
+		books[i] = &book{region: r.Name}
+		writers.Go(func() { books[i].write(ctx, r.Postgres) })
+	}
+	for _, to := range []int{1, 2, 0} {
+		for _, b := range books {
+			b.grow(t, 5)
+		}
+		t.Log(strings.TrimSpace(w.Do("switchover", s.Regions[to].Name, "--yes")))
+	}
+	for _, b := range books {
+		b.grow(t, 5)
+	}
+	stop()
+	writers.Wait()
+	total := 0
+	for _, b := range books {
+		if b.err != nil {
+			t.Errorf("a client in %s, after %d writes: %v", b.region, b.written, b.err)
+		}
+		total += b.written
+	}
+	if got := count(t, s.Regions[1].Postgres, "SELECT count(*) FROM ledger"); got < total {
+		t.Errorf("%d writes were acknowledged, %d are there", total, got)
+	}
+}
+
+// TestLostPrimaryIsReplaced kills the primary's region: another takes the
+// writes by itself, and the lost one comes back as a standby that catches up.
+func TestLostPrimaryIsReplaced(t *testing.T) {
+	w := harness.Up(t, helloFile, filepath.Join(harness.Folder(t), "world"))
+	s := w.Status()
+	third := s.Regions[2].Postgres
+	exec(t, third, "CREATE TABLE ledger (id text PRIMARY KEY)")
+	exec(t, third, "INSERT INTO ledger VALUES ('before')")
+	lost := s.Regions[0].Name
+	w.Do("fault", "down", lost)
+	begin := time.Now()
+	harness.Eventually(t, 30*time.Second, func() error { return try(third, "INSERT INTO ledger VALUES ('after') ON CONFLICT DO NOTHING") })
+	t.Logf("writes were back after %v", time.Since(begin).Round(100*time.Millisecond))
+	if got := count(t, third, "SELECT count(*) FROM ledger"); got != 2 {
+		t.Errorf("%d rows, want 2", got)
+	}
+	if p := primaries(w.Status()); len(p) != 1 || p[0] == lost {
+		t.Errorf("primaries: %v", p)
+	}
+	w.Do("fault", "heal", lost)
+	harness.Eventually(t, 30*time.Second, func() error {
+		if err := try(s.Regions[0].Postgres, "SELECT 1"); err != nil {
+			return err
+		}
+		if p := primaries(w.Status()); len(p) != 1 || p[0] == lost {
+			return fmt.Errorf("primaries: %v", p)
+		}
+		return nil
+	})
+	exec(t, s.Regions[0].Postgres, "INSERT INTO ledger VALUES ('from the lost one')")
+	if got := count(t, s.Regions[0].Postgres, "SELECT count(*) FROM ledger"); got != 3 {
+		t.Errorf("%d rows, want 3", got)
+	}
+}
+
+func primaries(s harness.Status) (out []string) {
+	for _, r := range s.Regions {
+		if r.Primary {
+			out = append(out, r.Name)
+		}
+	}
+	return out
+}
+
+// A book is what one client wrote.
+type book struct {
+	region string
+
+	mu      sync.Mutex // guards what follows
+	written int
+	err     error
+	grown   chan struct{} // closed at the next write or error
+}
+
+// write inserts rows over one connection until ctx is over or one fails.
+func (b *book) write(ctx context.Context, dsn string) {
+	c, err := pgx.Connect(ctx, dsn)
+	for i := 0; err == nil && ctx.Err() == nil; i++ {
+		if _, err = c.Exec(context.WithoutCancel(ctx), "INSERT INTO ledger VALUES ($1)", fmt.Sprintf("%s %d", b.region, i)); err == nil {
+			b.note(nil)
+		}
+	}
+	if err != nil {
+		b.note(err)
+	}
+	if c != nil {
+		c.Close(context.WithoutCancel(ctx))
+	}
+}
+
+func (b *book) note(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.err = err; err == nil {
+		b.written++
+	}
+	if b.grown != nil {
+		close(b.grown)
+		b.grown = nil
+	}
+}
+
+// grow waits for n more writes, or an error.
+func (b *book) grow(t *testing.T, n int) {
+	t.Helper()
+	patience := time.After(30 * time.Second)
+	b.mu.Lock()
+	want := b.written + n
+	b.mu.Unlock()
+	for {
+		b.mu.Lock()
+		if b.written >= want || b.err != nil {
+			b.mu.Unlock()
+			return
+		}
+		if b.grown == nil {
+			b.grown = make(chan struct{})
+		}
+		grown := b.grown
+		b.mu.Unlock()
+		select {
+		case <-grown:
+		case <-patience:
+			t.Fatalf("the client in %s does not get on", b.region)
+		}
+	}
+}
+
+// try runs a statement over a connection of its own.
+func try(dsn, sql string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second) // a probe: its end must not hang on the test's
+	defer cancel()
+	c, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		return err
+	}
+	_, err = c.Exec(ctx, sql)
+	return errors.Join(err, c.Close(ctx))
+}
+
+func exec(t *testing.T, dsn, sql string) {
+	t.Helper()
+	if err := try(dsn, sql); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+}
+
+func count(t *testing.T, dsn, sql string) (n int) {
+	t.Helper()
+	c, err := pgx.Connect(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close(context.WithoutCancel(t.Context()))
+	if err := c.QueryRow(t.Context(), sql).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
