@@ -19,6 +19,7 @@ type Entry struct {
 	// node as primary. Term orders reigns. Both are of what is OK alone.
 	Writer string
 	Term   int64
+	Note   string // for people: the error, if there was one
 }
 
 // A Ledger is what the entries and the table at the end say together.

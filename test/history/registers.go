@@ -20,6 +20,7 @@ type Access struct {
 	Call    time.Duration
 	Return  time.Duration // Never, if it was not answered
 	Outcome Outcome
+	Note    string // for people: the error, if there was one
 }
 
 func (a Access) String() string {
@@ -31,7 +32,7 @@ func (a Access) String() string {
 	if a.Return != Never {
 		back = a.Return.String()
 	}
-	return fmt.Sprintf("p%d@%s %v..%s %s: %s %s %d", a.Process, a.Region, a.Call, back, a.Outcome, do, a.Key, a.Value)
+	return fmt.Sprintf("p%d@%s %v..%s %s: %s %s %d %s", a.Process, a.Region, a.Call, back, a.Outcome, do, a.Key, a.Value, a.Note)
 }
 
 // A Loss is a time in which the newest writes may have vanished: the primary

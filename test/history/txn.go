@@ -39,6 +39,7 @@ type Txn struct {
 	Return  time.Duration // Never, if it was not answered
 	Outcome Outcome
 	Ops     []Op
+	Note    string // for people: the error, if there was one
 }
 
 // A Log collects the transactions of many clients.
@@ -88,6 +89,9 @@ func (t Txn) String() string {
 		} else {
 			fmt.Fprintf(&b, " read %s %d", o.Key, o.List)
 		}
+	}
+	if t.Note != "" {
+		b.WriteString(" # " + strings.ReplaceAll(t.Note, "\n", " "))
 	}
 	return b.String()
 }

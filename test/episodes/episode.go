@@ -1,0 +1,224 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"meridian/test/history"
+	"meridian/test/operator"
+)
+
+// Settings say what episodes are like.
+type settings struct {
+	seed    uint64
+	length  time.Duration
+	faults  []fault
+	clients int    // in each region
+	out     string // where histories of violations go
+}
+
+// dice are those of one episode of a seed.
+func dice(seed, episode uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, episode)) }
+
+// shown is how many violations of an episode are printed.
+const shown = 5
+
+// recovery bounds how long a world may take to be whole after all was healed.
+const recovery = 60 * time.Second
+
+// play plays episode n on a world and prints what was done and seen.
+func play(ctx context.Context, w operator.World, s settings, n uint64, out io.Writer) (verdict, error) {
+	status, err := w.Status(ctx)
+	if err != nil {
+		return verdict{}, err
+	}
+	r := dice(s.seed, n)
+	p := draw(r, s.faults, s.length)
+	fmt.Fprintf(out, "episode %d of seed %d: %s\n", n, s.seed, p)
+	urls := map[string]string{}
+	for _, x := range status.Regions {
+		urls[x.Name] = x.Postgres + "?sslmode=disable"
+	}
+	order := roles(status, nil)
+	if len(order) != 3 {
+		return verdict{}, fmt.Errorf("want one primary of three regions, found %d regions", len(urls))
+	}
+	run := newRun(fmt.Sprintf("%x-%d-%d", time.Now().UnixNano(), s.seed, n))
+	nem := &nemesis{world: w, begin: run.begin, roles: order, hit: map[string][]string{}, say: func(format string, args ...any) {
+		fmt.Fprintf(out, "  "+format+"\n", args...)
+	}}
+	live, cancel := context.WithTimeout(ctx, s.length)
+	defer cancel()
+	var wait sync.WaitGroup
+	for i, region := range slices.Sorted(slices.Values(order)) {
+		for c := range s.clients {
+			one := &session{run: run, dice: dice(r.Uint64(), uint64(i*s.clients+c)), region: region, url: urls[region]}
+			wait.Go(func() { one.work(live) })
+		}
+	}
+	nem.follow(ctx, p)
+	<-live.Done()
+	rec := record{plan: p}
+	if len(p) > 0 {
+		if _, err := nem.run(ctx, "fault", "heal"); err != nil {
+			rec.wrong = append(rec.wrong, err.Error())
+		}
+	}
+	wait.Wait()
+	healed := time.Now()
+	rec.wrong = append(rec.wrong, run.finish(ctx, w, urls, &rec)...)
+	v := judge(rec)
+	v.notes = append(v.notes, fmt.Sprintf("whole after %v", time.Since(healed).Round(10*time.Millisecond)))
+	v.print(out, n)
+	if len(v.violations) > 0 {
+		err = rec.keep(filepath.Join(s.out, run.name))
+	}
+	return v, err
+}
+
+func (v verdict) print(out io.Writer, n uint64) {
+	fmt.Fprintf(out, "  %s\n", strings.Join(v.notes, "; "))
+	for i, x := range v.violations {
+		if i == shown {
+			fmt.Fprintf(out, "  and %d more\n", len(v.violations)-shown)
+			break
+		}
+		fmt.Fprintf(out, "  VIOLATION: %s\n", x)
+	}
+	if len(v.violations) == 0 {
+		fmt.Fprintf(out, "  episode %d: good\n", n)
+	}
+}
+
+// prepare makes the tables, through any region.
+func prepare(ctx context.Context, w operator.World) error {
+	s, err := w.Status(ctx)
+	if err != nil {
+		return err
+	}
+	for _, r := range s.Regions {
+		if r.Postgres == "" {
+			return fmt.Errorf("the world of %s has no database", w.State)
+		}
+	}
+	conn, err := dial(ctx, s.Regions[0].Postgres)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	_, err = conn.Exec(ctx, schema)
+	return err
+}
+
+// finish waits until the world is whole, reads what is there through every
+// region, and completes the record. What it returns is wrong.
+func (r *run) finish(ctx context.Context, w operator.World, urls map[string]string, rec *record) (wrong []string) {
+	rec.lists, rec.accesses, rec.entries, rec.errors = r.lists.Txns(), r.accesses, r.entries, r.errors
+	err := operator.Until(ctx, recovery, func(ctx context.Context) error {
+		s, err := w.Status(ctx)
+		if err != nil {
+			return err
+		}
+		return operator.Whole(s)
+	})
+	if err != nil {
+		return []string{"the world is not whole after all was healed: " + err.Error()}
+	}
+	type end struct {
+		last  history.Txn
+		there []int64
+	}
+	var ends []end
+	for _, region := range slices.Sorted(maps.Keys(urls)) {
+		var e end
+		err := operator.Until(ctx, recovery, func(ctx context.Context) (err error) {
+			e.last, e.there, err = r.readAll(ctx, region, urls[region])
+			return err
+		})
+		if err != nil {
+			return []string{"after all was healed, " + region + " does not answer: " + err.Error()}
+		}
+		ends = append(ends, e)
+		if x := ends[0]; !slices.Equal(x.there, e.there) || !slices.EqualFunc(x.last.Ops, e.last.Ops, func(a, b history.Op) bool { return slices.Equal(a.List, b.List) }) {
+			wrong = append(wrong, fmt.Sprintf("in the end %s does not show what %s does", region, x.last.Region))
+		}
+	}
+	rec.lists, rec.there = append(rec.lists, ends[0].last), ends[0].there
+	return wrong
+}
+
+// readAll reads all lists and the ledger through a region, on its own standby
+// if that has all that is committed.
+func (r *run) readAll(ctx context.Context, region, url string) (t history.Txn, there []int64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, opPatience)
+	defer cancel()
+	conn, err := dial(ctx, url)
+	if err != nil {
+		return t, nil, err
+	}
+	defer conn.Close(ctx)
+	t = history.Txn{Region: region, Call: r.now(), Outcome: history.OK}
+	if _, err := conn.Exec(ctx, "set meridian.consistency = 'global'"); err != nil {
+		return t, nil, err
+	}
+	for k := range lists {
+		t.Ops = append(t.Ops, history.Op{Key: r.key("l", k)})
+	}
+	rows, err := conn.Query(ctx, "select k, v from episode_lists where k like $1", r.name+"-%")
+	if err != nil {
+		return t, nil, err
+	}
+	var key string
+	var list []int64
+	_, err = pgx.ForEachRow(rows, []any{&key, &list}, func() error {
+		for i := range t.Ops {
+			if t.Ops[i].Key == key {
+				t.Ops[i].List = list
+			}
+		}
+		list = nil
+		return nil
+	})
+	if err != nil {
+		return t, nil, err
+	}
+	rows, err = conn.Query(ctx, "select id from episode_ledger where run = $1 order by id", r.name)
+	if err != nil {
+		return t, nil, err
+	}
+	there, err = pgx.CollectRows(rows, pgx.RowTo[int64])
+	t.Return = r.now()
+	return t, there, err
+}
+
+// keep writes the histories to a folder: lists as the scripts of package
+// history have them.
+func (r record) keep(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	var accesses, entries strings.Builder
+	for _, a := range r.accesses {
+		fmt.Fprintln(&accesses, a)
+	}
+	for _, e := range r.entries {
+		fmt.Fprintf(&entries, "%+v\n", e)
+	}
+	for name, text := range map[string]string{"plan": r.plan.String(), "lists": history.Format(r.lists), "registers": accesses.String(), "ledger": entries.String()} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,97 @@
+// Command episodes plays short stories of trouble on a world of three regions,
+// and compares what its clients were told with what is promised.
+//
+//	go run ./test/episodes --binary bin/meridian --episodes 30 --seed 1
+//
+// In an episode clients in all regions append to lists, write registers and
+// keep a ledger, while regions die, links break and the primary moves. Then
+// all is healed, and the histories are judged: what a session sees, what was
+// acknowledged and is gone, what was executed twice, who acknowledged when. It
+// ends with status 1 if any episode violates a promise. Seed and number of an
+// episode give its faults and its clients' operations; what meets what depends
+// on the machine as well.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"meridian/test/operator"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := command(ctx, os.Args[1:], os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "episodes:", err)
+		os.Exit(1)
+	}
+}
+
+func command(ctx context.Context, args []string, out io.Writer) error {
+	var s settings
+	flags := flag.NewFlagSet("episodes", flag.ContinueOnError)
+	binary := flags.String("binary", "bin/meridian", "the meridian to run")
+	file := flags.String("file", "test/episodes/testdata/world.yaml", "the world's file, with three regions and a database")
+	state := flags.String("state", "", "the state `folder` of a world that is up; default: one of its own")
+	block := flags.Int("block", 0, "the world of its own uses 127.`N`.0.0/16; 0: the first that is free")
+	episodes := flags.Int("episodes", 30, "how many")
+	first := flags.Uint64("first", 0, "the number of the first, to play one again")
+	list := flags.String("faults", "planned", "all, planned, none, or some of down, pause, cut, slow, switchover, kill, freeze, isolate")
+	flags.Uint64Var(&s.seed, "seed", uint64(time.Now().Unix()), "the faults and the operations are drawn from it")
+	flags.DurationVar(&s.length, "duration", 6*time.Second, "how long clients are busy in each episode")
+	flags.IntVar(&s.clients, "clients", 3, "in each region")
+	flags.StringVar(&s.out, "out", os.TempDir()+"/episodes", "`folder` for the histories of violations")
+	err := flags.Parse(args)
+	if err != nil {
+		return err
+	}
+	if s.faults, err = parseFaults(*list); err != nil {
+		return err
+	}
+	w := operator.World{Binary: *binary, State: *state}
+	if *state == "" {
+		up, end, err := operator.Up(ctx, *binary, *file, *block)
+		if err != nil {
+			return err
+		}
+		defer func() {
+			if err := end(); err != nil {
+				fmt.Fprintln(os.Stderr, "episodes:", err)
+			}
+		}()
+		w = up
+	}
+	return series(ctx, w, s, *first, *episodes, out)
+}
+
+// series plays n episodes one after another, and stops at the first after
+// which the world cannot be used.
+func series(ctx context.Context, w operator.World, s settings, first uint64, n int, out io.Writer) error {
+	if err := prepare(ctx, w); err != nil {
+		return err
+	}
+	began := time.Now()
+	var bad []uint64
+	for i := first; i < first+uint64(n); i++ {
+		v, err := play(ctx, w, s, i, out)
+		if err != nil {
+			return errors.Join(fmt.Errorf("episode %d of seed %d: %w", i, s.seed, err), ctx.Err())
+		}
+		if len(v.violations) > 0 {
+			bad = append(bad, i)
+		}
+	}
+	fmt.Fprintf(out, "%d episodes of seed %d in %v: %d violate a promise\n", n, s.seed, time.Since(began).Round(time.Second), len(bad))
+	if len(bad) > 0 {
+		return fmt.Errorf("violations in episodes %d of seed %d; play one again with --seed %d --first N --episodes 1; histories are in %s", bad, s.seed, s.seed, s.out)
+	}
+	return nil
+}
