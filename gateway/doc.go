@@ -18,6 +18,14 @@
 // the database saw goes out as Meridian-Consistency (guarantee 1). A token that
 // cannot be read is counted and ignored.
 //
+// Outside of the primary's region it decides, before the function gets the
+// event, where the request runs: at home, or where the primary is if more than
+// one round trip to it is expected at home (package placement). Such a request
+// passes on byte for byte, once, to the inner door there, and its answer comes
+// back unchanged. If it was surely not sent, or got no slot there, it runs at
+// home; if it may have been executed, the answer is 502, or 504 when its time
+// was over. A request that was placed is not placed again.
+//
 // It never runs a request twice, never lets a function write headers of the
 // connection or of Meridian, and never replaces a good API by a bad one
 // (guarantee 6). It holds at most Limits.InFlight bytes of bodies, then answers

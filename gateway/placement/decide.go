@@ -120,6 +120,8 @@ func weigh(v View) Decision {
 	switch {
 	case home <= trip:
 		return Decision{AtHome, ByTrips, basis}
+	case v.Load >= 1:
+		return Decision{AtHome, ByLoad, fmt.Sprintf("no slot is free in %s; %.2f trips expected at home, by %s", v.Primary, home, v.Seen.basis(v.Method))}
 	case home <= paid:
 		return Decision{AtHome, ByLoad, fmt.Sprintf("%s, where the load is %.2f", basis, v.Load)}
 	case v.Turn%exploreEvery == firstLook:
@@ -135,6 +137,9 @@ func Expect(method string, s Seen) float64 {
 	prior := 0.0
 	if !safe(method) {
 		prior = guess
+	}
+	if !(s.Weight > 0 && s.Mean >= 0) {
+		return prior
 	}
 	return (guessWeight*prior + s.Weight*s.Mean) / (guessWeight + s.Weight)
 }
@@ -153,17 +158,13 @@ func toll(rtt time.Duration) float64 {
 	return max(margin, float64(overhead)/float64(rtt))
 }
 
-// Price returns what the primary asks for its time at a load, in trips: nothing
-// while slots are free, and more than anybody pays when none is.
+// Price returns what the primary asks for its time at a load below 1, in trips:
+// nothing while many slots are free, and any sum as the last ones go.
 func Price(load float64) float64 {
-	const dear = 1e6
-	switch {
-	case load >= 1:
-		return dear
-	case load > freeLoad:
-		return min(dear, (load-freeLoad)/(1-load))
+	if load <= freeLoad {
+		return 0
 	}
-	return 0
+	return (load - freeLoad) / max(1-load, 1e-6)
 }
 
 func ms(d time.Duration) time.Duration { return d.Round(time.Millisecond) }

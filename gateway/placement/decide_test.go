@@ -73,7 +73,7 @@ func FuzzDecide(f *testing.F) {
 			t.Errorf("%+v: a request that must stay was moved", d)
 		case d != placement.Decide(v):
 			t.Errorf("%+v: the same view decided otherwise", d)
-		case moved && mode != "primary" && load >= 1 && mean < 1e5:
+		case moved && mode != "primary" && load >= 1:
 			t.Errorf("%+v: moved to a primary without a free slot", d)
 		}
 	})
@@ -107,15 +107,15 @@ func TestOneRequestInAHundredExplores(t *testing.T) {
 
 func TestThePriceRisesWithTheLoad(t *testing.T) {
 	last := 0.0
-	for load := 0.0; load <= 2; load += 0.01 {
+	for load := 0.0; load < 1; load += 0.001 {
 		p := placement.Price(load)
 		if p < last || math.IsNaN(p) || math.IsInf(p, 0) {
 			t.Fatalf("price %v at load %v, %v before", p, load, last)
 		}
 		last = p
 	}
-	if placement.Price(0.7) != 0 || last < 1000 {
-		t.Errorf("price %v at 0.7, %v at 2", placement.Price(0.7), last)
+	if placement.Price(0.7) != 0 || last < 100 {
+		t.Errorf("price %v at 0.7, %v near 1", placement.Price(0.7), last)
 	}
 }
 
