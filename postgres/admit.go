@@ -85,6 +85,7 @@ func (s *peer) queue(ctx context.Context, f wire.Frame) {
 // comes from now on is run.
 func (s *peer) farewellLocked(r *wire.Refusal) {
 	s.farewell = r
+	s.left.Store(true)
 	s.backend.Conn.SetReadDeadline(past)
 }
 

@@ -22,6 +22,7 @@ type peer struct {
 	backend *pool.Backend
 
 	canceled atomic.Bool // because the primary moves
+	left     atomic.Bool // farewell is set
 	gone     atomic.Bool // no more replies will come
 
 	mu       sync.Mutex // guards what follows
@@ -220,7 +221,9 @@ func (s *peer) replies(ctx context.Context) {
 	var out []byte
 	for {
 		f, err := s.backend.Reader.Frame()
-		if err != nil {
+		// The end of a read by its deadline is no barrier: what PostgreSQL says
+		// as it stops may slip through.
+		if err != nil || s.left.Load() {
 			s.mu.Lock()
 			if s.strip != nil {
 				s.strip <- err

@@ -87,6 +87,7 @@ func (w *trio) tell(r meridian.Region) {
 func (w *trio) move(to meridian.Region, budget time.Duration) Paused {
 	w.t.Helper()
 	from := w.primary
+	w.streams(to)
 	old := w.proxies[from]
 	p, err := old.Pause(context.Background(), budget)
 	if err == nil {
@@ -97,6 +98,15 @@ func (w *trio) move(to meridian.Region, budget time.Duration) Paused {
 		w.t.Error(err)
 	}
 	return p
+}
+
+// streams waits until a standby streams from the primary.
+func (w *trio) streams(r meridian.Region) {
+	w.t.Helper()
+	c := w.superuser(w.servers[r])
+	w.eventually(string(r)+" streams", func() bool {
+		return get[int](w.world, c, "select count(*) from pg_stat_wal_receiver where status = 'streaming' and received_tli >= $1", w.term) > 0
+	})
 }
 
 // swap stops the primary, promotes another server and lets all follow it.
