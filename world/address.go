@@ -3,6 +3,7 @@ package world
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"syscall"
@@ -31,12 +32,12 @@ func claim(f config.File, block int, state string) (config.File, int, error) {
 	}
 	if block != 0 {
 		p := Plan(f, block, state)
-		return p, block, free(&p)
+		return p, block, free(&p, block)
 	}
 	var first error
 	for b := firstBlock; b <= lastBlock; b++ {
 		p := Plan(f, b, state)
-		err := free(&p)
+		err := free(&p, b)
 		if err == nil {
 			return p, b, nil
 		}
@@ -50,8 +51,35 @@ func claim(f config.File, block int, state string) (config.File, int, error) {
 	return config.File{}, 0, fmt.Errorf("no block of 127.%d.0.0 to 127.%d.0.0 is free: %w", firstBlock, lastBlock, first)
 }
 
+// take claims a block and holds it, until the closer that it returns is closed:
+// nodes listen only much later, and two worlds may be starting at once.
+func take(f config.File, block int, state string) (config.File, int, io.Closer, error) {
+	for {
+		p, b, err := claim(f, block, state)
+		if err != nil {
+			return p, 0, nil, err
+		}
+		held, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(holdAddress(b)))
+		if err == nil {
+			return p, b, held, nil
+		}
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			return p, 0, nil, fmt.Errorf("hold 127.%d.0.0/16: %w", b, err)
+		}
+	}
+}
+
+// holdAddress is where a world listens to say that a block is its own. Nobody
+// answers there.
+func holdAddress(block int) netip.AddrPort {
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, byte(block), 0, 2}), 7443)
+}
+
 // free reports the first address of the plan on which nobody could listen now.
-func free(f *config.File) error {
+func free(f *config.File, block int) error {
+	if err := listenable(holdAddress(block)); err != nil {
+		return fmt.Errorf("127.%d.0.0/16 belongs to another world: %w", block, err)
+	}
 	for _, n := range f.Nodes {
 		for _, a := range Listeners(n) {
 			if err := listenable(a); err != nil {

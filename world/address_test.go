@@ -34,7 +34,7 @@ func parse(t testing.TB, text string) *config.File {
 func block(t *testing.T, f *config.File) int {
 	t.Helper()
 	for b := 9; b > 0; b-- {
-		if p := Plan(*f, b, ""); free(&p) == nil {
+		if p := Plan(*f, b, ""); free(&p, b) == nil {
 			return b
 		}
 	}
@@ -109,5 +109,28 @@ func TestAWorldTooLargeForOneMachineIsRefused(t *testing.T) {
 	}
 	if _, _, err := claim(config.File{}, 300, ""); err == nil || err.Error() != "block 300; expected 1 to 250" {
 		t.Errorf("got %v", err)
+	}
+}
+
+// Two worlds that start at once must not take one block: nodes listen only when
+// everything is built.
+func TestABlockIsHeldFromTheMomentItIsTaken(t *testing.T) {
+	f := parse(t, twoPlaces)
+	_, first, held, err := take(*f, 0, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { held.Close() })
+	_, second, other, err := take(*f, 0, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other.Close()
+	if second == first {
+		t.Errorf("block %d was taken twice", first)
+	}
+	held.Close() // the control: without the hold it is anybody's
+	if _, again, err := claim(*f, first, ""); err != nil || again != first {
+		t.Errorf("block %d: %v", again, err)
 	}
 }

@@ -324,7 +324,12 @@ func TestANodeThatWillNotEndIsKilled(t *testing.T) {
 	s := lay(t, map[string]string{"us-east-1": "stubborn", "control": "stubborn"})
 	f := parse(t, threePlaces)
 	o := Options{File: f, State: s.state, Program: os.Args[0], Build: noBuild, Report: s.report}
-	plan, record, err := prepare(t.Context(), o, s.state)
+	chosen, block, held, err := takeBlock(o, s.state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { held.Close() })
+	plan, record, err := prepare(t.Context(), o, chosen, block, s.state)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -43,7 +44,12 @@ func Up(ctx context.Context, o Options, ready func(Record)) error {
 	if os.Getuid() != 0 {
 		o.Report(Progress{Note: "not root: PostgreSQL and the functions run as you, not each as a user of its own"})
 	}
-	plan, record, err := prepare(ctx, o, state)
+	plan, block, held, err := takeBlock(o, state)
+	if err != nil {
+		return err
+	}
+	defer held.Close()
+	plan, record, err := prepare(ctx, o, plan, block, state)
 	if err != nil {
 		return err
 	}
@@ -56,14 +62,8 @@ func Up(ctx context.Context, o Options, ready func(Record)) error {
 
 // prepare makes everything that nodes need before the first of them starts.
 // Nothing runs yet when it fails.
-func prepare(ctx context.Context, o Options, state string) (config.File, Record, error) {
-	plan, block, err := claim(*o.File, previousBlock(o.Block, state), state)
-	if err != nil && o.Block == 0 {
-		plan, block, err = claim(*o.File, 0, state)
-	}
-	if err != nil {
-		return plan, Record{}, err
-	}
+func prepare(ctx context.Context, o Options, plan config.File, block int, state string) (config.File, Record, error) {
+	var err error
 	step := func(part string, do func() error) {
 		begin := time.Now()
 		if err == nil {
@@ -91,6 +91,16 @@ func prepare(ctx context.Context, o Options, state string) (config.File, Record,
 		Socket: filepath.Join(dir, "supervisor.sock"),
 		Plan:   filepath.Join(state, "world.yaml"),
 	}, nil
+}
+
+// takeBlock claims the block that is asked for, or that of the last time, or
+// else the first free one.
+func takeBlock(o Options, state string) (config.File, int, io.Closer, error) {
+	plan, block, held, err := take(*o.File, previousBlock(o.Block, state), state)
+	if err != nil && o.Block == 0 {
+		return take(*o.File, 0, state)
+	}
+	return plan, block, held, err
 }
 
 // previousBlock returns the block that is asked for, or the one that this
