@@ -15,10 +15,20 @@
 //
 // What it never does: show a session data older than what the session wrote or
 // was shown (freshness.go), run a write twice, or speak for a primary that
-// this region is not.
+// this region is not: it sends nothing to its PostgreSQL as the primary, and
+// tells of no success, but while its lease is valid (lease.go).
+//
+// The primary may move under the sessions. Groups of messages that were not
+// sent, or that the primary's proxy says it did not run, wait for a primary
+// that takes them and go there with the session's settings and statements
+// (moved.go). Pause (pause.go) makes all of them such groups, so that a planned
+// move shows as nothing but a wait. A session that has what no other server
+// has, such as a temporary table, gets 57P01 then.
 //
 // When the primary cannot be reached, reads go on, as far as the local replica
-// is new enough for them. A statement that was not sent gets SQLSTATE 08001;
-// one that was sent and not answered 08007, since nobody here knows whether it
-// was done; a read that would be too old 57P03.
+// is new enough for them. A statement that was not sent waits for Config's
+// MoveBudget, or not at all if a lost primary is not replaced, and then gets
+// SQLSTATE 08001, or 57P03 if there is a primary that may not act; one that was
+// sent and not answered gets 08007, since nobody here knows whether it was
+// done; a read that would be too old 57P03.
 package postgres

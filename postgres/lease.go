@@ -150,16 +150,19 @@ func decideHold(v holdView) (waits bool, why string) {
 // passes reports whether an error may be gone when the primary has moved, or
 // its PostgreSQL has started again.
 func passes(err error) bool {
+	var f *finalError
 	var e *wire.Error
-	if errors.As(err, &e) {
+	switch {
+	case errors.As(err, &f):
+		return false
+	case errors.As(err, &e):
 		return e.Code == "57P01" || e.Code == "57P02" || e.Code == "57P03"
 	}
 	switch meridian.KindOf(err) {
 	case meridian.Throttled, meridian.Canceled, meridian.Invalid, meridian.NotFound:
 		return false
 	}
-	var f *finalError
-	return !errors.As(err, &f)
+	return true
 }
 
 // A finalError is for the client, however long it waits.

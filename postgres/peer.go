@@ -90,7 +90,7 @@ func (p *Proxy) servePeerSession(ctx context.Context, conn net.Conn, rd *wire.Re
 	}
 	if err != nil {
 		e := pgError(err)
-		conn.Write(wire.Builder(nil).JSON(wire.FrameRefuse, wire.Refusal{Code: e.Code, Message: e.Message}))
+		conn.Write(wire.Builder(nil).JSON(wire.FrameRefuse, wire.Refusal{Code: e.Code, Message: e.Message, Away: passes(err)}))
 		return
 	}
 	s := &peer{p: p, conn: conn, rd: rd, backend: b, status: 'I'}
@@ -228,6 +228,9 @@ func (s *peer) replies(ctx context.Context) {
 			if s.strip != nil {
 				s.strip <- err
 				s.strip = nil
+			}
+			if s.farewell == nil && s.owed == 0 && !s.mid && s.status == 'I' && err != nil {
+				s.farewell = s.p.notHere("its PostgreSQL was lost: " + err.Error()) // nothing is running
 			}
 			bye := s.farewell
 			s.mu.Unlock()

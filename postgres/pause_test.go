@@ -1,0 +1,192 @@
+package postgres
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"meridian"
+)
+
+// TestWhoCannotMoveIsToldAndCounted pauses a primary on which sessions stand
+// that another primary could not serve.
+func TestWhoCannotMoveIsToldAndCounted(t *testing.T) {
+	for name, at := range map[string]func(*world) *Proxy{"here": func(w *world) *Proxy { return w.iad }, "from a secondary": func(w *world) *Proxy { return w.dub }} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			free := w.connect(dsn(at(w)))
+			w.exec(free, "drop table if exists paused", "create table paused (v int)")
+			var bound []*pgx.Conn
+			for _, sql := range []string{
+				"create temp table mine (v int)", "select pg_advisory_lock(7)", "listen news",
+				"declare held cursor with hold for select 1", "begin; insert into paused values (1)",
+			} {
+				c := w.connect(dsn(at(w)))
+				w.exec(c, sql)
+				bound = append(bound, c)
+			}
+			w.exec(free, "set application_name = 'free'")
+			if _, err := free.Prepare(t.Context(), "p", "insert into paused values ($1)"); err != nil {
+				t.Fatal(err)
+			}
+			w.exec(free, "insert into paused values (0)")
+			w.eventually("the primary knows who is bound", func() bool { return at(w) == w.iad || w.iad.boundPeers() == 4 })
+			p, err := w.iad.Pause(t.Context(), 50*time.Millisecond)
+			if err != nil || p.Killed != len(bound) || p.Held != 1 {
+				t.Errorf("%+v, %v; want %d killed, 1 held", p, err, len(bound))
+			}
+			if n := get[int](w, w.superuser(pair.primary), "select count(*) from pg_stat_activity where backend_type = 'client backend' and usename = 'conduit' and application_name <> '' "); n != 0 {
+				t.Errorf("%d connections to PostgreSQL stay", n)
+			}
+			for i, c := range bound {
+				if _, err := c.Exec(t.Context(), "select 1"); state(err) != "57P01" && !c.IsClosed() {
+					t.Errorf("bound %d: %v, want 57P01", i, err)
+				}
+			}
+			done := make(chan error, 1)
+			go func() { _, err := free.Exec(context.Background(), "p", 5); done <- err }()
+			w.eventually("it is held", func() bool { return at(w).gate.held.Load() > 0 })
+			w.iad.Resume()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+			if s := get[string](w, free, "select current_setting('application_name') from paused limit 1"); s != "free" {
+				t.Errorf("the setting was lost: %q", s)
+			}
+			if n := get[int](w, free, "select count(*) from paused where v = 5"); n != 1 {
+				t.Errorf("the held write was run %d times", n)
+			}
+		})
+	}
+}
+
+// boundPeers counts the peers' sessions that cannot move.
+func (p *Proxy) boundPeers() (n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range p.peers {
+		s.mu.Lock()
+		if s.pinned != "" {
+			n++
+		}
+		s.mu.Unlock()
+	}
+	return n
+}
+
+func TestAPauseWaitsForTransactionsAndCancelsStatements(t *testing.T) {
+	w := newWorld(t)
+	c, slow, far := w.connect(dsn(w.iad)), w.connect(dsn(w.iad)), w.connect(dsn(w.dub))
+	w.exec(c, "drop table if exists patient", "create table patient (v int)", "begin", "insert into patient values (1)")
+	w.exec(far, "insert into patient values (0)")
+	sleeps := []<-chan error{background(slow, "select pg_sleep(60), count(*) from patient"), background(far, "select pg_sleep(60) from patient for update")}
+	w.eventually("the statements run", func() bool {
+		return get[int](w, w.superuser(pair.primary), "select count(*) from pg_stat_activity where wait_event = 'PgSleep'") == 2
+	})
+	paused := make(chan Paused, 1)
+	go func() {
+		p, err := w.iad.Pause(context.Background(), 300*time.Millisecond)
+		if err != nil {
+			t.Error(err)
+		}
+		paused <- p
+	}()
+	w.eventually("it is paused", w.iad.gate.paused.Load)
+	w.exec(c, "insert into patient values (2)", "commit")
+	if p := <-paused; p.Killed != 0 || p.Held < 3 {
+		t.Errorf("%+v", p)
+	}
+	for i, done := range sleeps {
+		if err := <-done; state(err) != "57014" {
+			t.Errorf("a statement over the budget, %d: %v", i, err)
+		}
+	}
+	w.iad.Resume()
+	if n := get[int](w, c, "select count(*) from patient"); n != 3 {
+		t.Errorf("%d rows", n)
+	}
+}
+
+// TestARestartInPlaceIsWaitedOut crashes the primary's PostgreSQL.
+func TestARestartInPlaceIsWaitedOut(t *testing.T) {
+	w := newTrio(t)
+	here, there := w.connect(dsn(w.proxies[iad])), w.connect(dsn(w.proxies[sin]))
+	w.exec(here, "create table crash (v int)", "insert into crash values (0)")
+	w.exec(there, "insert into crash values (1)")
+	if err := w.servers[iad].Crash(); err != nil {
+		t.Fatal(err)
+	}
+	a, b := background(here, "insert into crash values (2)"), background(there, "insert into crash values (3)")
+	w.eventually("both wait", func() bool { return w.proxies[iad].gate.held.Load() > 0 && w.proxies[sin].gate.held.Load() > 0 })
+	if n := get[int](w.world, w.connect(dsn(w.proxies[dub])), "select count(*) from pg_class where relname = 'pg_class'"); n != 1 {
+		t.Error("no reads meanwhile")
+	}
+	if err := w.servers[iad].Again(nil); err != nil {
+		t.Fatal(err)
+	}
+	for i, done := range []<-chan error{a, b} {
+		if err := <-done; err != nil {
+			t.Errorf("%d: %v", i, err)
+		}
+	}
+	if n := get[int](w.world, here, "select count(*) from crash"); n != 4 {
+		t.Errorf("%d rows", n)
+	}
+}
+
+// TestAnotherRegionTakesOver kills the primary's region: what was not sent
+// waits for the next primary, and reads go on.
+func TestAnotherRegionTakesOver(t *testing.T) {
+	w := newTrio(t, func(c *Config, _ *Deps) { c.PrimaryTimeout = 300 * time.Millisecond })
+	c, d := w.connect(dsn(w.proxies[sin])), w.connect(dsn(w.proxies[dub]))
+	w.exec(c, "create table taken (v int)", "insert into taken values (0)")
+	w.exec(d, "insert into taken values (1)")
+	w.eventually("all is replayed", func() bool {
+		return get[int](w.world, w.superuser(w.servers[dub]), "select count(*) from taken") == 2
+	})
+	if err := w.servers[iad].Crash(); err != nil {
+		t.Fatal(err)
+	}
+	w.links[iad].sever()
+	w.eventually("the loss is noticed", func() bool { return w.proxies[sin].away() != "" && w.proxies[dub].away() != "" })
+	a, b := background(c, "insert into taken values (2)"), background(d, "begin; insert into taken values (3); commit")
+	w.eventually("both wait", func() bool { return w.proxies[sin].gate.held.Load() > 0 && w.proxies[dub].gate.held.Load() > 0 })
+	if n := get[int](w.world, w.connect(dsn(w.proxies[sin])), "select count(*) from taken"); n < 1 {
+		t.Error("no reads meanwhile")
+	}
+	if err := w.servers[dub].Promote(); err != nil {
+		t.Fatal(err)
+	}
+	w.point(dub)
+	if err := w.servers[sin].Follow(w.servers[dub]); err != nil {
+		t.Fatal(err)
+	}
+	for i, done := range []<-chan error{a, b} {
+		if err := <-done; err != nil {
+			t.Errorf("%d: %v", i, err)
+		}
+	}
+	for _, x := range []*pgx.Conn{c, d} {
+		if n := get[int](w.world, x, "select count(*) from taken"); n != 4 {
+			t.Errorf("%d rows", n)
+		}
+	}
+	position, err := w.proxies[dub].Position(t.Context())
+	if err != nil || position.Timeline != 2 {
+		t.Errorf("the new primary's token: %v, %v", position, err)
+	}
+	w.eventually("the secondary reads on the new timeline", func() bool {
+		position, err := w.proxies[sin].Position(t.Context())
+		return err == nil && position.Timeline == 2
+	})
+	if !get[bool](w.world, c, "select pg_is_in_recovery()") {
+		t.Error("reads of the secondary run elsewhere")
+	}
+	var old meridian.Token
+	old, old.Timeline, old.LSN = position, 1, 1
+	if got := w.proxies[sin].history(old); got != old {
+		t.Errorf("a token from before the fork became %v", got)
+	}
+}
