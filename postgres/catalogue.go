@@ -3,8 +3,11 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"meridian"
 	"meridian/postgres/classify"
@@ -154,6 +157,10 @@ const namesSQL = `WITH v AS (SELECT oid FROM pg_proc WHERE provolatile = 'v' AND
  UNION ALL SELECT t.typname, 'a type with a volatile cast' FROM pg_cast AS k JOIN pg_type AS t ON t.oid IN (k.casttarget, k.castsource) WHERE k.castfunc IN (SELECT oid FROM v) AND t.oid >= 16384
  UNION ALL SELECT relname, 'a sequence''s state belongs to the primary' FROM pg_class WHERE relkind = 'S' AND relnamespace NOT IN ` + builtin
 
+// bodiesSQL gives the code of functions that may leave something in a session.
+const bodiesSQL = `SELECT p.proname, coalesce(pg_get_function_sqlbody(p.oid), p.prosrc) FROM pg_proc AS p JOIN pg_language AS l ON l.oid = p.prolang
+ WHERE p.pronamespace NOT IN ` + builtin + ` AND l.lanname NOT IN ('c', 'internal')`
+
 // definitionsSQL gives names with the texts that stand behind them.
 const definitionsSQL = `SELECT relname, pg_get_viewdef(oid) FROM pg_class WHERE relkind = 'v' AND relnamespace NOT IN ` + builtin + `
  UNION ALL SELECT c.relname, 'select ' || pg_get_expr(p.polqual, p.polrelid) FROM pg_policy AS p JOIN pg_class AS c ON c.oid = p.polrelid WHERE p.polqual IS NOT NULL AND p.polcmd IN ('*', 'r')
@@ -161,7 +168,7 @@ const definitionsSQL = `SELECT relname, pg_get_viewdef(oid) FROM pg_class WHERE 
 
 // readNames reads what decides where a text may run.
 func readNames(conn *pool.Backend, local []string) (*classify.Names, error) {
-	n := &classify.Names{Known: map[string]bool{}, Reaches: map[string]string{}}
+	n := &classify.Names{Known: map[string]bool{}, Reaches: map[string]string{}, Leaves: map[string]bool{}}
 	functions, err := conn.Run(functionsSQL)
 	if err != nil {
 		return nil, err
@@ -176,6 +183,11 @@ func readNames(conn *pool.Backend, local []string) (*classify.Names, error) {
 			n.Reaches[r[0]] = "a user-defined volatile function"
 		}
 	}
+	bodies, err := conn.Run(bodiesSQL)
+	if err != nil {
+		return nil, err
+	}
+	closeOverBodies(n, bodies, allowed)
 	names, err := conn.Run(namesSQL)
 	if err != nil {
 		return nil, err
@@ -202,7 +214,36 @@ func closeOver(n *classify.Names, definitions [][]string) {
 			}
 			if v := classify.Classify([]byte(d[1]), n); v.Where == classify.Primary {
 				n.Reaches[d[0]], found = "it reaches "+v.Why, true
+				if slices.ContainsFunc(v.Effects, func(e classify.Effect) bool { return e.Act == classify.Pin }) {
+					n.Leaves[d[0]] = true
+				}
 			}
 		}
 	}
+}
+
+// closeOverBodies adds the functions that may leave something in a session, by
+// themselves or by others that they name.
+func closeOverBodies(n *classify.Names, bodies [][]string, allowed map[string]bool) {
+	for found := true; found; {
+		found = false
+		for _, b := range bodies {
+			name, body := b[0], b[1]
+			if n.Leaves[name] || allowed[name] || !classify.Leaves(body) && !names(body, n.Leaves) {
+				continue
+			}
+			n.Leaves[name], found = true, true
+			n.Reaches[name] = "a function that changes its session"
+		}
+	}
+}
+
+// names reports whether a text has one of the words in it.
+func names(text string, words map[string]bool) bool {
+	for w := range strings.FieldsFuncSeq(text, func(r rune) bool { return r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r) }) {
+		if words[strings.ToLower(w)] {
+			return true
+		}
+	}
+	return false
 }

@@ -15,7 +15,7 @@ func (c *client) fold() {
 		}
 	}
 	c.block = deferred
-	c.answer("BEGIN", 'T')
+	c.answer(classify.BeginTag([]byte(c.begin.sql)), 'T')
 }
 
 // endEmpty answers COMMIT or ROLLBACK of a block whose BEGIN was never sent.

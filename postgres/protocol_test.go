@@ -69,6 +69,13 @@ func (r *raw) until(last byte) (types string, body []byte) {
 
 func (r *raw) scram(password string) {
 	r.t.Helper()
+	r.prove(password)
+	r.until('Z')
+}
+
+// prove logs in up to AuthenticationOk.
+func (r *raw) prove(password string) {
+	r.t.Helper()
 	client, err := scram.SHA256.NewClient("", password, "")
 	if err != nil {
 		r.t.Fatal(err)
@@ -88,7 +95,6 @@ func (r *raw) scram(password string) {
 	}
 	r.send(wire.Builder(nil).Message('p', []byte(proof)))
 	r.until('R')
-	r.until('Z')
 }
 
 func parse(name, sql string) []byte {

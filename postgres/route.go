@@ -82,7 +82,7 @@ func route(v routeView) routeDecision {
 func inReadOnly(v routeView) routeDecision {
 	why := whyStrong
 	switch strong := v.Mode.Level == meridian.Strong && v.Reads; {
-	case v.Verdict == nil, v.Verdict.Where != classify.Primary && !strong:
+	case v.Verdict == nil, v.Verdict.Where != classify.Primary && !strong, v.Verdict.Alike && v.Single:
 		return routeDecision{toNear, "its block is there"}
 	case v.Verdict.Where == classify.Primary:
 		why = v.Verdict.Why

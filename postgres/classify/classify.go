@@ -151,6 +151,9 @@ func (s *scan) statement() *Verdict {
 		return primary("not understood")
 	}
 	if v := s.byFirst(first); v != nil {
+		if v.Where == Primary {
+			v.Effects = append(v.Effects, s.leaves(first)...)
+		}
 		return v
 	}
 	if why, ok := writes[first]; ok {
@@ -159,8 +162,10 @@ func (s *scan) statement() *Verdict {
 	return primary("an unknown statement, " + strings.ToUpper(first))
 }
 
+const whyWrite = "a write"
+
 var writes = map[string]string{
-	"insert": "a write", "update": "a write", "delete": "a write", "merge": "a write", "truncate": "a write",
+	"insert": whyWrite, "update": whyWrite, "delete": whyWrite, "merge": whyWrite, "truncate": whyWrite,
 	"lock": "a lock holds only where it was taken", "notify": "notifications come from the primary",
 	"call": "a procedure", "do": "a code block",
 	"create": "a definition", "alter": "a definition", "drop": "a definition", "comment": "a definition",
@@ -172,15 +177,17 @@ var writes = map[string]string{
 
 func (s *scan) write(first, why string) *Verdict {
 	v := primary(why)
+	v.Effects = s.leaves(first)
+	v.Alike = why == whyWrite
 	switch first {
 	case "create", "alter", "drop", "import", "do", "call":
 		v.DDL = true
 	}
 	switch {
 	case first == "load":
-		v.Effects = []Effect{{Act: Pin, Name: "LOAD"}}
+		v.Effects = append(v.Effects, Effect{Act: Pin, Name: "LOAD"})
 	case s.makesTemporary(first):
-		v.Effects = []Effect{{Act: Pin, Name: "temporary objects"}}
+		v.Effects = append(v.Effects, Effect{Act: Pin, Name: "temporary objects"})
 	}
 	return v
 }

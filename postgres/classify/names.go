@@ -11,6 +11,8 @@ type Names struct {
 	// Reaches says of a function, view, table, sequence, type or operator why
 	// a text that names it belongs on the primary.
 	Reaches map[string]string
+	// Leaves holds those of Reaches that may leave something in the session.
+	Leaves map[string]bool
 }
 
 // silentReason returns why a construct that a standby would answer differently
@@ -53,6 +55,8 @@ var silentNames = map[string]string{
 	"pg_drop_replication_slot": whyServer, "pg_switch_wal": whyServer, "pg_create_restore_point": whyServer,
 	"pg_backup_start": whyServer, "pg_backup_stop": whyServer, "pg_log_backend_memory_contexts": whyServer,
 	"loread": whyServer, "lowrite": whyServer,
+
+	"pg_locks": "locks are the primary's", "pg_prepared_xacts": "two-phase commit",
 
 	"pg_notify": "notifications come from the primary", "pg_listening_channels": "the session listens on the primary",
 	"txid_current": "transaction ids are given by the primary", "pg_current_xact_id": "transaction ids are given by the primary",

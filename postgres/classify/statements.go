@@ -6,8 +6,10 @@ import "strings"
 // returns nil for a word that it does not know.
 func (s *scan) byFirst(first string) *Verdict {
 	switch first {
-	case "select", "values", "table", "with", "show", "explain":
+	case "select", "values", "table", "with", "explain":
 		return s.read(0, "a read")
+	case "show":
+		return s.show()
 	case "begin", "start":
 		return s.begin()
 	case "commit", "end", "rollback", "abort":
@@ -36,6 +38,16 @@ func (s *scan) byFirst(first string) *Verdict {
 		return s.copy()
 	}
 	return nil
+}
+
+// show judges SHOW. Of these two a standby says on, wherever writes go.
+func (s *scan) show() *Verdict {
+	if name, _ := s.parameter(1); name == "transaction_read_only" || name == "in_hot_standby" {
+		v := primary(name + ": a standby says on")
+		v.Alike = name == "transaction_read_only"
+		return v
+	}
+	return s.read(0, "a read")
 }
 
 func either(block Block) *Verdict {
@@ -87,6 +99,15 @@ func (s *scan) end() *Verdict {
 func IsRollback(text []byte) bool {
 	s := scan{text: text, toks: lex(nil, text)}
 	return s.is(0, "rollback") || s.is(0, "abort")
+}
+
+// BeginTag returns the tag that a statement which begins a block is completed
+// with.
+func BeginTag(text []byte) string {
+	if s := (scan{text: text, toks: lex(nil, text)}); s.is(0, "start") {
+		return "START TRANSACTION"
+	}
+	return "BEGIN"
 }
 
 // set judges SET in all its forms.

@@ -66,6 +66,7 @@ type Verdict struct {
 
 	Execute string // the prepared statement that EXECUTE names: its verdict counts too
 	Plain   bool   // a read that leaves nothing behind in its session
+	Alike   bool   // it belongs on the primary, but within a READ ONLY block any server gives the same answer
 	DDL     bool   // may change what the catalogues say
 	Count   int    // of statements
 

@@ -13,7 +13,7 @@ type Message struct {
 	Kind    byte
 	Frame   wire.Frame
 	Stmt    *Statement        // what Parse makes, or what Bind or Describe uses
-	Name    string            // of the statement that Close drops
+	Name    string            // of the statement that Close drops, or that Bind or Describe names
 	Verdict *classify.Verdict // on what Query or Execute runs
 	Text    []byte            // the text that it runs
 }
@@ -47,7 +47,7 @@ func (s *State) Read(f wire.Frame) (Message, error) {
 		}
 		switch {
 		case kind == 'S' && m.Kind == 'D':
-			m.Stmt = s.lookup(string(name))
+			m.Stmt, m.Name = s.lookup(string(name)), string(name)
 		case kind == 'S':
 			m.Name = string(name)
 			s.ahead[m.Name] = nil
@@ -95,7 +95,7 @@ func (s *State) readBind(m *Message) error {
 	if err != nil {
 		return err
 	}
-	m.Stmt = s.lookup(string(name))
+	m.Stmt, m.Name = s.lookup(string(name)), string(name)
 	s.portals[string(portal)] = m.Stmt
 	return nil
 }

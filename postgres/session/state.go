@@ -151,15 +151,30 @@ func (s *State) Missing(side *Side, use string) (sql []string) {
 		}
 	}
 	side.fresh = false
-	if st := s.lookup(use); use != "" && st != nil && side.known[use] != st.gen {
-		if _, stale := side.known[use]; stale {
-			sql = append(sql, "DEALLOCATE "+ident(use))
-		}
-		sql = append(sql, st.prepare())
-		side.known[use] = st.gen
+	if use != "" {
+		sql = append(sql, s.missingStatement(side, use)...)
 	}
 	if len(sql) > 0 {
 		delete(side.known, "") // a simple query drops the unnamed statement
+	}
+	return sql
+}
+
+// missingStatement returns what makes a prepared statement on a side what it is
+// for the session, which may be dropped.
+func (s *State) missingStatement(side *Side, name string) (sql []string) {
+	st := s.lookup(name)
+	gen, there := side.known[name]
+	if st != nil && there && gen == st.gen {
+		return nil
+	}
+	if there && (gen != 0 || st != nil) {
+		sql = append(sql, "DEALLOCATE "+ident(name))
+		delete(side.known, name)
+	}
+	if st != nil {
+		sql = append(sql, st.prepare())
+		side.known[name] = st.gen
 	}
 	return sql
 }

@@ -92,8 +92,13 @@ func (t *Tracker) Encode(dst []byte, m Message) []byte {
 		}
 		t.side.known[m.Stmt.Name] = m.Stmt.gen
 	case 'B', 'D':
-		if m.Stmt != nil && t.side.known[m.Stmt.Name] != m.Stmt.gen {
+		_, there := t.side.known[m.Name]
+		switch {
+		case m.Stmt != nil && t.side.known[m.Stmt.Name] != m.Stmt.gen:
 			dst = t.inject(dst, m.Stmt)
+		case m.Stmt == nil && there && m.Name != "": // dropped elsewhere
+			dst = t.close(dst, m.Name)
+			delete(t.side.known, m.Name)
 		}
 	case 'C':
 		if closes = m.Frame.Body()[0] == 'S'; closes {
