@@ -104,10 +104,10 @@ func TestALateSuccessShowsWithoutTheGate(t *testing.T) {
 func TestALateSuccessIsUnknownOnceAnotherRegionTookOver(t *testing.T) {
 	for name, at := range map[string]func(*world) *Proxy{"here": func(w *world) *Proxy { return w.iad }, "from a secondary": func(w *world) *Proxy { return w.dub }} {
 		t.Run(name, func(t *testing.T) {
-			w, l := leased(t, "taken", func(c *Config, _ *Deps) { c.MoveBudget = 2 * time.Second })
+			w, l := leased(t, "doubtful", func(c *Config, _ *Deps) { c.MoveBudget = 2 * time.Second })
 			other := w.connect(dsn(w.iad))
-			done := w.locked(l, "taken", w.connect(dsn(at(w))))
-			unsent := background(other, "update taken set v = 8 where id = 1")
+			done := w.locked(l, "doubtful", w.connect(dsn(at(w))))
+			unsent := background(other, "update doubtful set v = 8 where id = 1")
 			w.eventually("both wait", func() bool { return counter(w.iad.metrics.late) > 0 && w.iad.gate.held.Load() >= 2 })
 			w.point(dub)
 			if err := <-done; state(err) != "08007" {
@@ -116,7 +116,7 @@ func TestALateSuccessIsUnknownOnceAnotherRegionTookOver(t *testing.T) {
 			if err := <-unsent; state(err) == "08007" || err == nil {
 				t.Errorf("what was never sent: %v", err)
 			}
-			if v := get[int](w, w.superuser(pair.primary), "select v from taken where id = 1"); v != 7 {
+			if v := get[int](w, w.superuser(pair.primary), "select v from doubtful where id = 1"); v != 7 {
 				t.Errorf("what was never sent was run: %d", v)
 			}
 		})

@@ -141,19 +141,23 @@ func TestARestartInPlaceIsWaitedOut(t *testing.T) {
 func TestAnotherRegionTakesOver(t *testing.T) {
 	w := newTrio(t, func(c *Config, _ *Deps) { c.PrimaryTimeout = 300 * time.Millisecond })
 	c, d := w.connect(dsn(w.proxies[sin])), w.connect(dsn(w.proxies[dub]))
-	w.exec(c, "create table taken (v int)", "insert into taken values (0)")
-	w.exec(d, "insert into taken values (1)")
-	w.eventually("all is replayed", func() bool {
-		return get[int](w.world, w.superuser(w.servers[dub]), "select count(*) from taken") == 2
-	})
+	w.exec(c, "create table successor (v int)", "insert into successor values (0)")
+	w.exec(d, "insert into successor values (1)")
+	for _, r := range []meridian.Region{dub, sin} {
+		root := w.superuser(w.servers[r])
+		w.eventually("all is replayed in "+string(r), func() bool {
+			var n int
+			return root.QueryRow(t.Context(), "select count(*) from successor").Scan(&n) == nil && n == 2
+		})
+	}
 	if err := w.servers[iad].Crash(); err != nil {
 		t.Fatal(err)
 	}
 	w.links[iad].sever()
 	w.eventually("the loss is noticed", func() bool { return w.proxies[sin].away() != "" && w.proxies[dub].away() != "" })
-	a, b := background(c, "insert into taken values (2)"), background(d, "begin; insert into taken values (3); commit")
+	a, b := background(c, "insert into successor values (2)"), background(d, "begin; insert into successor values (3); commit")
 	w.eventually("both wait", func() bool { return w.proxies[sin].gate.held.Load() > 0 && w.proxies[dub].gate.held.Load() > 0 })
-	if n := get[int](w.world, w.connect(dsn(w.proxies[sin])), "select count(*) from taken"); n < 1 {
+	if n := get[int](w.world, w.connect(dsn(w.proxies[sin])), "select count(*) from successor"); n < 1 {
 		t.Error("no reads meanwhile")
 	}
 	if err := w.servers[dub].Promote(); err != nil {
@@ -169,7 +173,7 @@ func TestAnotherRegionTakesOver(t *testing.T) {
 		}
 	}
 	for _, x := range []*pgx.Conn{c, d} {
-		if n := get[int](w.world, x, "select count(*) from taken"); n != 4 {
+		if n := get[int](w.world, x, "select count(*) from successor"); n != 4 {
 			t.Errorf("%d rows", n)
 		}
 	}
