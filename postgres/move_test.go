@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -166,4 +167,51 @@ func TestAMoveWithoutAPauseShows(t *testing.T) {
 	}
 	w.eventually("a client sees an error", func() bool { return l.errors.Load() > 0 })
 	l.end()
+}
+
+// TestASecondaryMayKnowOfThePrimaryFirst tells a secondary of a new primary
+// that does not know it yet itself.
+func TestASecondaryMayKnowOfThePrimaryFirst(t *testing.T) {
+	w := newTrio(t)
+	c := w.connect(dsn(w.proxies[sin]))
+	w.exec(c, "create table early (v int)")
+	w.streams(dub)
+	old := w.proxies[iad]
+	if _, err := old.Pause(t.Context(), time.Second); err != nil {
+		t.Fatal(err)
+	}
+	defer old.Resume()
+	if err := errors.Join(w.servers[iad].Shutdown(), w.servers[dub].Promote()); err != nil {
+		t.Fatal(err)
+	}
+	w.primary, w.term = dub, w.term+1
+	w.tell(sin)
+	done := background(c, "insert into early values (1)")
+	w.eventually("the new primary holds it", func() bool { return w.proxies[dub].gate.held.Load() > 0 })
+	w.tell(dub)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestALeaseThatFlapsCostsTimeOnly takes the lease away and gives it back
+// while clients write.
+func TestALeaseThatFlapsCostsTimeOnly(t *testing.T) {
+	right := &lease{}
+	right.renew()
+	w := newTrio(t, func(c *Config, d *Deps) {
+		if c.Region == iad {
+			d.Lease = right.now
+		}
+	})
+	l := w.startLoad(iad, iad, iad, sin, sin, sin)
+	for range 20 {
+		l.more(20)
+		right.expire()
+		w.eventually("all are held", func() bool { return w.proxies[iad].gate.held.Load() >= 6 })
+		right.renew()
+	}
+	if lost, twice := l.end(); l.errors.Load() > 0 || lost > 0 || twice > 0 {
+		t.Errorf("%d errors, %d lost, %d twice; first: %v", l.errors.Load(), lost, twice, l.first)
+	}
 }
