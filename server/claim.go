@@ -124,3 +124,15 @@ func (n *node) forks() (out []postgres.Fork) {
 	each(n.store.Now(), forkPrefix+n.file.Database.Name+"/", n.log, func(_ string, f postgres.Fork) { out = append(out, f) })
 	return out
 }
+
+// lease returns until when this region may act as the primary, and in which
+// term: not before its PostgreSQL is one, however early the record is ours.
+func (n *node) lease(pg *instance.Instance) func() (time.Duration, uint64) {
+	return func() (time.Duration, uint64) {
+		until, term := n.tenure.lease()
+		if pg.Role() != instance.Primary {
+			until = 0
+		}
+		return until, term
+	}
+}

@@ -133,7 +133,7 @@ func (n *node) addDatabase(g *lifecycle.Group) (*postgres.Proxy, error) {
 		NoFailover: true,
 	}, postgres.Deps{
 		Local: pg.Dial, Remote: n.dialProxy, Peers: n.backbone.Listener("pg"), Map: &n.atlas,
-		Lease: n.tenure.lease, Forks: n.forks,
+		Lease: n.lease(pg), Forks: n.forks,
 		TLS: serverTLS(certs.GetCertificate), Log: n.log, Metrics: n.tele.Metrics, Tracer: n.tele.Tracer,
 	})
 	if err != nil {

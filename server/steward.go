@@ -47,7 +47,7 @@ const (
 	stewardTick    = 100 * time.Millisecond
 	pauseBudget    = 1500 * time.Millisecond // for open transactions to end
 	stopBudget     = 4 * time.Second
-	startBudget    = 20 * time.Second
+	startBudget    = 2 * time.Second // then it goes on starting by itself
 	recruitBudget  = 3 * time.Second
 	promoteBudget  = 10 * time.Second
 	unfitPatience  = 10 * time.Second // a holder whose PostgreSQL is down for longer lets its lease end
@@ -193,6 +193,9 @@ func (s *steward) take(ctx context.Context, d failover.Decision) error {
 
 // promote opens the standby for writes: the record is ours.
 func (s *steward) promote(ctx context.Context, r failover.Record) error {
+	if !s.isStandby() {
+		return s.reopen(ctx, r)
+	}
 	begin := time.Now()
 	bounded, cancel := context.WithTimeout(ctx, promoteBudget)
 	defer cancel()
@@ -216,6 +219,20 @@ func (s *steward) promote(ctx context.Context, r failover.Record) error {
 	return errors.Join(
 		s.store.Put(ctx, fmt.Sprintf("%s%s/%08d", forkPrefix, s.db, fork.Timeline), mustJSON(fork)),
 		s.opened(ctx, r.Term))
+}
+
+// reopen runs this region's PostgreSQL as the primary that it was: it handed
+// the record over, and got it back without anybody having promoted.
+func (s *steward) reopen(ctx context.Context, r failover.Record) error {
+	bounded, cancel := context.WithTimeout(ctx, stopBudget)
+	defer cancel()
+	if _, err := s.pg.Stop(bounded); err != nil {
+		return err
+	}
+	if err := s.pg.Pledge(r.Term); err != nil {
+		return err
+	}
+	return s.restart(ctx, instance.Primary, r.Term)
 }
 
 // handBack returns the record of a planned move that cannot be done to whom it
@@ -265,7 +282,10 @@ func (s *steward) restart(ctx context.Context, role instance.Role, term uint64) 
 		s.follows = term
 	}
 	err := s.pg.Start(bounded, role)
-	s.streams.admit(role == instance.Primary && err == nil)
+	s.streams.admit(role == instance.Primary)
+	if role == instance.Standby && bounded.Err() != nil {
+		return nil // it waits for the primary of now, which this loop must not
+	}
 	return err
 }
 

@@ -14,13 +14,13 @@ import (
 
 const (
 	streamPatience = 10 * time.Second      // for a successor to stream and catch up, before anything pauses
-	streamPoll     = 20 * time.Millisecond // how often that is asked
-	nearEnough     = 1 << 20               // bytes of log that a successor receives while transactions end
+	streamPoll     = 10 * time.Millisecond // how often that is asked
 )
 
 // awaitStream waits until the standby of a region streams from here and has
-// nearly all: a primary that stopped without it would leave a log that nobody
-// can get.
+// replayed what is written at this moment: it is on this timeline then, and
+// receives the rest before PostgreSQL stops. A primary that stopped without its
+// successor's stream would leave a log that nobody can get.
 func (s *steward) awaitStream(ctx context.Context, region meridian.Region) error {
 	ctx, cancel := context.WithTimeout(ctx, streamPatience)
 	defer cancel()
@@ -29,11 +29,15 @@ func (s *steward) awaitStream(ctx context.Context, region meridian.Region) error
 		return err
 	}
 	defer c.Close(context.WithoutCancel(ctx))
+	var begun string
+	if err := c.QueryRow(ctx, "SELECT pg_current_wal_flush_lsn()::text").Scan(&begun); err != nil {
+		return err
+	}
 	tick := time.NewTicker(streamPoll)
 	defer tick.Stop()
 	for {
-		behind, streams, err := s.behind(ctx, c, region)
-		if err == nil && streams && behind <= nearEnough {
+		behind, streams := s.behind(ctx, c, region, begun)
+		if streams && behind <= 0 {
 			return nil
 		}
 		select {
@@ -47,12 +51,12 @@ func (s *steward) awaitStream(ctx context.Context, region meridian.Region) error
 	}
 }
 
-// behind returns how many bytes of log a region's standby has not replayed, and
-// whether it streams at all.
-func (s *steward) behind(ctx context.Context, c *pgx.Conn, region meridian.Region) (bytes int64, streams bool, err error) {
-	err = c.QueryRow(ctx, `SELECT coalesce(pg_wal_lsn_diff(pg_current_wal_flush_lsn(), replay_lsn), 1e18)::bigint
-		FROM pg_stat_replication WHERE application_name = $1 AND state = 'streaming'`, instance.Slot(region)).Scan(&bytes)
-	return bytes, err == nil, err
+// behind returns how many bytes of the log up to a position a region's standby
+// has not replayed, and whether it streams at all.
+func (s *steward) behind(ctx context.Context, c *pgx.Conn, region meridian.Region, upTo string) (bytes int64, streams bool) {
+	err := c.QueryRow(ctx, `SELECT coalesce(pg_wal_lsn_diff($2::text::pg_lsn, replay_lsn), 1e18)::bigint
+		FROM pg_stat_replication WHERE application_name = $1 AND state = 'streaming'`, instance.Slot(region), upTo).Scan(&bytes)
+	return bytes, err == nil
 }
 
 // connect opens a connection to this region's own PostgreSQL.
