@@ -2,7 +2,6 @@ package instance
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"strconv"
@@ -87,22 +86,25 @@ func identify(ctx context.Context, conn *pgconn.PgConn) (a answer, err error) {
 	return a, err
 }
 
-// duplicateObject is SQLSTATE 42710: the slot is there.
-const duplicateObject = "42710"
-
 func reserve(ctx context.Context, conn *pgconn.PgConn, slot string) error {
-	_, err := conn.Exec(ctx, "CREATE_REPLICATION_SLOT "+slot+" PHYSICAL RESERVE_WAL").ReadAll()
-	if pg := (*pgconn.PgError)(nil); errors.As(err, &pg) && pg.Code == duplicateObject {
-		return nil
+	lost, err := one(ctx, conn, "SELECT count(*) FROM pg_replication_slots WHERE wal_status = 'lost' AND NOT active AND slot_name = '"+slot+"'")
+	if err == nil && lost != "0" {
+		_, err = conn.Exec(ctx, "DROP_REPLICATION_SLOT "+slot).ReadAll()
 	}
-	if err != nil {
+	if err == nil {
+		_, err = conn.Exec(ctx, "CREATE_REPLICATION_SLOT "+slot+" PHYSICAL RESERVE_WAL").ReadAll()
+	}
+	if err != nil && !isDuplicate(err) {
 		return fmt.Errorf("replication slot %s: %w", slot, err)
 	}
 	return nil
 }
 
+// A dialer connects to some PostgreSQL.
+type dialer func(context.Context) (net.Conn, error)
+
 // connect logs in over a connection that dial makes.
-func connect(ctx context.Context, dial func(context.Context) (net.Conn, error), role, database string, params map[string]string) (*pgconn.PgConn, error) {
+func connect(ctx context.Context, dial dialer, role, database string, params map[string]string) (*pgconn.PgConn, error) {
 	// Everything that ParseConfig would take from the environment is named.
 	cfg, err := pgconn.ParseConfig("host=postgres port=5432 user=x password='' dbname=x sslmode=disable passfile='' servicefile='' application_name=meridian connect_timeout=0 target_session_attrs=any")
 	if err != nil {

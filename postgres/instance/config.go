@@ -68,7 +68,7 @@ type Instance struct {
 
 	gate    *gate
 	life    life
-	foreign chan struct{} // PostgreSQL said that it cannot follow the primary from here
+	trouble chan trouble  // why PostgreSQL said that it cannot follow the primary from here
 	chores  chan struct{} // asks for a checkpoint in the background
 	running atomic.Int64  // the postmaster's pid; 0 while none runs
 }
@@ -96,7 +96,7 @@ func New(cfg Config, deps Deps) (*Instance, error) {
 		cfg: cfg, deps: deps, toolbox: toolbox{bin, who},
 		log:     deps.Log.With("hop", "postgres", "region", string(cfg.Region)),
 		stats:   newMetrics(deps.Metrics, cfg),
-		foreign: make(chan struct{}, 1),
+		trouble: make(chan trouble, 1),
 		chores:  make(chan struct{}, 1),
 	}
 	in.gate = newGate(in.savePledge)

@@ -111,3 +111,17 @@ func (in *Instance) Start(ctx context.Context, role Role) error {
 	}
 	return nil
 }
+
+// Data returns what the data folder holds, whoever runs on it: a primary's
+// data, a standby's, or "" if there is none. A node that died on the way
+// finds out here which role to Run in: only a standby's can be promoted.
+func (in *Instance) Data() (Role, error) {
+	f, err := inspect(in.data())
+	switch {
+	case err != nil || !f.Exists:
+		return "", err
+	case f.Standby:
+		return Standby, nil
+	}
+	return Primary, nil
+}

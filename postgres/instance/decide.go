@@ -20,11 +20,12 @@ type View struct {
 	Role     Role
 	Major    int    // of the binaries found
 	Half     bool   // a rewind was cut off: the data is of no use
+	Behind   bool   // the primary does not keep the log any more that this copy needs
 	Upstream uint64 // the primary's system identifier; 0 if it cannot be asked
 
 	// Of a copy that cannot just follow: a primary's own, or one that
 	// PostgreSQL said took another turn than the primary.
-	Stranded   bool         // PostgreSQL said so
+	Turned     bool         // PostgreSQL said so
 	Recovering bool         // what was reached is not promoted yet
 	Primary    uint32       // the primary's timeline
 	Timeline   uint32       // the data's
@@ -71,13 +72,15 @@ func Decide(v View) (Step, string) {
 		return Refuse, "the data is a standby's; make its region the primary by a switchover or failover"
 	case v.Role == Primary:
 		return Start, "the database is here"
-	case v.Upstream == 0 && v.Stranded:
+	case v.Upstream == 0 && v.Turned:
 		return Wait, "the copy took another turn than the primary, which cannot be reached now"
 	case v.Upstream == 0 && f.Standby:
 		return Start, "the copy is whole; reads need no primary"
 	case v.Upstream == 0:
 		return Wait, "the data was a primary's, and the primary of now cannot be reached"
-	case f.Standby && !v.Stranded:
+	case v.Behind:
+		return Aside, "the primary does not keep the log any more that this copy needs"
+	case f.Standby && !v.Turned:
 		return Start, "the copy is whole and of the primary's database"
 	}
 	return rejoin(v)
@@ -95,7 +98,7 @@ func rejoin(v View) (Step, string) {
 		return Aside, fmt.Sprintf("two primaries wrote timeline %d", v.Primary)
 	case v.Unreadable:
 		return Aside, "the end of its log cannot be found"
-	case v.Stranded:
+	case v.Turned:
 		return Rewind, "PostgreSQL says that the copy took another turn than the primary"
 	case v.Fork == 0:
 		return Rewind, fmt.Sprintf("the primary never was on timeline %d", v.Timeline)

@@ -22,8 +22,10 @@ func TestDecide(t *testing.T) {
 				v.Folder.Standby = true
 			case "upstream":
 				arg.Scan(t, 0, &v.Upstream)
-			case "stranded":
-				v.Stranded = true
+			case "turned":
+				v.Turned = true
+			case "behind":
+				v.Behind = true
 			case "half":
 				v.Half = true
 			case "unreadable":

@@ -13,4 +13,15 @@
 // reads; one that has none waits. When PostgreSQL dies, Run starts it again.
 // When this process dies, the kernel kills PostgreSQL with it, and the next
 // Run recovers what was committed.
+//
+// The primary moves while Run runs. A planned move is Stop on the old one,
+// Pledge and Promote on the new one at the position where the old one stopped,
+// Follow on all others, and Start as a standby on the old one. After a death it
+// is Recruit on every standby that answers, Promote on the one that has most,
+// and Follow on the others. What the old primary had and the new one has not is
+// kept when it comes back (Tails, Lost), and undone (rewind.go).
+//
+// Terms are the caller's count of primaries. A pledge on disk keeps an instance
+// from ever taking log of a term below (gate.go), and a new timeline is
+// numbered after its term, so that no two primaries share one (timeline.go).
 package instance

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"regexp"
 	"strings"
 	"sync"
 )
@@ -12,21 +13,36 @@ import (
 // remembers the last complaint for the error that follows it.
 type logWriter struct {
 	log     *slog.Logger
-	foreign func() // called when PostgreSQL finds that it cannot follow the primary from its data
+	trouble func(trouble) // called when PostgreSQL finds that it cannot follow the primary from its data
 
 	mu   sync.Mutex // guards what follows
 	rest []byte
 	last string
 }
 
-// What PostgreSQL says, in the language that settings asks for, when a standby
-// cannot follow the primary that it found.
+// A trouble is why a standby cannot follow the primary that it found.
+type trouble string
+
 const (
-	saysForeign      = "database system identifier differs between the primary and standby"
-	saysOtherTurn    = "this server's history"         // requested timeline, or starting point, is not in or a child of
-	saysBehindUs     = "before current recovery point" // new timeline forked off
-	saysTooFarBehind = "has already been removed"      // requested WAL segment ...
+	noTrouble trouble = ""
+	foreign   trouble = "foreign" // another database
+	turned    trouble = "turned"  // the same, after another turn
+	behind    trouble = "behind"  // the primary does not keep the log any more that comes next
 )
+
+// says is how PostgreSQL puts it, in the language that settings asks for. The
+// severity keeps out what a user's function raises: that is never FATAL.
+var says = []struct {
+	severity string
+	text     *regexp.Regexp
+	is       trouble
+}{
+	{"FATAL", regexp.MustCompile(`^database system identifier differs between the primary and standby`), foreign},
+	{"FATAL", regexp.MustCompile(`^requested timeline \d+ is not a child of this server's history`), turned},
+	{"FATAL", regexp.MustCompile(`requested starting point \S+ on timeline \d+ is not in this server's history`), turned},
+	{"LOG", regexp.MustCompile(`^new timeline \d+ forked off current database system timeline \d+ before current recovery point \S+$`), turned},
+	{"FATAL", regexp.MustCompile(`requested WAL segment \w+ has already been removed`), behind},
+}
 
 // maxLine bounds what is kept of a line that does not end.
 const maxLine = 8 << 10
@@ -66,12 +82,10 @@ func (w *logWriter) line(s string) {
 		level = slog.LevelInfo
 	}
 	w.log.Log(context.Background(), level, "postgres says", "severity", severity, "text", text)
-	switch {
-	case strings.Contains(text, saysForeign), strings.Contains(text, saysOtherTurn), strings.Contains(text, saysBehindUs):
-		w.foreign()
-	case strings.Contains(text, saysTooFarBehind) && level != slog.LevelDebug:
-		w.log.Error("this region was away for longer than the primary keeps its log; reads get older and older. " +
-			"Stop the node, move its database folder away and start it: it copies the primary's anew")
+	for _, s := range says {
+		if severity == s.severity && s.text.MatchString(text) {
+			w.trouble(s.is)
+		}
 	}
 }
 

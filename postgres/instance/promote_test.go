@@ -1,7 +1,10 @@
 package instance
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -84,5 +87,98 @@ func TestPromotionGivesUpOnAGateThatNeverComes(t *testing.T) {
 	}
 	if r, err := b.Report(t.Context()); err != nil || r.Role != Standby {
 		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+// TestPromotedPrimaryOutlivesACrashBeforeItsFirstCheckpoint kills it at once.
+func TestPromotedPrimaryOutlivesACrashBeforeItsFirstCheckpoint(t *testing.T) {
+	w := newWorld(t, "us-east-1", "eu-west-1", "ap-south-1")
+	a, b, c := w.all[0], w.all[1], w.all[2]
+	a.must("CREATE TABLE t (n int)")
+	b.chores = nil // no checkpoint
+	w.promote(b, w.stop().LSN)
+	b.write(1)
+	b.crash()
+	b.eventually("SELECT count(*) FROM t", "1")
+	if r, err := b.Report(w.patient()); err != nil || r.Role != Primary || b.Role() != Primary {
+		t.Errorf("came back as %+v, %v", r, err)
+	}
+	c.eventually("SELECT count(*) FROM t", "1")
+}
+
+// TestReservedTimelinesDoNotKeepAStandbyFromStarting leaves what a promotion
+// that was cut off leaves. The negative control is PostgreSQL alone.
+func TestReservedTimelinesDoNotKeepAStandbyFromStarting(t *testing.T) {
+	w := newWorld(t, "us-east-1", "eu-west-1")
+	a, b := w.all[0], w.all[1]
+	a.must("CREATE TABLE t (n int)")
+	w.check(b.reserve(1, 5))
+	_, err := b.Stop(w.patient())
+	w.check(err)
+	ctx, cancel := context.WithCancelCause(w.patient())
+	said := errors.New("as expected")
+	log := b.log
+	b.log = slog.New(slog.NewTextHandler(writerFunc(func(p []byte) (int, error) {
+		if strings.Contains(string(p), "started streaming") { // readers are let in before that, if ever
+			if _, status := b.postmaster(); status != "ready" {
+				cancel(said)
+			}
+		}
+		return len(p), nil
+	}), &slog.HandlerOptions{Level: slog.LevelDebug}))
+	err = b.serve(ctx, Standby, func() { t.Error("it started: the control controls nothing") })
+	if b.log = log; !errors.Is(err, said) {
+		t.Errorf("the control ended with %v", err)
+	}
+	w.check(b.Start(w.patient(), Standby))
+	b.eventually("SELECT count(*) FROM t", "0")
+	w.term = 5
+	if p := w.promote(b, w.stop().LSN); p.Timeline != 6 {
+		t.Errorf("promoted as %+v", p)
+	}
+	b.write(1)
+	w.check(a.Start(w.patient(), Standby)) // fetches what is reserved, too
+	a.eventually("SELECT count(*) FROM t", "1")
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+// TestStopThatAFrozenStandbyHoldsUpEndsByForce: it waits for the standby to
+// have the log, until it may not wait any longer.
+func TestStopThatAFrozenStandbyHoldsUpEndsByForce(t *testing.T) {
+	w := newWorld(t, "us-east-1", "eu-west-1")
+	a, b := w.all[0], w.all[1]
+	a.must("CREATE TABLE t (n int)")
+	b.eventually("SELECT count(*) FROM t", "0")
+	release := w.hold(b.cfg.Region)
+	defer release()
+	a.write(1)
+	ctx, cancel := shortly(t)
+	defer cancel()
+	if at, err := a.Stop(ctx); meridian.KindOf(err) != meridian.Unavailable || a.running.Load() != 0 {
+		t.Errorf("stopped at %+v, %v", at, err)
+	}
+	w.check(a.Start(w.patient(), Primary))
+	if got := a.must("SELECT count(*) FROM t"); got != "1" {
+		t.Errorf("%s rows", got)
+	}
+}
+
+func TestRolesThatCannotBeAreRefused(t *testing.T) {
+	w := newWorld(t, "us-east-1", "eu-west-1")
+	if err := w.all[0].Start(w.patient(), Standby); meridian.KindOf(err) != meridian.Invalid {
+		t.Errorf("a running primary was started as a standby: %v", err)
+	}
+	idle := idleWorld(t, "us-east-1").all[0]
+	if _, err := idle.Stop(t.Context()); meridian.KindOf(err) != meridian.Unavailable {
+		t.Errorf("stopped without Run: %v", err)
+	}
+	if err := idle.Start(t.Context(), Primary); meridian.KindOf(err) != meridian.Unavailable {
+		t.Errorf("started without Run: %v", err)
+	}
+	if _, err := idle.Promote(t.Context(), 0, nil); meridian.KindOf(err) != meridian.Unavailable {
+		t.Errorf("promoted without Run: %v", err)
 	}
 }

@@ -13,10 +13,10 @@ import (
 // provide takes the steps that Decide names until PostgreSQL can start.
 func (in *Instance) provide(ctx context.Context, role Role) error {
 	said := ""
-	stranded := in.wasStranded()
+	had := in.hadTrouble()
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
 		opened := in.gate.watch()
-		v, history, unreached, err := in.look(ctx, role, stranded)
+		v, history, unreached, err := in.look(ctx, role, had)
 		if err != nil {
 			return err
 		}
@@ -41,11 +41,11 @@ func (in *Instance) provide(ctx context.Context, role Role) error {
 			if err = in.rewind(ctx, v, history); meridian.KindOf(err) == meridian.PrimaryUnavailable {
 				unreached, err = err, nil
 			} else {
-				stranded = false
+				had = noTrouble
 			}
 		case Aside:
 			err = in.moveAside(v.Folder.System, why)
-			stranded = false
+			had = noTrouble
 		case Wait:
 			if unreached == nil {
 				unreached = errors.New(why)
@@ -65,24 +65,23 @@ func (in *Instance) provide(ctx context.Context, role Role) error {
 
 // look finds out what Decide must know. The second error says why the primary
 // could not be asked.
-func (in *Instance) look(ctx context.Context, role Role, stranded bool) (v View, h history, unreached, err error) {
-	v = View{Role: role, Major: in.bin.Major(), Half: in.halfRewound()}
+func (in *Instance) look(ctx context.Context, role Role, had trouble) (v View, h history, unreached, err error) {
+	v = View{Role: role, Major: in.bin.Major(), Half: in.halfRewound(), Turned: had == turned, Behind: had == behind}
 	if v.Folder, err = inspect(in.data()); err != nil || role == Primary {
 		return v, nil, nil, err
 	}
-	if v.Folder.Exists && v.Folder.Standby && !stranded && !v.Half {
+	if v.Folder.Exists && v.Folder.Standby && had == noTrouble && !v.Half {
 		return v, nil, nil, nil // reads must not wait for the primary
 	}
 	a, unreached := in.ask(ctx)
 	if unreached != nil {
-		v.Stranded = stranded
 		return v, nil, unreached, nil
 	}
 	if v.Upstream = a.System; !v.Folder.Exists || v.Upstream != v.Folder.System || v.Folder.Major != v.Major {
 		return v, nil, nil, nil
 	}
-	v.Stranded, v.Recovering, v.Primary = stranded, a.Recovering, a.Timeline
-	if v.Half {
+	v.Recovering, v.Primary = a.Recovering, a.Timeline
+	if v.Half || v.Behind {
 		return v, nil, nil, nil
 	}
 	c, err := in.control(ctx, in.data())
@@ -99,15 +98,15 @@ func (in *Instance) look(ctx context.Context, role Role, stranded bool) (v View,
 	return v, a.History, nil, err
 }
 
-// wasStranded reports whether PostgreSQL said that it cannot follow the
-// primary from here. Otherwise a standby may start before the primary was
-// asked; if it cannot follow, PostgreSQL will say so.
-func (in *Instance) wasStranded() bool {
+// hadTrouble returns why PostgreSQL said that it cannot follow the primary
+// from here. Without a word a standby may start before the primary was asked;
+// if it cannot follow, PostgreSQL will say so.
+func (in *Instance) hadTrouble() trouble {
 	select {
-	case <-in.foreign:
-		return true
+	case t := <-in.trouble:
+		return t
 	default:
-		return false
+		return noTrouble
 	}
 }
 

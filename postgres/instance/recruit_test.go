@@ -69,3 +69,34 @@ func TestRecruitTakesNoMoreOfTheOlderTerm(t *testing.T) {
 		t.Logf("streams %v after Follow", time.Since(began))
 	}
 }
+
+// TestRecruitDoesNotWaitForTheRestOfARecord cuts the log inside one: what came
+// of it is on disk, and never replayed.
+func TestRecruitDoesNotWaitForTheRestOfARecord(t *testing.T) {
+	w := newWorld(t, "us-east-1", "eu-west-1")
+	a, b := w.all[0], w.all[1]
+	a.must("CREATE TABLE t (s text); ALTER TABLE t ALTER s SET STORAGE PLAIN")
+	b.eventually("SELECT count(*) FROM t", "0")
+	before, err := b.Report(w.patient())
+	w.check(err)
+	release := w.holdAfter(b.cfg.Region, 300<<10)
+	defer release()
+	a.must("INSERT INTO t SELECT repeat(n::text, 1000) FROM generate_series(1000, 2000) n")
+	b.eventually("SELECT pg_last_wal_receive_lsn() - '"+before.Flushed.String()+"' > 100000", "t")
+	began := time.Now()
+	r, err := b.Recruit(w.patient(), 2)
+	w.check(err)
+	t.Logf("recruit: %v", time.Since(began))
+	if r.Flushed <= r.Replayed || r.Replayed <= before.Replayed {
+		t.Errorf("before %+v, recruited with %+v: want half of a record at the end", before, r)
+	}
+	if p := w.promote(b, 0); p.Fork != r.Replayed {
+		t.Errorf("recruited with %+v, promoted as %+v", r, p)
+	}
+	a.stop() // it has the rest of the record; the new primary's log goes on in the middle of it
+	w.check(a.Follow(w.patient(), 2))
+	release()
+	a.start(Standby).up()
+	b.must("TRUNCATE t")
+	a.eventually("SELECT count(*) FROM t", "0")
+}

@@ -83,7 +83,7 @@ func (in *Instance) rewindTo(ctx context.Context, c controlFile, v View) error {
 		return err
 	}
 	in.log.Info("pg_rewind", "said", oneLine(said))
-	if v.Stranded && strings.Contains(said, "no rewind required") {
+	if v.Turned && strings.Contains(said, "no rewind required") {
 		return errNotDiverged
 	}
 	if err := in.configure(in.data(), Standby); err != nil { // the files are the primary's now

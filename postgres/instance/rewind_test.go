@@ -165,6 +165,36 @@ func TestTwoPrimariesNeverShareATimeline(t *testing.T) {
 	}
 }
 
+// TestPrimaryThatDiedBeforeItsFirstCheckpointRejoins: the end of its log is on
+// a timeline that its control file has no checkpoint of.
+func TestPrimaryThatDiedBeforeItsFirstCheckpointRejoins(t *testing.T) {
+	w := newWorld(t, "us-east-1", "eu-west-1", "ap-south-1")
+	a, b, c := w.all[0], w.all[1], w.all[2]
+	a.must("CREATE TABLE t (n int)")
+	b.chores = nil // no checkpoint
+	w.promote(b, w.stop().LSN)
+	c.eventually("SELECT count(*) FROM t", "0")
+	b.write(1)
+	c.eventually("SELECT count(*) FROM t", "1")
+	release := w.hold(c.cfg.Region)
+	defer release()
+	lost := b.write(2)
+	w.kill()
+	if c, err := b.control(t.Context(), b.data()); err != nil || c.Timeline == c.newest() {
+		t.Errorf("this controls nothing: %+v, %v", c, err)
+	}
+	_, err := c.Recruit(w.patient(), 3)
+	w.check(err)
+	w.promote(c, 0)
+	release()
+	c.write(3)
+	w.check(b.Start(w.patient(), Standby))
+	b.eventually("SELECT string_agg(n::text, ' ' ORDER BY n) FROM t", "1 3")
+	if diff := cmp.Diff([]string{"write 2"}, b.losses(lost)); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // TestRewindThatWasCutOffEndsInACopy leaves the mark of one.
 func TestRewindThatWasCutOffEndsInACopy(t *testing.T) {
 	w := newWorld(t, "us-east-1", "eu-west-1")

@@ -19,9 +19,9 @@ const (
 	longestPause      = 3 * time.Second
 )
 
-// errForeign ends a PostgreSQL that cannot follow the primary from the data
-// that it has: that is another database's, or took another turn.
-var errForeign = errors.New("the primary's history is not this copy's")
+// errStranded ends a PostgreSQL that cannot follow the primary from the data
+// that it has.
+var errStranded = errors.New("it cannot follow the primary from this data")
 
 // Run makes the data if there is none, runs PostgreSQL on it in that role, and
 // starts it again when it dies. It calls ready once, when PostgreSQL first
@@ -66,7 +66,7 @@ func (in *Instance) supervise(ctx context.Context, ready func()) error {
 			return nil
 		case errors.Is(err, errStopped):
 			continue
-		case errors.Is(err, errForeign): // Decide sees it too
+		case errors.Is(err, errStranded): // Decide sees it too
 		case !came || meridian.KindOf(err) == meridian.Invalid:
 			return in.fail(err)
 		default:
@@ -120,7 +120,7 @@ func (in *Instance) once(ctx context.Context, up func()) (err error) {
 			return err
 		}
 	}
-	return in.serve(ctx, func() { in.life.set(func(s *lifeState) { s.up = true }); up() })
+	return in.serve(ctx, role, func() { in.life.set(func(s *lifeState) { s.up = true }); up() })
 }
 
 // settleRole returns the role to run in. A promotion that a crash cut off is
@@ -138,10 +138,14 @@ func (in *Instance) settleRole() (Role, error) {
 }
 
 // serve runs the postmaster until ctx is canceled or it ends.
-func (in *Instance) serve(ctx context.Context, up func()) error {
+func (in *Instance) serve(ctx context.Context, role Role, up func()) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	out := &logWriter{log: in.log, foreign: func() { in.strand(cancel) }}
+	out := &logWriter{log: in.log, trouble: func(why trouble) {
+		if role == Standby {
+			in.strand(cancel, why)
+		}
+	}}
 	cmd := in.command("postgres", "-D", in.data())
 	cmd.Stderr = out
 	began := time.Now()
@@ -164,6 +168,9 @@ func (in *Instance) serve(ctx context.Context, up func()) error {
 			in.checkpoints(ctx)
 		}
 	})
+	if role == Standby {
+		helping.Go(func() { in.keepSlots(ctx) })
+	}
 	defer helping.Wait()
 	select {
 	case <-p.Done():
@@ -176,12 +183,12 @@ func (in *Instance) serve(ctx context.Context, up func()) error {
 }
 
 // strand ends a PostgreSQL that cannot follow from here; Decide shall ask.
-func (in *Instance) strand(cancel context.CancelCauseFunc) {
+func (in *Instance) strand(cancel context.CancelCauseFunc, why trouble) {
 	select {
-	case in.foreign <- struct{}{}:
+	case in.trouble <- why:
 	default:
 	}
-	cancel(errForeign)
+	cancel(errStranded)
 }
 
 // checkpoints makes one whenever chores asks for it, until ctx is canceled.

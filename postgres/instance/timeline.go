@@ -114,8 +114,8 @@ func (in *Instance) reserve(now uint32, term uint64) error {
 }
 
 // unreserve removes what a promotion that never was has reserved: PostgreSQL
-// starts a standby for the newest timeline that it finds a file of, and this
-// data cannot lead to a reserved one.
+// starts a standby for the newest timeline that it finds a file of, and would
+// wait for log of it forever.
 func (in *Instance) unreserve(now uint32) error {
 	var unused []string
 	for tl := now + 1; ; tl++ {

@@ -22,15 +22,28 @@ type world struct {
 
 	mu   sync.Mutex // guards what follows
 	held map[meridian.Region]chan struct{}
+	pass int // bytes that still go through
 }
 
 func newWorld(t *testing.T, regions ...meridian.Region) *world {
+	t.Helper()
+	w := idleWorld(t, regions...)
+	w.start()
+	return w
+}
+
+func idleWorld(t *testing.T, regions ...meridian.Region) *world {
 	t.Helper()
 	w := &world{t: t, dir: folder(t), term: 1, held: map[meridian.Region]chan struct{}{}}
 	for _, r := range regions {
 		w.all = append(w.all, w.cluster(r))
 	}
 	w.primary.Store(w.all[0])
+	return w
+}
+
+func (w *world) start() {
+	w.t.Helper()
 	for i, c := range w.all {
 		role := Standby
 		if i == 0 {
@@ -39,10 +52,9 @@ func newWorld(t *testing.T, regions ...meridian.Region) *world {
 		c.start(role).up()
 		c.slots()
 		if i > 0 {
-			w.check(c.Follow(t.Context(), w.term))
+			w.check(c.Follow(w.t.Context(), w.term))
 		}
 	}
-	return w
 }
 
 // slots makes every other region's.
@@ -80,11 +92,14 @@ func (w *world) cluster(r meridian.Region) *cluster {
 }
 
 // hold stops what flows from the primary to a region, until release.
-func (w *world) hold(r meridian.Region) (release func()) {
+func (w *world) hold(r meridian.Region) (release func()) { return w.holdAfter(r, 0) }
+
+// holdAfter lets some bytes pass first.
+func (w *world) holdAfter(r meridian.Region, pass int) (release func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	held := make(chan struct{})
-	w.held[r] = held
+	w.held[r], w.pass = held, pass
 	return sync.OnceFunc(func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -105,6 +120,10 @@ func (c *heldConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	c.w.mu.Lock()
 	held := c.w.held[c.to]
+	if held != nil && c.w.pass > 0 {
+		c.w.pass -= n
+		held = nil
+	}
 	c.w.mu.Unlock()
 	if held != nil {
 		select {
