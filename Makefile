@@ -55,6 +55,11 @@ fuzz: ## each fuzz target for FUZZTIME
 bench: ## benchmarks of PKG, this tree against BASE, in alternating runs
 	@tools/benchdiff.sh $(BASE) $(PKG)
 
+.PHONY: bench-postgres
+bench-postgres: deps ## the database proxy beside PgBouncer, pgpool-II and a bare relay
+	@test/bench/postgres/install.sh build/bench
+	BENCH_PROGRAMS=$(CURDIR)/build/bench go test ./test/bench/postgres -run '^$$' -bench SideBySide -benchtime 1x -timeout 30m
+
 .PHONY: cover
 cover: deps ## coverage by function, in build/cover.txt
 	@mkdir -p build

@@ -1,0 +1,185 @@
+package postgres_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/signal"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"meridian"
+	"meridian/internal/relay"
+	"meridian/postgres"
+	"meridian/postgres/pgtest"
+	"meridian/topology"
+)
+
+// The environment by which this program, run again, becomes a relay or a proxy:
+// each is a process of its own, so that its CPU time can be told apart.
+const (
+	envRole   = "BENCH_ROLE" // relay, or a region
+	envSocket = "BENCH_SOCKET"
+	envPeer   = "BENCH_PEER" // where the primary's proxy takes peers
+)
+
+const (
+	primary   meridian.Region = "us-east-1"
+	secondary meridian.Region = "eu-west-1"
+)
+
+func TestMain(m *testing.M) {
+	switch role := os.Getenv(envRole); role {
+	case "":
+		os.Exit(m.Run())
+	case "relay":
+		child(func(ctx context.Context, dial func(context.Context) (net.Conn, error)) error {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err == nil {
+				fmt.Println(l.Addr(), "-")
+				relay.Serve(ctx, l, dial, nil)
+			}
+			return err
+		})
+	default:
+		child(func(ctx context.Context, dial func(context.Context) (net.Conn, error)) error {
+			return runProxy(ctx, meridian.Region(role), dial)
+		})
+	}
+}
+
+// child runs until its parent ends it.
+func child(run func(context.Context, func(context.Context) (net.Conn, error)) error) {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	err := run(ctx, func(ctx context.Context) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "unix", os.Getenv(envSocket))
+	})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+func runProxy(ctx context.Context, region meridian.Region, dial func(context.Context) (net.Conn, error)) error {
+	var topo topology.Map
+	topo.Publish(&topology.Snapshot{Regions: []topology.Region{{Name: primary, Primary: true, Healthy: true}, {Name: secondary, Healthy: true}}})
+	deps := postgres.Deps{Local: dial, Map: &topo, Remote: func(ctx context.Context, _ meridian.Region) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "tcp", os.Getenv(envPeer))
+	}}
+	peers := "-"
+	if region == primary {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return err
+		}
+		deps.Peers, peers = l, l.Addr().String()
+	}
+	p, err := postgres.New(postgres.Config{Region: region, Database: "conduit", Listen: "127.0.0.1:0", Users: map[string]string{"conduit": "secret"}}, deps)
+	if err != nil {
+		return err
+	}
+	return p.Run(ctx, func() { fmt.Println(p.Addr(), peers) })
+}
+
+// A way is one way to PostgreSQL.
+type way struct {
+	name string
+	dsn  string
+	pid  int // of the process between; 0: there is none
+}
+
+// again runs this program as a relay or a proxy, and returns where it listens.
+func again(b *testing.B, role string, server *pgtest.Server, peer string) (addr, peers string, pid int) {
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), envRole+"="+role, envSocket+"="+filepath.Join(filepath.Dir(server.Dir), ".s.PGSQL.5432"), envPeer+"="+peer)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { cmd.Process.Signal(syscall.SIGTERM); cmd.Wait() })
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		b.Fatalf("%s: %v", role, err)
+	}
+	f := strings.Fields(line)
+	return f[0], f[1], cmd.Process.Pid
+}
+
+// foreign runs another project's proxy with a configuration file.
+func foreign(b *testing.B, program, config string, args ...string) (pid int) {
+	root := os.Getenv("BENCH_PROGRAMS")
+	dir, err := os.MkdirTemp("/var/tmp", "bench-")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { os.RemoveAll(dir) })
+	file := filepath.Join(dir, program+".conf")
+	if err := os.WriteFile(file, []byte(strings.ReplaceAll(config, "DIR", dir)), 0o644); err != nil {
+		b.Fatal(err)
+	}
+	for i := range args {
+		args[i] = strings.ReplaceAll(args[i], "FILE", file)
+	}
+	cmd := exec.Command(filepath.Join(root, "usr/sbin", program), args...)
+	cmd.Env = []string{"LD_LIBRARY_PATH=" + filepath.Join(root, "usr/lib/x86_64-linux-gnu") + ":" + filepath.Join(root, "usr/lib/aarch64-linux-gnu"), "PATH=/usr/bin:/bin"}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if u, err := user.Lookup("postgres"); os.Getuid() == 0 && err == nil { // they refuse to run as root
+		uid, _ := strconv.Atoi(u.Uid)
+		gid, _ := strconv.Atoi(u.Gid)
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+		os.Chown(dir, uid, gid)
+	}
+	log, err := os.Create(filepath.Join(dir, "log"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); cmd.Wait() })
+	return cmd.Process.Pid
+}
+
+// freePort returns a port that nobody listens on.
+func freePort(b *testing.B) int {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// listening waits until somebody listens at a port.
+func listening(b *testing.B, port int) {
+	deadline, tick := time.After(20*time.Second), time.NewTicker(20*time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-deadline:
+			b.Fatalf("nobody listens at port %d", port)
+		case <-tick.C:
+			if c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+				c.Close()
+				return
+			}
+		}
+	}
+}
