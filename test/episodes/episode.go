@@ -35,7 +35,7 @@ func dice(seed, episode uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, e
 const shown = 5
 
 // recovery bounds how long a world may take to be whole after all was healed.
-const recovery = 60 * time.Second
+const recovery = 45 * time.Second
 
 // play plays episode n on a world and prints what was done and seen.
 func play(ctx context.Context, w operator.World, s settings, n uint64, out io.Writer) (verdict, error) {
@@ -71,7 +71,7 @@ func play(ctx context.Context, w operator.World, s settings, n uint64, out io.Wr
 	<-live.Done()
 	rec := record{plan: p}
 	if len(p) > 0 {
-		if _, err := nem.run(ctx, "fault", "heal"); err != nil {
+		if _, err := nem.run(ctx, healPatience, "fault", "heal"); err != nil {
 			rec.wrong = append(rec.wrong, err.Error())
 		}
 	}
@@ -117,6 +117,8 @@ func prepare(ctx context.Context, w operator.World) error {
 		return err
 	}
 	defer conn.Close(ctx)
+	ctx, cancel := context.WithTimeout(ctx, opPatience)
+	defer cancel()
 	_, err = conn.Exec(ctx, schema)
 	return err
 }
@@ -154,7 +156,7 @@ func (r *run) finish(ctx context.Context, w operator.World, urls map[string]stri
 			wrong = append(wrong, fmt.Sprintf("in the end %s does not show what %s does", region, x.last.Region))
 		}
 	}
-	rec.lists, rec.there = append(rec.lists, ends[0].last), ends[0].there
+	rec.lists, rec.there, rec.seen = append(rec.lists, ends[0].last), ends[0].there, true
 	return wrong
 }
 

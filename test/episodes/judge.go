@@ -13,9 +13,10 @@ import (
 // A record is all that is known of an episode when it is over.
 type record struct {
 	plan     plan
-	lists    []history.Txn // the last one reads all keys
+	lists    []history.Txn // the last one reads all keys, if the end was seen
 	accesses []history.Access
 	entries  []history.Entry
+	seen     bool    // the end was read: the last of lists, and there
 	there    []int64 // the ledger's ids at the end
 	errors   map[string]int
 	// wrong is what did not come back after all was healed, in words.
@@ -24,6 +25,7 @@ type record struct {
 
 // A verdict says what no world may do, and what else was seen.
 type verdict struct {
+	whole      bool // the world can go on
 	violations []string
 	notes      []string
 }
@@ -36,6 +38,7 @@ const registerPatience = 5 * time.Second
 
 // judge compares an episode with what is promised.
 func judge(r record) (v verdict) {
+	v.whole = r.seen
 	v.violations = append(v.violations, r.wrong...)
 	fault := func(format string, args ...any) { v.violations = append(v.violations, fmt.Sprintf(format, args...)) }
 	note := func(format string, args ...any) { v.notes = append(v.notes, fmt.Sprintf(format, args...)) }
@@ -44,8 +47,11 @@ func judge(r record) (v verdict) {
 	for _, o := range overlaps {
 		fault("two primaries: %s", o)
 	}
-	r.judgeLedger(reigns, fault, note)
-	lost := r.judgeLists(fault, note)
+	lost := 0
+	if r.seen {
+		r.judgeLedger(reigns, fault, note)
+		lost = r.judgeLists(fault, note)
+	}
 
 	var losses []history.Loss
 	if len(reigns) > 1 || lost > 0 {

@@ -56,37 +56,40 @@ func command(ctx context.Context, args []string, out io.Writer) error {
 	if s.faults, err = parseFaults(*list); err != nil {
 		return err
 	}
-	w := operator.World{Binary: *binary, State: *state}
-	if *state == "" {
-		up, end, err := operator.Up(ctx, *binary, *file, *block)
+	up := func() (operator.World, func() error, error) { return operator.Up(ctx, *binary, *file, *block) }
+	if *state != "" {
+		up = func() (operator.World, func() error, error) {
+			return operator.World{Binary: *binary, State: *state}, func() error { return nil }, nil
+		}
+	}
+	return series(ctx, up, s, *first, *episodes, out)
+}
+
+// series plays n episodes one after another, in one world until it does not
+// recover, and then in another.
+func series(ctx context.Context, up func() (operator.World, func() error, error), s settings, first uint64, n int, out io.Writer) error {
+	began := time.Now()
+	var bad []uint64
+	last := first + uint64(n)
+	for i := first; i < last; {
+		w, end, err := up()
 		if err != nil {
 			return err
 		}
-		defer func() {
-			if err := end(); err != nil {
-				fmt.Fprintln(os.Stderr, "episodes:", err)
-			}
-		}()
-		w = up
-	}
-	return series(ctx, w, s, *first, *episodes, out)
-}
-
-// series plays n episodes one after another, and stops at the first after
-// which the world cannot be used.
-func series(ctx context.Context, w operator.World, s settings, first uint64, n int, out io.Writer) error {
-	if err := prepare(ctx, w); err != nil {
-		return err
-	}
-	began := time.Now()
-	var bad []uint64
-	for i := first; i < first+uint64(n); i++ {
-		v, err := play(ctx, w, s, i, out)
-		if err != nil {
-			return errors.Join(fmt.Errorf("episode %d of seed %d: %w", i, s.seed, err), ctx.Err())
+		if err = prepare(ctx, w); err != nil {
+			return errors.Join(err, end())
 		}
-		if len(v.violations) > 0 {
-			bad = append(bad, i)
+		for whole := true; i < last && whole; i++ {
+			v, err := play(ctx, w, s, i, out)
+			if err != nil || ctx.Err() != nil {
+				return errors.Join(fmt.Errorf("episode %d of seed %d: %w", i, s.seed, err), ctx.Err(), end())
+			}
+			if whole = v.whole; len(v.violations) > 0 {
+				bad = append(bad, i)
+			}
+		}
+		if err := end(); err != nil {
+			return err
 		}
 	}
 	fmt.Fprintf(out, "%d episodes of seed %d in %v: %d violate a promise\n", n, s.seed, time.Since(began).Round(time.Second), len(bad))

@@ -18,8 +18,9 @@ type nemesis struct {
 	say   func(format string, args ...any)
 }
 
-// commandPatience bounds one command: what was killed takes a while to be back.
-const commandPatience = 75 * time.Second
+// healPatience and patience bound one command: what was killed takes a while
+// to be back.
+const healPatience, patience = 75 * time.Second, 20 * time.Second
 
 // follow does the plan and returns when it is done, or the context over.
 func (n *nemesis) follow(ctx context.Context, p plan) {
@@ -30,7 +31,11 @@ func (n *nemesis) follow(ctx context.Context, p plan) {
 		case <-time.After(time.Until(n.begin.Add(e.at))):
 		}
 		for _, args := range n.commands(ctx, e) {
-			out, err := n.run(ctx, args...)
+			wait := patience
+			if e.heal {
+				wait = healPatience
+			}
+			out, err := n.run(ctx, wait, args...)
 			if err != nil {
 				out = err.Error()
 			}
@@ -39,8 +44,8 @@ func (n *nemesis) follow(ctx context.Context, p plan) {
 	}
 }
 
-func (n *nemesis) run(ctx context.Context, args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, commandPatience)
+func (n *nemesis) run(ctx context.Context, wait time.Duration, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	return n.world.Run(ctx, args...)
 }
