@@ -56,6 +56,7 @@ func (s *Server) Handler() http.Handler {
 	mux.Handle("PUT /v1/drain/{region}", s.guarded(s.drain))
 	mux.Handle("DELETE /v1/drain/{region}", s.guarded(s.drain))
 	mux.Handle("POST /v1/primary", s.guarded(s.move))
+	mux.Handle("GET /v1/lost-writes", s.guarded(func(r *http.Request) (any, error) { return s.deps.Lost(r.Context()) }))
 	mux.Handle("GET /v1/traces/{id}", s.guarded(s.trace))
 	if s.deps.Metrics != nil {
 		mux.Handle("GET /metrics", s.deps.Metrics)

@@ -65,6 +65,11 @@ func (c *Client) Move(ctx context.Context, to meridian.Region, force bool) (m Mo
 	return m, c.call(ctx, http.MethodPost, "/v1/primary", map[string]any{"region": to, "force": force}, &m)
 }
 
+// LostWrites returns the transactions that were acknowledged and lost.
+func (c *Client) LostWrites(ctx context.Context) (lost []LostWrite, err error) {
+	return lost, c.call(ctx, http.MethodGet, "/v1/lost-writes", nil, &lost)
+}
+
 // Spans returns what all nodes kept of a trace.
 func (c *Client) Spans(ctx context.Context, trace string) (spans []Span, err error) {
 	return spans, c.call(ctx, http.MethodGet, "/v1/traces/"+url.PathEscape(trace), nil, &spans)

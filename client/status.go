@@ -85,3 +85,14 @@ type Moved struct {
 	Pause  time.Duration `json:"pause"`  // nanoseconds without writes, where it was planned
 	Killed int           `json:"killed"` // sessions that could not move
 }
+
+// A LostWrite is a transaction that a primary acknowledged and that was not
+// replicated before its region was lost.
+type LostWrite struct {
+	Region   string    `json:"region"` // whose log has it
+	Timeline uint32    `json:"timeline"`
+	LSN      string    `json:"lsn"` // of its commit record
+	XID      uint32    `json:"xid"`
+	Handle   string    `json:"handle,omitempty"`
+	Kept     time.Time `json:"kept"` // when the region came back and kept it
+}

@@ -86,12 +86,14 @@ func (s *steward) isStandby() bool {
 
 // serveStandbys carries the connections of other regions' standbys.
 func (s *steward) serveStandbys(ctx context.Context, l net.Listener, role instance.Role, ready func()) error {
-	if role == instance.Primary {
-		if err := s.pg.Slots(ctx, s.slots()); err != nil {
-			return err
-		}
-		s.streams.admit(true)
+	// A standby has them too: it may become the primary, and keeps then what
+	// the others still need.
+	if err := s.pg.Slots(ctx, s.slots()); err != nil && role == instance.Primary {
+		return err
+	} else if err != nil {
+		s.log.Warn("replication slots were not made on the standby", "why", err.Error())
 	}
+	s.streams.admit(role == instance.Primary)
 	ready()
 	s.streams.run(ctx, l)
 	return nil

@@ -34,6 +34,7 @@ func (n *node) addControl(g *lifecycle.Group) error {
 		Keys:    keys{n.store},
 		Drain:   n.drain,
 		Move:    n.move,
+		Lost:    n.lost,
 		Spans:   n.spans,
 		Metrics: n.metrics(),
 		Log:     n.log.With("hop", "admin"),

@@ -24,6 +24,7 @@ func (n *node) serveNode(ctx context.Context, l net.Listener, ready func()) erro
 	mux.HandleFunc("GET /spans/{trace}", func(w http.ResponseWriter, r *http.Request) {
 		json.NewEncoder(w).Encode(n.tele.Spans.Of(r.PathValue("trace")))
 	})
+	mux.HandleFunc("GET /lost", n.serveLost)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(n.tele.Metrics, promhttp.HandlerOpts{}))
 	return serveHTTP(ctx, ready, &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}, l)
 }

@@ -110,6 +110,34 @@ func move(ctx context.Context, g *Global, to string, force bool) error {
 	return nil
 }
 
+type lostWritesCmd struct {
+	JSON bool `help:"Print JSON."`
+}
+
+func (c *lostWritesCmd) Run(ctx context.Context, g *Global) error {
+	a, _, err := admin(g)
+	if err != nil {
+		return err
+	}
+	lost, err := a.LostWrites(ctx)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return json.NewEncoder(os.Stdout).Encode(lost)
+	}
+	if len(lost) == 0 {
+		fmt.Println("no acknowledged write is known to be lost")
+		return nil
+	}
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(w, "REGION\tTIMELINE\tCOMMIT\tTRANSACTION\tFOUND")
+	for _, l := range lost {
+		fmt.Fprintf(w, "%s\t%d\t%s\t%d\t%s\n", l.Region, l.Timeline, l.LSN, l.XID, l.Kept.Format(time.DateTime))
+	}
+	return w.Flush()
+}
+
 type keysCmd struct {
 	Create keysCreateCmd `cmd:"" help:"Make an API key, and show it this once."`
 	List   keysListCmd   `cmd:"" help:"List the API keys."`

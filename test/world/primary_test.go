@@ -83,6 +83,9 @@ func TestLostPrimaryIsReplaced(t *testing.T) {
 		}
 		return nil
 	})
+	if said := w.Do("lost-writes"); !strings.Contains(said, "no acknowledged write") {
+		t.Errorf("lost-writes says %q, though every row was there", said)
+	}
 	exec(t, s.Regions[0].Postgres, "INSERT INTO ledger VALUES ('from the lost one')")
 	if got := count(t, s.Regions[0].Postgres, "SELECT count(*) FROM ledger"); got != 3 {
 		t.Errorf("%d rows, want 3", got)
@@ -192,4 +195,37 @@ func count(t *testing.T, dsn, sql string) (n int) {
 		t.Fatal(err)
 	}
 	return n
+}
+
+// TestWhatWasLostIsListed cuts the primary's region off while it still may
+// take writes. What it acknowledged then nobody else has; when it is back, it
+// follows the new primary, and the write is listed.
+func TestWhatWasLostIsListed(t *testing.T) {
+	w := harness.Up(t, helloFile, filepath.Join(harness.Folder(t), "world"))
+	s := w.Status()
+	primary, third := s.Regions[0], s.Regions[2].Postgres
+	exec(t, primary.Postgres, "CREATE TABLE ledger (id text PRIMARY KEY)")
+	harness.Eventually(t, 10*time.Second, func() error { return try(third, "SELECT FROM ledger") })
+	for _, other := range s.Regions[1:] {
+		w.Do("fault", "cut", primary.Name, other.Name)
+	}
+	exec(t, primary.Postgres, "INSERT INTO ledger VALUES ('lost')")
+	harness.Eventually(t, 30*time.Second, func() error { return try(third, "INSERT INTO ledger VALUES ('kept') ON CONFLICT DO NOTHING") })
+	if err := try(primary.Postgres, "INSERT INTO ledger VALUES ('by two')"); err == nil {
+		t.Error("two regions acknowledge writes")
+	}
+	w.Do("fault", "heal")
+	harness.Eventually(t, 40*time.Second, func() error {
+		said, err := w.Try(20*time.Second, "lost-writes")
+		if err == nil && !strings.Contains(said, primary.Name) {
+			err = fmt.Errorf("lost-writes says %q", said)
+		}
+		return err
+	})
+	harness.Eventually(t, 20*time.Second, func() error {
+		return try(primary.Postgres, "INSERT INTO ledger VALUES ('after') ON CONFLICT DO NOTHING")
+	})
+	if got := count(t, third, "SELECT count(*) FROM ledger WHERE id IN ('lost', 'by two')"); got != 0 {
+		t.Errorf("%d rows of an abandoned history are there", got)
+	}
 }
