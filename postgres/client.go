@@ -40,6 +40,8 @@ type client struct {
 	hold     []byte
 	released released // what the client has seen of the group at hand
 	block    place
+	meter    meter
+	credit   func()               // for the trip that the group at hand is, or nil
 	begin    begun                // of the open block
 	mode     meridian.Consistency // what the group at hand is promised
 	reads    bool                 // it reads, which is when that matters
@@ -194,6 +196,7 @@ func (c *client) place(ctx context.Context) error {
 	v := c.view()
 	c.mode, c.reads = v.Mode, v.Reads
 	d := route(v)
+	c.credit = c.trip(v, d)
 	if d.Do == doMove || d.Do == toMain || d.Do == toNear {
 		c.p.metrics.routed(d.Do)
 	}

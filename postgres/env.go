@@ -79,6 +79,11 @@ func (p *Proxy) Begin(ctx context.Context, name string, floor meridian.Token) (e
 	w := &work{ctx: context.WithoutCancel(ctx), floor: floor}
 	e.mu.Lock()
 	e.inFlight = append(e.inFlight, w)
+	if len(e.inFlight) > 1 {
+		for _, w := range e.inFlight {
+			w.observed.Shared = true
+		}
+	}
 	e.mu.Unlock()
 	return sync.OnceValue(func() meridian.Observation { return p.end(e, w) })
 }

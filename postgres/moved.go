@@ -19,7 +19,8 @@ type kept struct {
 	suppress int    // replies that the client has already
 	kind     string // names its span
 	why      string
-	sent     bool // to the stream
+	credit   func() // for the trip that it is, or nil
+	sent     bool   // to the stream
 }
 
 // keepAtMost is how many bytes of groups one session keeps. What is sent
@@ -154,7 +155,7 @@ func (u *upstream) putLocked(k kept) {
 	if k.suppress > 0 {
 		u.suppress = k.suppress
 	}
-	u.spans = append(u.spans, u.c.span(k.kind, string(u.region), k.why))
+	u.flights = append(u.flights, flight{u.c.span(k.kind, string(u.region), k.why), k.credit})
 	for _, m := range k.group.Messages {
 		u.out = u.tracker.Encode(u.out, m)
 	}

@@ -263,6 +263,9 @@ func (c *client) moveRefused(ctx context.Context, r *refusal) error {
 	c.hold, c.released.held, c.released.heldData = c.hold[:0], 0, false
 	c.group.Sent = 0 // read to its end
 	c.p.metrics.routed("refused")
+	if c.env != nil {
+		c.credit = c.env.trip()
+	}
 	c.log.Debug("moved to the primary", "why", r.why)
 	if r.remember {
 		for _, m := range c.group.Messages {

@@ -73,9 +73,13 @@ func (u *upstream) reply(f wire.Frame) {
 // finish takes the end of a group.
 func (u *upstream) finish(f wire.Frame) {
 	u.suppress = 0
-	if len(u.spans) > 0 {
-		u.spans[0]()
-		u.spans = u.spans[1:]
+	if len(u.flights) > 0 {
+		g := u.flights[0]
+		g.end()
+		if g.credit != nil {
+			g.credit() // before the client can end the invocation
+		}
+		u.flights = u.flights[1:]
 	}
 	if u.tracker.Status == 'I' && u.tracker.TookDDL() {
 		u.c.p.catalogue.changed(u.at)
@@ -140,10 +144,10 @@ func (u *upstream) lost(cause error) {
 	}
 	groups, wrote := u.tracker.Pending()
 	owed := groups > 0 || u.tracker.Open() || u.tracker.Skipping() || u.mid
-	for _, end := range u.spans {
-		end()
+	for _, g := range u.flights {
+		g.end()
 	}
-	u.spans = nil
+	u.flights = nil
 	if u.moved {
 		c.mu.Unlock()
 		return

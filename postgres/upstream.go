@@ -38,7 +38,7 @@ type upstream struct {
 	refusal  *wire.Refusal
 	suppress int      // replies that the client has from the standby already
 	last     bool     // the client was shown a FATAL error
-	spans    []func() // of the groups in flight
+	flights  []flight // not answered yet
 	at       meridian.Token
 	mid      bool   // a group has begun and not ended
 	kept     []kept // groups that are not answered; of a stream only
@@ -169,7 +169,8 @@ func (c *client) runMain(ctx context.Context, why string) error {
 		}
 		return c.notSent(err)
 	}
-	k := kept{suppress: c.released.frames, kind: c.kind(), why: why}
+	k := kept{suppress: c.released.frames, kind: c.kind(), why: why, credit: c.credit}
+	c.credit = nil
 	if c.block == deferred {
 		k.begin = c.begin.sql
 		c.block, c.begin = nowhere, begun{}
@@ -233,6 +234,7 @@ func (u *upstream) bringLocked(messages []session.Message) {
 
 // send passes a message of a group that is placed on main.
 func (c *client) send(m session.Message) {
+	c.tripLater(m)
 	u := c.main
 	c.mu.Lock()
 	if u.moved {
@@ -280,6 +282,8 @@ func (c *client) send(m session.Message) {
 // copyData passes COPY data on, or drops it where nobody waits for it.
 func (c *client) copyData(f wire.Frame) error {
 	if len(c.group.Messages) > 0 && !c.placed && !c.skipping {
+		v := c.view()
+		c.credit = c.trip(v, route(v))
 		if err := c.runMain(context.Background(), "COPY data"); err != nil {
 			return err
 		}
@@ -388,10 +392,10 @@ func (u *upstream) close() {
 	u.cancel()
 	c.mu.Lock()
 	clean := u.backend != nil && !u.dead && u.tracker.Idle() && u.tracker.Status == 'I'
-	for _, end := range u.spans {
-		end()
+	for _, g := range u.flights {
+		g.end()
 	}
-	u.spans = nil
+	u.flights = nil
 	c.mu.Unlock()
 	if !clean {
 		u.conn.Close()
