@@ -125,7 +125,7 @@ func TestEveryCommandShownExists(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	shown := regexp.MustCompile("(?:^|[`(]|    )meridian ([a-z]+)")
+	shown := regexp.MustCompile("(?:^|[`(]|    )meridian ([a-z-]+)")
 	for _, page := range pages(t) {
 		for i, line := range strings.Split(read(t, page), "\n") {
 			for _, m := range shown.FindAllStringSubmatch(line, -1) {
