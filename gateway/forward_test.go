@@ -305,7 +305,7 @@ func TestRequestsStayWhileThePrimaryIsAway(t *testing.T) {
 
 // The route is learned from what ran in either region, and the decision shows.
 func TestRoutesThatWriteMoreThanOnceMove(t *testing.T) {
-	trips := meridian.Observation{Forwarded: 3} // of a database hop that counts statements alone
+	trips := meridian.Observation{Forwarded: 3, Trips: 3}
 	reg := prometheus.NewRegistry()
 	p := newPair(t, always(`{"statusCode":200,"body":"ok"}`, trips), always(`{"statusCode":200,"body":"ok"}`, meridian.Observation{Trips: 3}), func(c *gateway.Config, d *gateway.Deps) {
 		c.Placement = placement.Auto
@@ -390,7 +390,7 @@ func TestTheDecisionIsInTheTrace(t *testing.T) {
 		ids[s.SpanContext().SpanID().String()] = name
 		found[name] = map[string]string{}
 		for _, kv := range s.Attributes() {
-			found[name][string(kv.Key)] = kv.Value.Emit()
+			found[name][string(kv.Key)] = kv.Value.String()
 		}
 	}
 	for _, s := range spans.Ended() {

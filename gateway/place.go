@@ -96,19 +96,10 @@ func (x *exchange) learn(o meridian.Observation, status int) {
 		return
 	}
 	x.note.counted = true
-	x.g.book.Learn(x.key(), trips(o))
+	x.g.book.Learn(x.key(), o.Trips)
 	if x.placedBy() != "" {
-		x.w.Header().Set(headerTrips, strconv.Itoa(trips(o)))
+		x.w.Header().Set(headerTrips, strconv.Itoa(o.Trips))
 	}
-}
-
-// trips returns the wide-area trips of an invocation. A database hop that does
-// not count them is taken to make one for each statement.
-func trips(o meridian.Observation) int {
-	if o.Trips > 0 {
-		return o.Trips
-	}
-	return o.Forwarded
 }
 
 // unplaced tells the gateway that placed a request here that no function got

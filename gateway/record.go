@@ -94,7 +94,7 @@ func (x *exchange) details() (attrs []slog.Attr) {
 		attrs = append(attrs, slog.String("placed", string(x.note.placed)), slog.String("placedWhy", x.note.where.Why))
 	}
 	if x.note.counted {
-		attrs = append(attrs, slog.Int("trips", trips(x.note.seen)))
+		attrs = append(attrs, slog.Int("trips", x.note.seen.Trips))
 	}
 	if x.note.forward > 0 {
 		attrs = append(attrs, slog.Int64("forwardLatency", x.note.forward.Milliseconds()))
@@ -146,7 +146,7 @@ func (x *exchange) endSpan() {
 		x.span.SetAttributes(attribute.String("placed", string(x.note.placed)), attribute.String("placed.rule", string(x.note.where.Rule)))
 	}
 	if x.note.counted {
-		x.span.SetAttributes(attribute.Int("trips", trips(o)))
+		x.span.SetAttributes(attribute.Int("trips", o.Trips))
 	}
 	if x.note.status >= http.StatusInternalServerError {
 		x.span.SetStatus(codes.Error, x.note.err)

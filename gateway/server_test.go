@@ -223,7 +223,7 @@ func TestASpanJoinsTheCallersTrace(t *testing.T) {
 	}
 	found := map[string]string{}
 	for _, kv := range ended[0].Attributes() {
-		found[string(kv.Key)] = kv.Value.Emit()
+		found[string(kv.Key)] = kv.Value.String()
 	}
 	if found["route"] != "GET /pets" || found["why"] != "static path, exact method" || found["status"] != "200" {
 		t.Errorf("attributes %v", found)

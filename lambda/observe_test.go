@@ -39,7 +39,7 @@ func TestSpanSaysWhereAndWhy(t *testing.T) {
 		}
 		got := map[string]string{}
 		for _, a := range s.Attributes() {
-			got[string(a.Key)] = a.Value.Emit()
+			got[string(a.Key)] = a.Value.String()
 		}
 		for key, val := range want[i] {
 			if !strings.HasPrefix(got[key], val) {

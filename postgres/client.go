@@ -330,16 +330,6 @@ func (c *client) away(why string) {
 	c.env.note(func(o *meridian.Observation) { o.PrimaryAway = why })
 }
 
-// saw notes a position that the session wrote or was shown.
-func (c *client) saw(t meridian.Token) {
-	c.mu.Lock()
-	c.floor = newest(c.floor, t)
-	c.mu.Unlock()
-	if c.env != nil {
-		c.env.saw(t)
-	}
-}
-
 // asked returns what the session's reads must not be older than.
 func (c *client) asked() meridian.Token {
 	c.mu.Lock()
