@@ -48,7 +48,7 @@ func serveNode(name, state string) {
 		l.Report(leash.Report{Error: "the disk is full"})
 		os.Exit(1)
 	case "never ready":
-		select {}
+		forever()
 	case "stubborn":
 		signal.Ignore(syscall.SIGTERM)
 	case "forking":
@@ -65,7 +65,7 @@ func serveNode(name, state string) {
 	l.Report(leash.Report{Part: "its part"})
 	l.Report(leash.Report{Ready: true})
 	l.Follow(func(o leash.Order) { say("is told %v", o.Faults) })
-	select {} // deaf to the end of the leash: the kernel ends it
+	forever() // deaf to the end of the leash: the kernel ends it
 }
 
 // fork starts a child in a session of its own, which no signal to the node's
@@ -82,7 +82,15 @@ func fork(alive *os.File) {
 // linger lives until it is killed.
 func linger() {
 	signal.Ignore(syscall.SIGTERM)
-	select {}
+	forever()
+}
+
+// forever waits for what nobody sends. An empty select would do for a program
+// with other goroutines; one without dies of it as of a deadlock.
+func forever() {
+	never := make(chan os.Signal, 1)
+	signal.Notify(never, syscall.SIGUSR2)
+	<-never
 }
 
 // supervise runs the world of a file until it is killed.
