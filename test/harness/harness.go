@@ -1,4 +1,4 @@
-// Package harness brings real worlds up for tests: it builds the binary once,
+// Package harness brings real worlds up for tests: it builds the binary,
 // runs `meridian up` on a state folder of its own, and speaks to it as users
 // do, through the command line alone.
 package harness
@@ -13,7 +13,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 )
@@ -28,26 +27,15 @@ func Root(t testing.TB) string {
 	return filepath.Dir(strings.TrimSpace(string(out)))
 }
 
-var build = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("/var/tmp", "meridian-bin-")
-	if err != nil {
-		return "", err
-	}
-	bin := filepath.Join(dir, "meridian")
+// Binary returns the path of a freshly built meridian, which goes with the
+// test. The build cache makes the second build a link.
+func Binary(t testing.TB) string {
+	t.Helper()
+	bin := filepath.Join(t.TempDir(), "meridian")
 	cmd := exec.Command("go", "build", "-o", bin, "meridian/cmd/meridian")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build: %w: %s", err, out)
-	}
-	return bin, os.Chmod(dir, 0o755)
-})
-
-// Binary returns the path of a freshly built meridian.
-func Binary(t testing.TB) string {
-	t.Helper()
-	bin, err := build()
-	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("build: %v: %s", err, out)
 	}
 	return bin
 }

@@ -31,7 +31,7 @@ func TestThreeMachinesServeAndSurviveTheLossOfOne(t *testing.T) {
 	}
 	dir := harness.Folder(t)
 	n := newNetwork(t)
-	file := install(t, dir)
+	file := install(t, dir, n.bin)
 	var nodes []*node
 	for i, name := range machines {
 		nodes = append(nodes, n.serve(t, dir, file, i, name))
@@ -51,10 +51,9 @@ func TestThreeMachinesServeAndSurviveTheLossOfOne(t *testing.T) {
 
 // install makes what an operator copies to the machines: bundles, certificates
 // and the file.
-func install(t *testing.T, dir string) (file string) {
+func install(t *testing.T, dir, bin string) (file string) {
 	t.Helper()
-	root, bin := harness.Root(t), harness.Binary(t)
-	example := filepath.Join(root, "examples/hello")
+	example := filepath.Join(harness.Root(t), "examples/hello")
 	built := output(t, bin, "build", "--out", filepath.Join(dir, "bundles"), filepath.Join(example, "meridian.yaml"))
 	_, binary, _ := strings.Cut(strings.TrimSuffix(strings.TrimSpace(built), "}"), "binary: ")
 	var b strings.Builder
@@ -95,11 +94,11 @@ func output(t *testing.T, name string, args ...string) string {
 }
 
 // A network is three machines and a hub.
-type network struct{ prefix string }
+type network struct{ prefix, bin string }
 
 func newNetwork(t *testing.T) *network {
 	t.Helper()
-	n := &network{fmt.Sprintf("mrd%d-", os.Getpid())}
+	n := &network{fmt.Sprintf("mrd%d-", os.Getpid()), harness.Binary(t)}
 	ip := func(args ...string) { t.Helper(); output(t, "ip", args...) }
 	hub := n.prefix + "hub"
 	ip("netns", "add", hub)
@@ -134,7 +133,7 @@ func (n *network) serve(t *testing.T, dir, file string, i int, name string) *nod
 		t.Fatal(err)
 	}
 	defer log.Close()
-	cmd := exec.Command("ip", "netns", "exec", n.prefix+name, harness.Binary(t), "serve", "--node", name, "--state", filepath.Join(dir, "state-"+name), file)
+	cmd := exec.Command("ip", "netns", "exec", n.prefix+name, n.bin, "serve", "--node", name, "--state", filepath.Join(dir, "state-"+name), file)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
