@@ -15,6 +15,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"meridian/client"
 	"meridian/test/history"
 	"meridian/test/operator"
 )
@@ -126,13 +127,20 @@ func prepare(ctx context.Context, w operator.World) error {
 // finish waits until the world is whole, reads what is there through every
 // region, and completes the record. What it returns is wrong.
 func (r *run) finish(ctx context.Context, w operator.World, urls map[string]string, rec *record) (wrong []string) {
-	rec.lists, rec.accesses, rec.entries, rec.errors = r.lists.Txns(), r.accesses, r.entries, r.errors
+	rec.lists, rec.accesses, rec.errors = r.lists.Txns(), r.accesses, maps.Clone(r.errors)
+	defer func() { rec.entries = r.entries }()
 	err := operator.Until(ctx, recovery, func(ctx context.Context) error {
 		s, err := w.Status(ctx)
-		if err != nil {
-			return err
+		if err == nil {
+			err = operator.Whole(s)
 		}
-		return operator.Whole(s)
+		if err == nil {
+			err = r.touch(ctx, urls)
+		}
+		if err == nil {
+			err = follows(s)
+		}
+		return err
 	})
 	if err != nil {
 		return []string{"the world is not whole after all was healed: " + err.Error()}
@@ -158,6 +166,39 @@ func (r *run) finish(ctx context.Context, w operator.World, urls map[string]stri
 	}
 	rec.lists, rec.there, rec.seen = append(rec.lists, ends[0].last), ends[0].there, true
 	return wrong
+}
+
+// touch inserts one more id, through whatever region is first: writes are
+// back, replicas have something to replay, and the last term is known.
+func (r *run) touch(ctx context.Context, urls map[string]string) error {
+	ctx, cancel := context.WithTimeout(ctx, opPatience)
+	defer cancel()
+	region := slices.Sorted(maps.Keys(urls))[0]
+	s := &session{run: r, region: region, url: urls[region]}
+	if !s.connect(ctx) {
+		return fmt.Errorf("the proxy of %s takes no connection", region)
+	}
+	defer s.leave()
+	s.insert(ctx)
+	last := &r.entries[len(r.entries)-1]
+	if last.Outcome != history.OK {
+		return fmt.Errorf("a write through %s: %s", region, last.Note)
+	}
+	last.Note = atEnd
+	return nil
+}
+
+// atEnd marks entries that were made after the episode.
+const atEnd = "after all was healed"
+
+// follows names a standby that does not keep up, though nobody writes much.
+func follows(s client.Status) error {
+	for _, r := range s.Regions {
+		if !r.Primary && (r.ReplayLag < 0 || r.ReplayLag > 2000) {
+			return fmt.Errorf("the standby of %s is %d ms behind (-1: not known)", r.Name, r.ReplayLag)
+		}
+	}
+	return nil
 }
 
 // readAll reads all lists and the ledger through a region, on its own standby

@@ -99,14 +99,14 @@ func (r record) judgeLedger(reigns []history.Reign, fault, note func(string, ...
 		switch {
 		case !r.plan.unplanned():
 			fault("acknowledged and lost: the insert of %d through %s at %v, in term %d", e.ID, e.Region, e.Return, e.Term)
-		case e.Writer == reigns[len(reigns)-1].Writer:
+		case e.Term == reigns[len(reigns)-1].Term:
 			fault("lost by the primary that acknowledged it and is one still: the insert of %d through %s at %v", e.ID, e.Region, e.Return)
 		}
 	}
 	note("%d inserts acknowledged, %d lost, %d of unknown outcome (%d done), longest pause %v", l.Acknowledged, len(l.Lost), l.Appeared+l.Vanished, l.Appeared, pauseOf(r.entries).Round(time.Millisecond))
 	var terms []string
 	for _, w := range reigns {
-		terms = append(terms, fmt.Sprintf("%d (%d acknowledged, %v to %v)", w.Term, w.Acks, w.First.Round(time.Millisecond), w.Last.Round(time.Millisecond)))
+		terms = append(terms, fmt.Sprintf("%d of %s (%d acknowledged, %v to %v)", w.Term, w.Writer, w.Acks, w.First.Round(time.Millisecond), w.Last.Round(time.Millisecond)))
 	}
 	if len(terms) > 1 {
 		note("terms %s", strings.Join(terms, ", "))
@@ -117,7 +117,7 @@ func (r record) judgeLedger(reigns []history.Reign, fault, note func(string, ...
 func pauseOf(entries []history.Entry) (longest time.Duration) {
 	var acks []time.Duration
 	for _, e := range entries {
-		if e.Outcome == history.OK {
+		if e.Outcome == history.OK && e.Note != atEnd {
 			acks = append(acks, e.Return)
 		}
 	}

@@ -28,9 +28,10 @@ const (
 	writeSQL    = `insert into episode_registers (k, v) values ($1, $2) on conflict (k) do update set v = excluded.v`
 	registerSQL = `/* meridian: consistency=strong */ select v from episode_registers where k = $1`
 	// The timeline that the WAL is written on counts the terms: each
-	// promotion begins one. Whoever runs this PostgreSQL now is the writer.
+	// promotion begins one. The slot's name is that of the node's region,
+	// though the primary does not use it.
 	insertSQL = `insert into episode_ledger (run, id) values ($1, $2) returning
-		('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint, pg_postmaster_start_time()::text`
+		('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint, current_setting('primary_slot_name')`
 )
 
 const (

@@ -15,8 +15,8 @@ type Entry struct {
 	Call    time.Duration
 	Return  time.Duration // Never, if it was not answered
 	Outcome Outcome
-	// Writer names the reign in which it was acknowledged: one stay of one
-	// node as primary. Term orders reigns. Both are of what is OK alone.
+	// Writer is the node that acknowledged it, and Term counts the changes of
+	// that office. Both are of what is OK alone.
 	Writer string
 	Term   int64
 	Note   string // for people: the error, if there was one
@@ -73,7 +73,8 @@ func Once(entries []Entry, there []int64) (l Ledger) {
 	return l
 }
 
-// A Reign is a time for which one node is known to have acknowledged.
+// A Reign is a time for which one node is known to have acknowledged in one
+// term.
 type Reign struct {
 	Writer string
 	Term   int64
@@ -87,15 +88,19 @@ type Reign struct {
 // shows two of them at once: one acknowledged what was asked after the other
 // one's first answer, and the other way about; or terms went back.
 func Writers(entries []Entry) (reigns []Reign, overlaps []string) {
-	at := map[string]int{}
+	type office struct {
+		writer string
+		term   int64
+	}
+	at := map[office]int{}
 	for _, e := range entries {
 		if e.Outcome != OK {
 			continue
 		}
-		i, known := at[e.Writer]
+		i, known := at[office{e.Writer, e.Term}]
 		if !known {
 			i = len(reigns)
-			at[e.Writer] = i
+			at[office{e.Writer, e.Term}] = i
 			reigns = append(reigns, Reign{Writer: e.Writer, Term: e.Term, First: e.Return, Last: e.Call})
 		}
 		r := &reigns[i]
@@ -107,7 +112,7 @@ func Writers(entries []Entry) (reigns []Reign, overlaps []string) {
 		for _, b := range reigns[i+1:] {
 			switch {
 			case a.First < b.Last && b.First < a.Last:
-				overlaps = append(overlaps, fmt.Sprintf("%s acknowledged what was asked at %v, after %s had acknowledged at %v", a.Writer, a.Last, b.Writer, b.First))
+				overlaps = append(overlaps, fmt.Sprintf("%s acknowledged in term %d what was asked at %v, after %s had in term %d by %v", a.Writer, a.Term, a.Last, b.Writer, b.Term, b.First))
 			case a.Term == b.Term:
 				overlaps = append(overlaps, fmt.Sprintf("%s and %s both acknowledged in term %d", a.Writer, b.Writer, a.Term))
 			case a.First < b.Last && b.Term < a.Term:

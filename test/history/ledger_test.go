@@ -32,7 +32,7 @@ func TestReignsThatFollowEachOtherAreFine(t *testing.T) {
 	reigns, overlaps := history.Writers([]history.Entry{
 		entry(1, 0, 10, history.OK, "a", 1), entry(2, 20, 60, history.OK, "a", 1),
 		entry(3, 30, 50, history.OK, "b", 2), entry(4, 70, 80, history.OK, "b", 2),
-		entry(5, 90, 95, history.OK, "c", 3),
+		entry(5, 90, 95, history.OK, "a", 3),
 	})
 	if len(overlaps) > 0 || len(reigns) != 3 || reigns[0].Acks != 2 {
 		t.Errorf("%v in %+v", overlaps, reigns)
@@ -41,7 +41,7 @@ func TestReignsThatFollowEachOtherAreFine(t *testing.T) {
 
 func TestTwoWhoAcknowledgeAtOnceAreFound(t *testing.T) {
 	for name, entries := range map[string][]history.Entry{
-		"had acknowledged at": { // a, b, and a again
+		"after b had in term 2": { // a, b, and a again
 			entry(1, 0, 10, history.OK, "a", 1), entry(2, 20, 30, history.OK, "b", 2), entry(3, 40, 50, history.OK, "a", 1)},
 		"both acknowledged in term 2": { // one timeline on two nodes
 			entry(1, 0, 10, history.OK, "a", 2), entry(2, 20, 30, history.OK, "b", 2)},
