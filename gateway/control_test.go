@@ -75,7 +75,7 @@ var promises = []struct {
 		return r.left
 	}, true},
 	{"what may have been executed elsewhere is not run again (guarantee 4)", withoutDoubt, func(g *Gateway, r *recorder) bool {
-		return ask(g.Inner(), "X-Any", "1") == http.StatusBadGateway && r.last.ID == ""
+		return ask(g.Inner(), "X-Any", "1") == http.StatusServiceUnavailable && r.last.ID == ""
 	}, true},
 }
 

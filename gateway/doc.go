@@ -23,8 +23,8 @@
 // one round trip to it is expected at home (package placement). Such a request
 // passes on byte for byte, once, to the inner door there, and its answer comes
 // back unchanged. If it was surely not sent, or got no slot there, it runs at
-// home; if it may have been executed, the answer is 502, or 504 when its time
-// was over. A request that was placed is not placed again.
+// home; if it may have been executed, the answer is the 503 of a lost primary, or
+// 504 when its time was over. A request that was placed is not placed again.
 //
 // It never runs a request twice, never lets a function write headers of the
 // connection or of Meridian, and never replaces a good API by a bad one

@@ -197,17 +197,18 @@ func tokenOf(h http.Header) (t meridian.Token) {
 	return t
 }
 
-// broke answers for a request that another region may have executed.
+// broke answers for a request that the primary's region may have executed. That
+// it is lost is said as for a statement that was on its way there: 503, and why.
 func (x *exchange) broke(ctx context.Context, to meridian.Region, err error) {
-	r, k := forwardBroke, meridian.Malformed
+	why := fmt.Sprintf("the primary in %s did not answer; it may have executed the request", to)
+	r, k := forwardSlow, meridian.Timeout
 	switch {
 	case x.r.Context().Err() != nil:
 		r, k = replyTo(meridian.Canceled), meridian.Canceled
-	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		r, k = forwardSlow, meridian.Timeout
+	case !errors.Is(ctx.Err(), context.DeadlineExceeded):
+		x.primaryAway(why)
+		return
 	}
 	x.note.err, x.note.kind = err.Error(), k
-	x.errorBody(r.status, map[string]string{
-		"message": r.message, "reason": fmt.Sprintf("%s did not answer; it may have executed the request", to),
-	})
+	x.errorBody(r.status, map[string]string{"message": r.message, "reason": why})
 }

@@ -232,7 +232,7 @@ func TestWhatMayHaveBeenExecutedIsNeverRunAgain(t *testing.T) {
 		status int
 		home   int // invocations there
 	}{
-		"it may have been sent":     {failing{err: cut}, "/pets", 502, 0},
+		"it may have been sent":     {failing{err: cut}, "/pets", 503, 0},
 		"it was surely not":         {failing{err: &gateway.Unsent{Err: cut}}, "/pets", 200, 1},
 		"the answer is late":        {failing{err: cut, wait: true}, "/late", 504, 0},
 		"it is late and was unsent": {failing{err: &gateway.Unsent{Err: cut}, wait: true}, "/late", 200, 1},

@@ -35,11 +35,10 @@ var statuses = map[meridian.Kind]reply{
 	meridian.Malformed:          {http.StatusInternalServerError, "Internal Server Error"},
 }
 
-// The answers that have no kind of their own. The last two are for requests
-// that another region may have executed.
+// The answers that have no kind of their own. The last is for a request that
+// another region may have executed.
 var (
 	headersTooLarge = reply{http.StatusRequestHeaderFieldsTooLarge, "Request Header Fields Too Large"}
-	forwardBroke    = reply{http.StatusBadGateway, "Bad Gateway"}
 	forwardSlow     = reply{http.StatusGatewayTimeout, "Gateway Timeout"}
 )
 
