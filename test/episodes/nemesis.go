@@ -20,7 +20,7 @@ type nemesis struct {
 
 // healPatience and patience bound one command: what was killed takes a while
 // to be back.
-const healPatience, patience = 75 * time.Second, 20 * time.Second
+const healPatience, patience = 75 * time.Second, 12 * time.Second
 
 // follow does the plan and returns when it is done, or the context over.
 func (n *nemesis) follow(ctx context.Context, p plan) {

@@ -103,10 +103,14 @@ func Until(ctx context.Context, patience time.Duration, ok func(context.Context)
 	defer cancel()
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
+	var err error
 	for {
-		err := ok(ctx)
-		if err == nil {
+		now := ok(ctx)
+		if now == nil {
 			return nil
+		}
+		if err == nil || ctx.Err() == nil { // what is cut short complains of that alone
+			err = now
 		}
 		select {
 		case <-ctx.Done():
