@@ -73,6 +73,10 @@ golden: ## write the golden files of PKG anew (PKG=./config); look at the diff
 	@test "$(PKG)" != ./... || { echo "say which: make golden PKG=./config"; exit 1; }
 	go test $(PKG) -rewrite
 
+.PHONY: episodes
+episodes: deps build ## thirty episodes of faults, and what clients were told judged
+	go run ./test/episodes --binary $(BIN) --episodes 30
+
 .PHONY: soak
 soak: deps build ## ten minutes of mixed load from all edges on a world of its own
 	go run ./test/soak --binary $(BIN)

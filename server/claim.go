@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"meridian"
@@ -38,6 +39,11 @@ func (n *node) newTenure() *tenure {
 	}
 }
 
+// confirmPatience is how long a region that was the primary when it last looked
+// asks whether it still is, before it runs as that: its copy of the store may
+// be old. Without an answer it may serve reads; it has no right to write.
+const confirmPatience = 10 * time.Second
+
 // claimRetry is how long a region waits before it claims a new world's record
 // again.
 const claimRetry = time.Second
@@ -46,19 +52,28 @@ const claimRetry = time.Second
 // which PostgreSQL is to start. The region that the file names claims the
 // record in a world that has none yet.
 func (s *steward) learn(ctx context.Context, role *instance.Role, ready func()) error {
+	s.fitAt.Store(int64(boottime.Now() + startPatience - unfitPatience))
+	patience := time.Now().Add(confirmPatience)
 	for {
 		watch := s.store.Watch()
 		s.tenure.see(s.store.Now())
-		if r, _, _ := s.tenure.now(); r.Region != "" {
-			*role = instance.Standby
-			if r.Region == s.self.Region && !s.isStandby() {
-				*role = instance.Primary
+		r, _, _ := s.tenure.now()
+		*role = instance.Standby
+		if r.Region == s.self.Region && !s.isStandby() {
+			*role = instance.Primary
+		}
+		if *role == instance.Primary && !s.tenure.held() && time.Now().Before(patience) {
+			s.tenure.renew(ctx)
+			if !s.tenure.held() {
+				r.Region = "" // not for sure: ask again
 			}
+		}
+		if r.Region != "" {
 			s.log.Info("role of the database", "role", string(*role), "primary", r.Region, "term", r.Term)
 			break
 		}
 		retry := time.NewTimer(claimRetry)
-		if s.file.Primary() == s.self.Region {
+		if known, _, _ := s.tenure.now(); known.Region == "" && s.file.Primary() == s.self.Region {
 			first := failover.Record{Region: s.self.Region, Term: 1}
 			if _, err := s.store.CompareAndSwap(ctx, s.tenure.key, 0, mustJSON(first)); err == nil {
 				retry.Reset(0)
@@ -71,9 +86,22 @@ func (s *steward) learn(ctx context.Context, role *instance.Role, ready func()) 
 		case <-retry.C:
 		}
 	}
-	s.fitAt.Store(int64(boottime.Now() + startPatience - unfitPatience))
 	ready()
-	s.tenure.run(ctx) // while PostgreSQL starts, too: nobody else shall take the record
+	// Both run while PostgreSQL starts, too: nobody else shall take the record,
+	// and a copy that was a primary's waits for whom to follow.
+	var wg sync.WaitGroup
+	wg.Go(func() { s.run(ctx) })
+	s.tenure.run(ctx)
+	wg.Wait()
+	return nil
+}
+
+// start lets the steward act, until ctx is over.
+func (s *steward) start(ctx context.Context, ready func()) error {
+	s.started.Store(true)
+	ready()
+	<-ctx.Done()
+	s.started.Store(false)
 	return nil
 }
 

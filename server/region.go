@@ -147,7 +147,7 @@ func (n *node) addDatabase(g *lifecycle.Group) (*postgres.Proxy, error) {
 	g.Add("replication", func(ctx context.Context, ready func()) error { return st.serveStandbys(ctx, standbys, role, ready) })
 	g.Add("migrations", func(ctx context.Context, ready func()) error { return n.migrate(ctx, pg, role, ready) })
 	g.Add("database proxy", proxy.Run)
-	g.Add("steward", func(ctx context.Context, ready func()) error { ready(); st.run(ctx); return nil })
+	g.Add("steward", st.start)
 	g.Add("replay lag", func(ctx context.Context, ready func()) error { return n.tellLag(ctx, proxy, ready) })
 	return proxy, nil
 }

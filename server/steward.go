@@ -69,6 +69,7 @@ type steward struct {
 	changed func() // the map must be drawn anew
 	dir     string // of the instance
 	log     *slog.Logger
+	started atomic.Bool  // the parts that it acts on run; before that it only says whom to follow
 	fitAt   atomic.Int64 // boottime at which PostgreSQL was last seen to take writes
 
 	follows  uint64        // the term that the standby was told to follow
@@ -101,6 +102,9 @@ func (s *steward) step(ctx context.Context) {
 	if d.Do != s.lastSaid.Do || d.Term != s.lastSaid.Term || d.Who != s.lastSaid.Who {
 		s.log.Info("primary", "do", string(d.Do), "of", d.Who, "term", d.Term, "why", d.Why)
 		s.lastSaid = d
+	}
+	if !s.started.Load() && d.Do != failover.Follow || d.Do == failover.Promote && !s.tenure.certain() {
+		return
 	}
 	var err error
 	switch d.Do {
@@ -158,10 +162,17 @@ func (s *steward) state() failover.State {
 
 // raise renews in a term above what standbys pledged, so that they follow again.
 func (s *steward) raise(ctx context.Context, d failover.Decision) error {
-	r, rev, _ := s.tenure.now()
-	r.Term, r.Count, r.Gate, r.From = d.Term, 0, 0, ""
-	_, err := s.tenure.replace(ctx, r, rev)
-	return err
+	for range 3 { // a renewal of ours may come in between
+		r, rev, _ := s.tenure.now()
+		if r.Region != s.self.Region || r.Term >= d.Term {
+			return nil
+		}
+		r.Term, r.Count, r.Gate, r.From = d.Term, 0, 0, ""
+		if ok, err := s.tenure.replace(ctx, r, rev); ok || err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("the record kept changing while it was raised to term %d", d.Term)
 }
 
 // recruit pledges a term, and tells how far this standby's log reaches.

@@ -30,6 +30,7 @@ type tenure struct {
 	received time.Duration // boottime at which rev was first seen here
 	until    time.Duration // boottime at which our right ends; 0: none
 	halted   bool          // no renewals: the record is being handed over
+	sure     bool          // the record came from the cluster, not from the copy on disk
 }
 
 // see takes the newest record from the store.
@@ -51,6 +52,7 @@ func (t *tenure) see(v *store.View) {
 	if r.Region != t.self || r.Term != t.record.Term {
 		t.until = 0 // a right of another term is none
 	}
+	t.sure = t.sure || t.rev != 0 // what follows the first sight is news
 	t.record, t.rev, t.received = r, e.Rev, boottime.Now()
 	if r.Region == t.self {
 		t.nudge()
@@ -79,6 +81,14 @@ func (t *tenure) lease() (until time.Duration, term uint64) {
 	return t.until, t.record.Term
 }
 
+// certain reports whether the record is more than what this node remembered
+// from before its start.
+func (t *tenure) certain() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.sure
+}
+
 // halt stops or allows renewals. Once halt(true) has returned, none is under
 // way that could change the record after the caller read it.
 func (t *tenure) halt(on bool) {
@@ -99,6 +109,7 @@ func (t *tenure) replace(ctx context.Context, next failover.Record, rev int64) (
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.sure = true
 	if next.Region == t.self && t.record.Term == next.Term && t.record.Region == t.self {
 		t.until = max(t.until, sent+failover.Lease)
 	}

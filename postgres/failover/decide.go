@@ -118,13 +118,13 @@ func Decide(v View) Decision {
 // holder decides for the node that holds the record.
 func (v View) holder() Decision {
 	term := v.Record.Term
+	if top := v.topPledge(); top > term && v.State == Primary {
+		return Decision{Raise, v.Self, top + 1, fmt.Sprintf("standbys pledged term %d while %s held term %d", top, v.Self, term)}
+	}
 	if m := v.Move; m != nil && m.To != v.Self && m.Term == term && v.State == Primary {
 		if v.Alive[m.To] || m.Force {
 			return Decision{Hand, m.To, term + 1, fmt.Sprintf("an operator moves the primary to %s", m.To)}
 		}
-	}
-	if top := v.topPledge(); top > term && v.State == Primary {
-		return Decision{Raise, v.Self, top + 1, fmt.Sprintf("standbys pledged term %d while %s held term %d", top, v.Self, term)}
 	}
 	if v.State == Standby {
 		return Decision{Promote, v.Self, term, fmt.Sprintf("%s holds term %d and is a standby still", v.Self, term)}
