@@ -2,6 +2,7 @@ package instance
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -151,12 +152,20 @@ func (w *world) patient() context.Context {
 func (w *world) stop() Stopped {
 	w.t.Helper()
 	old := w.primary.Load()
+	old.streams(1)
 	w.check(old.Checkpoint(w.patient()))
 	began := time.Now()
 	at, err := old.Stop(w.patient())
 	w.check(err)
 	w.t.Logf("stop %s: %v, at %s", old.cfg.Region, time.Since(began), at.LSN)
 	return at
+}
+
+// streams waits until at least n standbys stream from the cluster: who does not
+// stream gets no more of the log once it stops.
+func (c *cluster) streams(n int) {
+	c.t.Helper()
+	c.eventually(fmt.Sprintf("SELECT count(*) >= %d FROM pg_stat_replication WHERE state = 'streaming'", n), "t")
 }
 
 // promote makes to the primary of the next term, which all others follow.

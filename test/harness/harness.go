@@ -75,12 +75,42 @@ func Up(t testing.TB, file, state string, env ...string) *World {
 	return w
 }
 
-// Down ends the world. Ending it twice is no error.
+// Down ends the world. Ending it twice is no error. Of a test that failed it
+// says first what the nodes complained of: the logs go with the folder.
 func (w *World) Down() {
 	w.t.Helper()
+	if w.t.Failed() {
+		w.complaints()
+	}
 	if out, err := w.Try(30*time.Second, "down"); err != nil {
 		w.t.Errorf("down: %v\n%s", err, out)
 	}
+}
+
+// complaints logs the last lines of each node's log that are more than news.
+func (w *World) complaints() {
+	logs, _ := filepath.Glob(filepath.Join(w.State, "log", "*.log"))
+	for _, name := range logs {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			w.t.Log(err)
+			continue
+		}
+		w.t.Logf("%s:\n%s", filepath.Base(name), strings.Join(lastComplaints(string(b), 40), ""))
+	}
+}
+
+// lastComplaints returns the last n lines of a log that a reader of a failed
+// test wants: warnings, errors, decisions about the primary, and what is no log
+// line at all, as a panic.
+func lastComplaints(log string, n int) (out []string) {
+	for line := range strings.Lines(log) {
+		news := strings.Contains(line, `"level":"INFO"`) || strings.Contains(line, "level=INFO")
+		if !news || strings.Contains(line, "primary") {
+			out = append(out, line)
+		}
+	}
+	return out[max(0, len(out)-n):]
 }
 
 // Try runs a command of the binary on this world and returns what it printed.

@@ -79,7 +79,9 @@ func TestConduitStoryAcrossEdges(t *testing.T) {
 	})
 
 	t.Run("the primary's region is lost", func(t *testing.T) {
+		replicated(t, s) // else the last write is lost with the region, and its writer is refused older data
 		w.Do("fault", "down", "us-east-1")
+		defer w.Do("fault", "heal") // the other parts want a whole world, whatever fails here
 		get(t, reader, "GET", "/api/articles", nil, 200)
 		a := get(t, reader, "POST", "/api/articles", map[string]any{"article": map[string]any{"title": "lost", "description": "d", "body": "b"}}, 503)
 		if a.Header.Get("Retry-After") == "" || !json.Valid(a.Body) || !strings.Contains(string(a.Body), "primary") {
@@ -153,6 +155,21 @@ func pairs(t *testing.T, write, read *conduit.Client, n, want int) {
 	t.Helper()
 	if stale, err := conduit.Pairs(t.Context(), write, read, n); err != nil || stale != want {
 		t.Fatalf("%d of %d reads were stale (%v), want %d", stale, n, err, want)
+	}
+}
+
+// replicated waits until every standby has what the primary has on its disk now.
+func replicated(t *testing.T, s harness.Status) {
+	t.Helper()
+	const reached = "SELECT coalesce(pg_last_wal_replay_lsn() >= '%s', false)::int"
+	written := ask[string](t, s.Regions[0].Postgres, "SELECT pg_current_wal_flush_lsn()::text")
+	for _, r := range s.Regions[1:] {
+		harness.Eventually(t, 10*time.Second, func() error {
+			if ask[int](t, r.Postgres, fmt.Sprintf(reached, written)) == 0 {
+				return fmt.Errorf("%s has not replayed %s", r.Name, written)
+			}
+			return nil
+		})
 	}
 }
 

@@ -184,17 +184,23 @@ func exec(t *testing.T, dsn, sql string) {
 	}
 }
 
-func count(t *testing.T, dsn, sql string) (n int) {
+func count(t *testing.T, dsn, sql string) int {
+	t.Helper()
+	return ask[int](t, dsn, sql)
+}
+
+// ask returns the one value of a query.
+func ask[T any](t *testing.T, dsn, sql string) (v T) {
 	t.Helper()
 	c, err := pgx.Connect(t.Context(), dsn)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close(context.WithoutCancel(t.Context()))
-	if err := c.QueryRow(t.Context(), sql).Scan(&n); err != nil {
-		t.Fatal(err)
+	if err := c.QueryRow(t.Context(), sql).Scan(&v); err != nil {
+		t.Fatalf("%s: %v", sql, err)
 	}
-	return n
+	return v
 }
 
 // TestWhatWasLostIsListed cuts the primary's region off while it still may
