@@ -146,6 +146,10 @@ type Deps struct {
 	Verify Verifier                // nil verifies nobody
 	Key    func() identity.EdgeKey // what identities are sealed with; nil seals none
 
+	// TokenKeys returns by what consistency tokens of clients are believed; nil:
+	// all are.
+	TokenKeys func() meridian.TokenKeys
+
 	Engine  Engine // nil means net/http
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
@@ -156,6 +160,9 @@ type Deps struct {
 func (d Deps) defaults() (Deps, error) {
 	if d.Map == nil || d.Dial == nil || d.Certs == nil {
 		return d, fmt.Errorf("edge: a map, a dialer and certificates must be given")
+	}
+	if d.TokenKeys == nil {
+		d.TokenKeys = func() meridian.TokenKeys { return nil }
 	}
 	if d.Log == nil {
 		d.Log = slog.New(slog.DiscardHandler)

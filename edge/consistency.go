@@ -18,16 +18,16 @@ import (
 const maxTokens = 16
 
 // clientTokens returns what a client's header and cookie say, the newest of
-// each database, and takes the cookie out of h. Text that is no token says
-// nothing.
-func clientTokens(h http.Header) (ts meridian.Tokens) {
+// each database, and takes the cookie out of h. Text that is no token, and a
+// token that no region gave, say nothing.
+func clientTokens(h http.Header, keys meridian.TokenKeys) (ts meridian.Tokens) {
 	for _, line := range h[identity.HeaderConsistency] {
-		ts = mergeText(ts, line)
+		ts = mergeText(ts, line, keys)
 	}
 	if lines, ok := h["Cookie"]; ok {
 		var rest []string
 		for _, line := range lines {
-			line, ts = cutCookie(line, ts)
+			line, ts = cutCookie(line, ts, keys)
 			if line != "" {
 				rest = append(rest, line)
 			}
@@ -41,7 +41,7 @@ func clientTokens(h http.Header) (ts meridian.Tokens) {
 
 // cutCookie takes the consistency cookie out of a Cookie header's line and adds
 // what it says to ts. A line without it stays as it is, byte for byte.
-func cutCookie(line string, ts meridian.Tokens) (string, meridian.Tokens) {
+func cutCookie(line string, ts meridian.Tokens, keys meridian.TokenKeys) (string, meridian.Tokens) {
 	if !strings.Contains(line, identity.CookieConsistency) {
 		return line, ts
 	}
@@ -52,7 +52,7 @@ func cutCookie(line string, ts meridian.Tokens) (string, meridian.Tokens) {
 			rest = append(rest, pair)
 			continue
 		}
-		ts = mergeText(ts, strings.ReplaceAll(strings.Trim(value, `"`), cookieSeparator, ","))
+		ts = mergeText(ts, strings.ReplaceAll(strings.Trim(value, `"`), cookieSeparator, ","), keys)
 	}
 	return strings.TrimSpace(strings.Join(rest, ";")), ts
 }
@@ -61,8 +61,8 @@ func cutCookie(line string, ts meridian.Tokens) (string, meridian.Tokens) {
 // section 4.1.1, allows no comma.
 const cookieSeparator = "|"
 
-func mergeText(ts meridian.Tokens, text string) meridian.Tokens {
-	more, _ := meridian.ParseTokens(text) // what it cannot read says nothing
+func mergeText(ts meridian.Tokens, text string, keys meridian.TokenKeys) meridian.Tokens {
+	more, _ := keys.Open(text) // what it cannot read says nothing
 	ts, _ = merge(ts, more)
 	return ts
 }

@@ -136,7 +136,7 @@ func FuzzClientTokens(f *testing.F) {
 	f.Add("db:2:1:1,x:1:1:1", `Meridian-Consistency="db:1:1:2|y:1:1:1"; ;=;`)
 	f.Fuzz(func(t *testing.T, header, cookie string) {
 		h := http.Header{"Meridian-Consistency": {"good:1:1:5", header}, "Cookie": {cookie, "k=v"}}
-		ts := clientTokens(h)
+		ts := clientTokens(h, nil)
 		if len(ts) > maxTokens {
 			t.Errorf("%d tokens", len(ts))
 		}
@@ -158,4 +158,20 @@ func FuzzClientTokens(f *testing.F) {
 			t.Errorf("the other cookie is lost: %q", c)
 		}
 	})
+}
+
+// TestForgedTokensDoNotHideTheCallersOwn: a cookie that a sibling domain wrote
+// stands beside the caller's. Control: without keys the forged one wins.
+func TestForgedTokensDoNotHideTheCallersOwn(t *testing.T) {
+	keys := meridian.TokenKeys{{ID: "00000001", Secret: []byte("secret")}}
+	genuine := keys.Seal(meridian.Token{Database: "db", System: 1, Timeline: 1, LSN: 5})
+	for _, tt := range []struct {
+		keys meridian.TokenKeys
+		want string
+	}{{keys, genuine.String()}, {nil, "db:1:9:ffff"}} {
+		h := http.Header{"Meridian-Consistency": {genuine.String()}, "Cookie": {"Meridian-Consistency=db:1:9:ffff"}}
+		if got := clientTokens(h, tt.keys).String(); got != tt.want {
+			t.Errorf("%d keys: %q, want %q", len(tt.keys), got, tt.want)
+		}
+	}
 }

@@ -53,7 +53,7 @@ func (x *exchange) learn(h http.Header) meridian.Tokens {
 	}
 	var seen meridian.Tokens
 	for _, line := range h[identity.HeaderConsistency] {
-		seen = mergeText(seen, line)
+		seen = mergeText(seen, line, nil) // the link says that a region wrote it
 	}
 	x.recall.add(x.caller, seen, x.deps.Now())
 	x.recall.add(neighbour(x.r.RemoteAddr), seen, x.deps.Now())

@@ -60,10 +60,13 @@ type Deps struct {
 	Map     *topology.Map // where the primary is; needed beside Forward
 	Verify  Verifier      // nil: no credential is any good
 	Open    Opener        // nil: no sealed identity opens
-	Log     *slog.Logger
-	Metrics prometheus.Registerer
-	Tracer  trace.Tracer
-	Now     func() time.Time // wall time, for events; zero: time.Now
+	// TokenKeys returns what consistency tokens are sealed with and believed by;
+	// nil: they are neither sealed nor looked at.
+	TokenKeys func() meridian.TokenKeys
+	Log       *slog.Logger
+	Metrics   prometheus.Registerer
+	Tracer    trace.Tracer
+	Now       func() time.Time // wall time, for events; zero: time.Now
 }
 
 // An Invoker runs a function and waits for its answer. It returns once ctx is
@@ -131,6 +134,9 @@ func (d Deps) withDefaults() Deps {
 	}
 	if d.Tracer == nil {
 		d.Tracer = noop.NewTracerProvider().Tracer("")
+	}
+	if d.TokenKeys == nil {
+		d.TokenKeys = func() meridian.TokenKeys { return nil }
 	}
 	if d.Now == nil {
 		d.Now = time.Now

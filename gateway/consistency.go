@@ -13,30 +13,35 @@ import (
 const cookieSeparator = "|"
 
 // floorOf returns the consistency tokens of a request, the newest for each
-// database. Edges send them in the header alone; a stranger may hold them in
+// database, of those that are genuine. Edges send them in the header alone; a stranger may hold them in
 // the cookie too. What cannot be read says nothing: bad reports it.
-func floorOf(r *http.Request, trusted bool) (floor meridian.Tokens, bad error) {
+func floorOf(r *http.Request, trusted bool, keys meridian.TokenKeys) (floor meridian.Tokens, bad error) {
 	said := r.Header.Values(identity.HeaderConsistency)
 	if !trusted {
 		for _, c := range r.CookiesNamed(identity.CookieConsistency) {
 			said = append(said[:len(said):len(said)], strings.ReplaceAll(c.Value, cookieSeparator, ","))
 		}
 	}
-	return meridian.ParseTokens(strings.Join(said, ","))
+	floor, bad = keys.Open(strings.Join(said, ","))
+	for i := range floor {
+		floor[i] = floor[i].Bare()
+	}
+	return floor, bad
 }
 
 // observe writes the token of an answer to its headers. An edge gets the token
 // alone, since it is the version of what it may cache. A stranger gets all of
 // its tokens with this one among them, and the cookie only when that advances.
-func observe(h http.Header, floor meridian.Tokens, seen meridian.Token, trusted bool) {
+func observe(h http.Header, floor meridian.Tokens, seen meridian.Token, trusted bool, keys meridian.TokenKeys) {
 	if seen.IsZero() {
 		return
 	}
 	if trusted {
-		h.Set(identity.HeaderConsistency, seen.String())
+		h.Set(identity.HeaderConsistency, keys.Seal(seen).String())
 		return
 	}
 	tokens, advanced := floor.Advance(seen)
+	tokens = keys.SealAll(tokens)
 	h.Set(identity.HeaderConsistency, tokens.String())
 	if advanced {
 		value := strings.ReplaceAll(tokens.String(), ",", cookieSeparator)
@@ -56,4 +61,15 @@ func primaryAway(o meridian.Observation, status int, kind meridian.Kind) string 
 		return "the primary region is unavailable"
 	}
 	return ""
+}
+
+// sealing returns the keys with which tokens go out.
+func (g *Gateway) sealing() meridian.TokenKeys { return g.deps.TokenKeys() }
+
+// believing returns the keys by which tokens that come in are judged.
+func (g *Gateway) believing() meridian.TokenKeys {
+	if g.off == withoutSeal {
+		return nil
+	}
+	return g.deps.TokenKeys()
 }

@@ -82,7 +82,7 @@ func TestABadTokenIsCountedAndIgnored(t *testing.T) {
 	w := newWorld(t, &functions{}, func(_ *gateway.Config, d *gateway.Deps) { d.Metrics = reg })
 	w.ask(w.public, "GET", "/pets", "", "Meridian-Consistency", "junk").want(t, 200, "ok")
 	err := testutil.GatherAndCompare(reg, strings.NewReader(`
-# HELP meridian_gateway_bad_tokens_total Requests with a consistency token that could not be read.
+# HELP meridian_gateway_bad_tokens_total Requests with a consistency token that could not be read, or that no region gave.
 # TYPE meridian_gateway_bad_tokens_total counter
 meridian_gateway_bad_tokens_total 1
 `), "meridian_gateway_bad_tokens_total")

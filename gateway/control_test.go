@@ -54,6 +54,11 @@ var promises = []struct {
 		ask(g.Inner(), identity.HeaderConsistency, "pets:7:1:20")
 		return len(r.last.Floor) == 1
 	}, false},
+	{"a token that no region gave is not believed", withoutSeal, func(g *Gateway, r *recorder) bool {
+		g.deps.TokenKeys = func() meridian.TokenKeys { return meridian.TokenKeys{{ID: "00000001", Secret: []byte("secret")}} }
+		ask(g.Inner(), identity.HeaderConsistency, "pets:7:1:20")
+		return len(r.last.Floor) == 0
+	}, false},
 	{"a stranger cannot choose the request id", withoutStrip, func(g *Gateway, r *recorder) bool {
 		ask(g.Public(), identity.HeaderRequest, "mine")
 		return r.last.ID != "mine"

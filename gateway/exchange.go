@@ -105,7 +105,7 @@ func (x *exchange) runHere(body []byte) {
 	out, seen, err := x.invoke(payload)
 	x.note.seen = seen
 	x.tellLoad()
-	observe(x.w.Header(), x.floor, seen.Token, x.trusted)
+	observe(x.w.Header(), x.floor, seen.Token, x.trusted, x.g.sealing())
 	status := 0
 	if err == nil {
 		status = out.Status
@@ -128,7 +128,7 @@ func (x *exchange) readFloor() {
 		return
 	}
 	var bad error
-	if x.floor, bad = floorOf(x.r, x.trusted); bad != nil {
+	if x.floor, bad = floorOf(x.r, x.trusted, x.g.believing()); bad != nil {
 		x.g.metrics.badTokens.Inc()
 	}
 }

@@ -111,7 +111,7 @@ func (x *exchange) outgoing(ctx context.Context, to meridian.Region, body []byte
 		h[identity.HeaderIdentity] = sealed
 	}
 	if len(x.floor) > 0 {
-		h.Set(identity.HeaderConsistency, x.floor.String())
+		h.Set(identity.HeaderConsistency, x.g.sealing().SealAll(x.floor).String())
 	}
 	h.Set(identity.HeaderRequest, x.id)
 	h.Set(identity.HeaderTimeLeft, strconv.FormatInt(max(x.timeLeftAt(to).Milliseconds(), 1), 10))
@@ -163,7 +163,7 @@ func (x *exchange) relay(resp *http.Response) {
 			h[name] = values
 		}
 	}
-	observe(h, x.floor, x.note.seen.Token, x.trusted)
+	observe(h, x.floor, x.note.seen.Token, x.trusted, x.g.sealing())
 	x.note.status = resp.StatusCode
 	if resp.StatusCode >= http.StatusInternalServerError {
 		x.note.err = fmt.Sprintf("%s answered %d", x.note.placed, resp.StatusCode)
@@ -192,7 +192,7 @@ func (x *exchange) heed(resp *http.Response) {
 func tokenOf(h http.Header) (t meridian.Token) {
 	ts, _ := meridian.ParseTokens(h.Get(identity.HeaderConsistency))
 	if len(ts) > 0 {
-		t = ts[0]
+		t = ts[0].Bare()
 	}
 	return t
 }

@@ -39,7 +39,7 @@ func newMetrics(reg prometheus.Registerer, b *budget) (*metrics, error) {
 		loads: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "meridian_gateway_loads_total", Help: "API files read, by result."}, []string{"result"}),
 		badTokens: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "meridian_gateway_bad_tokens_total", Help: "Requests with a consistency token that could not be read."}),
+			Name: "meridian_gateway_bad_tokens_total", Help: "Requests with a consistency token that could not be read, or that no region gave."}),
 		primaryAway: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "meridian_gateway_primary_away_total", Help: "Answers 503 because the primary could not be reached."}),
 	}

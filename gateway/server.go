@@ -33,6 +33,7 @@ type guard int
 const (
 	allGuardsOn  guard = iota
 	withoutFloor       // consistency tokens are ignored
+	withoutSeal        // whatever a token says is believed
 	withoutStrip       // strangers are believed as edges are
 	withoutAdmit       // whoever asks may use a route
 	withoutOnce        // a request that was placed here may be placed again

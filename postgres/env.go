@@ -118,12 +118,10 @@ func (p *Proxy) sampleAfter(ctx context.Context) meridian.Token {
 	return s.seen
 }
 
-// newest returns the newer of two tokens; of different systems the second.
+// newest returns the newer of two tokens, with the later of their writes; of
+// different systems the second.
 func newest(a, b meridian.Token) meridian.Token {
-	if b.IsZero() || a.System == b.System && !b.Newer(a) {
-		return a
-	}
-	return b
+	return a.Join(b)
 }
 
 // floor returns what the environment's reads must not be older than.

@@ -57,6 +57,7 @@ func (n *node) learn(d desired) {
 	n.verify.SetKeys(ring)
 	n.open.SetRing(ring)
 	n.open.SetKeys(d.edgeKeys)
+	n.tokenKeys.Store(&d.tokenKeys)
 }
 
 // publish draws the map and replaces the old one, if it says something new.

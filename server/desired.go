@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,10 +17,11 @@ import (
 // What the store holds, by key. Desired state and switches have prefixes of
 // their own, so that neither can block the other.
 const (
-	primaryPrefix = "switch/primary/" // + database: a failover.Record
-	drainPrefix   = "switch/drain/"   // + region: a drainRecord
-	apiKeyPrefix  = "keys/"           // + id: an identity.APIKey
-	edgeKeyPrefix = "edge-keys/"      // + id: an edgeKeyRecord
+	primaryPrefix  = "switch/primary/" // + database: a failover.Record
+	drainPrefix    = "switch/drain/"   // + region: a drainRecord
+	apiKeyPrefix   = "keys/"           // + id: an identity.APIKey
+	edgeKeyPrefix  = "edge-keys/"      // + id: an edgeKeyRecord
+	tokenKeyPrefix = "token-keys/"     // + period: a tokenKeyRecord
 )
 
 // A drainRecord says that an operator took a region out of steering.
@@ -37,10 +39,11 @@ type edgeKeyRecord struct {
 
 // Desired is what the store says, read once and then never changed.
 type desired struct {
-	primary  map[string]failover.Record // by database
-	drained  map[meridian.Region]drainRecord
-	apiKeys  []identity.APIKey
-	edgeKeys []identity.EdgeKey
+	primary   map[string]failover.Record // by database
+	drained   map[meridian.Region]drainRecord
+	apiKeys   []identity.APIKey
+	edgeKeys  []identity.EdgeKey
+	tokenKeys []tokenKeyRecord // oldest first
 }
 
 // Entries is what interpret reads of a store.View.
@@ -58,6 +61,8 @@ func interpret(v entries, log *slog.Logger) desired {
 	each(v, edgeKeyPrefix, log, func(_ string, k edgeKeyRecord) {
 		d.edgeKeys = append(d.edgeKeys, identity.EdgeKey{ID: k.ID, Secret: k.Secret})
 	})
+	each(v, tokenKeyPrefix, log, func(_ string, k tokenKeyRecord) { d.tokenKeys = append(d.tokenKeys, k) })
+	slices.SortFunc(d.tokenKeys, func(a, b tokenKeyRecord) int { return a.Created.Compare(b.Created) })
 	return d
 }
 

@@ -38,7 +38,7 @@ func (n *node) addEdge(g *lifecycle.Group) error {
 		Landing:           landing(n.file),
 		IgnoreConsistency: os.Getenv(ignoreTokens) == "1",
 	}, edge.Deps{
-		Map: &n.atlas, Dial: n.dialGateway, RTT: n.rttTo, Certs: certs, Verify: n.verify, Key: key.use,
+		Map: &n.atlas, Dial: n.dialGateway, RTT: n.rttTo, Certs: certs, Verify: n.verify, Key: key.use, TokenKeys: n.sealsTokens,
 		Log: n.log, Metrics: n.tele.Metrics, Tracer: n.tele.Tracer,
 	})
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"meridian"
@@ -31,16 +32,17 @@ type node struct {
 	self  config.Node
 	leash *leash.Child
 
-	tele     *telemetry.Node
-	log      *slog.Logger
-	links    *backbone.Links // nil in production
-	backbone *backbone.Backbone
-	store    store.Store
-	prober   *health.Prober
-	atlas    topology.Map
-	verify   *identity.Verifier
-	open     *identity.Opener
-	tenure   *tenure // nil without a database here
+	tele      *telemetry.Node
+	log       *slog.Logger
+	links     *backbone.Links // nil in production
+	backbone  *backbone.Backbone
+	store     store.Store
+	prober    *health.Prober
+	atlas     topology.Map
+	verify    *identity.Verifier
+	open      *identity.Opener
+	tenure    *tenure // nil without a database here
+	tokenKeys atomic.Pointer[[]tokenKeyRecord]
 
 	changed chan struct{} // holds one nudge: the map may have changed
 

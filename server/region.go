@@ -46,6 +46,7 @@ func (n *node) addRegion(g *lifecycle.Group) error {
 	if err != nil {
 		return err
 	}
+	g.Add("token keys", n.keepTokenKeys)
 	g.Add("functions", work.Run)
 	return n.addGateway(g, work)
 }
@@ -55,7 +56,7 @@ func (n *node) addGateway(g *lifecycle.Group, work gateway.Invoker) error {
 	if err != nil {
 		return fmt.Errorf("read the API: %w", err)
 	}
-	deps := gateway.Deps{Invoke: work, Verify: n.verify, Open: n.open, Log: n.log, Metrics: n.tele.Metrics, Tracer: n.tele.Tracer}
+	deps := gateway.Deps{Invoke: work, Verify: n.verify, Open: n.open, TokenKeys: n.sealsTokens, Log: n.log, Metrics: n.tele.Metrics, Tracer: n.tele.Tracer}
 	if n.file.Database != nil {
 		c := newCrossing(n.self.Region, &n.atlas, n.dialGateway)
 		g.Add("gateway crossing", c.run)
