@@ -128,10 +128,15 @@ func (c *cluster) must(sql string) string {
 // eventually asks until the answer is want.
 func (c *cluster) eventually(sql, want string) {
 	c.t.Helper()
+	c.eventuallyAs("conduit", sql, want)
+}
+
+func (c *cluster) eventuallyAs(role, sql, want string) {
+	c.t.Helper()
 	got, err := "", errors.New("not asked")
 	end := time.Now().Add(patience)
 	for time.Now().Before(end) {
-		if got, err = c.query("conduit", sql); err == nil && got == want {
+		if got, err = c.query(role, sql); err == nil && got == want {
 			return
 		}
 		wait(context.Background(), 5*time.Millisecond)

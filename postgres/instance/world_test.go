@@ -165,7 +165,7 @@ func (w *world) stop() Stopped {
 // stream gets no more of the log once it stops.
 func (c *cluster) streams(n int) {
 	c.t.Helper()
-	c.eventually(fmt.Sprintf("SELECT count(*) >= %d FROM pg_stat_replication WHERE state = 'streaming'", n), "t")
+	c.eventuallyAs(Superuser, fmt.Sprintf("SELECT count(*) >= %d FROM pg_stat_replication WHERE state = 'streaming'", n), "t")
 }
 
 // promote makes to the primary of the next term, which all others follow.
