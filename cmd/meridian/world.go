@@ -34,8 +34,13 @@ func (c *upCmd) Run(ctx context.Context, g *Global) error {
 	if err := server.Check(f); err != nil {
 		return err
 	}
-	if r, err := world.Read(g.State); err == nil && world.Connect(r).Alive(ctx) {
-		return c.already(ctx, g)
+	if r, err := world.Read(g.State); err == nil {
+		if world.Connect(r).Alive(ctx) {
+			return c.already(ctx, g)
+		}
+		if err := world.Fits(f, r); err != nil {
+			return err
+		}
 	}
 	if c.Detach {
 		return c.detach(ctx, g)
@@ -47,7 +52,9 @@ func (c *upCmd) Run(ctx context.Context, g *Global) error {
 	begin := time.Now()
 	parent := leash.Attach() // set when this process was detached by another
 	p := &progress{out: os.Stdout, begin: begin}
+	state := ""
 	err = world.Up(ctx, world.Options{File: f, State: g.State, Block: c.Block, Program: program, Build: server.Build, Report: p.line}, func(r world.Record) {
+		state = r.State
 		if err := whole(ctx, g); err != nil {
 			p.line(world.Progress{Note: err.Error()})
 		}
@@ -66,6 +73,8 @@ func (c *upCmd) Run(ctx context.Context, g *Global) error {
 	}
 	if err != nil {
 		parent.Report(leash.Report{Error: err.Error()})
+	} else if state != "" {
+		fmt.Printf("\ndown; its data stays in %s\n", state)
 	}
 	return err
 }

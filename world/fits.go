@@ -1,0 +1,26 @@
+package world
+
+import (
+	"fmt"
+	"path/filepath"
+
+	"meridian/config"
+)
+
+// Fits reports a mistake if f cannot go on with the data of the world whose
+// record is r: a database is founded under one name and keeps it.
+func Fits(f *config.File, r Record) error {
+	old, err := config.Load(r.Plan)
+	if err != nil || old.Database == nil || f.Database == nil || old.Database.Name == f.Database.Name {
+		return nil // a plan that cannot be read is written anew
+	}
+	founded, _ := filepath.Glob(filepath.Join(r.State, "nodes", "*", "postgres", "PG_VERSION"))
+	if len(founded) == 0 {
+		return nil
+	}
+	return config.Errors{{
+		File: f.Path, Key: "database.name",
+		Found:    fmt.Sprintf("%q, but the data in %s is of %q", f.Database.Name, r.State, old.Database.Name),
+		Expected: "that name, or another folder by --state",
+	}}
+}
