@@ -152,6 +152,8 @@ func TestSuiteNoticesBrokenRules(t *testing.T) {
 		"EmptyBioAndImageBecomeNull":                 replace(`"bio":null`, `"bio":""`),
 		"OperationsThatNeedACallerSayTokenIsMissing": replace("is missing", "is absent"),
 		"ArticleIsPublishedReadChangedAndDeleted":    status(204, 200),
+		"EitherSchemeNamesTheCaller":                 status(200, 401),
+		"ANewTitleBringsANewSlug":                    replace(`"slug":"after-`, `"slug":"before-`),
 		"EqualTitlesGetDistinctSlugs":                replace(`"slug":"`, `"slug":"/`),
 		"ListsFilterByTagAuthorAndFavorite":          replace(`"description":"what`, `"body":"b","description":"what`),
 		"FeedShowsWhomOneFollows":                    replace(`"following":true`, `"following":false`),

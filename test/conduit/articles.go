@@ -22,9 +22,35 @@ func checkArticle(p *probe) {
 	}
 	p.do(p.client(), "GET", path, nil).want(200).is("article.body", "what it says now")
 
-	if p.do(u.Client, "DELETE", path, nil).want(204); len(p.do(u.Client, "GET", path, nil).refused(404, "article", "not found").Body) == 0 {
+	if gone := p.do(u.Client, "DELETE", path, nil).want(204); len(gone.Body) > 0 {
+		p.Fatalf("%v with a body", gone.Answer)
+	}
+	if len(p.do(u.Client, "GET", path, nil).refused(404, "article", "not found").Body) == 0 {
 		p.Fatalf("a 404 without a body")
 	}
+}
+
+// checkNewTitle wants the address to say what stands there, and everything else
+// to stay.
+func checkNewTitle(p *probe) {
+	u, fan := p.person(), p.person()
+	old, tag := word("Before "), word("t")
+	slug := p.publish(u, old, tag).Text("article.slug")
+	p.do(fan.Client, "POST", "/api/articles/"+slug+"/favorite", nil).want(200)
+	p.comment(fan, slug, "as before").want(201)
+	same := p.do(u.Client, "PUT", "/api/articles/"+slug, object{"article": object{"title": old}}).want(200)
+	same.is("article.slug", slug)
+
+	title := word("After ")
+	changed := p.do(u.Client, "PUT", "/api/articles/"+slug, object{"article": object{"title": title}}).want(200).
+		is("article.title", title).is("article.body", "what it says").is("article.tagList", []any{tag}).is("article.favoritesCount", 1)
+	path := "/api/articles/" + changed.Text("article.slug")
+	if path == "/api/articles/"+slug {
+		p.Fatalf("%v: the slug has not moved", changed.Answer)
+	}
+	p.do(p.client(), "GET", "/api/articles/"+slug, nil).refused(404, "article", "not found")
+	p.do(p.client(), "GET", path, nil).want(200).is("article", changed.value.(object)["article"])
+	p.do(p.client(), "GET", path+"/comments", nil).want(200).list("comments", 1).is("comments.0.body", "as before")
 }
 
 func checkArticleTags(p *probe) {

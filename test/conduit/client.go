@@ -2,6 +2,7 @@ package conduit
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -20,9 +21,10 @@ const callTimeout = 20 * time.Second
 
 // A Client asks one door of the API, as one user or as nobody.
 type Client struct {
-	Base  string       // such as https://api.example.test:8443, without a slash at the end
-	HTTP  *http.Client // how to get there; its jar, if any, keeps the consistency token
-	Token string       // "" for nobody
+	Base   string       // such as https://api.example.test:8443, without a slash at the end
+	HTTP   *http.Client // how to get there; its jar, if any, keeps the consistency token
+	Token  string       // "" for nobody
+	Scheme string       // of the Authorization header; "" is the API's own, Token
 }
 
 // An Endpoint is one door of an API that has several: the name that all share,
@@ -97,7 +99,7 @@ func (c *Client) Do(ctx context.Context, method, path string, body any) (*Answer
 		req.Header.Set("Content-Type", "application/json")
 	}
 	if c.Token != "" {
-		req.Header.Set("Authorization", "Token "+c.Token)
+		req.Header.Set("Authorization", cmp.Or(c.Scheme, "Token")+" "+c.Token)
 	}
 	resp, err := c.HTTP.Do(req)
 	if err != nil {

@@ -90,6 +90,7 @@ func checkUpdateUserRefused(p *probe) {
 	}
 	p.change(u, object{"email": other.email}).refused(422, "email", taken)
 	p.change(u, object{"username": other.name}).refused(422, "username", taken)
+	p.change(u, object{}).want(422)
 	p.do(u.Client, "GET", "/api/user", nil).want(200).is("user.email", u.email).is("user.username", u.name)
 }
 
@@ -129,5 +130,18 @@ func checkTokenBad(p *probe) {
 	for _, token := range []string{"none", u.Token + "x", u.Token[1:]} {
 		p.do(u.As(token), "GET", "/api/user", nil).want(401)
 		p.do(u.As(token), "GET", "/api/articles", nil).want(401)
+	}
+}
+
+// checkScheme wants both spellings that clients use: the description says
+// Token, and some of its own test collections send Bearer.
+func checkScheme(p *probe) {
+	u := p.person()
+	for _, scheme := range []string{"Token", "Bearer"} {
+		as := *u.Client
+		as.Scheme = scheme
+		p.do(&as, "GET", "/api/user", nil).want(200).is("user.username", u.name)
+		p.do(&as, "PUT", "/api/user", object{"user": object{"bio": scheme}}).want(200).is("user.bio", scheme)
+		p.do(&as, "GET", "/api/articles/feed", nil).want(200).is("articlesCount", 0)
 	}
 }

@@ -103,6 +103,7 @@ func TestConduitStoryAcrossEdges(t *testing.T) {
 			t.Run(e.Name, func(t *testing.T) {
 				one := newJar(t)
 				conduit.Suite(t, func() *conduit.Client { return door(t, s, e.Name, one) })
+				conduit.OtherOrigins(t, door(t, s, e.Name, one))
 			})
 		}
 	})
