@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"meridian"
 	"meridian/config"
 )
 
@@ -43,17 +44,34 @@ func (n *node) nearestFirst(nodes []string) []string {
 	return out
 }
 
-// heartbeat returns how often the store's leader is heard: about the largest
-// round trip between members. An election takes some ten of them, and a lost
-// primary is replaced no sooner.
+// heartbeat returns how often the store's leader is heard: half the largest
+// round trip between members. A lost leader is missed after ten to twenty of
+// them, and a lost primary is replaced no sooner.
 func (n *node) heartbeat() time.Duration {
-	most := 100 * time.Millisecond
+	most := 200 * time.Millisecond
 	for _, a := range n.members() {
 		for _, b := range n.members() {
 			most = max(most, predicted(n.file, a.Region, b.Region))
 		}
 	}
-	return min(most, 500*time.Millisecond)
+	return min(most/2, 250*time.Millisecond)
+}
+
+// leaderFor returns the member that should lead the store while the primary is
+// in a region: the nearest to it, since each renewal and each move is a write
+// from there.
+func (n *node) leaderFor(primary meridian.Region) string {
+	var best string
+	var least time.Duration
+	for _, o := range n.members() {
+		if d := predicted(n.file, primary, o.Region); best == "" || o.Region == primary || d < least {
+			best, least = memberName(o.Name), d
+		}
+		if o.Region == primary {
+			break
+		}
+	}
+	return best
 }
 
 func primaryFirst(a, b config.Region) int {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,6 +21,7 @@ import (
 	"meridian/internal/leash"
 	"meridian/internal/lifecycle"
 	"meridian/internal/pki"
+	"meridian/postgres/failover"
 	"meridian/store"
 	"meridian/telemetry"
 	"meridian/topology"
@@ -192,7 +194,7 @@ func (n *node) addRoles(ctx context.Context, g *lifecycle.Group) error {
 func (n *node) obey(o leash.Order) {
 	n.links.Clear()
 	for _, f := range o.Faults {
-		n.links.Set(meridian.Region(f.A), meridian.Region(f.B), backbone.Fault{Cut: f.Cut, Extra: f.Extra})
+		n.links.Set(meridian.Region(f.A), meridian.Region(f.B), backbone.Fault{Cut: f.Cut && !f.OneWay, Mute: f.Cut && f.OneWay, Extra: f.Extra})
 	}
 }
 
@@ -235,22 +237,44 @@ func (n *node) newStore() (store.Store, error) {
 			}
 			return nil, meridian.WithKind(meridian.NotFound, fmt.Errorf("no member of the store is named %s", member))
 		}
+		deps.Relays = n.ways(slices.DeleteFunc(relays, func(r string) bool { return r == n.self.Name }))
 		m, err := store.NewMember(store.MemberConfig{Dir: dir, Name: memberName(n.self.Name), Peers: members, Heartbeat: n.heartbeat()}, deps)
 		if err != nil {
 			return nil, err
 		}
-		return relaying{m, n.backbone.Listener("store")}, nil
+		return relaying{m, n.backbone.Listener("store"), n.wantedLeader}, nil
 	}
-	for _, r := range n.nearestFirst(relays) {
-		deps.Relays = append(deps.Relays, func(ctx context.Context) (net.Conn, error) { return n.backbone.Open(ctx, r, "store") })
-	}
+	deps.Relays = n.ways(relays)
 	return store.NewFollower(store.FollowerConfig{Dir: dir}, deps)
+}
+
+// ways returns how to reach the relays of members, the nearest first.
+func (n *node) ways(members []string) (out []func(context.Context) (net.Conn, error)) {
+	for _, r := range n.nearestFirst(members) {
+		out = append(out, func(ctx context.Context) (net.Conn, error) { return n.backbone.Open(ctx, r, "store") })
+	}
+	return out
+}
+
+// wantedLeader names the member that should lead the store now; "" before
+// anybody holds the right to write.
+func (n *node) wantedLeader() string {
+	if n.file.Database == nil {
+		return ""
+	}
+	var r failover.Record
+	each(n.store.Now(), primaryPrefix+n.file.Database.Name, n.log, func(_ string, x failover.Record) { r = x })
+	if r.Region == "" {
+		return ""
+	}
+	return n.leaderFor(r.Region)
 }
 
 // relaying is a member that also serves followers.
 type relaying struct {
 	*store.Member
 	followers net.Listener
+	wanted    func() string // the member that should lead
 }
 
 // Run runs the member and its relay.
@@ -265,8 +289,14 @@ func (r relaying) Run(ctx context.Context, ready func()) error {
 			cancel()
 		}
 	}()
+	led := make(chan struct{})
+	go func() { // awaited below
+		defer close(led)
+		r.KeepLead(ctx, r.wanted)
+	}()
 	err := r.Member.Run(ctx, ready)
 	cancel()
 	<-done
+	<-led
 	return errors.Join(err, relay)
 }

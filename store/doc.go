@@ -4,7 +4,9 @@
 // Three or five regions are members: each runs etcd inside the node's process,
 // and their peers speak over the backbone. Every other node is a follower: it
 // gets a snapshot and then the changes from the nearest member that answers,
-// and sends its writes there. Both keep the last good copy on disk.
+// and sends its writes there. A member does the same at the other members
+// beside its own etcd, so that one that is cut from the leader alone still sees
+// and writes. Both keep the last good copy on disk.
 //
 // What comes in: Put, Delete, CompareAndSwap. What goes out: Now, an immutable
 // View that is read without waiting for anybody, and Watch, which says that

@@ -82,8 +82,8 @@ func (m *Member) runEtcd(ctx context.Context, ready func()) error {
 func (m *Member) lead(ctx context.Context, e *embed.Etcd, ready func()) (err error) {
 	client := v3client.New(e.Server)
 	defer client.Close()
-	m.client.Store(client)
-	defer m.client.Store(nil)
+	m.server.Store(&served{e.Server, client})
+	defer m.server.Store(nil)
 	m.once.Do(func() { close(m.joined) })
 	m.stats.connected.Set(1)
 	defer m.stats.connected.Set(0)

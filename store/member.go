@@ -20,8 +20,11 @@ type MemberConfig struct {
 	Peers   map[string]string // all members, this one too: name to peer URL; "" is PeerURL(name)
 	Cluster string            // keeps worlds apart; "" is "meridian"; never changes once chosen
 
-	// Heartbeat should be near the largest round trip between members (0 is
-	// 300 ms), Election ten times that (0 is 3 s).
+	// Heartbeat should be half the largest round trip between members (0 is
+	// 300 ms), Election ten times that (0 is 3 s): a lost leader is missed after
+	// one to two Election, the same for each member, since one refuses its vote
+	// for as long after it heard the leader. Finer ticks make it rarer that two
+	// ask for the lead at once, and both in vain.
 	Heartbeat, Election time.Duration
 }
 
@@ -31,9 +34,10 @@ type Member struct {
 	cfg  MemberConfig
 	deps Deps
 
-	joined chan struct{}                   // closed when client is first set
-	once   sync.Once                       // closes it
-	client atomic.Pointer[clientv3.Client] // nil while etcd is not up
+	joined chan struct{}          // closed when server is first set
+	once   sync.Once              // closes it
+	server atomic.Pointer[served] // nil while etcd is not up
+	relays *relays                // of the other members
 }
 
 // NewMember checks cfg and makes Dir. The process's working folder must not
@@ -52,12 +56,12 @@ func NewMember(cfg MemberConfig, deps Deps) (*Member, error) {
 	if err := cfg.check(deps); err != nil {
 		return nil, meridian.WithKind(meridian.Invalid, fmt.Errorf("store member %s: %w", cfg.Name, err))
 	}
-	m := &Member{cfg: cfg, deps: deps, joined: make(chan struct{})}
+	m := &Member{cfg: cfg, deps: deps, joined: make(chan struct{}), relays: newRelays(deps.Relays)}
 	mirror, err := newMirror(cfg.Dir, &m.deps)
 	if err != nil {
 		return nil, fmt.Errorf("store member %s: %w", cfg.Name, err)
 	}
-	m.writer = writer{mirror: mirror, do: m.do}
+	m.writer = writer{mirror: mirror, attempt: m.attempt}
 	return m, nil
 }
 
@@ -110,6 +114,11 @@ func (m *Member) Run(ctx context.Context, ready func()) error {
 	defer parts.Wait()
 	defer cancel()
 	parts.Go(func() { m.keep(ctx) })
+	if len(m.relays.clients) > 0 {
+		// Always, not only while this member has no leader: what is needed in an
+		// emergency is better in use before it.
+		parts.Go(func() { m.relays.trail(ctx, m.mirror, ready, func() {}) })
+	}
 	if err := m.joinPeers(ctx, &parts); err != nil {
 		return fmt.Errorf("store member %s: %w", m.cfg.Name, err)
 	}

@@ -3,6 +3,7 @@ package store
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -35,27 +37,31 @@ func TestMain(m *testing.M) {
 
 // node runs a member in this process's working folder, as package server does.
 // Beside that folder stand the sockets that take the backbone's place. It does
-// what it reads, "put KEY VALUE LIMIT", "await KEY VALUE" or "leads", and answers
-// each line.
+// what it reads, "put KEY VALUE LIMIT", "await KEY VALUE", "leads", "lead" or
+// "cut MEMBER", and answers each line.
 func node(name string) error {
 	l, err := net.Listen("unix", "../"+name)
 	if err != nil {
 		return err
 	}
-	m, err := NewMember(MemberConfig{Dir: ".", Name: name, Peers: map[string]string{"a": "", "b": "", "c": ""}},
-		Deps{PeerListener: l, DialPeer: func(ctx context.Context, member string) (net.Conn, error) {
-			var d net.Dialer
-			c, err := d.DialContext(ctx, "unix", "../"+member)
-			if err != nil {
-				return nil, err
-			}
-			return far(c), nil
-		}})
+	served, err := net.Listen("unix", "../relay-"+name)
+	if err != nil {
+		return err
+	}
+	var w wires
+	deps := Deps{PeerListener: l, DialPeer: w.dial}
+	for _, other := range []string{"a", "b", "c"} {
+		if other != name && os.Getenv("STORE_TEST_ALONE") == "" {
+			deps.Relays = append(deps.Relays, func(ctx context.Context) (net.Conn, error) { return w.reach(ctx, other, "relay-"+other) })
+		}
+	}
+	m, err := NewMember(MemberConfig{Dir: ".", Name: name, Peers: map[string]string{"a": "", "b": "", "c": ""}}, deps)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	go m.Serve(ctx, served) // ends with the process
 	done := make(chan error, 1)
 	go func() { done <- m.Run(ctx, func() { fmt.Println("ready") }) }()
 	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
@@ -70,11 +76,16 @@ func node(name string) error {
 			fmt.Println(meridian.KindOf(m.Put(ctx, f[1], []byte(f[2]))))
 			cancel()
 		case "leads":
-			st, err := m.client.Load().Status(ctx, "")
+			st, err := m.server.Load().client.Status(ctx, "")
 			if err != nil {
 				return err
 			}
 			fmt.Println(st.Leader == st.Header.MemberId)
+		case "lead":
+			fmt.Println(meridian.KindOf(m.Lead(ctx)))
+		case "cut":
+			w.cut(f[1])
+			fmt.Println("cut")
 		case "await":
 			for {
 				changed := m.Watch()
@@ -88,6 +99,47 @@ func node(name string) error {
 	}
 	cancel()
 	return <-done
+}
+
+// wires are a node's connections to others.
+type wires struct {
+	mu   sync.Mutex // guards what follows
+	gone map[string]bool
+	open map[string][]net.Conn
+}
+
+func (w *wires) dial(ctx context.Context, member string) (net.Conn, error) {
+	return w.reach(ctx, member, member)
+}
+
+// reach connects to a socket of a member.
+func (w *wires) reach(ctx context.Context, member, socket string) (net.Conn, error) {
+	var d net.Dialer
+	c, err := d.DialContext(ctx, "unix", "../"+socket)
+	if err != nil {
+		return nil, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.gone[member] {
+		c.Close()
+		return nil, errors.New("cut")
+	}
+	if w.open == nil {
+		w.open = map[string][]net.Conn{}
+	}
+	w.open[member] = append(w.open[member], c)
+	return far(c), nil
+}
+
+// cut ends what this node opened to a member, for good.
+func (w *wires) cut(member string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.gone = map[string]bool{member: true}
+	for _, c := range w.open[member] {
+		c.Close()
+	}
 }
 
 // far delays what passes through c in both directions.
@@ -135,7 +187,7 @@ type child struct {
 	out *bufio.Reader
 }
 
-func spawn(t *testing.T, dir, name string) *child {
+func spawn(t *testing.T, dir, name string, env ...string) *child {
 	t.Helper()
 	own := filepath.Join(dir, "node-"+name)
 	if err := os.MkdirAll(own, 0o700); err != nil {
@@ -153,8 +205,10 @@ func spawn(t *testing.T, dir, name string) *child {
 	if err != nil {
 		t.Fatal(err)
 	}
-	os.Remove(filepath.Join(dir, name)) // a killed node leaves its socket
-	p, err := proc.Start(proc.Cmd{Path: self, Env: []string{"STORE_TEST_MEMBER=" + name}, Dir: own, Stdin: in, Stdout: said, Stderr: os.Stderr})
+	for _, left := range []string{name, "relay-" + name} { // by a killed node
+		os.Remove(filepath.Join(dir, left))
+	}
+	p, err := proc.Start(proc.Cmd{Path: self, Env: append(env, "STORE_TEST_MEMBER="+name), Dir: own, Stdin: in, Stdout: said, Stderr: os.Stderr})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,18 +265,12 @@ func TestMembersAcrossContinents(t *testing.T) {
 	t.Logf("a write: %v", time.Since(began))
 
 	// The leader is the worst to lose: a write at once is lost with it.
-	lost := slices.IndexFunc(all, func(c *child) bool {
-		c.ask("leads")
-		return c.line() == "true"
-	})
-	if lost < 0 {
-		t.Fatal("nobody leads")
-	}
-	leader, b, c := all[lost], all[(lost+1)%3], all[(lost+2)%3]
+	lost := leader(t, all)
+	led, b, c := all[lost], all[(lost+1)%3], all[(lost+2)%3]
 	b.ask("await k 1")
 	b.says("1")
-	leader.Signal(syscall.SIGKILL)
-	<-leader.Done()
+	led.Signal(syscall.SIGKILL)
+	<-led.Done()
 	began = time.Now()
 	// An election may be split, and on a busy machine more than once.
 	for range 3 {
@@ -248,4 +296,85 @@ func TestMembersAcrossContinents(t *testing.T) {
 	a.says(string(meridian.Unavailable))
 	a.ask("await k 2")
 	a.says("2")
+}
+
+// leader returns which of them leads.
+func leader(t *testing.T, all []*child) int {
+	t.Helper()
+	led := slices.IndexFunc(all, func(c *child) bool {
+		c.ask("leads")
+		return c.line() == "true"
+	})
+	if led < 0 {
+		t.Fatal("nobody leads")
+	}
+	return led
+}
+
+func trio(t *testing.T, env ...string) (all []*child) {
+	dir := t.TempDir()
+	for _, name := range []string{"a", "b", "c"} {
+		all = append(all, spawn(t, dir, name, env...))
+	}
+	for _, c := range all {
+		c.says("ready")
+	}
+	all[0].ask("put k 1 14s")
+	all[0].says("")
+	return all
+}
+
+// cutFromLeader cuts one member from the leader alone, and waits until it has
+// none, as its own answer shows.
+func cutFromLeader(t *testing.T, all []*child) (cut, other *child) {
+	led := leader(t, all)
+	name := func(i int) string { return string(rune('a' + i%3)) }
+	cut, other = all[(led+1)%3], all[(led+2)%3]
+	cut.ask("await k 1")
+	cut.says("1")
+	for who, from := range map[*child]string{cut: name(led), all[led]: name(led + 1)} {
+		who.ask("cut " + from)
+		who.says("cut")
+	}
+	return cut, other
+}
+
+// TestMemberThatIsCutFromTheLeaderAloneSeesAndWrites is a broken link between
+// two of three regions: a majority is there, and nobody may be left out of it.
+func TestMemberThatIsCutFromTheLeaderAloneSeesAndWrites(t *testing.T) {
+	cut, other := cutFromLeader(t, trio(t))
+	for i, value := range []string{"2", "3", "4"} {
+		began := time.Now()
+		cut.ask("put k " + value + " 10s")
+		cut.says("")
+		t.Logf("write %d: %v", i, time.Since(began))
+	}
+	other.ask("put k 5 10s")
+	other.says("")
+	cut.ask("await k 5")
+	cut.says("5")
+}
+
+// TestMemberWithoutRelaysIsLeftOut is the control: with its own etcd alone it
+// writes nothing.
+func TestMemberWithoutRelaysIsLeftOut(t *testing.T) {
+	cut, _ := cutFromLeader(t, trio(t, "STORE_TEST_ALONE=1"))
+	cut.ask("put k 2 6s")
+	cut.says(string(meridian.Unavailable))
+}
+
+// TestMemberGetsTheLeadThatItAsksFor asks from each member in turn.
+func TestMemberGetsTheLeadThatItAsksFor(t *testing.T) {
+	all := trio(t)
+	for i, c := range all {
+		began := time.Now()
+		c.ask("lead")
+		c.says("")
+		t.Logf("the lead came after %v", time.Since(began))
+		if got := leader(t, all); got != i {
+			t.Errorf("member %d asked, %d leads", i, got)
+		}
+		c.ask("put k " + string(rune('2'+i)) + " 14s")
+		c.says("")
+	}
 }

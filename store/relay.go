@@ -17,16 +17,32 @@ import (
 //
 //	GET /v1/watch   a stream of changes, one JSON object a line, the first whole;
 //	                at least one each beat, if only an empty one
-//	POST /v1/write  an op; the answer is a result, or a failure
+//	POST /v1/try    a conditional write; the answer is what the store found, or a
+//	                failure. It is never passed on to another member
 const (
 	watchPath = "/v1/watch"
-	writePath = "/v1/write"
+	tryPath   = "/v1/try"
 
-	beat      = time.Second
-	silence   = 5 * time.Second // without a line: the relay or the link is gone
-	maxOp     = 2 * MaxValue    // base64 and the rest of the object
+	beat      = 500 * time.Millisecond
+	silence   = 2 * time.Second // without a line: the relay or the link is gone
+	maxTry    = 2 * MaxValue    // base64 and the rest of the object
 	lineLimit = 10 * time.Second
 )
+
+// A wireTry is a try on its way to a member.
+type wireTry struct {
+	Key    string `json:"key"`
+	Value  []byte `json:"value,omitempty"`
+	Delete bool   `json:"delete,omitempty"`
+	Old    int64  `json:"old"` // takes effect only if the key's revision is still this; 0: it does not exist
+}
+
+// A wireFinding is the answer.
+type wireFinding struct {
+	Did   bool   `json:"did"`
+	Rev   int64  `json:"rev"`             // of the store
+	Entry *Entry `json:"entry,omitempty"` // the key as it is, if the try did not take effect
+}
 
 // A failure is an error on its way to a follower.
 type failure struct {
@@ -49,7 +65,7 @@ func (m *Member) Serve(ctx context.Context, l net.Listener) error {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET "+watchPath, counted(func(w http.ResponseWriter, r *http.Request) { m.serveWatch(ctx, w, r) }))
-	mux.Handle("POST "+writePath, counted(m.serveWrite))
+	mux.Handle("POST "+tryPath, counted(m.serveTry))
 	srv := &http.Server{Handler: mux, ReadHeaderTimeout: lineLimit}
 	stop := context.AfterFunc(ctx, func() { srv.Close() })
 	defer stop()
@@ -94,15 +110,24 @@ func (m *Member) serveWatch(ctx context.Context, w http.ResponseWriter, r *http.
 	}
 }
 
-func (m *Member) serveWrite(w http.ResponseWriter, r *http.Request) {
-	var o op
-	err := json.NewDecoder(io.LimitReader(r.Body, maxOp)).Decode(&o)
+// serveTry makes a try through this member's own etcd. Whoever sent it goes on
+// to another member if this one is slow, so it must not wait here for long.
+func (m *Member) serveTry(w http.ResponseWriter, r *http.Request) {
+	var in wireTry
+	err := json.NewDecoder(io.LimitReader(r.Body, maxTry)).Decode(&in)
+	o := op{Key: in.Key, Value: in.Value, Delete: in.Delete}
 	if err != nil {
 		err = meridian.WithKind(meridian.Malformed, err)
 	} else if err = o.check(); err == nil {
-		var res result
-		if res, err = m.do(r.Context(), o); err == nil {
-			json.NewEncoder(w).Encode(res)
+		ctx, cancel := context.WithTimeout(r.Context(), relayPatience)
+		defer cancel()
+		var f finding
+		if f, err = m.own(ctx, try{op: o, old: in.Old}); err == nil {
+			out := wireFinding{Did: f.did, Rev: f.rev}
+			if f.exists {
+				out.Entry = &f.entry
+			}
+			json.NewEncoder(w).Encode(out)
 			return
 		}
 	}

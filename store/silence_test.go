@@ -41,9 +41,9 @@ func one(rev int64, value string) change {
 	return change{Cluster: 1, Rev: rev, Whole: true, Set: []Entry{{Key: "k", Value: []byte(value), Rev: rev}}}
 }
 
-// TestSilentRelayIsLeftAfterFiveSeconds is the cut cable: nothing arrives, and
+// TestSilentRelayIsLeft is the cut cable: nothing arrives, and
 // nothing says that nothing will.
-func TestSilentRelayIsLeftAfterFiveSeconds(t *testing.T) {
+func TestSilentRelayIsLeft(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		near := relayOf(func(p puppet) {
@@ -79,51 +79,93 @@ func TestSilentRelayIsLeftAfterFiveSeconds(t *testing.T) {
 	})
 }
 
-// TestWriteThatMayHaveBeenSentIsNotSentAgain lets a relay read a compare and
-// swap and die: only the caller can know what to do then.
-func TestWriteThatMayHaveBeenSentIsNotSentAgain(t *testing.T) {
-	var asked []string
-	dies := func(context.Context) (net.Conn, error) {
-		here, there := net.Pipe()
-		go func() {
-			http.ReadRequest(bufio.NewReader(there))
-			there.Close()
-		}()
-		asked = append(asked, "dies")
-		return here, nil
+// A shelf is one key of a store, which relays of a test share.
+type shelf struct {
+	careless bool // does a try whatever the key's revision is
+	rev      int64
+	value    string
+	done     int // tries that took effect
+}
+
+func (s *shelf) take(w wireTry) wireFinding {
+	if w.Old != s.rev && !s.careless {
+		return wireFinding{Rev: s.rev, Entry: &Entry{Key: w.Key, Value: []byte(s.value), Rev: s.rev}}
 	}
-	away := func(context.Context) (net.Conn, error) {
-		asked = append(asked, "away")
-		return nil, errors.New("away")
-	}
-	works := relayOf(func(p puppet) {
+	s.rev, s.value, s.done = s.rev+1, string(w.Value), s.done+1
+	return wireFinding{Did: true, Rev: s.rev}
+}
+
+// relay returns how to reach a relay of the shelf. One that is deaf loses the
+// try, one that is mute does it and does not say so.
+func (s *shelf) relay(deaf, mute bool) func(context.Context) (net.Conn, error) {
+	return relayOf(func(p puppet) {
+		defer p.conn.Close()
 		r, err := http.ReadRequest(bufio.NewReader(p.conn))
 		if err != nil {
 			return
 		}
-		var o op
-		json.NewDecoder(r.Body).Decode(&o)
-		fmt.Fprintf(p.conn, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{\"ok\":true,\"rev\":0}\n")
-		p.conn.Close()
+		var w wireTry
+		if json.NewDecoder(r.Body).Decode(&w) != nil || deaf {
+			return
+		}
+		f := s.take(w)
+		if mute {
+			return
+		}
+		b, _ := json.Marshal(f)
+		fmt.Fprintf(p.conn, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(b), b)
 	})
+}
+
+// TestWriteThatMayHaveBeenSentIsNotDoneTwice lets a relay take a try and die:
+// the next is asked, and whether the first did it is found out. The control is
+// a store that does not look at the revision.
+func TestWriteThatMayHaveBeenSentIsNotDoneTwice(t *testing.T) {
+	away := func(context.Context) (net.Conn, error) { return nil, errors.New("away") }
 	for _, c := range []struct {
-		relays []func(context.Context) (net.Conn, error)
-		kind   meridian.Kind
-		asked  string
+		name       string
+		deaf, mute bool
+		before     shelf
+		ok         bool
+		done       int
 	}{
-		{[]func(context.Context) (net.Conn, error){away, dies, works}, meridian.Unavailable, "[away dies]"},
-		{[]func(context.Context) (net.Conn, error){away, works}, "", "[away]"}, // never sent: the next may have it
+		{"the first did it", false, true, shelf{rev: 1}, true, 1},
+		{"the first lost it", true, false, shelf{rev: 1}, true, 1},
+		{"somebody else was there before", true, false, shelf{rev: 2, value: "theirs"}, false, 0},
+		{"control: a careless store", false, true, shelf{rev: 1, careless: true}, true, 2},
 	} {
-		asked = nil
-		f, err := NewFollower(FollowerConfig{Dir: t.TempDir()}, Deps{Relays: c.relays})
+		t.Run(c.name, func(t *testing.T) {
+			s := c.before
+			f, err := NewFollower(FollowerConfig{Dir: t.TempDir()}, Deps{Relays: []func(context.Context) (net.Conn, error){away, s.relay(c.deaf, c.mute), s.relay(false, false)}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err := f.do(t.Context(), op{Key: "k", Value: []byte("ours"), CAS: true, OldRev: 1})
+			if err != nil || r.OK != c.ok || s.done != c.done {
+				t.Errorf("ok %v, %v; done %d times; want %v, done %d times", r.OK, err, s.done, c.ok, c.done)
+			}
+		})
+	}
+}
+
+// TestSilentRelayHoldsAWriteForTwoSeconds is a frozen member: its connections
+// stand, and nothing comes.
+func TestSilentRelayHoldsAWriteForTwoSeconds(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		s := &shelf{rev: 1}
+		frozen := relayOf(func(p puppet) { http.ReadRequest(bufio.NewReader(p.conn)) })
+		f, err := NewFollower(FollowerConfig{Dir: dir}, Deps{Relays: []func(context.Context) (net.Conn, error){frozen, s.relay(false, false)}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		ok, err := f.CompareAndSwap(t.Context(), "k", 1, nil)
-		if meridian.KindOf(err) != c.kind || ok != (err == nil) || fmt.Sprint(asked) != c.asked {
-			t.Errorf("got %v, %v after asking %v; want kind %q after %s", ok, err, asked, c.kind, c.asked)
+		for _, want := range []time.Duration{relayPatience + retryPause, 0} { // then it begins with the one that works
+			began := time.Now()
+			if _, err := f.do(t.Context(), op{Key: "k", CAS: true, OldRev: s.rev}); err != nil || time.Since(began) != want {
+				t.Errorf("written after %v (%v), want %v", time.Since(began), err, want)
+			}
 		}
-	}
+	})
 }
 
 func TestWritesThatAreTooBigAreRefusedBeforeTheyAreSent(t *testing.T) {

@@ -49,7 +49,9 @@ type Deps struct {
 	// nil, the members' sockets are all in this process's working folder.
 	DialPeer     func(ctx context.Context, member string) (net.Conn, error)
 	PeerListener net.Listener // other members' connections arrive here; nil if DialPeer is
-	// Relays open a connection to a member's Serve, nearest first. For followers.
+	// Relays open a connection to a member's Serve, nearest first. A member has
+	// those of the others: while it is cut from the leader, it sees and writes
+	// through them.
 	Relays []func(context.Context) (net.Conn, error)
 
 	Log     *slog.Logger          // nil discards
@@ -78,11 +80,11 @@ func checkValue(key string, value []byte) error {
 
 // An op is one write.
 type op struct {
-	Key    string `json:"key"`
-	Value  []byte `json:"value,omitempty"`
-	Delete bool   `json:"delete,omitempty"`
-	CAS    bool   `json:"cas,omitempty"`
-	OldRev int64  `json:"old_rev,omitempty"`
+	Key    string
+	Value  []byte
+	Delete bool
+	CAS    bool
+	OldRev int64
 }
 
 func (o op) check() error {
@@ -91,14 +93,16 @@ func (o op) check() error {
 
 // A result is what became of an op.
 type result struct {
-	OK  bool  `json:"ok"`  // false only for a compare that did not hold
-	Rev int64 `json:"rev"` // of the store, with the op in it
+	OK  bool  // false only for a compare that did not hold
+	Rev int64 // of the store, with the op in it
 }
 
 // A writer does ops, and holds the mirror in which they show.
 type writer struct {
 	*mirror
-	do func(context.Context, op) (result, error)
+	// attempt makes the nth try of an op. Its error is of kind Unavailable if
+	// another try may do better, and errUnreached if none can.
+	attempt func(ctx context.Context, t try, n int) (finding, error)
 }
 
 func (w writer) Put(ctx context.Context, key string, value []byte) error {

@@ -5,10 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/server/v3/etcdserver"
 	"google.golang.org/grpc/codes"
 
 	"meridian"
@@ -17,29 +19,21 @@ import (
 // retryPause lies between two tries of a write.
 const retryPause = 50 * time.Millisecond
 
-// do writes through this member.
+// do makes tries of a write until one is answered.
 //
-// What is proposed to a leader that has just died is lost in silence, and for
-// an election's time nobody knows that it died. So a try that is not answered
-// soon is made again. Each try is conditional on the revision that the first
-// one saw, so that at most one of them takes effect.
-func (m *Member) do(ctx context.Context, o op) (result, error) {
-	select {
-	case <-m.joined:
-	case <-ctx.Done():
-		return result{}, unavailable(o, fmt.Errorf("this member has not joined yet: %w", ctx.Err()))
-	}
+// What is proposed to a leader that has just died is lost in silence, and a
+// member that is cut from the leader cannot tell. So a try that is not answered
+// soon is made again, if need be through another member. Each try is
+// conditional on the revision that the first one saw, so that at most one of
+// them takes effect, whoever carried it.
+func (w writer) do(ctx context.Context, o op) (result, error) {
 	t := try{op: o, old: o.OldRev}
 	if !o.CAS {
-		e, _ := m.Now().Get(o.Key)
+		e, _ := w.Now().Get(o.Key)
 		t.old = e.Rev
 	}
-	for {
-		client := m.client.Load()
-		if client == nil {
-			return result{}, unavailable(o, errors.New("this member's etcd is down"))
-		}
-		f, err := m.attempt(ctx, client, t)
+	for n := 0; ; n++ {
+		f, err := w.attempt(ctx, t, n)
 		switch {
 		case err == nil:
 			next, r := settle(t, f)
@@ -47,9 +41,9 @@ func (m *Member) do(ctx context.Context, o op) (result, error) {
 				return r, nil
 			}
 			t = *next
-		case !mayPass(err):
-			return result{}, meridian.WithKind(meridian.Internal, fmt.Errorf("write %s: %w", o.Key, err))
-		case ctx.Err() != nil:
+		case meridian.KindOf(err) != meridian.Unavailable:
+			return result{}, fmt.Errorf("write %s: %w", o.Key, err)
+		case ctx.Err() != nil || errors.Is(err, errUnreached):
 			return result{}, unavailable(o, err)
 		default:
 			t.unsure = true
@@ -93,10 +87,56 @@ func settle(t try, f finding) (next *try, r result) {
 	return &try{op: t.op, old: f.entry.Rev}, result{}
 }
 
-// attempt makes one try.
-func (m *Member) attempt(ctx context.Context, client *clientv3.Client, t try) (finding, error) {
+// attempt makes the nth try of a write: through this member's own etcd and
+// through the other members in turn. It asks only them while this member has no
+// leader: it may be the only one that has none.
+func (m *Member) attempt(ctx context.Context, t try, n int) (finding, error) {
+	if len(m.relays.clients) == 0 || m.led() && n%2 == 0 {
+		return m.own(ctx, t)
+	}
+	f, err := m.relays.attempt(ctx, t)
+	if errors.Is(err, errUnreached) {
+		return m.own(ctx, t)
+	}
+	return f, err
+}
+
+// led reports whether this member knows of a leader.
+func (m *Member) led() bool {
+	s := m.server.Load()
+	return s != nil && s.Leader() != 0
+}
+
+// own makes a try through this member's etcd, which must have joined by the end
+// of ctx.
+func (m *Member) own(ctx context.Context, t try) (finding, error) {
+	select {
+	case <-m.joined:
+	case <-ctx.Done():
+		return finding{}, passing(fmt.Errorf("this member has not joined yet: %w", ctx.Err()))
+	}
+	s := m.server.Load()
+	if s == nil {
+		pause(ctx, retryPause)
+		return finding{}, passing(errors.New("this member's etcd is down"))
+	}
 	ctx, cancel := context.WithTimeout(ctx, m.cfg.Election*2/3)
 	defer cancel()
+	f, err := txn(ctx, s.client, t)
+	switch {
+	case err == nil:
+		return f, nil
+	case mayPass(err):
+		return f, passing(err)
+	}
+	return f, meridian.WithKind(meridian.Internal, err)
+}
+
+// passing marks what another try may not meet.
+func passing(err error) error { return meridian.WithKind(meridian.Unavailable, err) }
+
+// txn makes one try in etcd.
+func txn(ctx context.Context, client *clientv3.Client, t try) (finding, error) {
 	do := clientv3.OpPut(t.Key, string(t.Value))
 	if t.Delete {
 		do = clientv3.OpDelete(t.Key)
@@ -119,7 +159,7 @@ func (m *Member) attempt(ctx context.Context, client *clientv3.Client, t try) (f
 }
 
 // mayPass reports whether an error is one of finding no leader or no majority
-// in time, which another try may not meet.
+// in time, or a leader that is handing over, which another try may not meet.
 func mayPass(err error) bool {
 	var e rpctypes.EtcdError
 	if !errors.As(err, &e) {
@@ -129,7 +169,17 @@ func mayPass(err error) bool {
 	case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled:
 		return true
 	}
-	return false
+	return strings.Contains(e.Error(), dropped)
+}
+
+// dropped is what raft says of a proposal that it did not take: its leader is
+// handing over to another. It comes without a code of its own.
+const dropped = "raft proposal dropped"
+
+// A served is an etcd that is up.
+type served struct {
+	*etcdserver.EtcdServer
+	client *clientv3.Client
 }
 
 // pause returns after d, or when ctx ends.
