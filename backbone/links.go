@@ -9,7 +9,8 @@ import (
 )
 
 // A Fault is what is wrong between two places: Cut stalls all bytes in
-// silence, Extra is added to the round trip.
+// silence, Mute and Deaf those of one direction, Extra is added to the round
+// trip.
 type Fault = delay.Fault
 
 // Links are the simulated paths between places. One Links may serve several
@@ -36,13 +37,13 @@ func NewLinks(place func(node string) meridian.Region, base func(a, b meridian.R
 	}
 }
 
-// Set makes f the fault between a and b, in both directions, for the
+// Set makes f, as a sees it, the fault between a and b, whoever dials, for the
 // connections that stand and for those to come. Within a place nothing is
 // simulated.
 func (l *Links) Set(a, b meridian.Region, f Fault) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, key := range [][2]meridian.Region{{a, b}, {b, a}} {
+	for key, f := range map[[2]meridian.Region]Fault{{a, b}: f, {b, a}: f.Reverse()} {
 		l.faults[key] = f
 		if line := l.lines[key]; line != nil {
 			line.Set(f)
@@ -60,7 +61,7 @@ func (l *Links) Clear() {
 	}
 }
 
-// Fault returns the fault between a and b.
+// Fault returns the fault between a and b, as a sees it.
 func (l *Links) Fault(a, b meridian.Region) Fault {
 	l.mu.Lock()
 	defer l.mu.Unlock()

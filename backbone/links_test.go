@@ -89,6 +89,24 @@ func TestCutActsOnLiveConnectionsAndHealMendsThem(t *testing.T) {
 	}
 }
 
+// A one-way fault lies in one direction, whoever dialed.
+func TestOneWayFaultIsSeenFromBothEnds(t *testing.T) {
+	links := NewLinks(func(node string) meridian.Region { return meridian.Region(node) }, func(a, b meridian.Region) (p50, p90 time.Duration) { return ms, ms })
+	before := links.line("fra", "gru")
+	links.Set("gru", "fra", Fault{Mute: true})
+	for _, c := range []struct {
+		from, to string
+		want     Fault
+	}{{"gru", "fra", Fault{Mute: true}}, {"fra", "gru", Fault{Deaf: true}}} {
+		if got := links.line(c.from, c.to).Fault(); got != c.want {
+			t.Errorf("from %s to %s: %+v, want %+v", c.from, c.to, got, c.want)
+		}
+	}
+	if got := before.Fault(); !got.Deaf {
+		t.Errorf("a line that stood: %+v", got)
+	}
+}
+
 // Who waits for an answer learns soon that its link is dead, and who only
 // listens a little later.
 func TestCutLinkIsKnownDeadAndComesBack(t *testing.T) {

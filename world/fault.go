@@ -15,9 +15,10 @@ import (
 
 // A Fault is something to break, or to mend.
 type Fault struct {
-	Do    string        `json:"do"`              // down, pause, cut, slow or heal
-	Names []string      `json:"names"`           // a node, or two places
-	Extra time.Duration `json:"extra,omitempty"` // of slow, added to each round trip
+	Do     string        `json:"do"`                // down, pause, cut, slow or heal
+	Names  []string      `json:"names"`             // a node, or two places
+	OneWay bool          `json:"one_way,omitempty"` // of cut: only what the first place sends
+	Extra  time.Duration `json:"extra,omitempty"`   // of slow, added to each round trip
 }
 
 // healWait bounds how long heal waits for a node to be ready again.
@@ -33,7 +34,7 @@ func (s *Supervisor) Inject(ctx context.Context, f Fault) (string, error) {
 	case f.Do == "heal" && len(f.Names) == 2:
 		return s.link(leash.Fault{A: f.Names[0], B: f.Names[1]})
 	case f.Do == "cut" && len(f.Names) == 2:
-		return s.link(leash.Fault{A: f.Names[0], B: f.Names[1], Cut: true})
+		return s.link(leash.Fault{A: f.Names[0], B: f.Names[1], Cut: true, OneWay: f.OneWay})
 	case f.Do == "slow" && len(f.Names) == 2:
 		return s.link(leash.Fault{A: f.Names[0], B: f.Names[1], Extra: f.Extra})
 	case (f.Do == "down" || f.Do == "pause") && len(f.Names) == 1:
@@ -145,6 +146,8 @@ func (s *Supervisor) link(f leash.Fault) (string, error) {
 	s.mu.Unlock()
 	s.tell()
 	switch {
+	case f.Cut && f.OneWay:
+		return fmt.Sprintf("%s hears nothing from %s any more, which still hears it", f.B, f.A), nil
 	case f.Cut:
 		return fmt.Sprintf("the link between %s and %s is cut", f.A, f.B), nil
 	case f.Extra > 0:

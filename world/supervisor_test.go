@@ -231,7 +231,7 @@ func TestAPausedNodeGoesOnWhereItStood(t *testing.T) {
 		t.Errorf("%+v", p)
 	}
 	s.fault("cut", "eu-west-1", "sa-east-1")
-	cut := " is told [{eu-west-1 sa-east-1 true 0s}]"
+	cut := " is told [{eu-west-1 sa-east-1 true false 0s}]"
 	s.hear("control"+cut, "us-east-1"+cut, "eu-west-1"+cut, "eu-west-1/edge"+cut, "sa-east-1/edge"+cut)
 	if len(s.events) > 0 {
 		t.Errorf("a paused node says %q", <-s.events)
@@ -255,11 +255,11 @@ func TestEveryNodeIsToldTheStateOfAllLinks(t *testing.T) {
 		return lines
 	}
 	s.fault("cut", "eu-west-1", "us-east-1")
-	s.hear(everybody("[{eu-west-1 us-east-1 true 0s}]")...)
+	s.hear(everybody("[{eu-west-1 us-east-1 true false 0s}]")...)
 	if _, err := s.remote.Inject(t.Context(), Fault{Do: "slow", Names: []string{"us-east-1", "eu-west-1"}, Extra: time.Second}); err != nil {
 		t.Fatal(err)
 	}
-	s.hear(everybody("[{us-east-1 eu-west-1 false 1s}]")...) // replaces: a link has one state
+	s.hear(everybody("[{us-east-1 eu-west-1 false false 1s}]")...) // replaces: a link has one state
 	s.fault("heal", "eu-west-1", "us-east-1")
 	s.hear(everybody("[]")...)
 }
@@ -270,7 +270,7 @@ func TestANodeThatComesBackLearnsTheFaults(t *testing.T) {
 	s.fault("down", "eu-west-1")
 	s.fault("cut", "us-east-1", "sa-east-1")
 	s.fault("heal", "eu-west-1")
-	s.hear("eu-west-1 is told [{us-east-1 sa-east-1 true 0s}]")
+	s.hear("eu-west-1 is told [{us-east-1 sa-east-1 true false 0s}]")
 }
 
 func TestHealMendsEverything(t *testing.T) {

@@ -166,7 +166,7 @@ func (c *downCmd) Run(ctx context.Context, g *Global) error {
 type faultCmd struct {
 	Down  downFault  `cmd:"" help:"Kill NODE and all below it, as a loss of power would."`
 	Pause pauseFault `cmd:"" help:"Stop NODE and all below it; connections stay open."`
-	Cut   linkFault  `cmd:"" help:"Cut the link between places A and B: bytes vanish, both ways."`
+	Cut   cutFault   `cmd:"" help:"Cut the link between places A and B: bytes vanish."`
 	Slow  slowFault  `cmd:"" help:"Slow the link between places A and B down."`
 	Heal  healFault  `cmd:"" help:"Undo: of a NODE, of the link between A and B, or of everything."`
 }
@@ -187,9 +187,10 @@ func (f *pauseFault) Run(ctx context.Context, g *Global) error {
 	return inject(ctx, g, world.Fault{Do: "pause", Names: []string{f.Node}})
 }
 
-type linkFault struct {
-	A string `arg:"" placeholder:"A"`
-	B string `arg:"" placeholder:"B"`
+type cutFault struct {
+	A      string `arg:"" placeholder:"A"`
+	B      string `arg:"" placeholder:"B"`
+	OneWay bool   `help:"Only bytes from A to B vanish: A hears B, B does not hear A."`
 }
 
 type slowFault struct {
@@ -210,8 +211,8 @@ func (f *slowFault) Run(ctx context.Context, g *Global) error {
 	return inject(ctx, g, world.Fault{Do: "slow", Names: []string{f.A, f.B}, Extra: f.By})
 }
 
-func (f *linkFault) Run(ctx context.Context, g *Global) error {
-	return inject(ctx, g, world.Fault{Do: "cut", Names: []string{f.A, f.B}})
+func (f *cutFault) Run(ctx context.Context, g *Global) error {
+	return inject(ctx, g, world.Fault{Do: "cut", Names: []string{f.A, f.B}, OneWay: f.OneWay})
 }
 
 func inject(ctx context.Context, g *Global, f world.Fault) error {

@@ -30,8 +30,8 @@ type Conn struct {
 func newConn(inner net.Conn, line *Line, clock Clock) *Conn {
 	return &Conn{
 		inner: inner,
-		out:   newQueue(line, clock),
-		in:    newQueue(line, clock),
+		out:   newQueue(line, outward, clock),
+		in:    newQueue(line, inward, clock),
 		shut:  make(chan struct{}),
 		done:  make(chan struct{}),
 	}

@@ -102,6 +102,31 @@ func TestCutIsSilentAndMendDelivers(t *testing.T) {
 	})
 }
 
+// A line that is cut one way carries the other, and what was kept back comes
+// when it is mended.
+func TestOneWayCutSilencesOneEnd(t *testing.T) {
+	for _, mute := range []bool{true, false} {
+		bubble(t, func(t *testing.T, line *Line, near *Conn, far net.Conn) {
+			var heard, silent net.Conn = far, near
+			fault := Fault{Deaf: true}
+			if mute {
+				heard, silent, fault = near, far, Fault{Mute: true}
+			}
+			line.Set(fault)
+			write(t, heard, "lost")
+			write(t, silent, "kept")
+			expect(t, heard, "kept", 50*ms)
+			silent.SetReadDeadline(time.Now().Add(time.Minute))
+			if n, err := silent.Read(make([]byte, 1)); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("mute %v: read %d, %v against a cut", mute, n, err)
+			}
+			silent.SetReadDeadline(time.Time{})
+			line.Set(Fault{})
+			expect(t, silent, "lost", 50*ms)
+		})
+	}
+}
+
 func TestCloseAcrossCutIsSilent(t *testing.T) {
 	bubble(t, func(t *testing.T, line *Line, near *Conn, far net.Conn) {
 		line.Set(Fault{Cut: true})

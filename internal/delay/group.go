@@ -39,14 +39,14 @@ func (g *Group) Wrap(inner net.Conn, line *Line) *Conn {
 }
 
 // Dial makes a connection over a line: one round trip, as a TCP handshake
-// takes, and silence until ctx ends while the line is cut. An error of dial
+// takes, and silence until ctx ends while the line is cut either way. An error of dial
 // takes the round trip too.
 func (g *Group) Dial(ctx context.Context, line *Line, dial func(context.Context) (net.Conn, error)) (*Conn, error) {
-	if err := line.cross(ctx, g.clock); err != nil {
+	if err := line.cross(ctx, outward, g.clock); err != nil {
 		return nil, err
 	}
 	inner, err := dial(ctx)
-	if back := line.cross(ctx, g.clock); err == nil && back != nil {
+	if back := line.cross(ctx, inward, g.clock); err == nil && back != nil {
 		inner.Close()
 		err = back
 	}
@@ -57,8 +57,8 @@ func (g *Group) Dial(ctx context.Context, line *Line, dial func(context.Context)
 }
 
 // cross takes as long as a byte from one end of the line to the other.
-func (l *Line) cross(ctx context.Context, clock Clock) error {
-	q := newQueue(l, clock)
+func (l *Line) cross(ctx context.Context, way direction, clock Clock) error {
+	q := newQueue(l, way, clock)
 	defer q.close()
 	defer context.AfterFunc(ctx, func() { q.abort(ctx.Err()) })()
 	q.finish(nil)

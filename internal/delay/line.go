@@ -10,8 +10,29 @@ import (
 // A Fault is what is wrong with a line. The zero Fault is none.
 type Fault struct {
 	Cut   bool          // nothing arrives, and nothing says so
+	Mute  bool          // the same for what the dialing end sends
+	Deaf  bool          // the same for what the dialing end should get
 	Extra time.Duration // added to the round trip
 }
+
+// Reverse returns the same fault for a line that is dialed from the other end.
+func (f Fault) Reverse() Fault {
+	f.Mute, f.Deaf = f.Deaf, f.Mute
+	return f
+}
+
+// cuts reports whether f lets nothing pass in a direction.
+func (f Fault) cuts(d direction) bool {
+	return f.Cut || f.Mute && d == outward || f.Deaf && d == inward
+}
+
+// A direction of a line, seen from the end that dials.
+type direction int
+
+const (
+	outward direction = iota
+	inward
+)
 
 // A Line is the path between two places. Its fault may change at any time;
 // connections on it follow at once.
@@ -26,7 +47,7 @@ type Line struct {
 // A condition is what a line is like at one time.
 type condition struct {
 	Fault
-	mended time.Time // the end of the last cut
+	mended [2]time.Time // the end of the last cut, by direction
 }
 
 // NewLine returns a line without fault. A round trip takes p50 in the median,
@@ -42,8 +63,10 @@ func (l *Line) Set(f Fault) {
 	l.mu.Lock()
 	old := l.now.Load()
 	c := &condition{Fault: f, mended: old.mended}
-	if old.Cut && !f.Cut {
-		c.mended = time.Now()
+	for _, d := range []direction{outward, inward} {
+		if old.cuts(d) && !f.cuts(d) {
+			c.mended[d] = time.Now()
+		}
 	}
 	l.now.Store(c)
 	queues := make([]*queue, 0, len(l.queues))
@@ -84,16 +107,16 @@ func (l *Line) jitter() time.Duration {
 
 // release says when bytes that are due at a time come out of the line, as far
 // as is known now: after a cut they were sent anew. It reports false while the
-// line is cut.
-func (l *Line) release(due time.Time) (time.Time, bool) {
+// line is cut in that direction.
+func (l *Line) release(due time.Time, d direction) (time.Time, bool) {
 	c := l.now.Load()
-	if c.Cut {
+	if c.cuts(d) {
 		return time.Time{}, false
 	}
-	if c.mended.IsZero() {
+	if c.mended[d].IsZero() {
 		return due, true
 	}
-	if again := c.mended.Add((l.p50 + c.Extra) / 2); again.After(due) {
+	if again := c.mended[d].Add((l.p50 + c.Extra) / 2); again.After(due) {
 		return again, true
 	}
 	return due, true

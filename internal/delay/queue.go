@@ -23,6 +23,7 @@ const (
 // a one-way delay later.
 type queue struct {
 	line  *Line
+	way   direction
 	alarm Alarm
 
 	mu      sync.Mutex // guards what follows
@@ -45,8 +46,8 @@ type segment struct {
 	err error
 }
 
-func newQueue(line *Line, clock Clock) *queue {
-	q := &queue{line: line}
+func newQueue(line *Line, way direction, clock Clock) *queue {
+	q := &queue{line: line, way: way}
 	q.changed = sync.NewCond(&q.mu)
 	q.alarm = clock.NewAlarm(q.wake)
 	q.putBy.wake, q.takeBy.wake = q.wake, q.wake
@@ -173,7 +174,7 @@ func (q *queue) await() error {
 			return os.ErrDeadlineExceeded
 		}
 		if next := q.next(); next != nil {
-			if due, ok := q.line.release(next.due); ok {
+			if due, ok := q.line.release(next.due, q.way); ok {
 				wait := time.Until(due)
 				if wait <= 0 {
 					return next.err

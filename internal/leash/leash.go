@@ -19,12 +19,13 @@ const Variable = "MERIDIAN_LEASH"
 
 const ordersFD, reportsFD = 3, 4
 
-// A Fault is what is wrong with the link between two places, both ways.
+// A Fault is what is wrong with the link between two places.
 type Fault struct {
-	A     string        `json:"a"`
-	B     string        `json:"b"`
-	Cut   bool          `json:"cut,omitempty"`
-	Extra time.Duration `json:"extra,omitempty"` // added to each round trip
+	A      string        `json:"a"`
+	B      string        `json:"b"`
+	Cut    bool          `json:"cut,omitempty"`     // bytes vanish
+	OneWay bool          `json:"one_way,omitempty"` // only those from A to B
+	Extra  time.Duration `json:"extra,omitempty"`   // added to each round trip
 }
 
 // An Order is all that a supervisor tells: the whole state, each time.
