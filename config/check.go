@@ -112,6 +112,7 @@ func (d *decoder) checkEdges(f *File) {
 		for _, r := range f.Regions {
 			f.Edges = append(f.Edges, r.Name)
 		}
+		return // what is wrong with a region is said there
 	}
 	seen := map[meridian.Region]bool{}
 	for i, e := range f.Edges {

@@ -2,6 +2,7 @@ package server
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -25,9 +26,15 @@ type Config struct {
 // Check finds the mistakes in what the file points at: the OpenAPI file, the
 // keys of its authorizers, its certificates. It starts nothing.
 func Check(f *config.File) error {
-	if _, err := authorizers(f); err != nil {
-		return err
+	_, keys := authorizers(f)
+	var certs error
+	if len(f.Certificates) > 0 { // an up world has its own
+		_, certs = certificates(f)
 	}
+	return errors.Join(checkAPI(f), keys, certs)
+}
+
+func checkAPI(f *config.File) error {
 	api, err := os.ReadFile(f.API)
 	if err != nil {
 		return err

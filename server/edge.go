@@ -21,7 +21,7 @@ import (
 
 // addEdge adds the door.
 func (n *node) addEdge(g *lifecycle.Group) error {
-	certs, err := n.certificates()
+	certs, err := certificates(n.file)
 	if err != nil {
 		return err
 	}
@@ -52,12 +52,12 @@ func (n *node) addEdge(g *lifecycle.Group) error {
 // ignoreTokens switches guarantee 1 off, for the test that must then fail.
 const ignoreTokens = "MERIDIAN_TEST_IGNORE_CONSISTENCY"
 
-func (n *node) certificates() (*cert.Store, error) {
+func certificates(f *config.File) (*cert.Store, error) {
 	var pairs []cert.Pair
-	for _, c := range n.file.Certificates {
+	for _, c := range f.Certificates {
 		pairs = append(pairs, cert.Pair{Cert: c.Cert, Key: c.Key})
 	}
-	s := cert.New(cert.Config{Domains: []string{n.file.Domain}})
+	s := cert.New(cert.Config{Domains: []string{f.Domain}})
 	return s, s.Load(pairs)
 }
 

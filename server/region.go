@@ -66,7 +66,7 @@ func (n *node) addGateway(g *lifecycle.Group, work gateway.Invoker) error {
 	if err != nil {
 		return err
 	}
-	certs, err := n.certificates()
+	certs, err := certificates(n.file)
 	if err != nil {
 		return err
 	}
@@ -119,7 +119,7 @@ func (n *node) addDatabase(g *lifecycle.Group) (*postgres.Proxy, error) {
 	if err != nil {
 		return nil, err
 	}
-	certs, err := n.certificates()
+	certs, err := certificates(n.file)
 	if err != nil {
 		return nil, err
 	}

@@ -16,12 +16,25 @@ type checkCmd struct {
 	File string `arg:"" help:"The world's file." placeholder:"FILE"`
 }
 
-func (c *checkCmd) Run() error {
-	f, err := config.Load(c.File)
+// A mistake is an error in what the user wrote, in the file or in what it
+// points at. It says itself where.
+type mistake struct{ error }
+
+// load reads the file at path and checks it, and all that it points at.
+func load(path string) (*config.File, error) {
+	f, err := config.Load(path)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := server.Check(f); err != nil {
+		return nil, mistake{err}
+	}
+	return f, nil
+}
+
+func (c *checkCmd) Run() error {
+	f, err := load(c.File)
+	if err != nil {
 		return err
 	}
 	fmt.Printf("%s: good: %s, %d regions (primary %s), %d edges, %d functions\n", c.File, f.Domain, len(f.Regions), f.Primary(), len(f.Edges), len(f.Functions))

@@ -36,9 +36,13 @@ func run(ctx context.Context, args []string) int {
 	}
 	err = cmd.Run(&cli.Global)
 	var mistakes config.Errors
+	var other mistake
 	switch {
 	case errors.As(err, &mistakes):
 		fmt.Fprintln(os.Stderr, mistakes)
+		return 2
+	case errors.As(err, &other):
+		fmt.Fprintln(os.Stderr, other)
 		return 2
 	case err != nil:
 		fmt.Fprintf(os.Stderr, "meridian: %v\n", err)

@@ -71,7 +71,8 @@ func fetchStatus(ctx context.Context, g *Global) (client.Status, world.Record, e
 // what every node has reported already.
 const wholeWait = 10 * time.Second
 
-// whole waits until the status shows every region and edge as healthy.
+// whole waits until the status shows every region and edge as healthy, and how
+// far behind every standby is.
 func whole(ctx context.Context, g *Global) error {
 	ctx, cancel := context.WithTimeout(ctx, wholeWait)
 	defer cancel()
@@ -79,8 +80,8 @@ func whole(ctx context.Context, g *Global) error {
 	defer tick.Stop()
 	for {
 		s, _, err := fetchStatus(ctx, g)
-		if sick := unhealthy(s); err == nil && sick != "" {
-			err = fmt.Errorf("%s is not healthy yet; `meridian status` says why", sick)
+		if missing := incomplete(s); err == nil && missing != "" {
+			err = fmt.Errorf("%s yet; `meridian status` says why", missing)
 		}
 		if err == nil {
 			return nil
@@ -93,16 +94,19 @@ func whole(ctx context.Context, g *Global) error {
 	}
 }
 
-// unhealthy names the first region or edge that is not healthy, or is "".
-func unhealthy(s client.Status) string {
+// incomplete says what a world that has just started lacks, or is "".
+func incomplete(s client.Status) string {
 	for _, r := range s.Regions {
 		if !r.Healthy {
-			return r.Name
+			return r.Name + " is not healthy"
+		}
+		if r.Postgres != "" && !r.Primary && r.ReplayLag < 0 {
+			return "the lag of " + r.Name + " is not known"
 		}
 	}
 	for _, e := range s.Edges {
 		if !e.Healthy {
-			return "the edge of " + e.Name
+			return "the edge of " + e.Name + " is not healthy"
 		}
 	}
 	return ""

@@ -11,7 +11,6 @@ import (
 	"syscall"
 	"time"
 
-	"meridian/config"
 	"meridian/internal/leash"
 	"meridian/server"
 	"meridian/world"
@@ -24,14 +23,11 @@ type upCmd struct {
 }
 
 func (c *upCmd) Run(ctx context.Context, g *Global) error {
-	if c.Block != 0 && (c.Block < 1 || c.Block > 254) {
-		return fmt.Errorf("--block %d: expected a number from 1 to 254", c.Block)
+	if c.Block != 0 && (c.Block < 1 || c.Block > 250) {
+		return mistake{fmt.Errorf("--block %d: expected a number from 1 to 250", c.Block)}
 	}
-	f, err := config.Load(c.File)
+	f, err := load(c.File)
 	if err != nil {
-		return err
-	}
-	if err := server.Check(f); err != nil {
 		return err
 	}
 	if r, err := world.Read(g.State); err == nil {
