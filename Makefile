@@ -79,6 +79,13 @@ golden: ## write the golden files of PKG anew (PKG=./config); look at the diff
 episodes: deps build ## thirty episodes of faults, and what clients were told judged
 	go run ./test/episodes --binary $(BIN) --episodes 30
 
+PAIRS ?= 10000
+SEED  ?= 0
+
+.PHONY: pairs
+pairs: deps build ## PAIRS writes and reads after them, a part with replay 2 s late (SEED=N to repeat)
+	go run ./test/pairs --binary $(BIN) --count $(PAIRS) --seed $(SEED)
+
 .PHONY: soak
 soak: deps build ## ten minutes of mixed load from all edges on a world of its own
 	go run ./test/soak --binary $(BIN)

@@ -3,9 +3,10 @@
 //
 //	go run ./test/pairs --binary bin/meridian --count 1000000
 //
-// The pairs are of four kinds: on one connection of a secondary's database
-// proxy; and by HTTP with a browser's cookies, over another connection, at the
-// edge of another place, and in another region. It ends with status 1 if a
+// The pairs are of these kinds: on one connection of a secondary's database
+// proxy; and by HTTP as one caller, over another connection, at the edge of
+// another place, and in another region, with a cookie or the header. A part of
+// them is made while every standby replays 2 s late. It ends with status 1 if a
 // read was stale. --consistency eventual, and an environment with
 // MERIDIAN_TEST_IGNORE_CONSISTENCY=1, show what it looks like without guards.
 package main
@@ -16,9 +17,9 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"os/signal"
-	"sync"
 	"syscall"
 	"time"
 
@@ -30,7 +31,9 @@ type settings struct {
 	count       int
 	workers     int
 	consistency string
-	late        time.Duration
+	seed        uint64
+	lag         time.Duration
+	lagged      float64
 	http        bool
 }
 
@@ -47,13 +50,15 @@ func command(ctx context.Context, args []string, out io.Writer) (err error) {
 	var s settings
 	flags := flag.NewFlagSet("pairs", flag.ContinueOnError)
 	binary := flags.String("binary", "bin/meridian", "the meridian to run")
-	file := flags.String("file", "examples/conduit/meridian.yaml", "the world's file: the Conduit example, or any with a database and --http=false")
+	file := flags.String("file", "test/pairs/testdata/world.yaml", "the world's file: this one, or any with a database and --http=false")
 	state := flags.String("state", "", "the state `folder` of a world that is up; default: one of its own")
 	block := flags.Int("block", 0, "the world of its own uses 127.`N`.0.0/16; 0: the first that is free")
 	flags.IntVar(&s.count, "count", 1_000_000, "pairs in all")
-	flags.IntVar(&s.workers, "workers", 32, "of each kind, at once")
+	flags.IntVar(&s.workers, "workers", 24, "of each kind by HTTP, at once; four times as many of each kind on one connection")
+	flags.Uint64Var(&s.seed, "seed", 0, "decides in which ways connections write and read; 0: one by chance")
 	flags.StringVar(&s.consistency, "consistency", "", "what the connections of the first kind ask for; default: the database's own")
-	flags.DurationVar(&s.late, "late", 0, "slow the links between the primary and the other regions by so much a round trip")
+	flags.DurationVar(&s.lag, "lag", 2*time.Second, "how late standbys replay in the second part")
+	flags.Float64Var(&s.lagged, "lagged", 0.2, "the second part's share of the pairs")
 	flags.BoolVar(&s.http, "http", true, "ask by HTTP as well")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -74,100 +79,52 @@ func command(ctx context.Context, args []string, out io.Writer) (err error) {
 	return pairs(ctx, w, s, out)
 }
 
-// A tally is what became of the pairs of one kind.
-type tally struct {
-	kind  string
-	mu    sync.Mutex // guards what follows
-	pairs int
-	stale int
-	first string // stale read
-	err   error  // the first
-}
-
-func (t *tally) add(pairs, stale int, what string, err error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.pairs, t.stale = t.pairs+pairs, t.stale+stale
-	if t.first == "" {
-		t.first = what
-	}
-	if t.err == nil {
-		t.err = err
-	}
-}
-
-// A worker makes n pairs of one kind.
-type worker func(ctx context.Context, n int, t *tally)
-
-// pairs divides the pairs among the kinds and their workers.
+// pairs makes the pairs of both parts.
 func pairs(ctx context.Context, w operator.World, s settings, out io.Writer) error {
 	status, err := w.Status(ctx)
 	if err != nil {
 		return err
-	}
-	if s.late > 0 {
-		if err := slow(ctx, w, status, s.late); err != nil {
-			return err
-		}
-		defer w.Run(context.WithoutCancel(ctx), "fault", "heal") // of a world that goes on; if it fails, so does whoever uses it next
 	}
 	kinds, err := connections(ctx, status, s.consistency)
 	if err != nil {
 		return err
 	}
 	if s.http {
-		more, err := doors(ctx, status)
+		more, close, err := doors(status)
 		if err != nil {
 			return err
 		}
+		defer close()
 		kinds = append(kinds, more...)
 	}
-	began := time.Now()
-	var wait sync.WaitGroup
-	for _, k := range kinds {
-		share := s.count / len(kinds)
-		each := max(1, share/s.workers)
-		for left := share; left > 0; left -= each {
-			wait.Go(func() { k.work(ctx, min(each, left), k.tally) })
-		}
+	if s.seed == 0 {
+		s.seed = rand.Uint64() | 1
 	}
-	wait.Wait()
-	return report(kinds, time.Since(began), out)
+	late := int(s.lagged * float64(s.count))
+	p := phase{"replay at its own pace", s.count - late, s.workers, s.seed}
+	if err = p.run(ctx, kinds, out); late == 0 || ctx.Err() != nil {
+		return err
+	}
+	return errors.Join(err, lagging(ctx, w, status, s.lag, phase{fmt.Sprintf("replay %v late", s.lag), late, s.workers, s.seed + 1}, kinds, out))
 }
 
-// A kind is a way to write and to read again.
-type kind struct {
-	*tally
-	work worker
-}
-
-func report(kinds []kind, took time.Duration, out io.Writer) (err error) {
-	all, stale := 0, 0
-	for _, k := range kinds {
-		fmt.Fprintf(out, "%-44s %8d pairs, %d stale %s\n", k.kind, k.pairs, k.stale, k.first)
-		all, stale = all+k.pairs, stale+k.stale
-		if k.err != nil {
-			err = errors.Join(err, fmt.Errorf("%s: %w", k.kind, k.err))
-		}
+// lagging makes pairs while replay is late, and checks that it was.
+func lagging(ctx context.Context, w operator.World, status client.Status, lag time.Duration, p phase, kinds []kind, out io.Writer) (err error) {
+	if err := delay(ctx, w, status, lag); err != nil {
+		return err
 	}
-	fmt.Fprintf(out, "%d write-read pairs in %v, %d stale\n", all, took.Round(time.Second), stale)
-	if stale > 0 {
-		err = errors.Join(fmt.Errorf("%d stale reads", stale), err)
+	defer func() { err = errors.Join(err, delay(context.WithoutCancel(ctx), w, status, 0)) }()
+	watch, stop := context.WithCancel(ctx)
+	defer stop()
+	seen := make(chan map[string]time.Duration, 1)
+	go func() { seen <- watchLag(watch, w) }()
+	err = p.run(ctx, kinds, out)
+	stop()
+	for region, most := range <-seen {
+		fmt.Fprintf(out, "%s was %v behind at most\n", region, most)
+		if most < lag/2 {
+			err = errors.Join(err, fmt.Errorf("%s was never %v behind: the part shows nothing", region, lag/2))
+		}
 	}
 	return err
-}
-
-// slow makes the primary's changes late everywhere else.
-func slow(ctx context.Context, w operator.World, s client.Status, by time.Duration) error {
-	for _, a := range s.Regions {
-		for _, b := range s.Regions {
-			if !a.Primary || b.Primary {
-				continue
-			}
-			if _, err := w.Run(ctx, "fault", "slow", a.Name, b.Name, "--by", by.String()); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }

@@ -1,0 +1,1 @@
+create table pairs (id bigint primary key, v bigint not null);
