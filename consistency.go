@@ -65,10 +65,47 @@ func (c Consistency) String() string {
 	return "session"
 }
 
-// Stricter returns the one of two that promises more.
-func (c Consistency) Stricter(d Consistency) Consistency {
-	if d.Level > c.Level || d.Level == c.Level && d.Bound < c.Bound {
-		return d
+// Both returns the least promise that keeps two. Of bounded and session neither
+// keeps the other: one may miss the caller's own last write, the other may be
+// of any age; global keeps both.
+func (c Consistency) Both(d Consistency) Consistency {
+	if c.Level > d.Level {
+		c, d = d, c
 	}
-	return c
+	switch {
+	case c.Level == Bounded && d.Level == Session:
+		return Consistency{Level: Global}
+	case c.Level == Bounded && d.Level == Bounded && c.Bound < d.Bound:
+		return c
+	}
+	return d
 }
+
+// An Unreachable says what becomes of a read whose promise no node can keep.
+type Unreachable string
+
+// What may become of it. "" is Refuse, or what a wider setting says.
+const (
+	Refuse     Unreachable = "error" // it fails
+	ServeStale Unreachable = "stale" // the replica answers, and the answer says so
+)
+
+// ParseUnreachable reads a setting.
+func ParseUnreachable(s string) (Unreachable, error) {
+	switch u := Unreachable(s); u {
+	case Refuse, ServeStale:
+		return u, nil
+	}
+	return "", fmt.Errorf("%.80q: want error or stale", s)
+}
+
+// A Promise is what a route says of its reads. The zero Promise is that of the
+// database.
+type Promise struct {
+	Consistency *Consistency // nil: the database's
+	Unreachable Unreachable  // "": the database's
+}
+
+// Carriers say how a consistency token travels between a client and a door:
+// the zero value is by cookie and by header.
+type Carriers struct{ NoCookie, NoHeader bool }

@@ -23,16 +23,17 @@ func TestConsistencyIsReadAsWritten(t *testing.T) {
 	}
 }
 
-func TestTheStricterConsistencyPromisesMore(t *testing.T) {
-	order := []meridian.Consistency{
-		{Level: meridian.Eventual}, {Level: meridian.Bounded, Bound: time.Second}, {Level: meridian.Bounded, Bound: time.Millisecond},
-		{}, {Level: meridian.Global}, {Level: meridian.Strong},
-	}
-	for i, a := range order {
-		for _, b := range order[:i] {
-			if a.Stricter(b) != a || b.Stricter(a) != a {
-				t.Errorf("%s and %s: %s", a, b, a.Stricter(b))
-			}
+func TestAPromiseThatKeepsTwo(t *testing.T) {
+	eventual, second, milli := meridian.Consistency{Level: meridian.Eventual}, meridian.Consistency{Level: meridian.Bounded, Bound: time.Second}, meridian.Consistency{Level: meridian.Bounded, Bound: time.Millisecond}
+	session, global, strong := meridian.Consistency{}, meridian.Consistency{Level: meridian.Global}, meridian.Consistency{Level: meridian.Strong}
+	for _, tt := range []struct{ a, b, want meridian.Consistency }{
+		{eventual, eventual, eventual}, {eventual, second, second}, {eventual, session, session}, {eventual, strong, strong},
+		{second, milli, milli}, {second, second, second}, {second, global, global}, {milli, strong, strong},
+		{second, session, global}, {milli, session, global}, // neither keeps the other
+		{session, session, session}, {session, global, global}, {global, strong, strong},
+	} {
+		if tt.a.Both(tt.b) != tt.want || tt.b.Both(tt.a) != tt.want {
+			t.Errorf("%s and %s: %s and %s, want %s", tt.a, tt.b, tt.a.Both(tt.b), tt.b.Both(tt.a), tt.want)
 		}
 	}
 }

@@ -20,6 +20,7 @@ type Invocation struct {
 	Event    []byte    // the payload, JSON
 	Deadline time.Time // when the caller stops waiting
 	Floor    []Token   // reads of the invocation must not be older than these
+	Reads    Promise   // what its route says of its reads
 	Trace    string    // the traceparent of the caller, or ""
 }
 
@@ -40,6 +41,9 @@ type Observation struct {
 	// PrimaryAway says why the primary could not be reached for a statement
 	// of the invocation that needed it. It is "" if that did not happen.
 	PrimaryAway string
+	// Stale says why reads were answered older than promised: no node could keep
+	// the promise, and the route or the database lets them be. "" if none was.
+	Stale string
 	// Statements counts what the invocation sent, by where it ran.
 	Local, Forwarded int
 	// Trips counts the round trips to the primary that the invocation waited

@@ -54,6 +54,9 @@ func (d *decoder) check(f *File) {
 		d.fail(position{key: "dns.ttl"}, fmt.Sprintf("found %v", f.DNS.TTL), "a duration from 1s to 1h")
 	}
 	d.checkLimits(f.Limits)
+	if !f.Tokens.Cookie && !f.Tokens.Header {
+		d.fail(position{key: "tokens"}, "neither a cookie nor a header", "one of the two at least")
+	}
 	for _, c := range f.Clients {
 		if _, ok := f.Place(c.Place); !ok {
 			d.fail(c.pos, fmt.Sprintf("found %q", c.Place), "a region of this file, or an AWS region code")
@@ -233,6 +236,9 @@ func (d *decoder) checkDatabase(db Database) {
 	d.exists(d.at(db.pos, "password"), db.Password, "a file with a password", false)
 	if _, err := meridian.ParseConsistency(db.Consistency); err != nil {
 		d.fail(d.at(db.pos, "consistency"), fmt.Sprintf("consistency is %q", db.Consistency), meridian.Levels)
+	}
+	if _, err := meridian.ParseUnreachable(db.OnUnreachable); err != nil {
+		d.fail(d.at(db.pos, "onUnreachable"), fmt.Sprintf("onUnreachable is %q", db.OnUnreachable), "error or stale")
 	}
 	if db.Durability != "async" {
 		d.fail(d.at(db.pos, "durability"), fmt.Sprintf("durability is %q", db.Durability), "async; the others are not built yet")

@@ -26,6 +26,7 @@ type File struct {
 	Functions    []Function            `key:"functions" doc:"The functions of the API, written for AWS Lambda."`
 	Secrets      map[string]Secret     `key:"secrets" doc:"Values that functions share and the file does not show."`
 	Database     *Database             `key:"database" list:"databases" doc:"The PostgreSQL database of the functions. Without it, no node has PostgreSQL."`
+	Tokens       Tokens                `key:"tokens" doc:"How consistency tokens travel to clients and back."`
 	Limits       Limits                `key:"limits" doc:"What one request may cost."`
 	DNS          DNS                   `key:"dns" doc:"The zone of the domain."`
 	Certificates []Certificate         `key:"certificates" doc:"PEM files for the domain. Default in an up world: the world's own CA."`
@@ -98,12 +99,19 @@ type Database struct {
 	Name           string        `key:"name" doc:"The database and the role that owns it." want:"a lower-case name such as conduit"`
 	Migrations     string        `key:"migrations" doc:"A folder of .sql files, applied once, in the order of their names, on the primary."`
 	Consistency    string        `key:"consistency" default:"session" doc:"What reads are promised, until a connection or a statement says something else: with session, nothing older than what its caller has written or seen." want:"eventual, bounded(250ms), session, global or strong"`
+	OnUnreachable  string        `key:"onUnreachable" default:"error" doc:"What becomes of a read whose promise no region can keep: an error, or an answer from the replica that says it is stale." want:"error or stale"`
 	Durability     string        `key:"durability" default:"async" doc:"When a commit is acknowledged: with async, once it is on the primary's disk." want:"async"`
 	Password       string        `key:"password" doc:"A file with the password of the role, for psql and other clients of the proxy. An up world makes one."`
 	Connections    int           `key:"connections" default:"60" doc:"Server connections that one region's proxy opens at most." want:"a number from 4 to 1000"`
 	QueueTimeout   time.Duration `key:"queueTimeout" default:"10s" doc:"How long a client waits for a server connection."`
 	MaxConnections int           `key:"maxConnections" default:"120" doc:"PostgreSQL's max_connections, the same in all regions." want:"a number from 20 to 10000"`
 	pos            position
+}
+
+// Tokens are the carriers of consistency tokens.
+type Tokens struct {
+	Cookie bool `key:"cookie" default:"true" doc:"In a cookie, which browsers keep by themselves."`
+	Header bool `key:"header" default:"true" doc:"In the header Meridian-Consistency, which cross-origin scripts may read."`
 }
 
 // Limits bound one request.

@@ -39,6 +39,9 @@ type Config struct {
 	// same, or they refuse the identity; so it is off unless they say so.
 	BindBody bool
 
+	// Carriers say how consistency tokens travel to clients and back.
+	Carriers meridian.Carriers
+
 	// IgnoreConsistency makes the edge forget and drop consistency tokens. It
 	// is the negative control of guarantee 1, and of no other use.
 	IgnoreConsistency bool

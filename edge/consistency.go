@@ -20,14 +20,19 @@ const maxTokens = 16
 // clientTokens returns what a client's header and cookie say, the newest of
 // each database, and takes the cookie out of h. Text that is no token, and a
 // token that no region gave, say nothing.
-func clientTokens(h http.Header, keys meridian.TokenKeys) (ts meridian.Tokens) {
-	for _, line := range h[identity.HeaderConsistency] {
-		ts = mergeText(ts, line, keys)
+func clientTokens(h http.Header, by meridian.Carriers, keys meridian.TokenKeys) (ts meridian.Tokens) {
+	if !by.NoHeader {
+		for _, line := range h[identity.HeaderConsistency] {
+			ts = mergeText(ts, line, keys)
+		}
 	}
 	if lines, ok := h["Cookie"]; ok {
 		var rest []string
 		for _, line := range lines {
-			line, ts = cutCookie(line, ts, keys)
+			line, held := cutCookie(line, ts, keys)
+			if !by.NoCookie {
+				ts = held
+			}
 			if line != "" {
 				rest = append(rest, line)
 			}
@@ -81,10 +86,15 @@ func merge(ts, more meridian.Tokens) (_ meridian.Tokens, advanced bool) {
 
 // tell lets the client keep its tokens: in its cookie, and in a header that
 // scripts of other origins may read too.
-func tell(h http.Header, ts meridian.Tokens) {
+func tell(h http.Header, ts meridian.Tokens, by meridian.Carriers) {
 	text := ts.String()
+	if !by.NoCookie {
+		h.Add("Set-Cookie", identity.CookieConsistency+"="+strings.ReplaceAll(text, ",", cookieSeparator)+"; Path=/; Secure; HttpOnly; SameSite=Lax")
+	}
+	if by.NoHeader {
+		return
+	}
 	h.Set(identity.HeaderConsistency, text)
-	h.Add("Set-Cookie", identity.CookieConsistency+"="+strings.ReplaceAll(text, ",", cookieSeparator)+"; Path=/; Secure; HttpOnly; SameSite=Lax")
 	if h.Get("Access-Control-Allow-Origin") != "" && !hasToken(h, "Access-Control-Expose-Headers", identity.HeaderConsistency) {
 		h.Add("Access-Control-Expose-Headers", identity.HeaderConsistency)
 	}

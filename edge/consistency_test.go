@@ -129,6 +129,33 @@ func TestCallersAreNotTakenForEachOther(t *testing.T) {
 	}
 }
 
+// TestEitherCarrierCanBeSwitchedOff asks with tokens in both; the control is the
+// edge that takes and gives both.
+func TestEitherCarrierCanBeSwitchedOff(t *testing.T) {
+	for _, tt := range []struct {
+		by             meridian.Carriers
+		floor          string
+		cookie, header bool
+	}{
+		{meridian.Carriers{}, "db:1:1:20,other:2:1:5", true, true},
+		{meridian.Carriers{NoCookie: true}, "db:1:1:20", false, true},
+		{meridian.Carriers{NoHeader: true}, "other:2:1:5", true, false},
+	} {
+		h := http.Header{"Meridian-Consistency": {"db:1:1:20"}, "Cookie": {"Meridian-Consistency=other:2:1:5"}}
+		if got := clientTokens(h, tt.by, nil); got.String() != tt.floor {
+			t.Errorf("%+v: heard %q, want %q", tt.by, got, tt.floor)
+		}
+		if len(h["Cookie"]) != 0 {
+			t.Errorf("%+v: the region sees the cookie", tt.by)
+		}
+		out := http.Header{"Access-Control-Allow-Origin": {"*"}}
+		tell(out, meridian.Tokens{{Database: "db", System: 1, Timeline: 1, LSN: 0x30}}, tt.by)
+		if (len(out["Set-Cookie"]) > 0) != tt.cookie || (out.Get("Meridian-Consistency") != "") != tt.header || (out.Get("Access-Control-Expose-Headers") != "") != tt.header {
+			t.Errorf("%+v: told %v", tt.by, out)
+		}
+	}
+}
+
 // FuzzClientTokens checks that no header makes the edge forget a token that
 // stands beside it, or leaves the cookie in what the region sees.
 func FuzzClientTokens(f *testing.F) {
@@ -136,7 +163,7 @@ func FuzzClientTokens(f *testing.F) {
 	f.Add("db:2:1:1,x:1:1:1", `Meridian-Consistency="db:1:1:2|y:1:1:1"; ;=;`)
 	f.Fuzz(func(t *testing.T, header, cookie string) {
 		h := http.Header{"Meridian-Consistency": {"good:1:1:5", header}, "Cookie": {cookie, "k=v"}}
-		ts := clientTokens(h, nil)
+		ts := clientTokens(h, meridian.Carriers{}, nil)
 		if len(ts) > maxTokens {
 			t.Errorf("%d tokens", len(ts))
 		}
@@ -170,7 +197,7 @@ func TestForgedTokensDoNotHideTheCallersOwn(t *testing.T) {
 		want string
 	}{{keys, genuine.String()}, {nil, "db:1:9:ffff"}} {
 		h := http.Header{"Meridian-Consistency": {genuine.String()}, "Cookie": {"Meridian-Consistency=db:1:9:ffff"}}
-		if got := clientTokens(h, tt.keys).String(); got != tt.want {
+		if got := clientTokens(h, meridian.Carriers{}, tt.keys).String(); got != tt.want {
 			t.Errorf("%d keys: %q, want %q", len(tt.keys), got, tt.want)
 		}
 	}

@@ -80,7 +80,7 @@ func (x *exchange) prepare() error {
 		x.principal = p
 	}
 	x.caller = callerOf(x.principal, h)
-	x.tokens = clientTokens(h, x.deps.TokenKeys())
+	x.tokens = clientTokens(h, x.cfg.Carriers, x.deps.TokenKeys())
 	stripHops(h)
 	stripInternal(h)
 	if hasToken(x.r.Header, "Te", "trailers") {

@@ -13,7 +13,7 @@ import (
 )
 
 // passed are the Meridian-* headers of a region that a client may see.
-var passed = []string{"Meridian-Region", "Meridian-Primary-Away"}
+var passed = []string{"Meridian-Region", "Meridian-Primary-Away", "Meridian-Stale"}
 
 // respond passes a region's response on.
 func (x *exchange) respond(resp *http.Response) {
@@ -31,7 +31,7 @@ func (x *exchange) respond(resp *http.Response) {
 	stripInternal(h, passed...)
 	h.Add("Via", x.via(resp.ProtoMajor, resp.ProtoMinor))
 	if len(told) > 0 {
-		tell(h, told)
+		tell(h, told, x.cfg.Carriers)
 	}
 	for name := range resp.Trailer {
 		if !internal(name) {

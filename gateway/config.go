@@ -30,6 +30,7 @@ type Config struct {
 	CORS        *cors.Config   // nil: what the OpenAPI file says
 	Placement   placement.Mode // of routes that do not say it; zero: auto
 	Functions   map[string]FunctionLimits
+	Carriers    meridian.Carriers
 	Authorizers []string // names of the JWT authorizers that Deps.Verify knows
 	Limits      Limits
 

@@ -13,11 +13,14 @@ import (
 const cookieSeparator = "|"
 
 // floorOf returns the consistency tokens of a request, the newest for each
-// database, of those that are genuine. Edges send them in the header alone; a stranger may hold them in
-// the cookie too. What cannot be read says nothing: bad reports it.
-func floorOf(r *http.Request, trusted bool, keys meridian.TokenKeys) (floor meridian.Tokens, bad error) {
-	said := r.Header.Values(identity.HeaderConsistency)
-	if !trusted {
+// database, of those that are genuine. Edges send them in the header alone; a
+// stranger may hold them in the cookie too. What cannot be read says nothing: bad reports it.
+func floorOf(r *http.Request, trusted bool, by meridian.Carriers, keys meridian.TokenKeys) (floor meridian.Tokens, bad error) {
+	var said []string
+	if trusted || !by.NoHeader {
+		said = r.Header.Values(identity.HeaderConsistency)
+	}
+	if !trusted && !by.NoCookie {
 		for _, c := range r.CookiesNamed(identity.CookieConsistency) {
 			said = append(said[:len(said):len(said)], strings.ReplaceAll(c.Value, cookieSeparator, ","))
 		}
@@ -32,21 +35,34 @@ func floorOf(r *http.Request, trusted bool, keys meridian.TokenKeys) (floor meri
 // observe writes the token of an answer to its headers. An edge gets the token
 // alone, since it is the version of what it may cache. A stranger gets all of
 // its tokens with this one among them, and the cookie only when that advances.
-func observe(h http.Header, floor meridian.Tokens, seen meridian.Token, trusted bool, keys meridian.TokenKeys) {
+func (x *exchange) observe(seen meridian.Token) {
+	h, keys, by := x.w.Header(), x.g.sealing(), x.g.cfg.Carriers
 	if seen.IsZero() {
 		return
 	}
-	if trusted {
+	if x.trusted {
 		h.Set(identity.HeaderConsistency, keys.Seal(seen).String())
 		return
 	}
-	tokens, advanced := floor.Advance(seen)
-	tokens = keys.SealAll(tokens)
-	h.Set(identity.HeaderConsistency, tokens.String())
-	if advanced {
-		value := strings.ReplaceAll(tokens.String(), ",", cookieSeparator)
-		c := http.Cookie{Name: identity.CookieConsistency, Value: value, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode}
+	tokens, advanced := x.floor.Advance(seen)
+	text := keys.SealAll(tokens).String()
+	if !by.NoHeader {
+		h.Set(identity.HeaderConsistency, text)
+	}
+	if advanced && !by.NoCookie {
+		c := http.Cookie{Name: identity.CookieConsistency, Value: strings.ReplaceAll(text, ",", cookieSeparator), Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode}
 		h.Add("Set-Cookie", c.String())
+	}
+}
+
+// headerStale says why an answer rests on older data than was promised.
+const headerStale = "Meridian-Stale"
+
+// stale says in an answer that it rests on data older than promised, if so.
+func (x *exchange) stale(why string) {
+	if x.note.seen.Stale = why; why != "" {
+		x.g.metrics.stale.Inc()
+		x.w.Header().Set(headerStale, strings.TrimSpace(printable(why)))
 	}
 }
 

@@ -3,14 +3,19 @@ package gateway_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
+	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"meridian"
 	"meridian/gateway"
+	"meridian/gateway/cors"
 )
 
 var (
@@ -109,4 +114,57 @@ func TestAFailureForWantOfThePrimarySaysSo(t *testing.T) {
 	a := w.ask(w.inner, "POST", "/pets", "")
 	a.want(t, 202, "later")
 	a.header(t, "Meridian-Primary-Away", "")
+}
+
+// TestARoutesPromiseReachesTheInvocation asks a route that has one, and as the
+// control one that leaves it to the database.
+func TestARoutesPromiseReachesTheInvocation(t *testing.T) {
+	w := newWorld(t, &functions{}, nil)
+	w.ask(w.public, "GET", "/pets/7", "").want(t, 200, "ok")
+	if p := w.fns.last(t).Reads; p.Consistency == nil || *p.Consistency != (meridian.Consistency{Level: meridian.Bounded, Bound: time.Second}) || p.Unreachable != meridian.ServeStale {
+		t.Errorf("the invocation is promised %+v", p)
+	}
+	w.ask(w.public, "GET", "/pets", "").want(t, 200, "ok")
+	if p := w.fns.last(t).Reads; p != (meridian.Promise{}) {
+		t.Errorf("a route that says nothing promises %+v", p)
+	}
+}
+
+func TestAStaleAnswerSaysSo(t *testing.T) {
+	log := &lines{more: make(chan struct{}, 10)}
+	reg := prometheus.NewRegistry()
+	w := newWorld(t, always(fine, meridian.Observation{Token: older, Stale: "replayed 0/10, asked for 0/20, and us-east-1 is silent"}), func(_ *gateway.Config, d *gateway.Deps) {
+		d.Metrics, d.Log = reg, slog.New(slog.NewJSONHandler(log, nil))
+	})
+	for _, door := range []*httptest.Server{w.public, w.inner} {
+		a := w.ask(door, "GET", "/pets", "", "Meridian-Consistency", newer.String())
+		a.want(t, 200, "ok")
+		a.header(t, "Meridian-Stale", "replayed 0/10, asked for 0/20, and us-east-1 is silent")
+		if r := log.last(t); !strings.HasPrefix(fmt.Sprint(r["stale"]), "replayed 0/10") {
+			t.Errorf("the log does not say so: %v", r)
+		}
+	}
+	if n, err := testutil.GatherAndCount(reg, "meridian_gateway_stale_answers_total"); n != 1 || err != nil {
+		t.Errorf("no metric: %v", err)
+	}
+	w = newWorld(t, always(fine, meridian.Observation{Token: newer}), nil)
+	w.ask(w.public, "GET", "/pets", "").header(t, "Meridian-Stale", "")
+}
+
+// TestTheGatewaysOwnDoorKeepsToTheCarriers asks it as a stranger; edges are
+// answered by the header whatever the setting.
+func TestTheGatewaysOwnDoorKeepsToTheCarriers(t *testing.T) {
+	for _, by := range []meridian.Carriers{{}, {NoCookie: true}, {NoHeader: true}} {
+		w := newWorld(t, always(fine, meridian.Observation{Token: newer}), func(c *gateway.Config, _ *gateway.Deps) {
+			c.Carriers, c.CORS = by, &cors.Config{AllowOrigins: []string{"*"}}
+		})
+		a := w.ask(w.public, "GET", "/pets", "", "Origin", "https://app.test", "Meridian-Consistency", other.String(), "Cookie", "Meridian-Consistency="+older.String())
+		if got := len(w.fns.last(t).Floor); got != 2-map[bool]int{true: 1}[by != meridian.Carriers{}] {
+			t.Errorf("%+v: %d tokens were heard", by, got)
+		}
+		if (a.Header.Get("Set-Cookie") == "") != by.NoCookie || (a.Header.Get("Meridian-Consistency") == "") != by.NoHeader || !strings.Contains(a.Header.Get("Access-Control-Expose-Headers"), "meridian-consistency") {
+			t.Errorf("%+v: %v", by, a.Header)
+		}
+		w.ask(w.inner, "GET", "/pets", "").header(t, "Meridian-Consistency", newer.String())
+	}
 }

@@ -105,7 +105,8 @@ func (x *exchange) runHere(body []byte) {
 	out, seen, err := x.invoke(payload)
 	x.note.seen = seen
 	x.tellLoad()
-	observe(x.w.Header(), x.floor, seen.Token, x.trusted, x.g.sealing())
+	x.observe(seen.Token)
+	x.stale(seen.Stale)
 	status := 0
 	if err == nil {
 		status = out.Status
@@ -128,7 +129,7 @@ func (x *exchange) readFloor() {
 		return
 	}
 	var bad error
-	if x.floor, bad = floorOf(x.r, x.trusted, x.g.believing()); bad != nil {
+	if x.floor, bad = floorOf(x.r, x.trusted, x.g.cfg.Carriers, x.g.believing()); bad != nil {
 		x.g.metrics.badTokens.Inc()
 	}
 }
@@ -149,6 +150,7 @@ func (x *exchange) invoke(payload []byte) (*event.Response, meridian.Observation
 		Event:    payload,
 		Deadline: deadline,
 		Floor:    x.floor,
+		Reads:    x.route.Reads,
 		Trace:    traceparent(ctx),
 	})
 	if err != nil {

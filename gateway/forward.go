@@ -158,12 +158,13 @@ func (x *exchange) relay(resp *http.Response) {
 	x.note.seen.Token = tokenOf(told)
 	x.note.seen.PrimaryAway = told.Get("Meridian-Primary-Away")
 	x.heed(resp)
+	x.stale(told.Get(headerStale))
 	for name, values := range told {
-		if !event.Reserved(name) || name == "Meridian-Region" || name == "Meridian-Primary-Away" || name == "Content-Length" {
+		if !event.Reserved(name) || name == "Meridian-Region" || name == "Meridian-Primary-Away" || name == headerStale || name == "Content-Length" {
 			h[name] = values
 		}
 	}
-	observe(h, x.floor, x.note.seen.Token, x.trusted, x.g.sealing())
+	x.observe(x.note.seen.Token)
 	x.note.status = resp.StatusCode
 	if resp.StatusCode >= http.StatusInternalServerError {
 		x.note.err = fmt.Sprintf("%s answered %d", x.note.placed, resp.StatusCode)

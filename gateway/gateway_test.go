@@ -26,7 +26,7 @@ paths:
   /pets:
     get: {operationId: listPets}
     post: {}
-  /pets/{id}: {get: {}}
+  /pets/{id}: {get: {x-meridian-consistency: bounded(1s), x-meridian-on-unreachable: stale}}
   /old/{proxy+}:
     x-amazon-apigateway-any-method:
       x-amazon-apigateway-integration: {type: aws_proxy, uri: pets, payloadFormatVersion: "1.0"}

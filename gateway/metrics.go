@@ -21,6 +21,7 @@ type metrics struct {
 	loads       *prometheus.CounterVec // by result
 	badTokens   prometheus.Counter
 	primaryAway prometheus.Counter
+	stale       prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer, b *budget) (*metrics, error) {
@@ -42,13 +43,15 @@ func newMetrics(reg prometheus.Registerer, b *budget) (*metrics, error) {
 			Name: "meridian_gateway_bad_tokens_total", Help: "Requests with a consistency token that could not be read, or that no region gave."}),
 		primaryAway: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "meridian_gateway_primary_away_total", Help: "Answers 503 because the primary could not be reached."}),
+		stale: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "meridian_gateway_stale_answers_total", Help: "Answers that rest on older data than was promised, and say so."}),
 	}
 	held := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "meridian_gateway_body_bytes", Help: "Bytes of bodies held now."}, func() float64 { return float64(b.held.Load()) })
 	if reg == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.requests, m.latency, m.integration, m.placements, m.forward, m.loads, m.badTokens, m.primaryAway, held} {
+	for _, c := range []prometheus.Collector{m.requests, m.latency, m.integration, m.placements, m.forward, m.loads, m.badTokens, m.primaryAway, m.stale, held} {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("gateway metrics: %w", err)
 		}

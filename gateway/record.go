@@ -99,6 +99,9 @@ func (x *exchange) details() (attrs []slog.Attr) {
 	if x.note.forward > 0 {
 		attrs = append(attrs, slog.Int64("forwardLatency", x.note.forward.Milliseconds()))
 	}
+	if x.note.seen.Stale != "" {
+		attrs = append(attrs, slog.String("stale", x.note.seen.Stale))
+	}
 	if x.who != nil {
 		attrs = append(attrs, slog.String("authorizer.principalId", x.who.ID))
 	}
@@ -144,6 +147,9 @@ func (x *exchange) endSpan() {
 	)
 	if x.note.placed != "" {
 		x.span.SetAttributes(attribute.String("placed", string(x.note.placed)), attribute.String("placed.rule", string(x.note.where.Rule)))
+	}
+	if x.note.seen.Stale != "" {
+		x.span.SetAttributes(attribute.String("stale", x.note.seen.Stale))
 	}
 	if x.note.counted {
 		x.span.SetAttributes(attribute.Int("trips", o.Trips))

@@ -43,7 +43,7 @@ func (c *call) begin(e *environment) {
 	}
 	for _, a := range e.attached {
 		floor := meridian.Tokens(c.inv.Floor).Of(a.name)
-		c.ends = append(c.ends, a.db.Begin(c.ctx, e.name, floor))
+		c.ends = append(c.ends, a.db.Begin(c.ctx, e.name, floor, c.inv.Reads))
 	}
 }
 
@@ -68,6 +68,9 @@ func (c *call) end() {
 		}
 		if c.observed.PrimaryAway == "" {
 			c.observed.PrimaryAway = o.PrimaryAway
+		}
+		if c.observed.Stale == "" {
+			c.observed.Stale = o.Stale
 		}
 		c.observed.Local += o.Local
 		c.observed.Forwarded += o.Forwarded

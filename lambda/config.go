@@ -59,10 +59,11 @@ type Deps struct {
 type Database interface {
 	// Attach returns a URL that only the environment env uses, until detach.
 	Attach(env string) (url string, detach func(), err error)
-	// Begin says that env works on an invocation from now on and must see
-	// nothing older than floor; the end of it returns what was seen. Several
-	// may be under way at once in one environment.
-	Begin(ctx context.Context, env string, floor meridian.Token) (end func() meridian.Observation)
+	// Begin says that env works on an invocation from now on, must see nothing
+	// older than floor, and is promised what its route says of its reads; the
+	// end of it returns what was seen. Several may be under way at once in one
+	// environment.
+	Begin(ctx context.Context, env string, floor meridian.Token, reads meridian.Promise) (end func() meridian.Observation)
 }
 
 func or[T comparable](v, otherwise T) T {

@@ -19,6 +19,7 @@ type ledger struct {
 	mu       sync.Mutex // guards what follows
 	attached map[string]bool
 	open     map[string][]meridian.Token // floors in flight, by environment
+	reads    meridian.Promise
 	traced   bool
 	seen     meridian.Observation
 	broken   error
@@ -38,14 +39,14 @@ func (l *ledger) Attach(env string) (string, func(), error) {
 	}, nil
 }
 
-func (l *ledger) Begin(ctx context.Context, env string, floor meridian.Token) func() meridian.Observation {
+func (l *ledger) Begin(ctx context.Context, env string, floor meridian.Token, reads meridian.Promise) func() meridian.Observation {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.attached[env] {
 		panic("an environment that is not attached")
 	}
 	l.traced = trace.SpanContextFromContext(ctx).IsValid()
-	l.open[env] = append(l.open[env], floor)
+	l.open[env], l.reads = append(l.open[env], floor), reads
 	return func() meridian.Observation {
 		l.mu.Lock()
 		defer l.mu.Unlock()
@@ -105,12 +106,15 @@ func TestFloorHoldsWhileTheFunctionWorks(t *testing.T) {
 	g := newGate(t)
 	c := h.async(t.Context(), meridian.Invocation{
 		Function: "shop", Event: event("do", "hold", "addr", g.addr()),
-		Floor: []meridian.Token{{Database: "other", LSN: 7}, floor},
+		Floor: []meridian.Token{{Database: "other", LSN: 7}, floor}, Reads: meridian.Promise{Unreachable: meridian.ServeStale},
 		Trace: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 	})
 	in := g.next()
 	if got := l.inFlight(); !slices.Equal(got, []meridian.Token{floor}) {
 		t.Errorf("in flight: %v", got)
+	}
+	if l.reads.Unreachable != meridian.ServeStale {
+		t.Error("the database was not told what the route promises")
 	}
 	if !l.traced {
 		t.Error("the database was not given the trace")

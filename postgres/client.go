@@ -29,6 +29,7 @@ type client struct {
 	role   string
 	params []wire.Param
 	base   meridian.Consistency // until the session says something else
+	own    bool                 // base is what the client itself said at its start
 	key    wire.Key             // what cancels it
 	id     string               // names it to the primary's proxy
 

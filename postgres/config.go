@@ -38,6 +38,9 @@ type Config struct {
 	// Consistency is what a session's reads are promised until it says something
 	// else; the zero value is meridian.Session.
 	Consistency meridian.Consistency
+	// Unreachable is what becomes of a read whose promise no node can keep;
+	// default meridian.Refuse.
+	Unreachable meridian.Unreachable
 
 	MaxServer    int           // connections to the local PostgreSQL; default 80
 	QueueTimeout time.Duration // how long a client waits for one of them; default 10 s

@@ -13,9 +13,10 @@ import (
 )
 
 // promisedAtStart returns what a new session's reads are promised: what its
-// start-up parameters say, by name or in options, or else def. PostgreSQL gets
-// the same by name, so that SHOW, RESET and DISCARD ALL tell the truth.
-func promisedAtStart(def meridian.Consistency, params []wire.Param) (meridian.Consistency, []wire.Param, error) {
+// start-up parameters say, by name or in options, which own reports, or else
+// def. PostgreSQL gets the same by name, so that SHOW, RESET and DISCARD ALL
+// tell the truth.
+func promisedAtStart(def meridian.Consistency, params []wire.Param) (c meridian.Consistency, own bool, _ []wire.Param, err error) {
 	value := ""
 	for _, p := range params {
 		switch {
@@ -25,15 +26,14 @@ func promisedAtStart(def meridian.Consistency, params []wire.Param) (meridian.Co
 			value = fromOptions(p.Value)
 		}
 	}
-	if value == "" {
+	if own = value != ""; !own {
 		value = def.String()
 	}
-	c, err := meridian.ParseConsistency(value)
-	if err != nil {
-		return c, nil, &wire.Error{Code: stateParameter, Message: fmt.Sprintf("invalid value for parameter %q: %q", classify.Consistency, value), Hint: "Available values: " + meridian.Levels + "."}
+	if c, err = meridian.ParseConsistency(value); err != nil {
+		return c, own, nil, &wire.Error{Code: stateParameter, Message: fmt.Sprintf("invalid value for parameter %q: %q", classify.Consistency, value), Hint: "Available values: " + meridian.Levels + "."}
 	}
 	params = slices.DeleteFunc(slices.Clone(params), func(p wire.Param) bool { return strings.EqualFold(p.Name, classify.Consistency) })
-	return c, append(params, wire.Param{Name: classify.Consistency, Value: value}), nil
+	return c, own, append(params, wire.Param{Name: classify.Consistency, Value: value}), nil
 }
 
 // fromOptions returns what the options parameter, written as arguments of
@@ -72,12 +72,17 @@ func fromOptions(options string) (value string) {
 var changesPromise = &classify.Verdict{Where: classify.Primary, Why: "it changes the consistency amid other statements", Count: 1}
 
 // promiseLocked notes what a statement of the group at hand is promised. Its
-// hint goes before the session's setting; of several statements the strictest
-// promise holds for all. ran is the verdict on what EXECUTE names.
+// hint goes before the session's setting, that before what the routes of the
+// invocations in flight say, and that before the database's; of several
+// statements what keeps all their promises holds for all. ran is the verdict on what EXECUTE names.
 func (c *client) promiseLocked(v *routeView, said, ran *classify.Verdict) {
 	mode, ok := c.state.Consistency()
-	if !ok {
+	switch {
+	case ok:
+	case c.own || c.env == nil:
 		mode = c.base
+	default:
+		mode = c.env.promised(c.base)
 	}
 	for _, d := range []*classify.Verdict{ran, said} {
 		if d != nil && d.Consistency != nil {
@@ -86,7 +91,7 @@ func (c *client) promiseLocked(v *routeView, said, ran *classify.Verdict) {
 	}
 	if reads(ran) {
 		if v.Reads {
-			mode = mode.Stricter(v.Mode)
+			mode = mode.Both(v.Mode)
 		}
 		v.Mode, v.Reads = mode, true
 	} else if !v.Reads {
@@ -145,7 +150,7 @@ func (c *client) looksAgain() bool {
 
 // fresh collects what deciding on a read needs to know.
 func (c *client) fresh() freshView {
-	v := freshView{Floor: c.asked()}
+	v := freshView{Floor: c.asked(), Stale: c.env.unreachable(c.p.cfg.Unreachable) == meridian.ServeStale}
 	if c.reads {
 		v.Mode = c.mode
 	}
@@ -175,6 +180,16 @@ func (c *client) look(v *freshView) {
 	if bounded || v.Asked || v.Waited {
 		v.Away = c.p.away()
 	}
+}
+
+// stale says that the group at hand is answered older than its promise: to the
+// client as a warning, and to the gateway beside the answer.
+func (c *client) stale(why string) {
+	c.p.metrics.stale.Inc()
+	c.env.note(func(o *meridian.Observation) { o.Stale = why })
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.out = wire.Builder(c.out).Notice(&wire.Error{Severity: "WARNING", Code: stateWarning, Message: "meridian: the data may be stale: " + why})
 }
 
 // tooOld does what was decided about a group that the local PostgreSQL is too

@@ -27,6 +27,7 @@ type env struct {
 type work struct {
 	ctx      context.Context
 	floor    meridian.Token
+	reads    meridian.Promise
 	observed meridian.Observation
 }
 
@@ -68,15 +69,16 @@ func (p *Proxy) detach(login string, e *env) {
 // not read older data than floor. ctx carries its span. end ends it, and says
 // what was seen of it; it asks PostgreSQL for the position only if the
 // invocation used it. While several invocations are in flight, the newest of
-// their floors holds for all: they may wait too long, never too short.
-func (p *Proxy) Begin(ctx context.Context, name string, floor meridian.Token) (end func() meridian.Observation) {
+// their floors holds for all, and what keeps all that they are promised: they may
+// wait too long, never too short.
+func (p *Proxy) Begin(ctx context.Context, name string, floor meridian.Token, reads meridian.Promise) (end func() meridian.Observation) {
 	p.mu.Lock()
 	e := p.envs[name]
 	p.mu.Unlock()
 	if e == nil {
 		return func() meridian.Observation { return meridian.Observation{} }
 	}
-	w := &work{ctx: context.WithoutCancel(ctx), floor: floor}
+	w := &work{ctx: context.WithoutCancel(ctx), floor: floor, reads: reads}
 	e.mu.Lock()
 	e.inFlight = append(e.inFlight, w)
 	if len(e.inFlight) > 1 {
@@ -133,6 +135,44 @@ func (e *env) floor() meridian.Token {
 		f = newest(f, w.floor)
 	}
 	return f
+}
+
+// promised returns what the environment's reads are promised where they do not
+// say it themselves: by the routes of the invocations in flight, or else by def.
+func (e *env) promised(def meridian.Consistency) meridian.Consistency {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.inFlight) == 0 {
+		return def
+	}
+	c := meridian.Consistency{Level: meridian.Eventual}
+	for _, w := range e.inFlight {
+		if said := w.reads.Consistency; said != nil {
+			c = c.Both(*said)
+		} else {
+			c = c.Both(def)
+		}
+	}
+	return c
+}
+
+// unreachable returns what becomes of a read of the environment whose promise
+// no node can keep: it is served stale only if all in flight let it be.
+func (e *env) unreachable(def meridian.Unreachable) meridian.Unreachable {
+	if e == nil {
+		return def
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.inFlight) == 0 {
+		return def
+	}
+	for _, w := range e.inFlight {
+		if said := w.reads.Unreachable; said != "" && said != meridian.ServeStale || said == "" && def != meridian.ServeStale {
+			return meridian.Refuse
+		}
+	}
+	return meridian.ServeStale
 }
 
 // saw notes a position that a connection wrote or was shown.

@@ -20,6 +20,7 @@ type freshView struct {
 	Waited  bool                 // as long as is sensible
 	Primary bool                 // this region is the primary's
 	Away    string               // why the primary cannot be asked, or ""
+	Stale   bool                 // a read whose promise no node can keep is served all the same
 }
 
 // What to do about a read.
@@ -29,6 +30,7 @@ const (
 	freshWait    = "wait"
 	freshForward = "forward"
 	freshRefuse  = "refuse"
+	freshStale   = "serve stale"
 )
 
 // A freshDecision says what to do about a read, and why.
@@ -72,9 +74,17 @@ func decideBounded(v freshView) freshDecision {
 // elsewhere sends a read to the primary if that can be reached.
 func elsewhere(v freshView, why string) freshDecision {
 	if v.Away != "" {
-		return freshDecision{freshRefuse, why + ", and " + v.Away}
+		return nobody(v, why+", and "+v.Away)
 	}
 	return freshDecision{freshForward, why}
+}
+
+// nobody decides on a read whose promise no node can keep.
+func nobody(v freshView, why string) freshDecision {
+	if v.Stale {
+		return freshDecision{freshStale, why}
+	}
+	return freshDecision{freshRefuse, why}
 }
 
 // decideFloor is the rule of session consistency: never older than the floor.
@@ -92,7 +102,7 @@ func decideFloor(v freshView) freshDecision {
 	case !v.Waited:
 		return freshDecision{freshWait, fmt.Sprintf("replayed %s, asked for %s", v.Here.LSN, v.Floor.LSN)}
 	case v.Primary:
-		return freshDecision{freshRefuse, fmt.Sprintf("the primary's history ends at %s on timeline %d, asked for %s on %d", v.Here.LSN, v.Here.Timeline, v.Floor.LSN, v.Floor.Timeline)}
+		return nobody(v, fmt.Sprintf("the primary's history ends at %s on timeline %d, asked for %s on %d", v.Here.LSN, v.Here.Timeline, v.Floor.LSN, v.Floor.Timeline))
 	case v.Away != "":
 		return elsewhere(v, fmt.Sprintf("replayed %s, asked for %s", v.Here.LSN, v.Floor.LSN))
 	}

@@ -31,7 +31,7 @@ func TestDecideFresh(t *testing.T) {
 			return tok
 		}
 		v := freshView{Floor: token("floor"), Here: token("here"), Waited: d.HasArg("waited"), Primary: d.HasArg("primary"),
-			Asked: d.HasArg("asked"), Mute: d.HasArg("mute"), Age: -1}
+			Asked: d.HasArg("asked"), Mute: d.HasArg("mute"), Stale: d.HasArg("stale"), Age: -1}
 		for key, into := range map[string]*time.Duration{"age": &v.Age, "trip": &v.Trip} {
 			var s string
 			if d.MaybeScanArgs(t, key, &s); s != "" {
@@ -122,18 +122,18 @@ func TestTokenHoldsAcrossRegions(t *testing.T) {
 	w := newWorld(t)
 	home, away := w.attach(w.iad, "home"), w.attach(w.dub, "away")
 	ctx := t.Context()
-	end := w.iad.Begin(ctx, "home", meridian.Token{})
+	end := w.iad.Begin(ctx, "home", meridian.Token{}, meridian.Promise{})
 	w.exec(home, "drop table if exists tokens", "create table tokens (v int)", "insert into tokens values (0)")
 	end()
 	w.dub.catalogue.changed(meridian.Token{})
 	for i := range 50 {
-		end := w.iad.Begin(ctx, "home", meridian.Token{})
+		end := w.iad.Begin(ctx, "home", meridian.Token{}, meridian.Promise{})
 		w.exec(home, fmt.Sprintf("update tokens set v = %d", i))
 		o := end()
 		if o.Token.IsZero() || o.Local != 1 {
 			t.Fatalf("observed %+v", o)
 		}
-		end = w.dub.Begin(ctx, "away", o.Token)
+		end = w.dub.Begin(ctx, "away", o.Token, meridian.Promise{})
 		got := get[int](w, away, "select v from tokens")
 		o2 := end()
 		if got != i {
@@ -143,7 +143,7 @@ func TestTokenHoldsAcrossRegions(t *testing.T) {
 			t.Fatalf("the reader's token %s is older than the writer's %s", o2.Token, o.Token)
 		}
 	}
-	if o := w.dub.Begin(ctx, "away", meridian.Token{})(); !o.Token.IsZero() {
+	if o := w.dub.Begin(ctx, "away", meridian.Token{}, meridian.Promise{})(); !o.Token.IsZero() {
 		t.Errorf("an invocation without statements observed %v", o.Token)
 	}
 }
@@ -164,13 +164,13 @@ func TestOldReadIsRefusedWhenNobodyCanAnswer(t *testing.T) {
 	w.link.sever()
 	w.eventually("the loss is noticed", func() bool { return w.dub.away() != "" })
 
-	end := w.dub.Begin(t.Context(), "alone", at)
+	end := w.dub.Begin(t.Context(), "alone", at, meridian.Promise{})
 	var v int
 	err = c.QueryRow(t.Context(), "select v from alone").Scan(&v)
 	if o := end(); state(err) != "57P03" || o.PrimaryAway == "" {
 		t.Errorf("read %d, %v; observed %+v", v, err, o)
 	}
-	end = w.dub.Begin(t.Context(), "alone", meridian.Token{})
+	end = w.dub.Begin(t.Context(), "alone", meridian.Token{}, meridian.Promise{})
 	if v := get[int](w, c, "select v from alone"); v != 1 {
 		t.Errorf("without a token: %d", v)
 	}
@@ -178,7 +178,7 @@ func TestOldReadIsRefusedWhenNobodyCanAnswer(t *testing.T) {
 		t.Errorf("a read that was served marks the primary away: %+v", o)
 	}
 	thaw()
-	w.dub.Begin(t.Context(), "alone", at)
+	w.dub.Begin(t.Context(), "alone", at, meridian.Promise{})
 	if v := get[int](w, c, "select v from alone"); v != 2 {
 		t.Errorf("with the token, once replayed: %d", v)
 	}
@@ -196,13 +196,13 @@ func TestTokenOfAnotherSystemIsIgnored(t *testing.T) {
 	other := at
 	other.System++
 	other.LSN += 1 << 40
-	end := w.dub.Begin(t.Context(), "other", other)
+	end := w.dub.Begin(t.Context(), "other", other, meridian.Promise{})
 	if !get[bool](w, c, "select pg_is_in_recovery()") {
 		t.Error("a foreign token moved the read")
 	}
 	end()
 	at.Timeline++
-	w.dub.Begin(t.Context(), "other", at)
+	w.dub.Begin(t.Context(), "other", at, meridian.Promise{})
 	if get[bool](w, c, "select pg_is_in_recovery()") {
 		t.Error("the replica served a timeline that it has not reached")
 	}

@@ -147,7 +147,7 @@ func TestWhatTheLeaseHoldsBackGoesOn(t *testing.T) {
 func TestWaitingForALeaseHasAnEnd(t *testing.T) {
 	w, l := leased(t, "budget", func(c *Config, _ *Deps) { c.MoveBudget = 100 * time.Millisecond })
 	c := w.attach(w.iad, "budget")
-	end := w.iad.Begin(t.Context(), "budget", meridian.Token{})
+	end := w.iad.Begin(t.Context(), "budget", meridian.Token{}, meridian.Promise{})
 	l.expire()
 	if _, err := c.Exec(t.Context(), "update budget set v = 1"); state(err) != "57P03" {
 		t.Errorf("got %v, want 57P03", err)

@@ -20,7 +20,7 @@ func TestReadsGoOnWhileThePrimaryIsLost(t *testing.T) {
 	w.exec(c, "update lost set v = 0 where id = 1")
 	w.caughtUp(c)
 	e := w.attach(w.dub, "lost")
-	end := w.dub.Begin(t.Context(), "lost", meridian.Token{})
+	end := w.dub.Begin(t.Context(), "lost", meridian.Token{}, meridian.Promise{})
 	w.link.sever()
 	w.eventually("the loss is noticed", func() bool { return w.dub.away() != "" })
 	for range 3 {

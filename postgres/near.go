@@ -55,7 +55,11 @@ func (c *client) runNear(ctx context.Context, v *classify.Verdict) error {
 	if c.block != onNear && c.p.catalogue.behind() {
 		return c.runMain(ctx, "the catalogues changed and are being read again")
 	}
-	if d := c.await(ctx); d.Do != freshServe {
+	switch d := c.await(ctx); d.Do {
+	case freshServe:
+	case freshStale:
+		c.stale(d.Why)
+	default:
 		return c.tooOld(ctx, d)
 	}
 	if err := c.prepareNear(ctx, v); err != nil {

@@ -25,6 +25,7 @@ const (
 	stateInternal      = "XX000"
 	stateAuthorization = "28000"
 	stateParameter     = "22023"
+	stateWarning       = "01000"
 )
 
 // byKind is the table from kinds to SQLSTATEs.

@@ -117,11 +117,11 @@ func (p *Proxy) login(conn net.Conn, rd *wire.Reader, start *wire.Startup) (*cli
 
 // open makes a session with its first backend and says that it is ready.
 func (p *Proxy) open(conn net.Conn, rd *wire.Reader, u *user, params []wire.Param) (*client, error) {
-	base, params, err := promisedAtStart(p.cfg.Consistency, params)
+	base, own, params, err := promisedAtStart(p.cfg.Consistency, params)
 	if err != nil {
 		return nil, err
 	}
-	c := &client{p: p, base: base, conn: conn, rd: rd, env: u.env, role: u.role, params: params, id: secret(16), log: p.deps.Log.With("role", u.role)}
+	c := &client{p: p, base: base, own: own, conn: conn, rd: rd, env: u.env, role: u.role, params: params, id: secret(16), log: p.deps.Log.With("role", u.role)}
 	c.state = session.NewState(p.verdicts.Classify)
 	for _, param := range params {
 		if param.Name == "standard_conforming_strings" || param.Name == "options" && unsafeOptions(param.Value) ||

@@ -81,7 +81,7 @@ func TestTripsAreCounted(t *testing.T) {
 	} {
 		for region, c := range conns {
 			p := map[string]*Proxy{"secondary": w.dub, "primary": w.iad}[region]
-			end := p.Begin(t.Context(), "trips", meridian.Token{})
+			end := p.Begin(t.Context(), "trips", meridian.Token{}, meridian.Promise{})
 			crossed := w.link.count(func() { k.do(c) })
 			if o := end(); o.Trips != k.want || o.Shared {
 				t.Errorf("%s, %s: %+v, want %d trips", k.name, region, o, k.want)
@@ -98,7 +98,7 @@ func TestRefusalsAreTrips(t *testing.T) {
 	w := newWorld(t)
 	c := w.attach(w.dub, "refusals")
 	for run := range 2 { // it is refused, and then remembered
-		end := w.dub.Begin(t.Context(), "refusals", meridian.Token{})
+		end := w.dub.Begin(t.Context(), "refusals", meridian.Token{}, meridian.Promise{})
 		w.exec(c, "select pg_current_wal_flush_lsn()")
 		if o := end(); o.Trips != 1 {
 			t.Errorf("run %d: %+v, want one trip", run+1, o)
@@ -117,13 +117,13 @@ func TestTripsAreOfThoseWhoWaited(t *testing.T) {
 	for region, p := range map[string]*Proxy{"secondary": w.dub, "primary": w.iad} {
 		conn, watch := w.attach(p, "waited"), w.superuser(pair.primary)
 		w.exec(c, "begin", write)
-		first := p.Begin(t.Context(), "waited", meridian.Token{})
+		first := p.Begin(t.Context(), "waited", meridian.Token{}, meridian.Promise{})
 		done := make(chan error, 1)
 		go func() { _, err := conn.Exec(t.Context(), write); done <- err }()
 		w.eventually("the write waits", func() bool {
 			return get[int](w, watch, "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and query = $1", write) == 1
 		})
-		second := p.Begin(t.Context(), "waited", meridian.Token{})
+		second := p.Begin(t.Context(), "waited", meridian.Token{}, meridian.Promise{})
 		w.exec(c, "commit")
 		if err := <-done; err != nil {
 			t.Fatal(err)
@@ -134,7 +134,7 @@ func TestTripsAreOfThoseWhoWaited(t *testing.T) {
 		if o := first(); o.Trips != 1 || !o.Shared {
 			t.Errorf("%s: the first: %+v", region, o)
 		}
-		third := p.Begin(t.Context(), "waited", meridian.Token{})
+		third := p.Begin(t.Context(), "waited", meridian.Token{}, meridian.Promise{})
 		w.exec(conn, write)
 		if o := third(); o.Trips != 1 || o.Shared {
 			t.Errorf("%s: alone: %+v", region, o)

@@ -51,6 +51,7 @@ func gatewayConfig(f *config.File, region meridian.Region, api []byte) gateway.C
 	c := gateway.Config{
 		Region: region, Domain: f.Domain, API: api, APIPath: f.API,
 		Functions: map[string]gateway.FunctionLimits{},
+		Carriers:  carriers(f),
 		Limits:    gateway.Limits{Header: int(f.Limits.Header), Body: int64(f.Limits.Body), Integration: f.Limits.Timeout},
 	}
 	for _, fn := range f.Functions {
@@ -66,6 +67,11 @@ func gatewayConfig(f *config.File, region meridian.Region, api []byte) gateway.C
 		}
 	}
 	return c
+}
+
+// carriers returns what the file says of the way of consistency tokens.
+func carriers(f *config.File) meridian.Carriers {
+	return meridian.Carriers{NoCookie: !f.Tokens.Cookie, NoHeader: !f.Tokens.Header}
 }
 
 // authorizers reads the keys of the file's JWT authorizers.

@@ -36,6 +36,7 @@ func (n *node) addEdge(g *lifecycle.Group) error {
 		Limits:            edge.Limits{Header: int(n.file.Limits.Header), Body: int64(n.file.Limits.Body)},
 		Timeouts:          edge.Timeouts{FirstByte: n.file.Limits.Timeout},
 		Landing:           landing(n.file),
+		Carriers:          carriers(n.file),
 		IgnoreConsistency: os.Getenv(ignoreTokens) == "1",
 	}, edge.Deps{
 		Map: &n.atlas, Dial: n.dialGateway, RTT: n.rttTo, Certs: certs, Verify: n.verify, Key: key.use, TokenKeys: n.sealsTokens,

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"meridian"
 	"meridian/gateway/cors"
 	"meridian/gateway/event"
 	"meridian/gateway/placement"
@@ -27,8 +28,9 @@ type Route struct {
 	Format    event.Format
 	Timeout   time.Duration // timeoutInMillis; 0 if not given
 	Security  Security
-	Placement placement.Mode // x-meridian-placement; "" if not given
-	Line      int            // of the operation in the file
+	Placement placement.Mode   // x-meridian-placement; "" if not given
+	Reads     meridian.Promise // x-meridian-consistency and x-meridian-on-unreachable
+	Line      int              // of the operation in the file
 }
 
 // Security says who may call a route: whoever satisfies one of Any; everybody

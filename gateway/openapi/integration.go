@@ -9,6 +9,7 @@ import (
 
 	"github.com/pb33f/go-yaml"
 
+	"meridian"
 	"meridian/gateway/event"
 	"meridian/gateway/placement"
 )
@@ -65,6 +66,25 @@ func (r *reader) placement(n *yaml.Node) placement.Mode {
 		r.fail(n, fmt.Sprintf("placement %q", text(n)), "auto, local or primary")
 	}
 	return m
+}
+
+// reads reads what a route's reads are promised.
+func (r *reader) reads(consistency, unreachable *yaml.Node) (p meridian.Promise) {
+	if consistency != nil {
+		c, err := meridian.ParseConsistency(text(consistency))
+		if err != nil {
+			r.fail(consistency, fmt.Sprintf("consistency %q", text(consistency)), meridian.Levels)
+		}
+		p.Consistency = &c
+	}
+	if unreachable != nil {
+		u, err := meridian.ParseUnreachable(text(unreachable))
+		if err != nil {
+			r.fail(unreachable, fmt.Sprintf("on-unreachable %q", text(unreachable)), "error or stale")
+		}
+		p.Unreachable = u
+	}
+	return p
 }
 
 // functionName checks that a function exists.

@@ -53,6 +53,12 @@ func write(api *openapi.API) string {
 		if r.Placement != "" {
 			fmt.Fprintf(&b, ", placement %s", r.Placement)
 		}
+		if c := r.Reads.Consistency; c != nil {
+			fmt.Fprintf(&b, ", consistency %s", c)
+		}
+		if u := r.Reads.Unreachable; u != "" {
+			fmt.Fprintf(&b, ", on-unreachable %s", u)
+		}
 		for _, q := range r.Security.Any {
 			fmt.Fprintf(&b, ", %s %s%v", q.Kind, q.Name, q.Scopes)
 		}

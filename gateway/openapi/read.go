@@ -24,6 +24,8 @@ const (
 	extAuthorizer  = "x-amazon-apigateway-authorizer"
 	extCORS        = "x-amazon-apigateway-cors"
 	extPlacement   = "x-meridian-placement"
+	extConsistency = "x-meridian-consistency"
+	extUnreachable = "x-meridian-on-unreachable"
 )
 
 // Parse reads the file of that name. Its error is of type Problems.
@@ -100,7 +102,7 @@ func (r *reader) document() {
 
 // defaults is what an operation takes from the levels above it.
 type defaults struct {
-	function, integration, security, placement *yaml.Node
+	function, integration, security, placement, consistency, unreachable *yaml.Node
 }
 
 // below returns the defaults below a node.
@@ -113,6 +115,12 @@ func (d defaults) below(n *yaml.Node) defaults {
 	}
 	if p := get(n, extPlacement); p != nil {
 		d.placement = p
+	}
+	if c := get(n, extConsistency); c != nil {
+		d.consistency = c
+	}
+	if u := get(n, extUnreachable); u != nil {
+		d.unreachable = u
 	}
 	return d
 }
@@ -171,6 +179,7 @@ func (r *reader) operation(k route.Key, at, op *yaml.Node, above defaults) {
 	}
 	out.Security = r.security(d.security)
 	out.Placement = r.placement(d.placement)
+	out.Reads = r.reads(d.consistency, d.unreachable)
 	r.api.Routes = append(r.api.Routes, out)
 	r.places = append(r.places, at)
 }
