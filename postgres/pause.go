@@ -1,10 +1,16 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
+	"meridian"
 	"meridian/postgres/wire"
 )
 
@@ -20,13 +26,16 @@ type leaver interface {
 	// leave takes the session off the local PostgreSQL if that is possible at
 	// this stage of a pause.
 	leave(stage) leaving
+	// bound says why the session cannot leave now, or "".
+	bound() string
 }
 
 // A stage is how far a pause has come.
 type stage byte
 
 const (
-	finishing  stage = iota // transactions may end
+	sparing    stage = iota // transactions may end; nobody is ended
+	finishing               // transactions may end
 	canceling               // the budget is over: blocks end, statements are canceled
 	terminated              // whatever is left ends, its outcome unknown
 )
@@ -51,17 +60,61 @@ const cancelGrace = 250 * time.Millisecond
 // When Pause returns, no session has a connection to the local PostgreSQL. It
 // fails only if ctx ends first. Resume ends the pause.
 func (p *Proxy) Pause(ctx context.Context, budget time.Duration) (Paused, error) {
+	return p.pause(ctx, func(spent time.Duration) (stage, bool) {
+		switch {
+		case spent >= budget+cancelGrace:
+			return terminated, true
+		case spent >= budget:
+			return canceling, true
+		}
+		return finishing, true
+	})
+}
+
+// PauseSparing is a Pause that ends nobody. If somebody stands in the way when
+// the budget is over it fails, with the kind Unavailable and what Bound says.
+func (p *Proxy) PauseSparing(ctx context.Context, budget time.Duration) (Paused, error) {
+	return p.pause(ctx, func(spent time.Duration) (stage, bool) { return sparing, spent < budget })
+}
+
+// Bound says how many sessions could not move now, and why, or "". An open
+// transaction is no reason that lasts; open says whether it counts.
+func (p *Proxy) Bound(open bool) string {
+	n, reasons := 0, map[string]int{}
+	for _, s := range p.leavers() {
+		if why := s.bound(); why != "" && (open || why != openTransaction) {
+			n++
+			reasons[why]++
+		}
+	}
+	if n == 0 {
+		return ""
+	}
+	var each []string
+	for _, why := range slices.Sorted(maps.Keys(reasons)) {
+		each = append(each, fmt.Sprintf("%d for %s", reasons[why], why))
+	}
+	who := fmt.Sprintf("%d sessions", n)
+	if n == 1 {
+		who = "1 session"
+	}
+	return who + " cannot move: " + strings.Join(each, ", ")
+}
+
+// openTransaction is why a session in one is bound.
+const openTransaction = "an open transaction"
+
+// pause takes all sessions off the local PostgreSQL. plan says for each time
+// since its begin how, or that it is given up.
+func (p *Proxy) pause(ctx context.Context, plan func(spent time.Duration) (stage, bool)) (Paused, error) {
 	p.gate.paused.Store(true)
 	p.gate.broadcast()
 	var n Paused
 	began := time.Now()
 	for {
-		at := finishing
-		switch spent := time.Since(began); {
-		case spent >= budget+cancelGrace:
-			at = terminated
-		case spent >= budget:
-			at = canceling
+		at, goOn := plan(time.Since(began))
+		if !goOn {
+			return n, meridian.WithKind(meridian.Unavailable, errors.New(cmp.Or(p.Bound(true), "the sessions do not come to an end")))
 		}
 		waits := 0
 		for _, s := range p.leavers() {
@@ -130,7 +183,12 @@ func errMoving(why string) *wire.Error {
 func (c *client) leave(at stage) leaving {
 	c.mu.Lock()
 	n, u := c.near, c.main
-	if n != nil && (c.nearBusy.Load() || n.tracker.Status != 'I') && at == finishing {
+	if n != nil && (c.nearBusy.Load() || n.tracker.Status != 'I') && at <= finishing {
+		c.mu.Unlock()
+		return busy
+	}
+	running, block, pinned := c.standingLocked()
+	if at == sparing && pinned != "" {
 		c.mu.Unlock()
 		return busy
 	}
@@ -141,7 +199,6 @@ func (c *client) leave(at stage) leaving {
 		c.mu.Unlock()
 		return away
 	}
-	running, block, pinned := !u.tracker.Idle() || u.mid, u.tracker.Status != 'I', c.state.Pinned
 	var verdict *wire.Error
 	switch {
 	case !running && !block && pinned == "":
@@ -151,7 +208,7 @@ func (c *client) leave(at stage) leaving {
 		return left
 	case !running && !block:
 		verdict = errMoving(pinned)
-	case at == finishing:
+	case at <= finishing:
 	case !running, u.mid && u.tracker.Idle():
 		verdict = errMoving("its transaction was open for too long")
 	case at == terminated:
@@ -177,6 +234,41 @@ func (c *client) leave(at stage) leaving {
 	return killed
 }
 
+// standingLocked says how a client stands on the local PostgreSQL as the
+// primary.
+func (c *client) standingLocked() (running, block bool, pinned string) {
+	u := c.main
+	if u == nil || u.dead || u.backend == nil {
+		return false, false, ""
+	}
+	return !u.tracker.Idle() || u.mid, u.tracker.Status != 'I', c.immovable()
+}
+
+// bound implements leaver for a client of this region.
+func (c *client) bound() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	running, block, pinned := c.standingLocked()
+	return boundBy(running || block, pinned)
+}
+
+func boundBy(open bool, pinned string) string {
+	if pinned == "" && open {
+		return openTransaction
+	}
+	return pinned
+}
+
+// bound implements leaver for a session of another region's proxy.
+func (s *peer) bound() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.farewell != nil {
+		return ""
+	}
+	return boundBy(s.owed > 0 || s.mid || s.status != 'I', s.pinned)
+}
+
 // leave implements leaver for a session of another region's proxy.
 func (s *peer) leave(at stage) leaving {
 	s.mu.Lock()
@@ -190,11 +282,12 @@ func (s *peer) leave(at stage) leaving {
 	case s.farewell != nil:
 		s.mu.Unlock()
 		return away
+	case at == sparing && s.pinned != "":
 	case !running && !block && s.pinned != "":
 		r = end(s.pinned)
 	case !running && !block:
 		r = s.p.notHere("the primary is moving to another region")
-	case at == finishing:
+	case at <= finishing:
 	case !running, s.owed == 0:
 		r = end("its transaction was open for too long")
 	case at == terminated:

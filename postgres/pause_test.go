@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -58,6 +59,37 @@ func TestWhoCannotMoveIsToldAndCounted(t *testing.T) {
 			if n := get[int](w, free, "select count(*) from paused where v = 5"); n != 1 {
 				t.Errorf("the held write was run %d times", n)
 			}
+		})
+	}
+}
+
+// TestASparingPauseEndsNobody meets a session that cannot move: it gives up,
+// says so, and the session goes on; when that is gone, it succeeds. Control: a
+// pause that does not spare ends it (above).
+func TestASparingPauseEndsNobody(t *testing.T) {
+	for name, at := range map[string]func(*world) *Proxy{"here": func(w *world) *Proxy { return w.iad }, "from a secondary": func(w *world) *Proxy { return w.dub }} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			c, block := w.connect(dsn(at(w))), w.connect(dsn(at(w)))
+			w.exec(c, "drop table if exists spared", "create table spared (v int)", "create temp table mine (v int)", "insert into mine values (1)")
+			w.exec(block, "begin; insert into spared values (1)")
+			w.eventually("the primary knows who is bound", func() bool { return at(w) == w.iad || w.iad.boundPeers() == 1 })
+			p, err := w.iad.PauseSparing(t.Context(), 50*time.Millisecond)
+			w.iad.Resume()
+			if meridian.KindOf(err) != meridian.Unavailable || p.Killed != 0 || !strings.Contains(err.Error(), "2 sessions cannot move: 1 for ") {
+				t.Errorf("%+v, %v", p, err)
+			}
+			if n := get[int](w, c, "select v from mine"); n != 1 {
+				t.Errorf("the temporary table shows %d", n)
+			}
+			w.exec(block, "rollback")
+			c.Close(t.Context())
+			w.eventually("nobody is bound", func() bool { return w.iad.Bound(true) == "" })
+			if p, err = w.iad.PauseSparing(t.Context(), 2*time.Second); err != nil || p.Killed != 0 {
+				t.Errorf("%+v, %v", p, err)
+			}
+			w.iad.Resume()
+			w.exec(block, "select 1")
 		})
 	}
 }
