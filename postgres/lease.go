@@ -25,7 +25,7 @@ type barrier struct {
 	mu      sync.Mutex // guards what follows
 	changed chan struct{}
 
-	relayLate bool // negative control: the tests' proof that a late success must wait
+	relayLate bool // negative control: the tests' proof that a late success, and a position, must wait
 	neverShut bool // negative control: the tests' proof that a pause is needed
 }
 

@@ -101,6 +101,27 @@ func TestALateSuccessShowsWithoutTheGate(t *testing.T) {
 	}
 }
 
+// TestAGlobalReadIsAnsweredOnlyUnderALease ends the lease and reads through the
+// other region. Control: where the primary tells its position without a right,
+// the read is answered, by a primary that may be none any more.
+func TestAGlobalReadIsAnsweredOnlyUnderALease(t *testing.T) {
+	for _, fence := range []bool{true, false} {
+		w, l := leased(t, "fenced", func(c *Config, _ *Deps) { c.MoveBudget = 200 * time.Millisecond })
+		w.iad.gate.relayLate = !fence
+		c := w.connect(dsn(w.dub))
+		w.exec(c, "set meridian.consistency = 'global'", "select v from fenced")
+		l.expire()
+		var v int
+		err := c.QueryRow(t.Context(), "select v from fenced where id = 1").Scan(&v)
+		if fence && err == nil {
+			t.Error("a global read was answered without a lease")
+		}
+		if !fence && err != nil {
+			t.Errorf("without the fence: %v", err)
+		}
+	}
+}
+
 func TestALateSuccessIsUnknownOnceAnotherRegionTookOver(t *testing.T) {
 	for name, at := range map[string]func(*world) *Proxy{"here": func(w *world) *Proxy { return w.iad }, "from a secondary": func(w *world) *Proxy { return w.dub }} {
 		t.Run(name, func(t *testing.T) {

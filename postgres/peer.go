@@ -335,7 +335,10 @@ func (p *Proxy) answerProbes(ctx context.Context, conn net.Conn, rd *wire.Reader
 			return
 		}
 		s, err := p.watch.sample(ctx)
-		if _, here := p.primary(); err != nil || !here || s.standby {
+		// The lease is looked at after the position was taken: if it is valid
+		// now, nobody else could have written by then.
+		fenced := !p.leased() && !p.gate.relayLate
+		if _, here := p.primary(); err != nil || !here || s.standby || fenced {
 			conn.Write(wire.Builder(nil).JSON(wire.FrameRefuse, wire.Refusal{Code: stateNotSent, Away: true, Message: string(p.cfg.Region) + " cannot act as the primary"}))
 			return
 		}
