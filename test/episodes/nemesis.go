@@ -78,6 +78,9 @@ func (n *nemesis) commands(ctx context.Context, e event) (out [][]string) {
 			args = append(args, "--by", e.by.String())
 		}
 		return [][]string{args}
+	case oneWay:
+		n.hit[id] = []string{a, n.roles[e.b]}
+		return [][]string{{"fault", "cut", "--one-way", a, n.roles[e.b]}}
 	case pause, freeze:
 		n.hit[id] = []string{a}
 		return [][]string{{"fault", "pause", a}}

@@ -18,6 +18,7 @@ const (
 	down       fault = "down"       // kill a secondary's region
 	pause      fault = "pause"      // stop it
 	cut        fault = "cut"        // cut the link between two regions
+	oneWay     fault = "oneway"     // cut it in one direction
 	slow       fault = "slow"       // slow it down
 	switchover fault = "switchover" // move the primary
 	kill       fault = "kill"       // kill the primary's region
@@ -25,7 +26,7 @@ const (
 	isolate    fault = "isolate"    // cut all its links
 )
 
-var planned = []fault{down, pause, cut, slow, switchover}
+var planned = []fault{down, pause, cut, oneWay, slow, switchover}
 var unplanned = []fault{kill, freeze, isolate}
 
 // parseFaults reads a list of faults; "all" and "planned" are lists.
@@ -59,7 +60,7 @@ type event struct {
 func (e event) String() string {
 	var what string
 	switch e.fault {
-	case cut, slow:
+	case cut, slow, oneWay:
 		what = fmt.Sprintf("%s %d-%d", e.fault, e.a, e.b)
 	default:
 		what = fmt.Sprintf("%s %d", e.fault, e.a)
@@ -88,7 +89,7 @@ func (p plan) String() string {
 // consent. A link that is cut may: the primary renews its lease over it.
 func (p plan) unplanned() bool {
 	return slices.ContainsFunc(p, func(e event) bool {
-		return slices.Contains(unplanned, e.fault) || e.fault == cut && e.a == 0
+		return slices.Contains(unplanned, e.fault) || (e.fault == cut || e.fault == oneWay) && min(e.a, e.b) == 0
 	})
 }
 
@@ -113,9 +114,12 @@ func draw(r *rand.Rand, faults []fault, length time.Duration) (p plan) {
 		switch e.fault {
 		case down, pause, switchover:
 			e.a = 1 + r.IntN(2)
-		case cut, slow:
+		case cut, slow, oneWay:
 			e.a = r.IntN(2)
 			e.b = e.a + 1 + r.IntN(2-e.a)
+		}
+		if e.fault == oneWay && r.IntN(2) == 0 {
+			e.a, e.b = e.b, e.a
 		}
 		if e.fault == slow {
 			e.by = time.Duration(100+100*r.IntN(8)) * time.Millisecond
@@ -126,7 +130,7 @@ func draw(r *rand.Rand, faults []fault, length time.Duration) (p plan) {
 			mend := e
 			mend.heal, mend.at, mend.by = true, at+lasts, 0
 			p = append(p, mend)
-			if e.fault != cut && e.fault != slow {
+			if e.b == 0 && e.fault != oneWay { // a region was away
 				next = mend.at + part(0, 0.1)
 			}
 		}

@@ -35,6 +35,10 @@ func TestAPlanLosesOneRegionAtATimeAndHealsIt(t *testing.T) {
 				if away++; e.heal {
 					away -= 2
 				}
+			case oneWay:
+				if e.a == e.b || max(e.a, e.b) > 2 {
+					t.Fatalf("seed %d: no such link: %s", seed, e)
+				}
 			case cut, slow:
 				if e.a >= e.b || e.b > 2 {
 					t.Fatalf("seed %d: no such link: %s", seed, e)
