@@ -10,6 +10,8 @@ STATE ?= .meridian
 BASE  ?= HEAD~1
 PKG   ?= ./...
 FUZZTIME ?= 30s
+EPISODES ?= 30
+FAULTS ?= planned
 
 .PHONY: help
 help: ## list the targets
@@ -76,8 +78,13 @@ golden: ## write the golden files of PKG anew (PKG=./config); look at the diff
 	go test $(PKG) -rewrite
 
 .PHONY: episodes
-episodes: deps build ## thirty episodes of faults, and what clients were told judged
-	go run ./test/episodes --binary $(BIN) --episodes 30
+episodes: deps build ## EPISODES of faults (FAULTS=all: the primary is lost as well), and what clients were told judged
+	go run ./test/episodes --binary $(BIN) --episodes $(EPISODES) --faults $(FAULTS)
+
+N ?= 10
+.PHONY: switchovers
+switchovers: deps build ## N switchovers in a row under load: errors, lost writes, and the pause of each pair of regions
+	go run ./test/switchovers --binary $(BIN) --count $(N)
 
 PAIRS ?= 10000
 SEED  ?= 0
