@@ -20,7 +20,7 @@ type Deps struct {
 	Status  func() client.Status
 	Keys    Keys
 	Drain   func(ctx context.Context, region meridian.Region, out bool) error
-	Move    func(ctx context.Context, to meridian.Region, force bool) (client.Moved, error)
+	Move    func(ctx context.Context, to meridian.Region, how client.Move) (client.Moved, error)
 	Lost    func(context.Context) ([]client.LostWrite, error)
 	Spans   func(ctx context.Context, trace string) []client.Span
 	Metrics http.Handler

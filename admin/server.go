@@ -13,6 +13,7 @@ import (
 
 	"meridian"
 	"meridian/admin/console"
+	"meridian/client"
 )
 
 // A Server is the admin API of one node.
@@ -152,12 +153,12 @@ func (s *Server) drain(r *http.Request) (any, error) {
 func (s *Server) move(r *http.Request) (any, error) {
 	var in struct {
 		Region meridian.Region `json:"region"`
-		Force  bool            `json:"force"`
+		client.Move
 	}
 	if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
 		return nil, meridian.WithKind(meridian.Invalid, fmt.Errorf("move the primary: %w", err))
 	}
-	m, err := s.deps.Move(r.Context(), in.Region, in.Force)
+	m, err := s.deps.Move(r.Context(), in.Region, in.Move)
 	if err == nil {
 		s.deps.Log.Info("primary moved", "to", m.Region, "term", m.Term, "pause", m.Pause, "killed", m.Killed)
 	}

@@ -59,10 +59,21 @@ func (c *Client) Drain(ctx context.Context, region meridian.Region, out bool) er
 	return c.call(ctx, method, "/v1/drain/"+url.PathEscape(string(region)), nil, nil)
 }
 
-// Move moves the primary to a region, with the consent of the region that is it
-// now, or by force without.
-func (c *Client) Move(ctx context.Context, to meridian.Region, force bool) (m Moved, err error) {
-	return m, c.call(ctx, http.MethodPost, "/v1/primary", map[string]any{"region": to, "force": force}, &m)
+// A Move says how the primary is to be moved.
+type Move struct {
+	Force bool `json:"force"` // without the consent of the region that is it now
+	// Wait, if not 0, gives the move up if sessions that cannot move are still
+	// there after it. With 0 they are ended.
+	Wait time.Duration `json:"wait,omitempty"`
+}
+
+// Move moves the primary to a region.
+func (c *Client) Move(ctx context.Context, to meridian.Region, how Move) (m Moved, err error) {
+	in := struct {
+		Region meridian.Region `json:"region"`
+		Move
+	}{to, how}
+	return m, c.call(ctx, http.MethodPost, "/v1/primary", in, &m)
 }
 
 // LostWrites returns the transactions that were acknowledged and lost.

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/rand"
 	"net"
 	"os"
 	"path/filepath"
@@ -19,7 +20,7 @@ import (
 func (n *node) newSteward(pg *instance.Instance, proxy *postgres.Proxy) *steward {
 	s := &steward{
 		self: n.self, db: n.file.Database.Name, file: n.file, pg: pg, proxy: proxy, tenure: n.tenure,
-		streams: newStreams(pg.Dial), store: n.store, changed: n.nudge, lag: -1,
+		store: n.store, changed: n.nudge, warm: n.warm, lag: -1,
 		dir: filepath.Join(n.cfg.State, "postgres"),
 		log: n.log.With("hop", "postgres", "region", string(n.self.Region)),
 		alive: func(r meridian.Region) bool {
@@ -27,6 +28,7 @@ func (n *node) newSteward(pg *instance.Instance, proxy *postgres.Proxy) *steward
 			return ok && x.Healthy
 		},
 	}
+	s.streams = newStreams(pg.Dial, n.tenure.holds, s.log)
 	n.tenure.fit = s.fit
 	return s
 }
@@ -34,7 +36,7 @@ func (n *node) newSteward(pg *instance.Instance, proxy *postgres.Proxy) *steward
 // newTenure returns this node's sight of who may take the writes.
 func (n *node) newTenure() *tenure {
 	return &tenure{
-		self: n.self.Region, key: primaryPrefix + n.file.Database.Name, store: n.store, renewNow: make(chan struct{}, 1),
+		self: n.self.Region, boot: rand.Text(), key: primaryPrefix + n.file.Database.Name, store: n.store, renewNow: make(chan struct{}, 1),
 		fit: func() bool { return false }, log: n.log.With("hop", "postgres", "region", string(n.self.Region)),
 	}
 }
@@ -91,6 +93,7 @@ func (s *steward) learn(ctx context.Context, role *instance.Role, ready func()) 
 	// and a copy that was a primary's waits for whom to follow.
 	var wg sync.WaitGroup
 	wg.Go(func() { s.run(ctx) })
+	wg.Go(func() { s.keepReady(ctx) })
 	s.tenure.run(ctx)
 	wg.Wait()
 	return nil

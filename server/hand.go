@@ -7,15 +7,16 @@ import (
 	"time"
 
 	"meridian/config"
+	"meridian/postgres"
 	"meridian/postgres/failover"
 	"meridian/postgres/instance"
 )
 
 // hand moves the primary to another region with nothing lost: transactions
-// queue, every stream but the successor's is cut, PostgreSQL stops at a
-// checkpoint, and the record goes over with that position. What fails before
-// the record is gone is undone, and the sessions never noticed more than a
-// pause.
+// queue, every stream but the successor's is cut, PostgreSQL writes its last
+// checkpoint, and the record goes over with that position, while the end of the
+// log still travels. What fails before the record is gone is undone, and the
+// sessions never noticed more than a pause.
 func (s *steward) hand(ctx context.Context, d failover.Decision, asked *failover.Move) error {
 	to, err := nodeOf(s.file, config.RoleRegion, d.Who)
 	if err != nil {
@@ -27,30 +28,73 @@ func (s *steward) hand(ctx context.Context, d failover.Decision, asked *failover
 	if err := s.pg.Checkpoint(ctx); err != nil { // makes the stop short
 		return s.refuse(ctx, asked, err)
 	}
-	begin := time.Now()
-	paused, err := s.proxy.Pause(ctx, pauseBudget)
+	s.awaitMark(ctx, asked)
+	defer s.tenure.resume()
+	paused, begin, err := s.pause(ctx, asked)
 	if err != nil {
-		s.proxy.Resume()
 		return s.refuse(ctx, asked, err)
 	}
 	s.streams.cut(to.Name)
 	said := s.tell(ctx, moved{ID: asked.ID, Phase: handed, Why: "not open yet", Paused: begin, Killed: paused.Killed})
-	stopped, err := s.stop(ctx)
+	stopped, err := s.halt(ctx)
+	took := time.Since(begin)
 	if err == nil {
-		err = s.release(ctx, d, stopped)
+		err = s.release(ctx, d, stopped, s.markOf(asked))
 	}
-	<-said
+	s.tenure.resume()
 	if err != nil {
-		undone := s.restart(ctx, instance.Primary, 0)
-		s.tenure.halt(false)
+		undone := errors.Join(s.stop(ctx), s.restart(ctx, instance.Primary, 0))
 		s.proxy.Resume()
+		<-said
 		return s.refuse(ctx, asked, errors.Join(err, undone))
 	}
-	s.tenure.halt(false)
 	s.changed()
 	s.proxy.Resume()
-	s.log.Info("primary: handed over", "to", d.Who, "term", d.Term, "gate", stopped.LSN.String(), "held", paused.Held, "killed", paused.Killed, "took", time.Since(begin))
-	return s.restart(ctx, instance.Standby, d.Term)
+	s.log.Info("primary: handed over", "to", d.Who, "term", d.Term, "gate", stopped.LSN.String(), "held", paused.Held, "killed", paused.Killed, "stopped", took, "took", time.Since(begin))
+	<-said
+	return errors.Join(s.stop(ctx), s.restart(ctx, instance.Standby, d.Term))
+}
+
+// pause takes all sessions off PostgreSQL, and returns when that began. No
+// renewal is under way from then on: amid the hand-over it would cost another
+// trip. A move that spares the sessions which cannot move waits for them
+// first, and tries again until its time is over.
+func (s *steward) pause(ctx context.Context, m *failover.Move) (postgres.Paused, time.Time, error) {
+	patience, cancel := context.WithTimeout(ctx, m.Wait)
+	defer cancel()
+	for {
+		if m.Wait > 0 {
+			s.awaitUnbound(patience)
+		}
+		s.tenure.halt(ctx)
+		begin := time.Now()
+		pause := s.proxy.Pause
+		if m.Wait > 0 {
+			pause = s.proxy.PauseSparing
+		}
+		paused, err := pause(ctx, pauseBudget)
+		if err == nil {
+			return paused, begin, nil
+		}
+		s.proxy.Resume()
+		s.tenure.resume()
+		if m.Wait == 0 || patience.Err() != nil {
+			return paused, begin, err
+		}
+	}
+}
+
+// awaitUnbound waits until no session is bound by more than its transaction.
+func (s *steward) awaitUnbound(ctx context.Context) {
+	tick := time.NewTicker(streamPoll)
+	defer tick.Stop()
+	for s.proxy.Bound(false) != "" {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
 }
 
 // tell writes what becomes of a move, beside what the caller does meanwhile;
@@ -66,23 +110,36 @@ func (s *steward) tell(ctx context.Context, m moved) <-chan struct{} {
 	return written
 }
 
-func (s *steward) stop(ctx context.Context) (instance.Stopped, error) {
+// halt writes PostgreSQL's last checkpoint; stop waits for its end.
+func (s *steward) halt(ctx context.Context) (instance.Stopped, error) {
 	bounded, cancel := context.WithTimeout(ctx, stopBudget)
 	defer cancel()
-	return s.pg.Stop(bounded)
+	return s.pg.Halt(bounded)
+}
+
+func (s *steward) stop(ctx context.Context) error {
+	bounded, cancel := context.WithTimeout(ctx, stopBudget)
+	defer cancel()
+	_, err := s.pg.Stop(bounded)
+	return err
 }
 
 // release writes the successor into the record. A renewal of ours that was
-// under way may change the revision once.
-func (s *steward) release(ctx context.Context, d failover.Decision, at instance.Stopped) error {
-	s.tenure.halt(true)
-	next := failover.Record{Region: d.Who, Term: d.Term, Gate: at.LSN, From: s.self.Region}
+// under way may change the revision once. When it fails, the record may be the
+// successor's all the same, or become so: this region has no right until it
+// has renewed again.
+func (s *steward) release(ctx context.Context, d failover.Decision, at instance.Stopped, mark failover.Mark) error {
+	next := failover.Record{Region: d.Who, Term: d.Term, Gate: at.LSN, From: s.self.Region, Mark: mark}
 	for range 3 {
 		r, rev, _ := s.tenure.now()
 		if r.Region != s.self.Region {
 			return nil // it is gone already: to our successor, or by a failover
 		}
-		if ok, err := s.tenure.replace(ctx, next, rev); ok || err != nil {
+		ok, err := s.tenure.replace(ctx, next, rev)
+		if err != nil {
+			s.tenure.doubt()
+		}
+		if ok || err != nil {
 			return err
 		}
 	}

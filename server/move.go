@@ -15,9 +15,16 @@ import (
 // movePatience bounds how long an operator's move is awaited.
 const movePatience = 60 * time.Second
 
+// maxWait is the longest that a move waits for sessions that cannot move. With
+// the move itself it is less than an admin client waits.
+const maxWait = 25 * time.Second
+
 // move asks for the primary to be moved, and waits until it is open in its new
 // region, or stays where it is.
-func (n *node) move(ctx context.Context, to meridian.Region, force bool) (client.Moved, error) {
+func (n *node) move(ctx context.Context, to meridian.Region, how client.Move) (client.Moved, error) {
+	if how.Wait < 0 || how.Wait > maxWait {
+		return client.Moved{}, meridian.WithKind(meridian.Invalid, fmt.Errorf("wait %v for sessions that cannot move: want 0 to %v", how.Wait, maxWait))
+	}
 	if n.file.Database == nil {
 		return client.Moved{}, meridian.WithKind(meridian.Invalid, errors.New("this world has no database"))
 	}
@@ -33,11 +40,11 @@ func (n *node) move(ctx context.Context, to meridian.Region, force bool) (client
 	if r.Region == to {
 		return client.Moved{Region: string(to), Term: r.Term, Why: fmt.Sprintf("%s is the primary already", to)}, nil
 	}
-	asked := failover.Move{ID: fmt.Sprintf("%s-%d", to, time.Now().UnixNano()), To: to, Force: force, Term: r.Term}
+	asked := failover.Move{ID: fmt.Sprintf("%s-%d", to, time.Now().UnixNano()), To: to, Force: how.Force, Wait: how.Wait, Term: r.Term}
 	if err := n.store.Put(ctx, movePrefix+db, mustJSON(asked)); err != nil {
 		return client.Moved{}, fmt.Errorf("move the primary to %s: %w", to, err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, movePatience)
+	ctx, cancel := context.WithTimeout(ctx, movePatience+how.Wait)
 	defer cancel()
 	m, err := n.awaitMove(ctx, db, asked)
 	if err != nil {

@@ -194,12 +194,22 @@ func (n *node) tellLag(ctx context.Context, proxy *postgres.Proxy, ready func())
 }
 
 // dialPrimary opens a connection to the primary's PostgreSQL, for replication.
-func (n *node) dialPrimary(ctx context.Context) (net.Conn, error) {
+// It is of the term that the standby follows; before it follows any, of the one
+// that is known here.
+func (n *node) dialPrimary(ctx context.Context, term uint64) (net.Conn, error) {
+	if term == 0 {
+		r, _, _ := n.tenure.now()
+		term = r.Term
+	}
 	p, ok := n.atlas.Now().Primary()
 	if !ok {
 		return nil, meridian.WithKind(meridian.PrimaryUnavailable, errors.New("no region is primary"))
 	}
-	return n.backbone.Dial(ctx, p.Node, "pgrepl")
+	c, err := n.backbone.Dial(ctx, p.Node, "pgrepl")
+	if err != nil {
+		return nil, err
+	}
+	return greetFirst(c, term)
 }
 
 // dialProxy opens a stream to another region's database proxy.

@@ -10,6 +10,7 @@ import (
 
 	"meridian"
 	"meridian/config"
+	"meridian/internal/boottime"
 	"meridian/postgres"
 	"meridian/postgres/failover"
 	"meridian/postgres/instance"
@@ -45,6 +46,7 @@ const (
 // waits, and what fails early is undone.
 const (
 	stewardTick    = 100 * time.Millisecond
+	rightPoll      = 5 * time.Millisecond
 	pauseBudget    = 1500 * time.Millisecond // for open transactions to end
 	stopBudget     = 4 * time.Second
 	startBudget    = 2 * time.Second // then it goes on starting by itself
@@ -66,8 +68,9 @@ type steward struct {
 	streams *streams
 	store   store.Store
 	alive   func(meridian.Region) bool
-	changed func() // the map must be drawn anew
-	dir     string // of the instance
+	changed func()                                       // the map must be drawn anew
+	warm    func(context.Context, meridian.Region) error // opens the link to a region
+	dir     string                                       // of the instance
 	log     *slog.Logger
 	started atomic.Bool  // the parts that it acts on run; before that it only says whom to follow
 	fitAt   atomic.Int64 // boottime at which PostgreSQL was last seen to take writes
@@ -208,6 +211,8 @@ func (s *steward) promote(ctx context.Context, r failover.Record) error {
 		return s.reopen(ctx, r)
 	}
 	begin := time.Now()
+	s.fitAt.Store(int64(boottime.Now())) // it will be, or the record goes back
+	s.tenure.nudge()
 	bounded, cancel := context.WithTimeout(ctx, promoteBudget)
 	defer cancel()
 	if s.pg.Term() < r.Term {
@@ -215,19 +220,15 @@ func (s *steward) promote(ctx context.Context, r failover.Record) error {
 			return err
 		}
 	}
-	before, err := s.pg.Report(bounded)
-	if err != nil {
-		return err
-	}
 	p, err := s.pg.Promote(bounded, r.Gate, s.slots())
-	if err != nil {
+	if p.Timeline == 0 {
 		return errors.Join(err, s.handBack(ctx, r))
 	}
 	s.streams.admit(true)
 	s.log.Info("primary: open for writes", "term", r.Term, "timeline", p.Timeline, "fork", p.Fork.String(), "took", time.Since(begin))
 	s.changed()
-	fork := postgres.Fork{Timeline: before.Timeline, LSN: p.Fork}
-	return errors.Join(
+	fork := postgres.Fork{Timeline: p.Before, LSN: p.Fork}
+	return errors.Join(err,
 		s.store.Put(ctx, fmt.Sprintf("%s%s/%08d", forkPrefix, s.db, fork.Timeline), mustJSON(fork)),
 		s.opened(ctx, r.Term))
 }
@@ -300,9 +301,27 @@ func (s *steward) restart(ctx context.Context, role instance.Role, term uint64) 
 	return err
 }
 
+// awaitRight waits until this region may act, and returns the time: before
+// that it is not open, whatever its PostgreSQL is.
+func (s *steward) awaitRight(ctx context.Context) time.Time {
+	ctx, cancel := context.WithTimeout(ctx, failover.Lease)
+	defer cancel()
+	tick := time.NewTicker(rightPoll)
+	defer tick.Stop()
+	for !s.tenure.held() {
+		select {
+		case <-ctx.Done():
+			return time.Now()
+		case <-tick.C:
+		}
+	}
+	return time.Now()
+}
+
 // opened tells that a move which an operator asked for is done, if that is how
 // this region came to hold the record.
 func (s *steward) opened(ctx context.Context, term uint64) error {
+	at := s.awaitRight(ctx)
 	view := s.store.Now()
 	var asked failover.Move
 	each(view, movePrefix+s.db, s.log, func(_ string, m failover.Move) { asked = m })
@@ -315,7 +334,7 @@ func (s *steward) opened(ctx context.Context, term uint64) error {
 			answer = m // what the holder said
 		}
 	})
-	answer.Phase, answer.Opened = done, time.Now()
+	answer.Phase, answer.Opened = done, at
 	answer.Why = fmt.Sprintf("%s takes the writes in term %d", s.self.Region, term)
 	return s.store.Put(ctx, movedPrefix+s.db, mustJSON(answer))
 }

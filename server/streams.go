@@ -2,9 +2,11 @@ package server
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"sync"
 
+	"meridian"
 	"meridian/backbone"
 	"meridian/internal/relay"
 )
@@ -14,14 +16,16 @@ import (
 // reach a standby that follows a newer one.
 type streams struct {
 	local func(context.Context) (net.Conn, error)
+	term  func() (uint64, bool) // that this region holds the record in, if it does
+	log   *slog.Logger
 
 	mu   sync.Mutex // guards what follows
 	open bool       // connections are taken
 	live map[net.Conn]string
 }
 
-func newStreams(local func(context.Context) (net.Conn, error)) *streams {
-	return &streams{local: local, live: map[net.Conn]string{}}
+func newStreams(local func(context.Context) (net.Conn, error), term func() (uint64, bool), log *slog.Logger) *streams {
+	return &streams{local: local, term: term, log: log, live: map[net.Conn]string{}}
 }
 
 // run serves l until ctx is over.
@@ -45,6 +49,16 @@ func (s *streams) carry(ctx context.Context, c net.Conn) {
 		return
 	}
 	defer s.leave(c)
+	term, holds := s.term()
+	if !holds {
+		return
+	}
+	if err := answerGreeting(c, term); err != nil {
+		if meridian.KindOf(err) == meridian.Forbidden {
+			s.log.Warn("a replication stream is refused", "from", backbone.NodeOf(c), "why", err.Error())
+		}
+		return
+	}
 	to, err := s.local(ctx)
 	if err != nil {
 		return // the standby asks again

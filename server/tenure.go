@@ -17,12 +17,14 @@ import (
 // to while it holds the record: the renewals.
 type tenure struct {
 	self  meridian.Region
+	boot  string // names this start of the node in marks
 	key   string
 	store store.Store
 	log   *slog.Logger
 	fit   func() bool // whether this region could act if it may: renewing for a dead PostgreSQL helps nobody
 
 	renewNow chan struct{} // holds one nudge
+	turn     sync.Mutex    // held by who renews
 
 	mu       sync.Mutex // guards what follows
 	record   failover.Record
@@ -51,6 +53,9 @@ func (t *tenure) see(v *store.View) {
 	}
 	if r.Region != t.self || r.Term != t.record.Term {
 		t.until = 0 // a right of another term is none
+	}
+	if r.Region == t.self && r.Mark.Boot == t.boot {
+		t.until = max(t.until, r.Mark.At+failover.Lease)
 	}
 	t.sure = t.sure || t.rev != 0 // what follows the first sight is news
 	t.record, t.rev, t.received = r, e.Rev, boottime.Now()
@@ -81,6 +86,13 @@ func (t *tenure) lease() (until time.Duration, term uint64) {
 	return t.until, t.record.Term
 }
 
+// holds returns the term in which this region holds the record, if it does.
+func (t *tenure) holds() (term uint64, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.record.Term, t.record.Region == t.self
+}
+
 // certain reports whether the record is more than what this node remembered
 // from before its start.
 func (t *tenure) certain() bool {
@@ -89,12 +101,30 @@ func (t *tenure) certain() bool {
 	return t.sure
 }
 
-// halt stops or allows renewals. Once halt(true) has returned, none is under
-// way that could change the record after the caller read it.
-func (t *tenure) halt(on bool) {
+// doubt gives up the right until the next renewal succeeds: it is not known
+// whether the record is still ours. One that succeeds over the revision that
+// was seen before the doubt shows that it was.
+func (t *tenure) doubt() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.halted = on
+	t.until = 0
+}
+
+// halt renews once more, and then stops renewals: none is under way when it
+// returns, so that the record keeps its revision. resume allows them again.
+func (t *tenure) halt(ctx context.Context) {
+	t.turn.Lock()
+	defer t.turn.Unlock()
+	t.renewOnce(ctx)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.halted = true
+}
+
+func (t *tenure) resume() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.halted = false
 }
 
 // replace writes the next record over the one that the caller saw, and reports
@@ -141,6 +171,13 @@ func (t *tenure) held() bool {
 }
 
 func (t *tenure) renew(ctx context.Context) {
+	t.turn.Lock()
+	defer t.turn.Unlock()
+	t.renewOnce(ctx)
+}
+
+// renewOnce makes one renewal. The caller holds turn.
+func (t *tenure) renewOnce(ctx context.Context) {
 	r, rev, _ := t.now()
 	t.mu.Lock()
 	halted := t.halted

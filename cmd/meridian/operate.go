@@ -11,6 +11,8 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/alecthomas/kong"
+
 	"meridian"
 	"meridian/client"
 	"meridian/world"
@@ -70,15 +72,39 @@ func (c *undrainCmd) Run(ctx context.Context, g *Global) error {
 }
 
 type switchoverCmd struct {
-	Region string `arg:"" placeholder:"REGION"`
-	Yes    bool   `help:"Do not ask." short:"y"`
+	Region string   `arg:"" placeholder:"REGION"`
+	Yes    bool     `help:"Do not ask." short:"y"`
+	Wait   patience `help:"End no session: wait for those that cannot move (10s, or --wait=DURATION), then give up." placeholder:"DURATION"`
+}
+
+// A patience is a flag that may have a duration: --wait, or --wait=20s.
+type patience time.Duration
+
+const defaultPatience = patience(10 * time.Second)
+
+// IsBool lets the flag stand alone.
+func (*patience) IsBool() bool { return true }
+
+// Decode implements kong.MapperValue.
+func (p *patience) Decode(ctx *kong.DecodeContext) error {
+	*p = defaultPatience
+	if ctx.Scan.Peek().Type != kong.FlagValueToken {
+		return nil
+	}
+	said := fmt.Sprint(ctx.Scan.Pop().Value)
+	d, err := time.ParseDuration(said)
+	if err != nil || d <= 0 {
+		return fmt.Errorf("%q: expected a duration such as 20s", said)
+	}
+	*p = patience(d)
+	return nil
 }
 
 func (c *switchoverCmd) Run(ctx context.Context, g *Global) error {
 	if err := confirm(c.Yes, "move the primary to "+c.Region+": writes pause for a moment, and nothing is lost"); err != nil {
 		return err
 	}
-	return move(ctx, g, c.Region, false)
+	return move(ctx, g, c.Region, client.Move{Wait: time.Duration(c.Wait)})
 }
 
 type failoverCmd struct {
@@ -90,15 +116,15 @@ func (c *failoverCmd) Run(ctx context.Context, g *Global) error {
 	if err := confirm(c.Yes, "give the writes to "+c.Region+" whether the primary agrees or not: what has not been replicated there is lost"); err != nil {
 		return err
 	}
-	return move(ctx, g, c.Region, true)
+	return move(ctx, g, c.Region, client.Move{Force: true})
 }
 
-func move(ctx context.Context, g *Global, to string, force bool) error {
+func move(ctx context.Context, g *Global, to string, how client.Move) error {
 	a, _, err := admin(g)
 	if err != nil {
 		return err
 	}
-	m, err := a.Move(ctx, meridian.Region(to), force)
+	m, err := a.Move(ctx, meridian.Region(to), how)
 	if err != nil {
 		return err
 	}

@@ -25,6 +25,18 @@ type Record struct {
 	// a planned move; 0 in any other.
 	Gate meridian.LSN    `json:"gate,omitempty"`
 	From meridian.Region `json:"from,omitempty"` // the holder before, in a planned move
+	Mark Mark            `json:"mark,omitzero"`  // of Region, in a planned move
+}
+
+// A Mark is a moment by the clock of a move's successor, which it told the
+// holder before that one handed the record over. What was marked before the
+// record was sent was marked before anybody received it: the successor may act
+// for Lease after its mark as after a renewal, and need not renew before it
+// opens.
+type Mark struct {
+	Move string        `json:"move"` // the move's ID
+	Boot string        `json:"boot"` // of whose clock it is: another start of the node has no right from it
+	At   time.Duration `json:"at"`   // by CLOCK_BOOTTIME
 }
 
 // A Report is a standby's answer to the call for a term.
@@ -40,6 +52,9 @@ type Move struct {
 	ID    string          `json:"id"`
 	To    meridian.Region `json:"to"`
 	Force bool            `json:"force"` // without the holder's consent
+	// Wait, if it is not 0, gives the move up rather than to end a session that
+	// cannot move, and is how long it waits for those to end.
+	Wait time.Duration `json:"wait,omitempty"`
 	// Term is that of the record when it was asked: a later record answers it.
 	Term uint64 `json:"term"`
 }

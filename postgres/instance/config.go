@@ -51,9 +51,10 @@ type Config struct {
 
 // Deps is what an instance is given.
 type Deps struct {
-	// Upstream opens a connection to the PostgreSQL of whoever is primary now.
+	// Upstream opens a connection to the PostgreSQL of whoever is primary in
+	// the term that this instance follows; 0 if it never followed any.
 	// Standbys need it, and so a region that can become one.
-	Upstream func(context.Context) (net.Conn, error)
+	Upstream func(ctx context.Context, term uint64) (net.Conn, error)
 	Log      *slog.Logger          // nil discards
 	Metrics  prometheus.Registerer // nil counts nothing
 }

@@ -149,7 +149,7 @@ func (g *gate) cut() {
 // dial waits until the gate is open, and then connects to the primary. A
 // standby that is kept waiting streams the moment that the gate opens; one
 // that is refused would come back at its own pace.
-func (g *gate) dial(ctx context.Context, to func(context.Context) (net.Conn, error)) (net.Conn, error) {
+func (g *gate) dial(ctx context.Context, to func(context.Context, uint64) (net.Conn, error)) (net.Conn, error) {
 	for {
 		g.mu.Lock()
 		term, open, changed := g.followed, g.followed >= g.pledged || g.leaky, g.changed
@@ -162,7 +162,7 @@ func (g *gate) dial(ctx context.Context, to func(context.Context) (net.Conn, err
 				return nil, context.Cause(ctx)
 			}
 		}
-		conn, err := to(ctx)
+		conn, err := to(ctx, term)
 		if err != nil {
 			return nil, err
 		}

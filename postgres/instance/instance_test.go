@@ -48,10 +48,14 @@ type cluster struct {
 
 func newCluster(t *testing.T, dir string, region meridian.Region, upstream func(context.Context) (net.Conn, error)) *cluster {
 	t.Helper()
+	var termed func(context.Context, uint64) (net.Conn, error)
+	if upstream != nil {
+		termed = func(ctx context.Context, _ uint64) (net.Conn, error) { return upstream(ctx) }
+	}
 	in, err := New(Config{
 		Region: region, Dir: filepath.Join(dir, string(region)), SocketDir: filepath.Join(dir, "s", string(region)),
 		Database: "conduit", SharedBuffers: "8MB", MaxConnections: 20,
-	}, Deps{Upstream: upstream, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	}, Deps{Upstream: termed, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	if err != nil {
 		t.Fatal(err)
 	}

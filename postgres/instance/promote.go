@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -17,6 +18,7 @@ const poll = 5 * time.Millisecond
 // Promoted says how a new primary's history began.
 type Promoted struct {
 	Timeline uint32
+	Before   uint32       // the timeline that ended
 	Fork     meridian.LSN // where the new timeline begins
 	// Horizon is the first transaction id that the new timeline gives away: of
 	// the former primary's transactions, those at or above it are lost.
@@ -30,14 +32,16 @@ type Promoted struct {
 // rewinding, is made in the background.
 //
 // When ctx ends early the promotion may have happened or not: call it again.
-// On a primary it reports the promotion that made it one.
+// On a primary it reports the promotion that made it one. An error beside a
+// Timeline says that it is the primary, and what it lacks.
 func (in *Instance) Promote(ctx context.Context, gate meridian.LSN, slots []string) (Promoted, error) {
 	if s, _ := in.life.now(); s.role == Standby {
-		if err := in.Slots(ctx, slots); err != nil {
-			return Promoted{}, err
-		}
 		in.life.set(func(s *lifeState) { s.promoting = true })
 	}
+	var making sync.WaitGroup
+	var unmade error
+	making.Go(func() { unmade = in.Slots(ctx, slots) }) // the promotion need not wait
+	defer making.Wait()
 	for {
 		if s, err := in.life.until(ctx, func(s lifeState) bool { return s.up || s.stopped || !s.supervised }); err != nil || !s.up {
 			return Promoted{}, in.unavailable("promote", fmt.Errorf("it does not run (%w)", orNone(err, s.err)))
@@ -46,40 +50,43 @@ func (in *Instance) Promote(ctx context.Context, gate meridian.LSN, slots []stri
 		switch {
 		case err == nil:
 			in.life.set(func(s *lifeState) { s.role, s.promoting = Primary, false })
-			return p, in.promoted(ctx, p, slots)
+			in.promoted(p)
+			if making.Wait(); unmade != nil {
+				unmade = in.Slots(ctx, slots)
+			}
+			return p, unmade
 		case meridian.KindOf(err) != meridian.Internal || wait(ctx, poll) != nil:
 			return Promoted{}, err
 		}
 	}
 }
 
-// promoted finishes what needs the new primary.
-func (in *Instance) promoted(ctx context.Context, p Promoted, slots []string) error {
+// promoted asks for what the new primary needs.
+func (in *Instance) promoted(p Promoted) {
 	select {
 	case in.chores <- struct{}{}:
 	default:
 	}
 	in.log.Info("promoted", "timeline", p.Timeline, "fork", p.Fork.String(), "horizon", p.Horizon)
-	return in.Slots(ctx, slots)
 }
 
 // promote tries once. An error of kind Internal is a broken connection, as
 // when PostgreSQL dies on the way.
 func (in *Instance) promote(ctx context.Context, gate meridian.LSN) (Promoted, error) {
-	conn, err := connect(ctx, in.Dial, Superuser, "postgres", nil)
+	conn, err := in.reporter(ctx)
 	if err != nil {
 		return Promoted{}, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	standby, err := one(ctx, conn, "SELECT pg_is_in_recovery()")
+	at, err := in.position(ctx, conn)
 	if err != nil {
 		return Promoted{}, err
 	}
-	if standby == "t" {
+	if at.Role == Standby {
 		if err := in.awaitReplay(ctx, conn, gate); err != nil {
 			return Promoted{}, err
 		}
-		if err := in.reserveNext(ctx); err != nil {
+		if err := in.reserveNext(ctx, conn); err != nil {
 			return Promoted{}, in.unavailable("promote", err)
 		}
 		if _, err := one(ctx, conn, "SELECT pg_promote(false)"); err != nil {
@@ -120,12 +127,12 @@ func (in *Instance) late(ctx context.Context, lacked string, err error) error {
 }
 
 // reserveNext lets the new timeline be the pledged term, if that is higher.
-func (in *Instance) reserveNext(ctx context.Context) error {
-	r, err := in.Report(ctx)
+func (in *Instance) reserveNext(ctx context.Context, conn *pgconn.PgConn) error {
+	at, err := in.position(ctx, conn)
 	if err != nil {
 		return err
 	}
-	return in.reserve(r.Timeline, in.Term())
+	return in.reserve(at.Timeline, in.Term())
 }
 
 // awaitPrimary waits for the end of recovery. The horizon comes from the
@@ -161,7 +168,7 @@ func (in *Instance) awaitPrimary(ctx context.Context, conn *pgconn.PgConn) (p Pr
 	if err != nil {
 		return p, in.unavailable("promote", err)
 	}
-	p.Timeline, p.Fork = uint32(tl), h.fork()
+	p.Timeline, p.Before, p.Fork = uint32(tl), h.newest(), h.fork()
 	return p, nil
 }
 

@@ -76,6 +76,43 @@ func TestPromotionWaitsForTheGate(t *testing.T) {
 	}
 }
 
+// TestHaltKnowsTheEndBeforeTheStandbyDoes holds the log on its way: Halt returns
+// all the same, with the position that Stop then confirms, and the standby that
+// waits for it has all. Control: Stop alone does not return.
+func TestHaltKnowsTheEndBeforeTheStandbyDoes(t *testing.T) {
+	w := newWorld(t, "us-east-1", "eu-west-1")
+	a, b := w.all[0], w.all[1]
+	a.must("CREATE TABLE t (n int)")
+	b.eventually("SELECT count(*) FROM t", "0")
+	release := w.hold(b.cfg.Region)
+	a.must("INSERT INTO t VALUES (1)")
+	at, err := a.Halt(w.patient())
+	w.check(err)
+	stopped := make(chan Stopped, 1)
+	go func() {
+		at, err := a.Stop(w.patient())
+		if err != nil {
+			t.Error(err)
+		}
+		stopped <- at
+	}()
+	select {
+	case <-stopped:
+		t.Error("the end of the log is held, and Stop returned")
+	case <-time.After(100 * time.Millisecond):
+	}
+	release()
+	if got := <-stopped; got != at || at.LSN == 0 {
+		t.Errorf("halted at %+v, stopped at %+v", at, got)
+	}
+	if p := w.promote(b, at.LSN); p.Fork != at.LSN || p.Before != 1 {
+		t.Errorf("halted at %s, promoted as %+v", at.LSN, p)
+	}
+	if got := b.must("SELECT count(*) FROM t"); got != "1" {
+		t.Errorf("%s rows", got)
+	}
+}
+
 func TestPromotionGivesUpOnAGateThatNeverComes(t *testing.T) {
 	w := newWorld(t, "us-east-1", "eu-west-1")
 	b := w.all[1]

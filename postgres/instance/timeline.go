@@ -64,6 +64,14 @@ func (h history) fork() meridian.LSN {
 	return h[len(h)-1].End
 }
 
+// newest returns the timeline that was left last.
+func (h history) newest() uint32 {
+	if len(h) == 0 {
+		return 0
+	}
+	return h[len(h)-1].Timeline
+}
+
 func historyFile(timeline uint32) string { return fmt.Sprintf("%08X.history", timeline) }
 
 // historyOf reads the history of a timeline that this data is on.
