@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"meridian"
 	"meridian/config"
 	"meridian/postgres"
 	"meridian/postgres/failover"
@@ -35,9 +36,17 @@ func (s *steward) hand(ctx context.Context, d failover.Decision, asked *failover
 		return s.refuse(ctx, asked, err)
 	}
 	s.streams.cut(to.Name)
+	if !s.streams.has(to.Name) {
+		s.streams.admit(true)
+		s.proxy.Resume()
+		return s.refuse(ctx, asked, s.noStream(d.Who))
+	}
 	said := s.tell(ctx, moved{ID: asked.ID, Phase: handed, Why: "not open yet", Paused: begin, Killed: paused.Killed})
 	stopped, err := s.halt(ctx)
 	took := time.Since(begin)
+	if err == nil && !s.streams.has(to.Name) {
+		err = s.noStream(d.Who) // it pledged another term meanwhile, or its link is gone
+	}
 	if err == nil {
 		err = s.release(ctx, d, stopped, s.markOf(asked))
 	}
@@ -95,6 +104,10 @@ func (s *steward) awaitUnbound(ctx context.Context) {
 		case <-tick.C:
 		}
 	}
+}
+
+func (s *steward) noStream(to meridian.Region) error {
+	return fmt.Errorf("the standby of %s lost its stream from %s before it had all", to, s.self.Region)
 }
 
 // tell writes what becomes of a move, beside what the caller does meanwhile;

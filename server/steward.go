@@ -250,11 +250,19 @@ func (s *steward) reopen(ctx context.Context, r failover.Record) error {
 // handBack returns the record of a planned move that cannot be done to whom it
 // came from, who has all that was written.
 func (s *steward) handBack(ctx context.Context, r failover.Record) error {
-	_, rev, _ := s.tenure.now()
 	if r.Gate == 0 || r.From == "" {
 		return nil
 	}
-	_, err := s.tenure.replace(ctx, failover.Record{Region: r.From, Term: r.Term + 1}, rev)
+	s.tenure.halt(ctx)
+	defer s.tenure.resume()
+	now, rev, _ := s.tenure.now()
+	if now.Region != s.self.Region || now.Term != r.Term {
+		return nil
+	}
+	ok, err := s.tenure.replace(ctx, failover.Record{Region: r.From, Term: r.Term + 1}, rev)
+	if err == nil && !ok {
+		err = errors.New("the record changed while it was handed back")
+	}
 	return err
 }
 

@@ -81,6 +81,18 @@ func (s *streams) leave(c net.Conn) {
 	delete(s.live, c)
 }
 
+// has reports whether a node's connection is open.
+func (s *streams) has(node string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, name := range s.live {
+		if name == node {
+			return true
+		}
+	}
+	return false
+}
+
 // admit says whether connections are taken from now on.
 func (s *streams) admit(open bool) {
 	s.mu.Lock()

@@ -150,15 +150,24 @@ func (t *tenure) replace(ctx context.Context, next failover.Record, rev int64) (
 func (t *tenure) run(ctx context.Context) {
 	tick := time.NewTicker(failover.Renew)
 	defer tick.Stop()
-	for {
+	for t.renew(ctx); t.due(ctx, tick.C); {
 		t.renew(ctx)
+	}
+}
+
+// due waits until it is time to renew, and reports whether ctx goes on. News of
+// the record are a reason, unless they are of a renewal of our own that came
+// back.
+func (t *tenure) due(ctx context.Context, tick <-chan time.Time) bool {
+	for {
 		select {
 		case <-ctx.Done():
-			return
-		case <-tick.C:
+			return false
+		case <-tick:
+			return true
 		case <-t.renewNow:
-			if _, _, age := t.now(); t.held() && age < failover.Renew/2 {
-				continue // our own renewal came back to us
+			if _, _, age := t.now(); !t.held() || age >= failover.Renew/2 {
+				return true
 			}
 		}
 	}

@@ -102,6 +102,31 @@ func TestARightCountsFromTheSendOfItsRenewal(t *testing.T) {
 	}
 }
 
+// TestRenewalsKeepTheirPace counts them: news of one's own renewal is no reason
+// for the next.
+func TestRenewalsKeepTheirPace(t *testing.T) {
+	tn, _ := newTestTenure(t)
+	tn.write(t, failover.Record{Region: "dub", Term: 1})
+	ctx, cancel := context.WithTimeout(t.Context(), 4*failover.Renew)
+	defer cancel()
+	var seeing sync.WaitGroup
+	seeing.Go(func() { // as the steward does
+		for ctx.Err() == nil {
+			watch := tn.store.Watch()
+			tn.see(tn.store.Now())
+			select {
+			case <-watch:
+			case <-ctx.Done():
+			}
+		}
+	})
+	tn.run(ctx)
+	seeing.Wait()
+	if r, _, _ := tn.now(); r.Count < 3 || r.Count > 6 {
+		t.Errorf("%d renewals in four times %v", r.Count, failover.Renew)
+	}
+}
+
 // TestWhoDoubtsHasNoRight until the record is renewed over what was seen before
 // the doubt.
 func TestWhoDoubtsHasNoRight(t *testing.T) {

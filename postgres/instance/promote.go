@@ -15,6 +15,10 @@ import (
 // poll is how often PostgreSQL is asked what it cannot tell by itself.
 const poll = 5 * time.Millisecond
 
+// gateStall is how long a promotion waits for more of the log that it needs:
+// what has not come by then does not come.
+const gateStall = 2 * time.Second
+
 // Promoted says how a new primary's history began.
 type Promoted struct {
 	Timeline uint32
@@ -99,6 +103,7 @@ func (in *Instance) promote(ctx context.Context, gate meridian.LSN) (Promoted, e
 // awaitReplay waits until the standby has replayed gate. Promoted before, it
 // would lose what the old primary still sends, or has sent.
 func (in *Instance) awaitReplay(ctx context.Context, conn *pgconn.PgConn, gate meridian.LSN) error {
+	moved, last := time.Now(), meridian.LSN(0)
 	for gate > 0 {
 		said, err := one(ctx, conn, "SELECT pg_last_wal_replay_lsn()")
 		if err != nil {
@@ -108,8 +113,13 @@ func (in *Instance) awaitReplay(ctx context.Context, conn *pgconn.PgConn, gate m
 		if err != nil {
 			return err
 		}
-		if at >= gate {
+		switch {
+		case at >= gate:
 			return nil
+		case at > last:
+			moved, last = time.Now(), at
+		case time.Since(moved) > gateStall:
+			return meridian.WithKind(meridian.Timeout, fmt.Errorf("promote PostgreSQL of %s: it lacks the log up to %s; it has %s, and nothing came for %v", in.cfg.Region, gate, at, gateStall))
 		}
 		if err := wait(ctx, poll); err != nil {
 			return in.late(ctx, fmt.Sprintf("the log up to %s; it has %s", gate, at), err)

@@ -37,6 +37,10 @@ type round struct {
 	frozen   string // the region that was, or ""
 }
 
+// leadFollows is how long after a move the store's leader is where the primary
+// is: a frozen leader is a fault of its own, which costs the primary its lease.
+const leadFollows = 8 * time.Second
+
 const patience = 30 * time.Second // for one step of a round
 
 // run makes the rounds and judges them.
@@ -111,6 +115,9 @@ func (r *round) make(ctx context.Context, w operator.World, l *load) error {
 	defer cancel()
 	if r.frozen != "" {
 		l.hold(r.frozen, true)
+		if err := l.settle(ctx, w, leadFollows); err != nil {
+			return err
+		}
 		if _, err := w.Run(ctx, "fault", "pause", r.frozen); err != nil {
 			return err
 		}
