@@ -54,7 +54,7 @@ func (s *steward) keepReady(ctx context.Context) {
 func (s *steward) pending() (m failover.Move, ok bool) {
 	each(s.store.Now(), movePrefix+s.db, s.log, func(_ string, x failover.Move) { m = x })
 	r, _, _ := s.tenure.now()
-	return m, m.ID != "" && !m.Force && m.Term == r.Term && m.To != r.Region
+	return m, m.ID != "" && m.Term == r.Term && m.To != r.Region
 }
 
 // prepare does what would take a moment of the pause otherwise. A move goes
