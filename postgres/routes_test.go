@@ -29,6 +29,7 @@ func TestWhatARouteSaysOfItsReads(t *testing.T) {
 	home := w.connect(dsn(w.iad))
 	w.exec(home, "update routes set v = 1 where id = 1")
 	w.caughtUp(c)
+	w.eventually("a probe is replayed", func() bool { return w.dub.probe.staleness(w.dub.watch.known().served) >= 0 })
 	thaw := w.freeze()
 	defer thaw()
 	w.exec(home, "update routes set v = 2 where id = 1")
@@ -122,7 +123,7 @@ func TestStaleReadsAreServedWhereTheyAreLetBe(t *testing.T) {
 	if got := get[int](w, c, "select v from stale"); got != 1 {
 		t.Errorf("read %d", got)
 	}
-	if o := end(); !strings.Contains(o.Stale, "asked for") || o.PrimaryAway != "" || at.Newer(o.Token) == false {
+	if o := end(); !strings.Contains(o.Stale, "asked for") || o.PrimaryAway != "" {
 		t.Errorf("observed %+v", o)
 	}
 	select {
