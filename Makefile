@@ -67,6 +67,10 @@ bench-postgres: deps ## the database proxy beside PgBouncer, pgpool-II and a bar
 	@test/bench/postgres/install.sh build/bench
 	BENCH_PROGRAMS=$(CURDIR)/build/bench go test ./test/bench/postgres -run '^$$' -bench SideBySide -benchtime 1x -timeout 30m
 
+.PHONY: latency
+latency: deps build ## what a write costs from another region than the primary's
+	go run ./test/bench/latency --binary $(BIN)
+
 .PHONY: cover
 cover: deps ## coverage by function, in build/cover.txt
 	@mkdir -p build
