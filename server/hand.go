@@ -30,6 +30,9 @@ func (s *steward) hand(ctx context.Context, d failover.Decision, asked *failover
 		return s.refuse(ctx, asked, err)
 	}
 	s.awaitMark(ctx, asked)
+	if err := s.lead(ctx); err != nil && ctx.Err() == nil { // the hand-over is one trip then
+		s.log.Info("the store is led from elsewhere during a move", "why", err.Error())
+	}
 	defer s.tenure.resume()
 	paused, begin, err := s.pause(ctx, asked)
 	if err != nil {

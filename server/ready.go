@@ -14,7 +14,8 @@ const markPrefix = "switch/mark/"
 
 const (
 	markEvery    = 500 * time.Millisecond // while a move is under way: its successor's right counts from the last
-	markPatience = 2 * time.Second        // for the first; without one the successor renews before it opens
+	leadPatience = time.Second
+	markPatience = 2 * time.Second // for the first; without one the successor renews before it opens
 )
 
 // keepReady prepares this region for each move that an operator asks for, while
@@ -98,6 +99,19 @@ func (s *steward) markOf(m *failover.Move) (mark failover.Mark) {
 		}
 	})
 	return mark
+}
+
+// lead lets this node's member of the store lead it, if that is the member
+// which is nearest to the primary. Left alone it asks when the primary has
+// stood for a while.
+func (n *node) lead(ctx context.Context) error {
+	m, ok := n.store.(relaying)
+	if self := memberName(n.self.Name); !ok || n.wantedLeader() != self || m.Leader() == self {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, leadPatience)
+	defer cancel()
+	return m.Lead(ctx)
 }
 
 // warm opens this node's link to another region's proxy.

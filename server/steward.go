@@ -70,6 +70,7 @@ type steward struct {
 	alive   func(meridian.Region) bool
 	changed func()                                       // the map must be drawn anew
 	warm    func(context.Context, meridian.Region) error // opens the link to a region
+	lead    func(context.Context) error                  // makes this node's member lead the store, if it is one
 	dir     string                                       // of the instance
 	log     *slog.Logger
 	started atomic.Bool  // the parts that it acts on run; before that it only says whom to follow
