@@ -226,12 +226,13 @@ func (s *steward) promote(ctx context.Context, r failover.Record) error {
 		return errors.Join(err, s.handBack(ctx, r))
 	}
 	s.streams.admit(true)
-	s.log.Info("primary: open for writes", "term", r.Term, "timeline", p.Timeline, "fork", p.Fork.String(), "took", time.Since(begin))
 	s.changed()
+	at := s.awaitRight(ctx)
+	s.log.Info("primary: open for writes", "term", r.Term, "timeline", p.Timeline, "fork", p.Fork.String(), "took", time.Since(begin))
 	fork := postgres.Fork{Timeline: p.Before, LSN: p.Fork}
 	return errors.Join(err,
 		s.store.Put(ctx, fmt.Sprintf("%s%s/%08d", forkPrefix, s.db, fork.Timeline), mustJSON(fork)),
-		s.opened(ctx, r.Term))
+		s.opened(ctx, r.Term, at))
 }
 
 // reopen runs this region's PostgreSQL as the primary that it was: it handed
@@ -329,8 +330,7 @@ func (s *steward) awaitRight(ctx context.Context) time.Time {
 
 // opened tells that a move which an operator asked for is done, if that is how
 // this region came to hold the record.
-func (s *steward) opened(ctx context.Context, term uint64) error {
-	at := s.awaitRight(ctx)
+func (s *steward) opened(ctx context.Context, term uint64, at time.Time) error {
 	view := s.store.Now()
 	var asked failover.Move
 	each(view, movePrefix+s.db, s.log, func(_ string, m failover.Move) { asked = m })

@@ -142,6 +142,9 @@ func (r *round) make(ctx context.Context, w operator.World, l *load) error {
 		if _, err := w.Run(ctx, "fault", "heal", r.frozen); err != nil {
 			return err
 		}
+		if err := l.settle(ctx, w, 0); err != nil { // its links are made anew
+			return err
+		}
 		l.hold(r.frozen, false)
 	}
 	return nil
