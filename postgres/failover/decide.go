@@ -26,6 +26,9 @@ type Record struct {
 	Gate meridian.LSN    `json:"gate,omitempty"`
 	From meridian.Region `json:"from,omitempty"` // the holder before, in a planned move
 	Mark Mark            `json:"mark,omitzero"`  // of Region, in a planned move
+	// Promise is in the record so that whoever takes it, by compare-and-set,
+	// has seen which commits were acknowledged.
+	Promise Promise `json:"promise,omitzero"`
 }
 
 // A Mark is a moment by the clock of a move's successor, which it told the
@@ -168,6 +171,7 @@ func (v View) successor() Decision {
 		next = v.Pledged
 	}
 	best, n := v.best(next)
+	durable, lacks := v.represented(next)
 	switch need := len(v.Regions)/2 + 1; {
 	case n < need && !forced:
 		return wait("%d of %d regions reported, %d are needed", n, len(v.Regions), need)
@@ -177,8 +181,11 @@ func (v View) successor() Decision {
 		return wait("an operator gives it to %s", v.Move.To)
 	case forced:
 		return Decision{Take, v.Self, next, lost + "; an operator gives it to " + string(v.Self)}
+	case lacks != "":
+		return wait("%s", lacks)
 	case best.Region != v.Self:
 		return wait("%s has the longest log, %d/%s", best.Region, best.Timeline, best.Flushed)
+	case durable: // nothing that was acknowledged is missing, however old the log is
 	case v.Lag < 0:
 		return wait("how far %s is behind is not known: a person must decide", v.Self)
 	case v.Lag > v.MaxLoss:

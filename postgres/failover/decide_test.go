@@ -52,6 +52,11 @@ func readLine(t *testing.T, v *failover.View, line string) {
 		v.Move = &m
 	case scan(line, "move %s term=%d", &m.To, &m.Term):
 		v.Move = &m
+	case strings.HasPrefix(line, "durability "):
+		now, next, changes := strings.Cut(strings.TrimPrefix(line, "durability "), " -> ")
+		if v.Record.Promise.Now = durability(t, now); changes {
+			v.Record.Promise = v.Record.Promise.Ask(durability(t, next))
+		}
 	case scan(line, "dead %s", &dead):
 		v.Alive[dead] = false
 	case scan(line, "regions %s", &dead):
@@ -62,6 +67,15 @@ func readLine(t *testing.T, v *failover.View, line string) {
 	default:
 		t.Fatalf("cannot read %q", line)
 	}
+}
+
+func durability(t *testing.T, text string) meridian.Durability {
+	t.Helper()
+	d, err := meridian.ParseDurability(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
 }
 
 func scan(line, format string, into ...any) bool {
