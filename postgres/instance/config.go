@@ -68,6 +68,7 @@ type Instance struct {
 	stats metrics
 
 	gate    *gate
+	sync    syncNames
 	life    life
 	trouble chan trouble  // why PostgreSQL said that it cannot follow the primary from here
 	chores  chan struct{} // asks for a checkpoint in the background

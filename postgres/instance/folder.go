@@ -97,7 +97,7 @@ func (in *Instance) lock() (unlock func(), err error) {
 // configure writes what must hold at the next start.
 func (in *Instance) configure(dir string, role Role) error {
 	files := map[string]string{
-		"postgresql.conf": conf(in.cfg.settings(in.upstream())),
+		"postgresql.conf": in.conf(),
 		"pg_hba.conf":     hba,
 	}
 	if role == Standby {
