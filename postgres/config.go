@@ -69,6 +69,9 @@ type Deps struct {
 	// Lease returns the reading of Boot at which this region's right to act as
 	// the primary ends, 0 if it has none, and its term. Nil: it never ends.
 	Lease func() (until time.Duration, term uint64)
+	// Durability returns what must be true of a commit before its success is
+	// told. Nil: nothing more than that it is on the primary's disk.
+	Durability func() Demand
 	// Boot is the clock of Lease; default CLOCK_BOOTTIME.
 	Boot func() time.Duration
 	// Forks returns where the database's timelines ended, oldest first. It may

@@ -26,6 +26,7 @@ type barrier struct {
 	changed chan struct{}
 
 	relayLate bool // negative control: the tests' proof that a late success, and a position, must wait
+	tellEarly bool // negative control: the tests' proof that a success must be confirmed
 	neverShut bool // negative control: the tests' proof that a pause is needed
 }
 
@@ -56,7 +57,7 @@ func (g *barrier) shut(inBlock bool) string {
 	case !g.p.leased():
 		return "the right of " + string(g.p.cfg.Region) + " to act as the primary is not confirmed"
 	}
-	return ""
+	return g.p.watch.settled()
 }
 
 // broadcast wakes all who wait: something that they look at may have changed.
@@ -101,6 +102,7 @@ func (g *barrier) run(ctx context.Context) {
 		atlas  *topology.Snapshot
 		leased bool
 		away   string
+		shut   string
 	}
 	var was state
 	for {
@@ -111,7 +113,7 @@ func (g *barrier) run(ctx context.Context) {
 			case <-g.wake:
 			}
 		}
-		if now := (state{g.p.deps.Map.Now(), g.p.leased(), g.p.away()}); now != was {
+		if now := (state{g.p.deps.Map.Now(), g.p.leased(), g.p.away(), g.shut(false)}); now != was {
 			was = now
 			g.broadcast()
 		}

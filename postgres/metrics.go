@@ -14,6 +14,7 @@ type metrics struct {
 	moved  prometheus.Counter
 	beyond prometheus.Counter
 	stale  prometheus.Counter
+	unsure prometheus.Counter
 }
 
 func newMetrics(p *Proxy) (*metrics, error) {
@@ -26,13 +27,14 @@ func newMetrics(p *Proxy) (*metrics, error) {
 		killed: prometheus.NewCounter(prometheus.CounterOpts{Name: "meridian_postgres_sessions_killed_total", Help: "Sessions that were ended because the primary moved and they could not."}),
 		moved:  prometheus.NewCounter(prometheus.CounterOpts{Name: "meridian_postgres_groups_moved_total", Help: "Groups that a primary did not run any more and that were sent again."}),
 		beyond: prometheus.NewCounter(prometheus.CounterOpts{Name: "meridian_postgres_lost_tokens_total", Help: "Reads whose token names a position that was lost with an old primary."}),
+		unsure: prometheus.NewCounter(prometheus.CounterOpts{Name: "meridian_postgres_unconfirmed_successes_total", Help: "Successes of PostgreSQL that had to wait for the word of its standbys."}),
 		stale:  prometheus.NewCounter(prometheus.CounterOpts{Name: "meridian_postgres_stale_reads_total", Help: "Reads that no node could answer as promised and that were answered from the replica, with a warning."}),
 		away:   prometheus.NewCounter(prometheus.CounterOpts{Name: "meridian_postgres_primary_away_total", Help: "Statements for which the primary could not be reached."}),
 	}
 	gauge := func(name, help string, f func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f)
 	}
-	for _, c := range []prometheus.Collector{m.routes, m.logins, m.waited, m.away, m.probes, m.late, m.killed, m.moved, m.beyond, m.stale,
+	for _, c := range []prometheus.Collector{m.routes, m.logins, m.waited, m.away, m.probes, m.late, m.killed, m.moved, m.beyond, m.stale, m.unsure,
 		gauge("meridian_postgres_server_connections", "Connections to the local PostgreSQL, in use and warm.", func() float64 { return float64(p.pool.Stats().Open) }),
 		gauge("meridian_postgres_server_connections_idle", "Warm connections to the local PostgreSQL.", func() float64 { return float64(p.pool.Stats().Idle) }),
 		gauge("meridian_postgres_queue_length", "Callers that wait for a connection.", func() float64 { return float64(p.pool.Stats().Queued) }),

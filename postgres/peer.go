@@ -219,6 +219,7 @@ func (s *peer) apply(st wire.State) error {
 // end is told with a position that is at or past its commit.
 func (s *peer) replies(ctx context.Context) {
 	var out []byte
+	var hold holder
 	for {
 		f, err := s.backend.Reader.Frame()
 		// The end of a read by its deadline is no barrier: what PostgreSQL says
@@ -246,6 +247,10 @@ func (s *peer) replies(ctx context.Context) {
 			s.p.deps.Log.Warn("a success came after the lease had ended: its session ends")
 			return
 		}
+		if !hold.pass(ctx, s.p, s.backend.Reader, f, s.tells(f)) {
+			s.p.deps.Log.Warn("a success was not confirmed by the standbys: its session ends", "why", errUnconfirmed.Error())
+			return
+		}
 		if s.stripped(f) {
 			continue
 		}
@@ -268,6 +273,14 @@ func (s *peer) replies(ctx context.Context) {
 			out = out[:0]
 		}
 	}
+}
+
+// tells reports whether a message of PostgreSQL may tell of a commit. What the
+// statements were is not known here.
+func (s *peer) tells(f wire.Frame) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.strip == nil && commits(f, s.status)
 }
 
 // stripped takes a reply to a hidden statement.

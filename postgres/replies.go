@@ -27,6 +27,11 @@ func (u *upstream) replies(ctx context.Context) {
 			u.lost(errLate)
 			return
 		}
+		if u.backend != nil && !u.holder.pass(ctx, c.p, u.rd, f, u.tells(f)) {
+			u.conn.Close()
+			u.lost(errUnconfirmed)
+			return
+		}
 		c.mu.Lock()
 		if f.Type() < ' ' {
 			err = u.private(f)
@@ -45,6 +50,19 @@ func (u *upstream) replies(ctx context.Context) {
 			}
 		}
 	}
+}
+
+// tells reports whether a message of the local PostgreSQL may tell of a commit.
+func (u *upstream) tells(f wire.Frame) bool {
+	if f.Type() != 'C' && f.Type() != 'Z' {
+		return false
+	}
+	u.c.mu.Lock()
+	defer u.c.mu.Unlock()
+	if _, wrote := u.tracker.Pending(); wrote {
+		u.wrote = true
+	}
+	return u.wrote && commits(f, u.tracker.Status)
 }
 
 // reply takes one of PostgreSQL's messages.
@@ -72,7 +90,7 @@ func (u *upstream) reply(f wire.Frame) {
 
 // finish takes the end of a group.
 func (u *upstream) finish(f wire.Frame) {
-	u.suppress = 0
+	u.suppress, u.wrote = 0, false
 	if len(u.flights) > 0 {
 		g := u.flights[0]
 		g.end()
@@ -143,6 +161,7 @@ func (u *upstream) lost(cause error) {
 		c.pokeLocked()
 	}
 	groups, wrote := u.tracker.Pending()
+	wrote = wrote || u.wrote
 	owed := groups > 0 || u.tracker.Open() || u.tracker.Skipping() || u.mid
 	for _, g := range u.flights {
 		g.end()

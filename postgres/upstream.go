@@ -43,6 +43,8 @@ type upstream struct {
 	mid      bool   // a group has begun and not ended
 	kept     []kept // groups that are not answered; of a stream only
 	moved    bool   // dead, and kept is to be sent again elsewhere
+	holder   holder // of the goroutine that brings replies
+	wrote    bool   // what is answered by the next ReadyForQuery may have written
 	told     string // what the primary's proxy was told of why the session cannot move
 }
 

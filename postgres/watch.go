@@ -39,6 +39,9 @@ type sample struct {
 	standby bool
 	served  meridian.Token // reads here are at least this new
 	seen    meridian.Token // and at most this new
+
+	flushed  meridian.LSN                     // of a primary: where its own log ends on disk
+	standbys map[meridian.Region]meridian.LSN // what its standbys have on theirs, if that was asked
 }
 
 // A watch asks the local PostgreSQL for its position, on a connection of its
@@ -53,6 +56,12 @@ type watch struct {
 	asking  []chan sample // want a sample taken from now on
 	waiting waiters       // want the position to be reached
 	err     error         // why the last query failed
+
+	conn    *pool.Backend // nil while there is none; it is used by run alone
+	calm    bool          // the standbys have what this PostgreSQL had when it became what it is
+	counted bool          // had is known
+	had     meridian.LSN  // what that was
+	told    ledger
 }
 
 func newWatch(p *Proxy) *watch { return &watch{p: p, wake: make(chan struct{}, 1)} }
@@ -166,6 +175,9 @@ func (w *watch) run(ctx context.Context) {
 			if conn, id, err = w.connect(ctx); err != nil {
 				w.fail(err)
 			} else {
+				w.mu.Lock()
+				w.conn = conn
+				w.mu.Unlock()
 				w.poke() // for those who asked meanwhile
 			}
 		}
@@ -189,7 +201,7 @@ func (w *watch) run(ctx context.Context) {
 			conn.Close()
 			conn = nil
 			w.mu.Lock()
-			w.last = sample{} // what starts again may be another state
+			w.lost()
 			w.mu.Unlock()
 		}
 	}
@@ -205,7 +217,7 @@ func (w *watch) connect(ctx context.Context) (*pool.Backend, meridian.Token, err
 	}
 	id, err := w.identify(conn)
 	if err == nil {
-		err = conn.Prepare("p", positionSQL)
+		err = w.prepare(conn)
 	}
 	if err != nil {
 		conn.Close()
@@ -246,7 +258,7 @@ func (w *watch) serve(ctx context.Context, conn *pool.Backend, id *meridian.Toke
 		w.mu.Lock()
 		batch := w.asking
 		w.asking = nil
-		idle := len(batch) == 0 && len(w.waiting) == 0
+		idle := len(batch) == 0 && len(w.waiting) == 0 && !w.unsettled()
 		behind := len(w.waiting) > 0 && w.waiting[0].floor.Timeline > id.Timeline
 		w.mu.Unlock()
 		if idle {
@@ -272,13 +284,13 @@ func (w *watch) serve(ctx context.Context, conn *pool.Backend, id *meridian.Toke
 func (w *watch) pending() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return len(w.asking) == 0 && len(w.waiting) > 0
+	return len(w.asking) == 0 && (len(w.waiting) > 0 || w.unsettled())
 }
 
 // pause sleeps between two polls: briefly at first, since replay is mostly a
 // few hundred microseconds behind. Go's timers are too coarse for that.
 func (w *watch) pause(since time.Duration) {
-	if since < 2*time.Millisecond {
+	if since < 2*time.Millisecond && w.p.demand().none() {
 		tv := unix.NsecToTimeval(int64(75 * time.Microsecond))
 		unix.Select(0, nil, nil, nil, &tv)
 		return
@@ -308,6 +320,7 @@ func (w *watch) round(conn *pool.Backend, id *meridian.Token, batch []chan sampl
 	}
 	w.mu.Lock()
 	w.last, w.err = s, nil
+	w.settle(s)
 	id.Timeline = s.served.Timeline
 	for len(w.waiting) > 0 && reached(s.served, w.waiting[0].floor) {
 		close(heap.Pop(&w.waiting).(*waiter).done)
@@ -321,11 +334,12 @@ func (w *watch) round(conn *pool.Backend, id *meridian.Token, batch []chan sampl
 
 func (w *watch) query(conn *pool.Backend, id meridian.Token) (sample, error) {
 	conn.Conn.SetDeadline(time.Now().Add(watchTimeout))
-	rows, err := conn.Execute("p")
+	ask := w.ask()
+	rows, err := conn.Execute(ask)
 	if err != nil {
 		return sample{}, err
 	}
-	if len(rows) != 1 || len(rows[0]) != 4 {
+	if len(rows) != 1 || len(rows[0]) != 4 && ask == "p" || len(rows[0]) != 5 && ask != "p" {
 		return sample{}, fmt.Errorf("PostgreSQL's position has %d rows", len(rows))
 	}
 	if tli, err := strconv.ParseUint(rows[0][3], 10, 32); err == nil {
@@ -338,7 +352,17 @@ func (w *watch) query(conn *pool.Backend, id meridian.Token) (sample, error) {
 	if s.served.LSN, err = meridian.ParseLSN(rows[0][1]); err != nil {
 		return sample{}, err
 	}
-	s.seen.LSN, err = meridian.ParseLSN(rows[0][2])
+	if s.seen.LSN, err = meridian.ParseLSN(rows[0][2]); err != nil || s.standby {
+		return s, err
+	}
+	s.flushed = s.seen.LSN
+	if len(rows[0]) == 5 {
+		s.standbys, err = parseStandbys(rows[0][4])
+	}
+	// What the standbys have not confirmed nobody can have seen here, and what
+	// they show earlier than the primary is not here yet.
+	s.seen.LSN = w.p.demand().confirmed(s.standbys, s.flushed)
+	s.served.LSN = s.seen.LSN
 	return s, err
 }
 

@@ -41,7 +41,7 @@ func (s *Server) follow(upstream *Server) error {
 	if err != nil {
 		return fmt.Errorf("pgtest: %w", err)
 	}
-	_, err = fmt.Fprintf(f, "primary_conninfo='%s'\n", upstream.conninfo())
+	_, err = fmt.Fprintf(f, "primary_conninfo='%s'\n", upstream.conninfo(s.name))
 	if err := errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("pgtest: %w", err)
 	}
@@ -61,14 +61,15 @@ func (s *Server) follow(upstream *Server) error {
 	return os.Chown(signal, int(owner.Uid), int(owner.Gid))
 }
 
-func (s *Server) conninfo() string {
-	return fmt.Sprintf("host=%s port=%s user=meridian", s.root, port)
+// conninfo is how a server of that name reaches s.
+func (s *Server) conninfo(name string) string {
+	return fmt.Sprintf("host=%s port=%s user=meridian application_name=%s", s.root, port, name)
 }
 
 // Follow makes a running standby stream from another server.
 func (s *Server) Follow(upstream *Server) error {
 	return errors.Join(
-		s.Exec("postgres", "ALTER SYSTEM SET primary_conninfo = '"+upstream.conninfo()+"'"),
+		s.Exec("postgres", "ALTER SYSTEM SET primary_conninfo = '"+upstream.conninfo(s.name)+"'"),
 		s.Exec("postgres", "SELECT pg_reload_conf()"),
 	)
 }

@@ -24,6 +24,7 @@ import (
 type Server struct {
 	Dir string // its data folder; the socket is beside it
 
+	name   string // with which it streams, as a standby
 	root   string
 	cmd    *exec.Cmd
 	stderr bytes.Buffer
@@ -64,7 +65,7 @@ func (s *Server) Standby(name string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := b.tool("pg_basebackup", "-h", s.root, "-p", port, "-U", "meridian", "-D", b.Dir, "-R", "-c", "fast", "-X", "stream", "--no-sync"); err != nil {
+	if err := b.tool("pg_basebackup", "-d", s.conninfo(name), "-D", b.Dir, "-R", "-c", "fast", "-X", "stream", "--no-sync"); err != nil {
 		return nil, errors.Join(err, b.Stop())
 	}
 	if err := b.settings(""); err != nil {
@@ -103,7 +104,7 @@ func newServer(name string) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("pgtest: %w", err)
 	}
-	s := &Server{root: root, Dir: filepath.Join(root, "data"), done: make(chan struct{})}
+	s := &Server{name: name, root: root, Dir: filepath.Join(root, "data"), done: make(chan struct{})}
 	if cred, err := credential(); err != nil {
 		return nil, err
 	} else if cred != nil {

@@ -6,6 +6,28 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// Ended reports whether PostgreSQL has closed its end, at this instant and
+// whoever is reading: what it said before may not be read yet.
+func (b *Backend) Ended() bool {
+	sc, ok := b.Conn.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return true
+	}
+	const gone = unix.POLLHUP | unix.POLLRDHUP | unix.POLLERR | unix.POLLNVAL
+	at := []unix.PollFd{{Events: unix.POLLRDHUP}}
+	err = raw.Control(func(fd uintptr) {
+		at[0].Fd = int32(fd)
+		if _, err := unix.Poll(at, 0); err != nil {
+			at[0].Revents = gone
+		}
+	})
+	return err != nil || at[0].Revents&gone != 0
+}
+
 // alive reports whether a warm backend still stands: an idle connection has
 // nothing to read, so whatever can be peeked means that PostgreSQL closed it,
 // or says why it is about to.

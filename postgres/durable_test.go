@@ -1,0 +1,367 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"meridian"
+	"meridian/postgres/failover"
+)
+
+// durable makes a proxy demand of commits what a durability wants while its
+// region is the primary.
+func durable(d meridian.Durability) func(*Config, *Deps) {
+	return func(c *Config, deps *Deps) {
+		demand := Demand{RPO: d.RPO}
+		if q := failover.QuorumOf(d, c.Region, trioRegions); q.Need > 0 {
+			demand.Quorums = []failover.Quorum{q}
+		}
+		deps.Durability = func() Demand { return demand }
+	}
+}
+
+// waitsFor makes a PostgreSQL wait for standbys itself, and hide until then
+// what it commits.
+func (w *trio) waitsFor(r meridian.Region, need int, of ...meridian.Region) {
+	w.t.Helper()
+	var names []string
+	for _, o := range of {
+		names = append(names, `"`+string(o)+`"`)
+	}
+	root := w.superuser(w.servers[r])
+	w.exec(root, fmt.Sprintf(`alter system set synchronous_standby_names = 'ANY %d (%s)'`, need, strings.Join(names, ", ")), "select pg_reload_conf()")
+	w.eventually("the standbys are synchronous", func() bool {
+		return get[int](w.world, root, "select count(*) from pg_stat_replication where sync_state = 'quorum'") == len(of)
+	})
+}
+
+// stop stops what a standby receives, as a partition would, and returns what
+// lets it go on.
+func (w *trio) stop(regions ...meridian.Region) (thaw func()) {
+	w.t.Helper()
+	var pids []int
+	for _, r := range regions {
+		pid := get[int](w.world, w.superuser(w.servers[r]), "select pid from pg_stat_wal_receiver")
+		if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+			w.t.Fatal(err)
+		}
+		pids = append(pids, pid)
+	}
+	thaw = func() {
+		for _, pid := range pids {
+			syscall.Kill(pid, syscall.SIGCONT)
+		}
+		pids = nil
+	}
+	w.t.Cleanup(thaw)
+	return thaw
+}
+
+// inSyncWait waits until n statements of the primary wait for its standbys, and
+// returns the backends of those that do.
+func (w *trio) inSyncWait(n int) (pids []int) {
+	w.t.Helper()
+	root := w.superuser(w.servers[w.primary])
+	w.eventually(fmt.Sprintf("%d statements wait for the standbys", n), func() bool {
+		rows, err := root.Query(w.t.Context(), "select pid from pg_stat_activity where wait_event = 'SyncRep'")
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if pids, err = pgx.CollectRows(rows, pgx.RowTo[int]); err != nil {
+			w.t.Fatal(err)
+		}
+		return len(pids) == n
+	})
+	return pids
+}
+
+// leaks are the ways in which PostgreSQL tells of a commit that no standby has.
+var leaks = map[string]func(w *trio, c *pgx.Conn, table string) <-chan error{
+	"a canceled wait": func(w *trio, c *pgx.Conn, table string) <-chan error {
+		done := background(c, "insert into "+table+" values (7)")
+		w.exec(w.superuser(w.servers[iad]), fmt.Sprintf("select pg_cancel_backend(%d)", w.inSyncWait(1)[0]))
+		return done
+	},
+	"a canceled wait of COMMIT, with the warning off": func(w *trio, c *pgx.Conn, table string) <-chan error {
+		w.exec(c, "set client_min_messages = error", "begin", "insert into "+table+" values (7)")
+		done := background(c, "commit")
+		w.exec(w.superuser(w.servers[iad]), fmt.Sprintf("select pg_cancel_backend(%d)", w.inSyncWait(1)[0]))
+		return done
+	},
+	"statement_timeout within CALL": func(w *trio, c *pgx.Conn, table string) <-chan error {
+		w.exec(c, "set statement_timeout = '300ms'")
+		return background(c, "call add_to_"+table+"(7)")
+	},
+	"synchronous_commit": func(w *trio, c *pgx.Conn, table string) <-chan error {
+		w.exec(c, "set synchronous_commit = local")
+		return background(c, "insert into "+table+" values (7)")
+	},
+}
+
+// leaky makes a world in which commits wait for one of two standbys.
+func leaky(t *testing.T, change ...func(*Config, *Deps)) *trio {
+	t.Helper()
+	w := newTrio(t, append([]func(*Config, *Deps){durable(meridian.Durability{Quorum: true})}, change...)...)
+	c := w.connect(dsn(w.proxies[iad]))
+	w.exec(c, "create table leak (v int)", "create procedure add_to_leak (x int) language plpgsql as $$ begin insert into leak values (x); commit; end $$")
+	w.waitsFor(iad, 1, dub, sin)
+	return w
+}
+
+// leak has a client commit what no standby has. It returns where the client's
+// answer will be.
+func (w *trio) leak(how string, at meridian.Region) (done <-chan error, thaw func()) {
+	w.t.Helper()
+	root := w.superuser(w.servers[iad])
+	w.exec(root, "truncate leak")
+	for _, r := range []meridian.Region{dub, sin} {
+		w.streams(r)
+	}
+	thaw = w.stop(dub, sin)
+	done = leaks[how](w, w.connect(dsn(w.proxies[at])), "leak")
+	w.eventually("it is committed on the primary", func() bool { return get[int](w.world, root, "select count(*) from leak where v = 7") == 1 })
+	return done, thaw
+}
+
+// TestASuccessIsToldOnceTheStandbysHaveIt has PostgreSQL tell of commits that
+// no standby has. Its proxy must not.
+func TestASuccessIsToldOnceTheStandbysHaveIt(t *testing.T) {
+	w := leaky(t)
+	for how := range leaks {
+		for _, at := range []meridian.Region{iad, sin} {
+			t.Run(how+", through "+string(at), func(t *testing.T) {
+				before := counter(w.proxies[iad].metrics.unsure)
+				done, thaw := w.leak(how, at)
+				w.eventually("the success is held back", func() bool { return counter(w.proxies[iad].metrics.unsure) > before })
+				select {
+				case err := <-done:
+					t.Fatalf("told before any standby has it: %v", err)
+				default:
+				}
+				thaw()
+				if err := <-done; err != nil {
+					t.Errorf("the standbys are back: %v", err)
+				}
+			})
+		}
+	}
+}
+
+// TestAnUnconfirmedSuccessIsUnknown keeps the standbys away.
+func TestAnUnconfirmedSuccessIsUnknown(t *testing.T) {
+	w := leaky(t, func(c *Config, _ *Deps) { c.MoveBudget = time.Second })
+	for _, at := range []meridian.Region{iad, sin} {
+		t.Run("through "+string(at), func(t *testing.T) {
+			done, thaw := w.leak("a canceled wait", at)
+			defer thaw()
+			if err := <-done; state(err) != "08007" {
+				t.Errorf("%v, want 08007", err)
+			}
+		})
+	}
+}
+
+// TestALeakedCommitIsLostWithoutTheConfirmation is the control of the tests
+// above: what the client was told of is not there after a failover.
+func TestALeakedCommitIsLostWithoutTheConfirmation(t *testing.T) {
+	w := leaky(t)
+	w.proxies[iad].gate.tellEarly = true
+	done, _ := w.leak("synchronous_commit", iad)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if err := w.servers[iad].Crash(); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.servers[dub].Promote(); err != nil {
+		t.Fatal(err)
+	}
+	if n := get[int](w.world, w.superuser(w.servers[dub]), "select count(*) from leak where v = 7"); n != 0 {
+		t.Error("the successor has it: nothing was shown")
+	}
+}
+
+// TestNoAcknowledgedWriteIsLostWithTheQuorum kills the primary while clients
+// write in all regions, promotes the most advanced standby, and looks for what
+// they were told of. Control: where nobody waits for the standbys and one of
+// them is behind, some of it is gone.
+func TestNoAcknowledgedWriteIsLostWithTheQuorum(t *testing.T) {
+	for name, d := range map[string]meridian.Durability{"quorum": {Quorum: true}, "control: async": {}} {
+		t.Run(name, func(t *testing.T) {
+			w := newTrio(t, durable(d), func(c *Config, _ *Deps) { c.MoveBudget = 300 * time.Millisecond })
+			root := w.superuser(w.servers[iad])
+			w.exec(root, "create table kept (v int)", "alter table kept owner to conduit")
+			w.eventually("dub has the table", func() bool {
+				return get[bool](w.world, w.superuser(w.servers[dub]), "select to_regclass('kept') is not null")
+			})
+			if d.Quorum {
+				w.waitsFor(iad, 1, dub, sin)
+			} else {
+				w.stop(dub)
+			}
+			w.stop(sin) // of two, one is always behind
+			acked := w.writers(t, "kept", 6)
+			w.eventually("much is written", func() bool { return acked.len() > 200 })
+			if err := w.servers[iad].Crash(); err != nil {
+				t.Fatal(err)
+			}
+			acked.end()
+			if err := w.servers[dub].Promote(); err != nil {
+				t.Fatal(err)
+			}
+			there := w.column(dub, "select v from kept")
+			lost := slices.DeleteFunc(acked.all(), func(v int) bool { return there[v] })
+			if d.Quorum && len(lost) > 0 {
+				t.Errorf("%d of %d acknowledged writes are lost", len(lost), acked.len())
+			}
+			if !d.Quorum && len(lost) == 0 {
+				t.Errorf("nothing of %d writes is lost: nothing was shown", acked.len())
+			}
+		})
+	}
+}
+
+// TestThePrimaryShowsWhatAStandbyShowed has a standby show a row earlier than
+// the primary, which waits for another standby before it does. Who read it
+// there must not miss it here. Control: without the demand it does.
+func TestThePrimaryShowsWhatAStandbyShowed(t *testing.T) {
+	for name, d := range map[string]meridian.Durability{"": {Sync: dub}, "control": {}} {
+		t.Run(name, func(t *testing.T) {
+			w := newTrio(t, durable(d))
+			c := w.connect(dsn(w.proxies[iad]))
+			w.exec(c, "create table early (v int)")
+			w.waitsFor(iad, 1, dub)
+			thaw := w.stop(dub)
+			written := background(c, "insert into early values (1)")
+			w.inSyncWait(1)
+			there, here := w.attach(w.proxies[sin], "there"), w.attach(w.proxies[iad], "here")
+			end := w.proxies[sin].Begin(t.Context(), "there", meridian.Token{}, meridian.Promise{})
+			w.eventually("sin shows it", func() bool { return get[int](w.world, there, "select count(*) from early") == 1 })
+			token := end().Token
+			defer w.proxies[iad].Begin(t.Context(), "here", token, meridian.Promise{})()
+			type answer struct {
+				n   int
+				err error
+			}
+			got := make(chan answer, 1)
+			go func() {
+				var a answer
+				a.err = here.QueryRow(context.Background(), "select count(*) from early").Scan(&a.n)
+				got <- a
+			}()
+			if d.Sync == "" {
+				if a := <-got; a.err != nil || a.n != 0 {
+					t.Errorf("%+v: nothing was shown", a)
+				}
+				return
+			}
+			w.eventually("the read waits", func() bool { return w.proxies[iad].watch.waits() > 0 })
+			thaw()
+			if a := <-got; a.err != nil || a.n != 1 {
+				t.Errorf("the primary answers %+v to who saw the row on a standby", a)
+			}
+			if err := <-written; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// waits returns how many wait for a position.
+func (w *watch) waits() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.waiting)
+}
+
+// TestNobodySeesAfterACrashWhatMayBeLost crashes a primary with a commit that
+// no standby has and nobody was told of. Started again it would show it.
+// Control: without the demand it does.
+func TestNobodySeesAfterACrashWhatMayBeLost(t *testing.T) {
+	for name, d := range map[string]meridian.Durability{"": {Quorum: true}, "control": {}} {
+		t.Run(name, func(t *testing.T) {
+			w := newTrio(t, durable(d))
+			c := w.connect(dsn(w.proxies[iad]))
+			w.exec(c, "create table ghost (v int)")
+			w.waitsFor(iad, 1, dub, sin)
+			thaw := w.stop(dub, sin)
+			background(c, "insert into ghost values (1)")
+			w.inSyncWait(1)
+			if err := w.servers[iad].Crash(); err != nil {
+				t.Fatal(err)
+			}
+			if err := w.servers[iad].Again(nil); err != nil {
+				t.Fatal(err)
+			}
+			read := make(chan error, 1)
+			go func() {
+				c, err := pgx.Connect(context.Background(), dsn(w.proxies[iad]))
+				if err == nil {
+					defer c.Close(context.Background())
+					_, err = c.Exec(context.Background(), "select * from ghost")
+				}
+				read <- err
+			}()
+			if !d.Quorum {
+				if err := <-read; err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			w.eventually("the read is held", func() bool { return w.proxies[iad].gate.held.Load() > 0 })
+			select {
+			case err := <-read:
+				t.Fatalf("read before a standby has it: %v", err)
+			default:
+			}
+			thaw()
+			if err := <-read; err != nil {
+				t.Errorf("a standby has it: %v", err)
+			}
+		})
+	}
+}
+
+// TestWritesStopAtTheRPO keeps all standbys away.
+func TestWritesStopAtTheRPO(t *testing.T) {
+	const rpo = 300 * time.Millisecond
+	w := newTrio(t, durable(meridian.Durability{RPO: rpo}))
+	c := w.connect(dsn(w.proxies[iad]))
+	w.exec(c, "create table late (v int)", "insert into late values (0)")
+	thaw := w.stop(dub, sin)
+	began, last := time.Now(), time.Time{}
+	stopped := make(chan error, 1)
+	told := make(chan time.Time, 1<<16)
+	go func() {
+		for {
+			if _, err := c.Exec(context.Background(), "insert into late values (1)"); err != nil || counter(w.proxies[iad].metrics.unsure) > 0 {
+				stopped <- err
+				return
+			}
+			told <- time.Now()
+		}
+	}()
+	w.eventually("the writes stop", func() bool { return counter(w.proxies[iad].metrics.unsure) > 0 })
+	for len(told) > 0 {
+		last = <-told
+	}
+	if d := last.Sub(began); d < rpo/2 || d > rpo+200*time.Millisecond {
+		t.Errorf("the last write was told %v after the standbys went, want about %v", d, rpo)
+	}
+	select {
+	case err := <-stopped:
+		t.Fatalf("a write was told later: %v", err)
+	default:
+	}
+	thaw()
+	if err := <-stopped; err != nil {
+		t.Errorf("the standbys are back: %v", err)
+	}
+}
