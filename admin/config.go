@@ -17,10 +17,12 @@ type Config struct {
 
 // Deps is what the program provides.
 type Deps struct {
-	Status  func() client.Status
-	Keys    Keys
-	Drain   func(ctx context.Context, region meridian.Region, out bool) error
-	Move    func(ctx context.Context, to meridian.Region, how client.Move) (client.Moved, error)
+	Status func() client.Status
+	Keys   Keys
+	Drain  func(ctx context.Context, region meridian.Region, out bool) error
+	Move   func(ctx context.Context, to meridian.Region, how client.Move) (client.Moved, error)
+	// Durable changes when commits are acknowledged, and returns once that holds.
+	Durable func(context.Context, meridian.Durability) (client.Durability, error)
 	Lost    func(context.Context) ([]client.LostWrite, error)
 	Spans   func(ctx context.Context, trace string) []client.Span
 	Metrics http.Handler

@@ -57,6 +57,7 @@ func (s *Server) Handler() http.Handler {
 	mux.Handle("PUT /v1/drain/{region}", s.guarded(s.drain))
 	mux.Handle("DELETE /v1/drain/{region}", s.guarded(s.drain))
 	mux.Handle("POST /v1/primary", s.guarded(s.move))
+	mux.Handle("PUT /v1/durability", s.guarded(s.durability))
 	mux.Handle("GET /v1/lost-writes", s.guarded(func(r *http.Request) (any, error) { return s.deps.Lost(r.Context()) }))
 	mux.Handle("GET /v1/traces/{id}", s.guarded(s.trace))
 	if s.deps.Metrics != nil {
@@ -163,6 +164,23 @@ func (s *Server) move(r *http.Request) (any, error) {
 		s.deps.Log.Info("primary moved", "to", m.Region, "term", m.Term, "pause", m.Pause, "killed", m.Killed)
 	}
 	return m, err
+}
+
+func (s *Server) durability(r *http.Request) (any, error) {
+	var in struct {
+		Durability *meridian.Durability `json:"durability"`
+	}
+	if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
+		return nil, meridian.WithKind(meridian.Invalid, fmt.Errorf("set the durability: %w", err))
+	}
+	if in.Durability == nil {
+		return nil, meridian.WithKind(meridian.Invalid, fmt.Errorf("set the durability: none is given; expected %s", meridian.Durabilities))
+	}
+	now, err := s.deps.Durable(r.Context(), *in.Durability)
+	if err == nil {
+		s.deps.Log.Info("durability", "is", now.Now)
+	}
+	return now, err
 }
 
 func (s *Server) trace(r *http.Request) (any, error) {

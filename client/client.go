@@ -76,6 +76,12 @@ func (c *Client) Move(ctx context.Context, to meridian.Region, how Move) (m Move
 	return m, c.call(ctx, http.MethodPost, "/v1/primary", in, &m)
 }
 
+// SetDurability changes when commits are acknowledged, and returns once that is
+// in effect.
+func (c *Client) SetDurability(ctx context.Context, d meridian.Durability) (now Durability, err error) {
+	return now, c.call(ctx, http.MethodPut, "/v1/durability", map[string]any{"durability": d}, &now)
+}
+
 // LostWrites returns the transactions that were acknowledged and lost.
 func (c *Client) LostWrites(ctx context.Context) (lost []LostWrite, err error) {
 	return lost, c.call(ctx, http.MethodGet, "/v1/lost-writes", nil, &lost)

@@ -14,6 +14,15 @@ type Status struct {
 	Edges   []Edge   `json:"edges"`
 	Nodes   []Node   `json:"nodes"`
 	Notes   []string `json:"notes,omitempty"`
+
+	Durability *Durability `json:"durability,omitempty"` // of the database
+}
+
+// A Durability says when commits are acknowledged: async, quorum, sync: REGION
+// or rpo: TIME.
+type Durability struct {
+	Now  string `json:"now"`
+	Next string `json:"next,omitempty"` // what an operator asked for and is not in effect yet
 }
 
 // A Region is one region in a Status.

@@ -1,6 +1,8 @@
 package config
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -49,6 +51,7 @@ func (d *decoder) check(f *File) {
 	}
 	if f.Database != nil {
 		d.checkDatabase(*f.Database)
+		d.checkDurability(f, d.at(f.Database.pos, "durability"), f.Database.Durability)
 	}
 	if f.DNS.TTL < time.Second || f.DNS.TTL > time.Hour {
 		d.fail(position{key: "dns.ttl"}, fmt.Sprintf("found %v", f.DNS.TTL), "a duration from 1s to 1h")
@@ -240,14 +243,77 @@ func (d *decoder) checkDatabase(db Database) {
 	if _, err := meridian.ParseUnreachable(db.OnUnreachable); err != nil {
 		d.fail(d.at(db.pos, "onUnreachable"), fmt.Sprintf("onUnreachable is %q", db.OnUnreachable), "error or stale")
 	}
-	if db.Durability != "async" {
-		d.fail(d.at(db.pos, "durability"), fmt.Sprintf("durability is %q", db.Durability), "async; the others are not built yet")
+	if l := db.Failover.MaxLoss; l <= 0 || l > time.Hour {
+		d.fail(d.at(db.pos, "failover.maxLoss"), fmt.Sprintf("maxLoss is %v", l), "a duration up to 1h such as 10s")
 	}
 	if db.MaxConnections < 20 || db.MaxConnections > 10_000 {
 		d.fail(d.at(db.pos, "maxConnections"), fmt.Sprintf("maxConnections is %d", db.MaxConnections), "a number from 20 to 10000")
 	} else if db.Connections < 4 || db.Connections > db.MaxConnections-10 {
 		d.fail(d.at(db.pos, "connections"), fmt.Sprintf("connections is %d with maxConnections %d", db.Connections, db.MaxConnections), "at least 4, and 10 less than maxConnections")
 	}
+}
+
+// checkDurability refuses what the regions of the file cannot give, and what
+// would stop all writes for good.
+func (d *decoder) checkDurability(f *File, p position, what meridian.Durability) {
+	if len(f.Regions) == 0 || f.Primary() == "" {
+		return // said already, and nothing can be said of the standbys
+	}
+	if err := CheckDurability(what, f.Primary(), f.names(), func(r meridian.Region) time.Duration { return f.predicted(f.Primary(), r) }); err != nil {
+		d.fail(p, "durability is "+what.String(), err.Error())
+	}
+}
+
+// CheckDurability says what is expected instead of d where primary is the
+// primary's region, or nil: d can be kept there. rtt returns the round trip
+// from the primary to another region, 0 if that is not known.
+func CheckDurability(d meridian.Durability, primary meridian.Region, regions []meridian.Region, rtt func(meridian.Region) time.Duration) error {
+	others := slices.DeleteFunc(slices.Clone(regions), func(r meridian.Region) bool { return r == primary })
+	if d == (meridian.Durability{}) {
+		return nil
+	}
+	if len(others) == 0 {
+		return errors.New("async: there is one region, and nobody else to confirm a commit")
+	}
+	if d.Sync != "" && !slices.Contains(others, d.Sync) {
+		return fmt.Errorf("a region of this world that is not the primary's, %s", list(others))
+	}
+	if d.RPO == 0 {
+		return nil
+	}
+	nearest := slices.MinFunc(others, func(a, b meridian.Region) int { return cmp.Compare(rtt(a), rtt(b)) })
+	if least := rtt(nearest) * 3 / 2; d.RPO < least {
+		const unit = 100 * time.Microsecond
+		return fmt.Errorf("at least %v: 1.5 round trips of %v to %s, the nearest of the others; a standby that is well would stop the writes below", (least + unit - 1).Truncate(unit), rtt(nearest).Round(unit), nearest)
+	}
+	return nil
+}
+
+func list(regions []meridian.Region) string {
+	var names []string
+	for _, r := range regions {
+		names = append(names, string(r))
+	}
+	return strings.Join(names, " or ")
+}
+
+func (f *File) names() (out []meridian.Region) {
+	for _, r := range f.Regions {
+		out = append(out, r.Name)
+	}
+	return out
+}
+
+// predicted returns the round trip between two places that the matrix or the
+// distance predicts, 0 if one is not known.
+func (f *File) predicted(a, b meridian.Region) time.Duration {
+	from, ok1 := f.Place(a)
+	to, ok2 := f.Place(b)
+	if !ok1 || !ok2 {
+		return 0
+	}
+	p50, _ := wan.RTT(from, to)
+	return p50
 }
 
 // sorted returns the names of m, so that mistakes come in the same order each

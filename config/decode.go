@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -212,6 +213,8 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, path, want string) {
 	switch t := v.Type(); {
 	case t == valueType:
 		d.envValue(n, v.Addr().Interface().(*Value), path)
+	case t == durableType && n.Kind == yaml.MappingNode:
+		d.durability(n, v.Addr().Interface().(*meridian.Durability), path, want)
 	case t == reflect.TypeFor[[]Region]():
 		d.regions(n, v.Addr().Interface().(*[]Region), path)
 	case t == reflect.TypeFor[[]Function]():
@@ -297,6 +300,26 @@ func (d *decoder) clients(n *yaml.Node, out *[]Clients, path string) {
 		d.value(v, reflect.ValueOf(&c.Prefixes).Elem(), sub, "")
 		*out = append(*out, c)
 	})
+}
+
+// durability decodes the forms that have a value of their own.
+func (d *decoder) durability(n *yaml.Node, out *meridian.Durability, path, want string) {
+	var of struct {
+		Sync meridian.Region `key:"sync"`
+		RPO  time.Duration   `key:"rpo" want:"a duration such as 250ms"`
+	}
+	d.object(n, reflect.ValueOf(&of).Elem(), path)
+	_, sync := d.where[path+".sync"]
+	_, rpo := d.where[path+".rpo"]
+	switch {
+	case sync == rpo && (sync || len(n.Content) == 0):
+		d.fail(at(n, path), foundOf("sync", sync, "rpo"), want)
+	case rpo && of.RPO == 0:
+		d.fail(d.where[path+".rpo"], "rpo is nothing", "a duration such as 250ms")
+	case sync && of.Sync == "":
+		d.fail(d.where[path+".sync"], "sync is nothing", "a region of this file")
+	}
+	*out = meridian.Durability{Sync: of.Sync, RPO: of.RPO}
 }
 
 func (d *decoder) envValue(n *yaml.Node, out *Value, path string) {

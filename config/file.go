@@ -96,16 +96,22 @@ type Secret struct {
 
 // A Database is the functions' PostgreSQL.
 type Database struct {
-	Name           string        `key:"name" doc:"The database and the role that owns it." want:"a lower-case name such as conduit"`
-	Migrations     string        `key:"migrations" doc:"A folder of .sql files, applied once, in the order of their names, on the primary."`
-	Consistency    string        `key:"consistency" default:"session" doc:"What reads are promised, until a connection or a statement says something else: with session, nothing older than what its caller has written or seen." want:"eventual, bounded(250ms), session, global or strong"`
-	OnUnreachable  string        `key:"onUnreachable" default:"error" doc:"What becomes of a read whose promise no region can keep: an error, or an answer from the replica that says it is stale." want:"error or stale"`
-	Durability     string        `key:"durability" default:"async" doc:"When a commit is acknowledged: with async, once it is on the primary's disk." want:"async"`
-	Password       string        `key:"password" doc:"A file with the password of the role, for psql and other clients of the proxy. An up world makes one."`
-	Connections    int           `key:"connections" default:"60" doc:"Server connections that one region's proxy opens at most." want:"a number from 4 to 1000"`
-	QueueTimeout   time.Duration `key:"queueTimeout" default:"10s" doc:"How long a client waits for a server connection."`
-	MaxConnections int           `key:"maxConnections" default:"120" doc:"PostgreSQL's max_connections, the same in all regions." want:"a number from 20 to 10000"`
+	Name           string              `key:"name" doc:"The database and the role that owns it." want:"a lower-case name such as conduit"`
+	Migrations     string              `key:"migrations" doc:"A folder of .sql files, applied once, in the order of their names, on the primary."`
+	Consistency    string              `key:"consistency" default:"session" doc:"What reads are promised, until a connection or a statement says something else: with session, nothing older than what its caller has written or seen." want:"eventual, bounded(250ms), session, global or strong"`
+	OnUnreachable  string              `key:"onUnreachable" default:"error" doc:"What becomes of a read whose promise no region can keep: an error, or an answer from the replica that says it is stale." want:"error or stale"`
+	Durability     meridian.Durability `key:"durability" default:"async" doc:"When a commit is acknowledged, from the first start until meridian durability says something else: with async, once it is on the primary's disk." want:"async, quorum, {sync: REGION} or {rpo: TIME}"`
+	Failover       Failover            `key:"failover" doc:"When a lost primary is replaced."`
+	Password       string              `key:"password" doc:"A file with the password of the role, for psql and other clients of the proxy. An up world makes one."`
+	Connections    int                 `key:"connections" default:"60" doc:"Server connections that one region's proxy opens at most." want:"a number from 4 to 1000"`
+	QueueTimeout   time.Duration       `key:"queueTimeout" default:"10s" doc:"How long a client waits for a server connection."`
+	MaxConnections int                 `key:"maxConnections" default:"120" doc:"PostgreSQL's max_connections, the same in all regions." want:"a number from 20 to 10000"`
 	pos            position
+}
+
+// Failover says when a lost primary is replaced without a person.
+type Failover struct {
+	MaxLoss time.Duration `key:"maxLoss" default:"10s" doc:"A standby that was further behind is not promoted by itself: a person decides. It matters where durability is async or rpo." want:"a duration up to 1h such as 10s"`
 }
 
 // Tokens are the carriers of consistency tokens.

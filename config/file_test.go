@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"meridian"
 )
 
 func TestExamplesAreGood(t *testing.T) {
@@ -79,7 +81,7 @@ func TestDefaultsAreForAFirstDay(t *testing.T) {
 	if fn := f.Functions[0]; fn.Timeout != 10*time.Second || fn.Memory != 128<<20 || fn.Concurrency != 1 || fn.Min != 1 || fn.Max != 16 {
 		t.Errorf("%+v", fn)
 	}
-	if db := f.Database; db.Consistency != "session" || db.Durability != "async" || db.Connections != 60 {
+	if db := f.Database; db.Consistency != "session" || db.Durability != (meridian.Durability{}) || db.Failover.MaxLoss != 10*time.Second || db.Connections != 60 {
 		t.Errorf("%+v", db)
 	}
 	if f.Limits.Header != 32<<10 || f.Limits.Body != 10_000_000 || f.DNS.TTL != 5*time.Second {

@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"strconv"
 	"time"
+
+	"meridian"
 )
 
 var (
@@ -16,12 +18,13 @@ var (
 	addrPortType = reflect.TypeFor[netip.AddrPort]()
 	prefixType   = reflect.TypeFor[netip.Prefix]()
 	valueType    = reflect.TypeFor[Value]()
+	durableType  = reflect.TypeFor[meridian.Durability]()
 	posType      = reflect.TypeFor[position]()
 )
 
 func isScalar(t reflect.Type) bool {
 	switch t {
-	case addrType, addrPortType, prefixType:
+	case addrType, addrPortType, prefixType, durableType:
 		return true
 	}
 	switch t.Kind() {
@@ -44,6 +47,8 @@ func setScalar(v reflect.Value, s string) error {
 		return set(p, s, netip.ParseAddrPort)
 	case *netip.Prefix:
 		return set(p, s, netip.ParsePrefix)
+	case *meridian.Durability:
+		return set(p, s, meridian.ParseDurability)
 	}
 	return setBasic(v, s)
 }

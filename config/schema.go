@@ -89,6 +89,15 @@ func scalarSchema(t reflect.Type) schema {
 		return schema{"type": "string", "pattern": `^([0-9.]+(ns|us|µs|ms|s|m|h))+$|^0$`}
 	case t == sizeType:
 		return schema{"type": []string{"string", "integer"}, "pattern": `^[0-9]+ *([KMG]i?B|B)?$`, "minimum": 0}
+	case t == durableType:
+		one := func(key, pattern string) schema {
+			value := schema{"type": "string", "pattern": pattern}
+			return schema{"type": "object", "properties": schema{key: value}, "required": []string{key}, "additionalProperties": false}
+		}
+		return schema{"oneOf": []schema{
+			{"type": "string", "pattern": `^(async|quorum|sync: *[^ :]+|rpo: *[0-9a-zµ.]+)$`},
+			one("sync", "."), one("rpo", `^([0-9.]+(ns|us|µs|ms|s|m|h))+$`),
+		}}
 	case t == reflect.TypeFor[Role]():
 		return schema{"enum": []Role{RoleRegion, RoleEdge, RoleControl}}
 	}

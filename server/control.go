@@ -34,6 +34,7 @@ func (n *node) addControl(g *lifecycle.Group) error {
 		Keys:    keys{n.store},
 		Drain:   n.drain,
 		Move:    n.move,
+		Durable: n.setDurability,
 		Lost:    n.lost,
 		Spans:   n.spans,
 		Metrics: n.metrics(),

@@ -145,12 +145,12 @@ func (s *steward) stop(ctx context.Context) error {
 // successor's all the same, or become so: this region has no right until it
 // has renewed again.
 func (s *steward) release(ctx context.Context, d failover.Decision, at instance.Stopped, mark failover.Mark) error {
-	next := failover.Record{Region: d.Who, Term: d.Term, Gate: at.LSN, From: s.self.Region, Mark: mark}
 	for range 3 {
 		r, rev, _ := s.tenure.now()
 		if r.Region != s.self.Region {
 			return nil // it is gone already: to our successor, or by a failover
 		}
+		next := failover.Record{Region: d.Who, Term: d.Term, Gate: at.LSN, From: s.self.Region, Mark: mark, Promise: r.Promise}
 		ok, err := s.tenure.replace(ctx, next, rev)
 		if err != nil {
 			s.tenure.doubt()

@@ -134,7 +134,7 @@ func (n *node) addDatabase(g *lifecycle.Group) (*postgres.Proxy, error) {
 		NoFailover: true,
 	}, postgres.Deps{
 		Local: pg.Dial, Remote: n.dialProxy, Peers: n.backbone.Listener("pg"), Map: &n.atlas,
-		Lease: n.lease(pg), Forks: n.forks,
+		Lease: n.lease(pg), Forks: n.forks, Durability: n.demand,
 		TLS: serverTLS(certs.GetCertificate), Log: n.log, Metrics: n.tele.Metrics, Tracer: n.tele.Tracer,
 	})
 	if err != nil {

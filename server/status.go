@@ -22,6 +22,13 @@ func status(v view, s *topology.Snapshot, password string) client.Status {
 		}
 		out.Nodes = append(out.Nodes, v.node(n))
 	}
+	if v.file.Database != nil {
+		p := v.primary().Promise
+		out.Durability = &client.Durability{Now: p.Now.String()}
+		if p.Next != nil {
+			out.Durability.Next = p.Next.String()
+		}
+	}
 	for _, r := range s.Regions {
 		out.Regions = append(out.Regions, client.Region{
 			Name: string(r.Name), Primary: r.Primary, Healthy: r.Healthy, Drained: r.Drained, Why: r.Why,

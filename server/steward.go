@@ -45,16 +45,15 @@ const (
 // How long the steps of a move may take. Together they are less than a client
 // waits, and what fails early is undone.
 const (
-	stewardTick    = 100 * time.Millisecond
-	rightPoll      = 5 * time.Millisecond
-	pauseBudget    = 1500 * time.Millisecond // for open transactions to end
-	stopBudget     = 4 * time.Second
-	startBudget    = 2 * time.Second // then it goes on starting by itself
-	recruitBudget  = 3 * time.Second
-	promoteBudget  = 10 * time.Second
-	unfitPatience  = 10 * time.Second // a holder whose PostgreSQL is down for longer lets its lease end
-	startPatience  = time.Minute      // or, at the start of its node, has not come up
-	defaultMaxLoss = 10 * time.Second
+	stewardTick   = 100 * time.Millisecond
+	rightPoll     = 5 * time.Millisecond
+	pauseBudget   = 1500 * time.Millisecond // for open transactions to end
+	stopBudget    = 4 * time.Second
+	startBudget   = 2 * time.Second // then it goes on starting by itself
+	recruitBudget = 3 * time.Second
+	promoteBudget = 10 * time.Second
+	unfitPatience = 10 * time.Second // a holder whose PostgreSQL is down for longer lets its lease end
+	startPatience = time.Minute      // or, at the start of its node, has not come up
 )
 
 // A steward does for one region what package failover decides.
@@ -80,6 +79,7 @@ type steward struct {
 	since    time.Time     // of the pledge
 	lag      time.Duration // at the last time that the primary was heard
 	lastSaid failover.Decision
+	change   change
 }
 
 // run decides and does, until ctx is over.
@@ -90,6 +90,9 @@ func (s *steward) run(ctx context.Context) {
 		watch := s.store.Watch()
 		s.tenure.see(s.store.Now())
 		s.step(ctx)
+		if err := s.keep(ctx); err != nil && ctx.Err() == nil {
+			s.log.Warn("durability is not kept up", "why", err.Error())
+		}
 		select {
 		case <-ctx.Done():
 			return
@@ -138,7 +141,7 @@ func (s *steward) look() failover.View {
 	r, _, age := s.tenure.now()
 	v := failover.View{
 		Self: s.self.Region, Record: r, Age: age, State: s.state(), Pledged: s.pg.Term(),
-		Follows: s.follows, Since: time.Since(s.since), MaxLoss: defaultMaxLoss, Alive: map[meridian.Region]bool{},
+		Follows: s.follows, Since: time.Since(s.since), MaxLoss: s.file.Database.Failover.MaxLoss, Alive: map[meridian.Region]bool{},
 	}
 	for _, region := range s.file.Regions {
 		v.Regions = append(v.Regions, region.Name)
@@ -195,11 +198,11 @@ func (s *steward) recruit(ctx context.Context, d failover.Decision) error {
 
 // take makes this region the holder. Only one of all who try succeeds.
 func (s *steward) take(ctx context.Context, d failover.Decision) error {
-	_, rev, age := s.tenure.now()
+	r, rev, age := s.tenure.now()
 	if age < failover.Lease {
 		return nil // a renewal came in between
 	}
-	ok, err := s.tenure.replace(ctx, failover.Record{Region: s.self.Region, Term: d.Term}, rev)
+	ok, err := s.tenure.replace(ctx, failover.Record{Region: s.self.Region, Term: d.Term, Promise: r.Promise}, rev)
 	if err == nil && ok {
 		s.changed()
 	}
@@ -261,7 +264,7 @@ func (s *steward) handBack(ctx context.Context, r failover.Record) error {
 	if now.Region != s.self.Region || now.Term != r.Term {
 		return nil
 	}
-	ok, err := s.tenure.replace(ctx, failover.Record{Region: r.From, Term: r.Term + 1}, rev)
+	ok, err := s.tenure.replace(ctx, failover.Record{Region: r.From, Term: r.Term + 1, Promise: now.Promise}, rev)
 	if err == nil && !ok {
 		err = errors.New("the record changed while it was handed back")
 	}

@@ -32,7 +32,9 @@ type tenure struct {
 	received time.Duration // boottime at which rev was first seen here
 	until    time.Duration // boottime at which our right ends; 0: none
 	halted   bool          // no renewals: the record is being handed over
-	sure     bool          // the record came from the cluster, not from the copy on disk
+	was      failover.Promise
+	next     *failover.Promise // what the next renewal promises, where the record promises was
+	sure     bool              // the record came from the cluster, not from the copy on disk
 }
 
 // see takes the newest record from the store.
@@ -127,6 +129,15 @@ func (t *tenure) resume() {
 	t.halted = false
 }
 
+// promise has the next renewal change what the record promises, if that is was
+// still; a nil next changes nothing. A write of its own would meet a renewal
+// more often than not where the store is slow, and one of the two would fail.
+func (t *tenure) promise(was failover.Promise, next *failover.Promise) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.was, t.next = was, next
+}
+
 // replace writes the next record over the one that the caller saw, and reports
 // whether it did. A right that the new record gives this region counts from
 // before the attempt was sent.
@@ -190,6 +201,9 @@ func (t *tenure) renewOnce(ctx context.Context) {
 	r, rev, _ := t.now()
 	t.mu.Lock()
 	halted := t.halted
+	if t.next != nil && r.Promise.String() == t.was.String() {
+		r.Promise = *t.next
+	}
 	t.mu.Unlock()
 	if r.Region != t.self || halted || !t.fit() {
 		return

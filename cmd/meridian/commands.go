@@ -14,6 +14,7 @@ type commands struct {
 	Psql       psqlCmd       `cmd:"" group:"world" help:"Open psql on a region's database proxy."`
 	Switchover switchoverCmd `cmd:"" group:"operate" help:"Move the primary to REGION: a pause, no error, nothing lost."`
 	Failover   failoverCmd   `cmd:"" group:"operate" help:"Give the writes to REGION without the primary's consent."`
+	Durability durabilityCmd `cmd:"" group:"operate" help:"Show when commits are acknowledged, or change it: async, quorum, sync: REGION, rpo: TIME."`
 	LostWrites lostWritesCmd `cmd:"" name:"lost-writes" group:"operate" help:"List the transactions that were acknowledged and lost with a primary's region."`
 	Drain      drainCmd      `cmd:"" group:"operate" help:"Take a region out of steering."`
 	Undrain    undrainCmd    `cmd:"" group:"operate" help:"Let a drained region back in."`

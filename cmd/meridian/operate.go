@@ -136,6 +136,46 @@ func move(ctx context.Context, g *Global, to string, how client.Move) error {
 	return nil
 }
 
+type durabilityCmd struct {
+	Mode []string `arg:"" optional:"" placeholder:"MODE" help:"async, quorum, sync: REGION or rpo: TIME."`
+	Yes  bool     `help:"Do not ask." short:"y"`
+}
+
+func (c *durabilityCmd) Run(ctx context.Context, g *Global) error {
+	a, _, err := admin(g)
+	if err != nil {
+		return err
+	}
+	if len(c.Mode) == 0 {
+		s, err := a.Status(ctx)
+		if err != nil {
+			return err
+		}
+		if s.Durability == nil {
+			return fmt.Errorf("this world has no database")
+		}
+		fmt.Print(s.Durability.Now)
+		if s.Durability.Next != "" {
+			fmt.Printf(", becoming %s", s.Durability.Next)
+		}
+		fmt.Println()
+		return nil
+	}
+	d, err := meridian.ParseDurability(strings.Join(c.Mode, " "))
+	if err != nil {
+		return err
+	}
+	if err := confirm(c.Yes, "acknowledge commits by durability "+d.String()+" from now on"); err != nil {
+		return err
+	}
+	now, err := a.SetDurability(ctx, d)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("durability is %s\n", now.Now)
+	return nil
+}
+
 type lostWritesCmd struct {
 	JSON bool `help:"Print JSON."`
 }

@@ -1,0 +1,162 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"meridian"
+	"meridian/client"
+	"meridian/config"
+	"meridian/postgres"
+	"meridian/postgres/failover"
+	"meridian/postgres/instance"
+)
+
+// wishPrefix is the key of the store, before a database's name, that holds the
+// durability that an operator asked for.
+const wishPrefix = "switch/durability/"
+
+// applyBudget bounds one attempt at telling PostgreSQL of its standbys.
+const applyBudget = 2 * time.Second
+
+// A change is a promise on its way: the log up to target may hold commits that
+// were acknowledged before the next durability was looked at.
+type change struct {
+	to     meridian.Durability
+	target meridian.LSN
+	known  bool
+	said   string // in the log
+}
+
+// demand returns what commits of this region's PostgreSQL must satisfy before
+// their success is told, where the region is the primary's.
+func (n *node) demand() postgres.Demand {
+	r, _, _ := n.tenure.now()
+	if r.Promise == (failover.Promise{}) {
+		return postgres.Demand{} // it is asked for at each statement
+	}
+	return demandOf(r.Promise, n.self.Region, regionsOf(n.file))
+}
+
+func demandOf(p failover.Promise, self meridian.Region, regions []meridian.Region) (d postgres.Demand) {
+	for _, mode := range p.Modes() {
+		if q := failover.QuorumOf(mode, self, regions); q.Need > 0 {
+			d.Quorums = append(d.Quorums, streaming(q))
+		}
+		if mode.RPO > 0 && (d.RPO == 0 || mode.RPO < d.RPO) {
+			d.RPO = mode.RPO
+		}
+	}
+	return d
+}
+
+// streaming returns q with the names by which standbys stream.
+func streaming(q failover.Quorum) failover.Quorum {
+	out := failover.Quorum{Need: q.Need}
+	for _, r := range q.Of {
+		out.Of = append(out.Of, meridian.Region(instance.Slot(r)))
+	}
+	return out
+}
+
+func regionsOf(f *config.File) (out []meridian.Region) {
+	for _, r := range f.Regions {
+		out = append(out, r.Name)
+	}
+	return out
+}
+
+// keep makes this region's PostgreSQL, and the record if it is ours, follow
+// what was promised and what an operator wishes.
+func (s *steward) keep(ctx context.Context) error {
+	if !s.started.Load() {
+		return nil // the first migrations wait for nobody: standbys are made meanwhile
+	}
+	r, _, _ := s.tenure.now()
+	bounded, cancel := context.WithTimeout(ctx, applyBudget)
+	defer cancel()
+	q := failover.QuorumOf(r.Promise.Now, s.self.Region, regionsOf(s.file))
+	if err := s.pg.Synchronous(bounded, q.Need, q.Of); err != nil {
+		return err
+	}
+	if r.Region != s.self.Region || s.state() != failover.Primary || !s.tenure.held() {
+		s.change = change{}
+		s.tenure.promise(r.Promise, nil)
+		return nil
+	}
+	if r.Promise.Next == nil {
+		s.change.known = false // what is acknowledged from now on may not satisfy the next one
+	}
+	next := r.Promise
+	each(s.store.Now(), wishPrefix+s.db, s.log, func(_ string, d meridian.Durability) { next = r.Promise.Ask(d) })
+	if next.Next != nil && next.String() == r.Promise.String() && s.holds(bounded, *next.Next) {
+		next = failover.Promise{Now: *next.Next}
+	}
+	if next.String() == r.Promise.String() {
+		s.tenure.promise(r.Promise, nil)
+		return nil
+	}
+	if s.change.said != next.String() {
+		s.log.Info("durability", "was", r.Promise.String(), "becomes", next.String())
+		s.change.said = next.String()
+	}
+	s.tenure.promise(r.Promise, &next)
+	return nil
+}
+
+// holds reports whether all that was acknowledged before this region began to
+// look at a durability satisfies it by now. What was acknowledged since does.
+func (s *steward) holds(ctx context.Context, d meridian.Durability) bool {
+	q := failover.QuorumOf(d, s.self.Region, regionsOf(s.file))
+	own, at, err := s.proxy.Standbys(ctx)
+	if err != nil {
+		return false
+	}
+	if s.change.to != d || !s.change.known {
+		s.change.to, s.change.target, s.change.known = d, own, true
+	}
+	return q.Need == 0 || streaming(q).Confirmed(at) >= s.change.target
+}
+
+// promiseOf returns what the store says of a database's durability.
+func (n *node) promiseOf(db string) (failover.Record, bool) {
+	e, ok := n.store.Now().Get(primaryPrefix + db)
+	var r failover.Record
+	return r, ok && json.Unmarshal(e.Value, &r) == nil
+}
+
+// setDurability asks for a durability, and waits until it is in effect.
+func (n *node) setDurability(ctx context.Context, d meridian.Durability) (client.Durability, error) {
+	if n.file.Database == nil {
+		return client.Durability{}, meridian.WithKind(meridian.Invalid, fmt.Errorf("this world has no database"))
+	}
+	db := n.file.Database.Name
+	r, ok := n.promiseOf(db)
+	if !ok {
+		return client.Durability{}, meridian.WithKind(meridian.Unavailable, fmt.Errorf("no region holds the writes yet"))
+	}
+	s := n.atlas.Now()
+	rtt := func(to meridian.Region) time.Duration { d, _ := s.RTT(r.Region, to); return d }
+	if err := config.CheckDurability(d, r.Region, regionsOf(n.file), rtt); err != nil {
+		return client.Durability{}, meridian.WithKind(meridian.Invalid, fmt.Errorf("durability %s: expected %w", d, err))
+	}
+	if err := n.store.Put(ctx, wishPrefix+db, mustJSON(d)); err != nil {
+		return client.Durability{}, fmt.Errorf("ask for durability %s: %w", d, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, movePatience)
+	defer cancel()
+	for {
+		watch := n.store.Watch()
+		if r, _ := n.promiseOf(db); r.Promise == (failover.Promise{Now: d}) {
+			return client.Durability{Now: d.String()}, nil
+		}
+		select {
+		case <-watch:
+		case <-ctx.Done():
+			r, _ := n.promiseOf(db)
+			return client.Durability{}, meridian.WithKind(meridian.Timeout, fmt.Errorf("durability is %s: it changes once the primary is there, and the regions that %s waits for have confirmed what was acknowledged until now; ask for %s to undo the change", r.Promise, d, r.Promise.Now))
+		}
+	}
+}
