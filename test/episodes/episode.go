@@ -15,6 +15,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"meridian"
 	"meridian/client"
 	"meridian/test/history"
 	"meridian/test/operator"
@@ -27,6 +28,8 @@ type settings struct {
 	faults  []fault
 	clients int    // in each region
 	out     string // where histories of violations go
+
+	durability meridian.Durability
 }
 
 // dice are those of one episode of a seed.
@@ -70,7 +73,7 @@ func play(ctx context.Context, w operator.World, s settings, n uint64, out io.Wr
 	}
 	nem.follow(ctx, p)
 	<-live.Done()
-	rec := record{plan: p}
+	rec := record{plan: p, durable: s.durability.Quorum || s.durability.Sync != ""}
 	if len(p) > 0 {
 		if _, err := nem.run(ctx, healPatience, "fault", "heal"); err != nil {
 			rec.wrong = append(rec.wrong, err.Error())

@@ -19,6 +19,7 @@ type record struct {
 	seen     bool    // the end was read: the last of lists, and there
 	there    []int64 // the ledger's ids at the end
 	errors   map[string]int
+	durable  bool // what was acknowledged is in another region, too, and outlives the primary's
 	// wrong is what did not come back after all was healed, in words.
 	wrong []string
 }
@@ -54,7 +55,7 @@ func judge(r record) (v verdict) {
 	}
 
 	var losses []history.Loss
-	if len(reigns) > 1 || lost > 0 {
+	if !r.durable && len(reigns) > 1 || lost > 0 {
 		losses = r.plan.losses()
 	}
 	l := history.Registers(r.accesses, losses, registerPatience)
@@ -97,7 +98,7 @@ func (r record) judgeLedger(reigns []history.Reign, fault, note func(string, ...
 	}
 	for _, e := range l.Lost {
 		switch {
-		case !r.plan.unplanned():
+		case r.durable || !r.plan.unplanned():
 			fault("acknowledged and lost: the insert of %d through %s at %v, in term %d", e.ID, e.Region, e.Return, e.Term)
 		case e.Term == reigns[len(reigns)-1].Term:
 			fault("lost by the primary that acknowledged it and is one still: the insert of %d through %s at %v", e.ID, e.Region, e.Return)
@@ -137,7 +138,7 @@ func (r record) judgeLists(fault, note func(string, ...any)) (lost int) {
 	for _, t := range torn {
 		fault("half of it is lost: %s", t)
 	}
-	if lost > 0 && !r.plan.unplanned() {
+	if lost > 0 && (r.durable || !r.plan.unplanned()) {
 		fault("acknowledged and lost: %d transactions on lists", lost)
 	}
 	if lost == 0 {

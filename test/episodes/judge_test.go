@@ -49,20 +49,22 @@ func TestAQuietEpisodeIsGood(t *testing.T) {
 func TestEachBrokenPromiseIsAViolation(t *testing.T) {
 	lost := plan{{at: 4 * time.Millisecond, fault: kill}}
 	for want, spoil := range map[string]func(*record){
-		"not whole":                    func(r *record) { r.wrong = []string{"the world is not whole"} },
-		"lost: the insert of 6":        func(r *record) { r.there = []int64{5, 7} },
-		"is one still":                 func(r *record) { r.plan, r.there = lost, []int64{5, 6} },
-		"executed twice":               func(r *record) { r.there = append(r.there, 7) },
-		"nobody inserted":              func(r *record) { r.there = append(r.there, 99) },
-		"reported as failed, and done": func(r *record) { r.entries[1].Outcome = history.Failed },
-		"two primaries":                func(r *record) { r.entries[0].Writer = "b" },
-		"not linearizable":             func(r *record) { r.accesses[1].Value = 0 },
-		"2 transactions on lists":      func(r *record) { r.lists[3].Ops = nil },
-		"G-single-process":             func(r *record) { r.lists[1].Process, r.lists[1].Ops[0].List = 1, nil },
-		"G1a":                          func(r *record) { r.lists[0].Outcome = history.Failed },
-		"-realtime":                    func(r *record) { r.lists[3].Ops[0].List = []int64{3, 1}; r.lists[1].Ops = nil },
-		"half of it":                   func(r *record) { r.lists[3].Ops = r.lists[3].Ops[:1] },
-		"cost 2 errors 08007":          func(r *record) { r.errors["08007"] = 2 },
+		"not whole":                              func(r *record) { r.wrong = []string{"the world is not whole"} },
+		"lost: the insert of 6":                  func(r *record) { r.there = []int64{5, 7} },
+		"acknowledged and lost: the insert of 6": func(r *record) { r.plan, r.durable, r.there = lost, true, []int64{5, 7} },
+		"acknowledged and lost: 2":               func(r *record) { r.plan, r.durable, r.lists[3].Ops = lost, true, nil },
+		"is one still":                           func(r *record) { r.plan, r.there = lost, []int64{5, 6} },
+		"executed twice":                         func(r *record) { r.there = append(r.there, 7) },
+		"nobody inserted":                        func(r *record) { r.there = append(r.there, 99) },
+		"reported as failed, and done":           func(r *record) { r.entries[1].Outcome = history.Failed },
+		"two primaries":                          func(r *record) { r.entries[0].Writer = "b" },
+		"not linearizable":                       func(r *record) { r.accesses[1].Value = 0 },
+		"2 transactions on lists":                func(r *record) { r.lists[3].Ops = nil },
+		"G-single-process":                       func(r *record) { r.lists[1].Process, r.lists[1].Ops[0].List = 1, nil },
+		"G1a":                                    func(r *record) { r.lists[0].Outcome = history.Failed },
+		"-realtime":                              func(r *record) { r.lists[3].Ops[0].List = []int64{3, 1}; r.lists[1].Ops = nil },
+		"half of it":                             func(r *record) { r.lists[3].Ops = r.lists[3].Ops[:1] },
+		"cost 2 errors 08007":                    func(r *record) { r.errors["08007"] = 2 },
 	} {
 		r := quiet()
 		spoil(&r)

@@ -23,6 +23,7 @@ import (
 	"syscall"
 	"time"
 
+	"meridian"
 	"meridian/test/operator"
 )
 
@@ -48,6 +49,10 @@ func command(ctx context.Context, args []string, out io.Writer) error {
 	flags.Uint64Var(&s.seed, "seed", uint64(time.Now().Unix()), "the faults and the operations are drawn from it")
 	flags.DurationVar(&s.length, "duration", 6*time.Second, "how long clients are busy in each episode")
 	flags.IntVar(&s.clients, "clients", 3, "in each region")
+	flags.Func("durability", "of the database: async, quorum, sync: REGION or rpo: TIME; with quorum and sync nothing that was acknowledged may be lost", func(text string) (err error) {
+		s.durability, err = meridian.ParseDurability(text)
+		return err
+	})
 	flags.StringVar(&s.out, "out", os.TempDir()+"/episodes", "`folder` for the histories of violations")
 	err := flags.Parse(args)
 	if err != nil {
@@ -78,6 +83,11 @@ func series(ctx context.Context, up func() (operator.World, func() error, error)
 		}
 		if err = prepare(ctx, w); err != nil {
 			return errors.Join(err, end())
+		}
+		if s.durability != (meridian.Durability{}) {
+			if _, err := w.Run(ctx, "durability", "--yes", s.durability.String()); err != nil {
+				return errors.Join(err, end())
+			}
 		}
 		for whole := true; i < last && whole; i++ {
 			v, err := play(ctx, w, s, i, out)
