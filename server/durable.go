@@ -77,7 +77,7 @@ func (s *steward) keep(ctx context.Context) error {
 	r, _, _ := s.tenure.now()
 	bounded, cancel := context.WithTimeout(ctx, applyBudget)
 	defer cancel()
-	q := failover.QuorumOf(r.Promise.Now, s.self.Region, regionsOf(s.file))
+	q := hides(r.Promise, s.self.Region, regionsOf(s.file))
 	if err := s.pg.Synchronous(bounded, q.Need, q.Of); err != nil {
 		return err
 	}
@@ -104,6 +104,18 @@ func (s *steward) keep(ctx context.Context) error {
 	}
 	s.tenure.promise(r.Promise, &next)
 	return nil
+}
+
+// hides returns whom PostgreSQL itself waits for, and hides rows until then: it
+// knows one rule at a time. The next one, if it has any, begins before it is
+// said to hold.
+func hides(p failover.Promise, self meridian.Region, regions []meridian.Region) (q failover.Quorum) {
+	for _, mode := range p.Modes() {
+		if one := failover.QuorumOf(mode, self, regions); one.Need > 0 {
+			q = one
+		}
+	}
+	return q
 }
 
 // holds reports whether all that was acknowledged before this region began to
