@@ -12,6 +12,7 @@ PKG   ?= ./...
 FUZZTIME ?= 30s
 EPISODES ?= 30
 FAULTS ?= planned
+DURABILITY ?= async
 
 .PHONY: help
 help: ## list the targets
@@ -83,7 +84,7 @@ golden: ## write the golden files of PKG anew (PKG=./config); look at the diff
 
 .PHONY: episodes
 episodes: deps build ## EPISODES of faults (FAULTS=all: the primary is lost as well), and what clients were told judged
-	go run ./test/episodes --binary $(BIN) --episodes $(EPISODES) --faults $(FAULTS)
+	go run ./test/episodes --binary $(BIN) --episodes $(EPISODES) --faults $(FAULTS) --durability $(DURABILITY)
 
 N ?= 10
 .PHONY: switchovers

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"meridian"
 	"meridian/test/harness"
 	"meridian/test/operator"
 )
@@ -23,6 +24,25 @@ func TestNoPromiseIsBrokenInEpisodes(t *testing.T) {
 		return operator.Up(context.WithoutCancel(t.Context()), harness.Binary(t), filepath.Join("testdata", "world.yaml"), 0)
 	}
 	s := settings{seed: 22, length: 2500 * time.Millisecond, faults: []fault{switchover, slow, pause, switchover, down}, clients: 3, out: t.TempDir()}
+	if err := series(t.Context(), up, s, 0, n, t.Output()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestQuorumLosesNothingWithThePrimary kills, stops and cuts off the primary's
+// region: with the durability quorum nothing that was acknowledged is gone
+// afterwards. That the judge would see it is shown by
+// TestEachBrokenPromiseIsAViolation, that asynchronous durability does lose by
+// meridian/test/world's TestWhatWasLostIsListed.
+func TestQuorumLosesNothingWithThePrimary(t *testing.T) {
+	n := 4
+	if testing.Short() {
+		n = 1
+	}
+	up := func() (operator.World, func() error, error) {
+		return operator.Up(context.WithoutCancel(t.Context()), harness.Binary(t), filepath.Join("testdata", "world.yaml"), 0)
+	}
+	s := settings{seed: 7, length: 4 * time.Second, faults: []fault{kill, isolate, freeze}, clients: 3, out: t.TempDir(), durability: meridian.Durability{Quorum: true}}
 	if err := series(t.Context(), up, s, 0, n, t.Output()); err != nil {
 		t.Fatal(err)
 	}
