@@ -14,6 +14,7 @@ import (
 	"meridian/gateway"
 	"meridian/gateway/cors"
 	"meridian/identity"
+	"meridian/postgres/instance"
 )
 
 // Config says which node of which file to run, and where it keeps its state.
@@ -32,6 +33,15 @@ func Check(f *config.File) error {
 		_, certs = certificates(f)
 	}
 	return errors.Join(checkAPI(f), keys, certs)
+}
+
+// Able reports what this machine lacks to run every node of the file.
+func Able(f *config.File) error {
+	if f.Database == nil {
+		return nil
+	}
+	_, err := instance.Find()
+	return err
 }
 
 func checkAPI(f *config.File) error {

@@ -38,6 +38,9 @@ func (c *upCmd) Run(ctx context.Context, g *Global) error {
 			return err
 		}
 	}
+	if err := server.Able(f); err != nil {
+		return err
+	}
 	if c.Detach {
 		return c.detach(ctx, g)
 	}
