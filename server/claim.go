@@ -21,7 +21,7 @@ func (n *node) newSteward(pg *instance.Instance, proxy *postgres.Proxy) *steward
 	s := &steward{
 		self: n.self, db: n.file.Database.Name, file: n.file, pg: pg, proxy: proxy, tenure: n.tenure,
 		store: n.store, changed: n.nudge, warm: n.warm, lead: n.lead, lag: -1,
-		dir: filepath.Join(n.cfg.State, "postgres"),
+		dir: databaseIn(n.cfg.State),
 		log: n.log.With("hop", "postgres", "region", string(n.self.Region)),
 		alive: func(r meridian.Region) bool {
 			x, ok := n.atlas.Now().Region(r)

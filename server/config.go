@@ -44,6 +44,13 @@ func Able(f *config.File) error {
 	return err
 }
 
+// Founded reports whether the node whose state is in that folder has a database
+// already.
+func Founded(state string) bool { return instance.Founded(databaseIn(state)) }
+
+// databaseIn is where below its state a node keeps PostgreSQL.
+func databaseIn(state string) string { return filepath.Join(state, "postgres") }
+
 func checkAPI(f *config.File) error {
 	api, err := os.ReadFile(f.API)
 	if err != nil {

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"path/filepath"
 	"slices"
 	"sync"
 
@@ -30,7 +29,7 @@ func (n *node) serveLost(w http.ResponseWriter, r *http.Request) {
 
 func (n *node) lostHere(ctx context.Context) ([]client.LostWrite, error) {
 	out := []client.LostWrite{}
-	tails, err := instance.Tails(filepath.Join(n.cfg.State, "postgres"))
+	tails, err := instance.Tails(databaseIn(n.cfg.State))
 	if err != nil {
 		return nil, err
 	}

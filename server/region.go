@@ -105,7 +105,7 @@ func (n *node) addDatabase(g *lifecycle.Group) (*postgres.Proxy, error) {
 		return nil, err
 	}
 	pg, err := instance.New(instance.Config{
-		Region: n.self.Region, Dir: filepath.Join(n.cfg.State, "postgres"), SocketDir: sockets,
+		Region: n.self.Region, Dir: databaseIn(n.cfg.State), SocketDir: sockets,
 		Database: db.Name, MaxConnections: db.MaxConnections,
 	}, instance.Deps{Upstream: n.dialPrimary, Log: n.log, Metrics: n.tele.Metrics})
 	if err != nil {

@@ -3,19 +3,21 @@ package world
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"meridian/config"
 )
 
 // Fits reports a mistake if f cannot go on with the data of the world whose
-// record is r: a database is founded under one name and keeps it.
-func Fits(f *config.File, r Record) error {
+// record is r: a database is founded under one name and keeps it. founded says
+// whether a node has its database already, by its state folder.
+func Fits(f *config.File, r Record, founded func(state string) bool) error {
 	old, err := config.Load(r.Plan)
 	if err != nil || old.Database == nil || f.Database == nil || old.Database.Name == f.Database.Name {
 		return nil // a plan that cannot be read is written anew
 	}
-	founded, _ := filepath.Glob(filepath.Join(r.State, "nodes", "*", "postgres", "PG_VERSION"))
-	if len(founded) == 0 {
+	nodes, err := filepath.Glob(filepath.Join(r.State, "nodes", "*"))
+	if err != nil || !slices.ContainsFunc(nodes, founded) {
 		return nil
 	}
 	return config.Errors{{

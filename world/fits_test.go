@@ -31,23 +31,22 @@ func TestDataOfAnotherDatabaseIsRefusedBeforeAnythingStarts(t *testing.T) {
 	if err := os.WriteFile(r.Plan, plan, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	other := of("database: {name: hello}\n")
-	if err := Fits(other, r); err != nil {
-		t.Errorf("without data: %v", err)
-	}
-	data := filepath.Join(state, "nodes", "us-east-1", "postgres")
-	if err := os.MkdirAll(data, 0o755); err != nil {
+	node := filepath.Join(state, "nodes", "us-east-1")
+	if err := os.MkdirAll(node, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(data, "PG_VERSION"), []byte("15\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	for _, fine := range []*config.File{of("database: {name: conduit}\n"), of("")} {
-		if err := Fits(fine, r); err != nil {
-			t.Errorf("the same database, or none: %v", err)
+	empty := func(string) bool { return false }
+	founded := func(state string) bool { return state == node }
+	for _, fine := range []error{
+		Fits(of("database: {name: hello}\n"), r, empty),
+		Fits(of("database: {name: conduit}\n"), r, founded),
+		Fits(of(""), r, founded),
+	} {
+		if fine != nil {
+			t.Errorf("no data, the same database, or none: %v", fine)
 		}
 	}
-	err = Fits(other, r)
+	err = Fits(of("database: {name: hello}\n"), r, founded)
 	if err == nil || !strings.Contains(err.Error(), `database.name: "hello", but the data in `+state+` is of "conduit"; expected that name`) {
 		t.Errorf("another database: %v", err)
 	}

@@ -34,7 +34,7 @@ func (c *upCmd) Run(ctx context.Context, g *Global) error {
 		if world.Connect(r).Alive(ctx) {
 			return c.already(ctx, g)
 		}
-		if err := world.Fits(f, r); err != nil {
+		if err := world.Fits(f, r, server.Founded); err != nil {
 			return err
 		}
 	}

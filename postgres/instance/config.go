@@ -148,9 +148,10 @@ func Slot(r meridian.Region) string {
 	}, strings.ToLower(string(r)))
 }
 
-func (in *Instance) data() string     { return filepath.Join(in.cfg.Dir, "pg") }
+func (in *Instance) data() string     { return dataIn(in.cfg.Dir) }
 func (in *Instance) partial() string  { return filepath.Join(in.cfg.Dir, "pg.tmp") }
 func (in *Instance) upstream() string { return filepath.Join(in.cfg.SocketDir, "upstream") }
+func dataIn(dir string) string        { return filepath.Join(dir, "pg") }
 func socketIn(dir string) string      { return filepath.Join(dir, ".s.PGSQL.5432") }
 
 // Binaries returns the PostgreSQL that New found.

@@ -12,6 +12,12 @@ import (
 	"syscall"
 )
 
+// Founded reports whether Config.Dir dir holds a database already.
+func Founded(dir string) bool {
+	_, err := os.Stat(dataIn(dir))
+	return err == nil
+}
+
 // inspect reads what Decide needs to know of a data folder.
 func inspect(dir string) (Folder, error) {
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {

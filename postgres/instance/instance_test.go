@@ -200,7 +200,14 @@ func TestReadsGoOnWithoutThePrimaryAndCatchUpAfterIt(t *testing.T) {
 
 func TestCommittedDataOutlivesKill9(t *testing.T) {
 	dir := folder(t)
+	own := filepath.Join(dir, "us-east-1")
+	if Founded(own) {
+		t.Error("founded before its first start")
+	}
 	a := newCluster(t, dir, "us-east-1", nil).start(Primary).up()
+	if !Founded(own) {
+		t.Error("not founded, and up")
+	}
 	a.must("CREATE TABLE t (n int)")
 	for n := range 3 {
 		a.must(fmt.Sprintf("INSERT INTO t VALUES (%d)", n))
