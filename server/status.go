@@ -53,8 +53,10 @@ func (v view) node(n config.Node) client.Node {
 	return out
 }
 
+// lagMillis is -1 for what nobody knows: a region that is down has told its lag
+// before, and no longer.
 func lagMillis(r topology.Region) int64 {
-	if r.ReplayLag < 0 {
+	if r.ReplayLag < 0 || !r.Healthy && !r.Primary {
 		return -1
 	}
 	return r.ReplayLag.Milliseconds()
