@@ -118,6 +118,9 @@ func (c *client) await(ctx context.Context) freshDecision {
 	d := decideFresh(v)
 	began := time.Now()
 	trip := patience(c.p.deps.Map.Now(), c.p.cfg.Region)
+	if v.Primary && len(c.p.demand().Quorums) > 0 {
+		trip = c.p.cfg.PrimaryTimeout // what a standby showed may wait for others' word here, and no other node could serve it sooner
+	}
 	for d.Do == freshAsk || d.Do == freshWait {
 		if d.Do == freshAsk {
 			ask, cancel := context.WithTimeout(ctx, 2*trip)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -42,26 +41,23 @@ func (w *trio) waitsFor(r meridian.Region, need int, of ...meridian.Region) {
 	})
 }
 
-// stop stops what a standby receives, as a partition would, and returns what
-// lets it go on.
+// stop cuts standbys off from the primary, and returns what lets them stream
+// again.
 func (w *trio) stop(regions ...meridian.Region) (thaw func()) {
 	w.t.Helper()
-	var pids []int
 	for _, r := range regions {
-		pid := get[int](w.world, w.superuser(w.servers[r]), "select pid from pg_stat_wal_receiver")
-		if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
-			w.t.Fatal(err)
-		}
-		pids = append(pids, pid)
+		root := w.superuser(w.servers[r])
+		w.exec(root, "alter system set primary_conninfo = ''", "select pg_reload_conf()")
+		w.eventually(string(r)+" receives nothing", func() bool { return get[int](w.world, root, "select count(*) from pg_stat_wal_receiver") == 0 })
 	}
-	thaw = func() {
-		for _, pid := range pids {
-			syscall.Kill(pid, syscall.SIGCONT)
+	return func() {
+		w.t.Helper()
+		for _, r := range regions {
+			if err := w.servers[r].Follow(w.servers[w.primary]); err != nil {
+				w.t.Error(err)
+			}
 		}
-		pids = nil
 	}
-	w.t.Cleanup(thaw)
-	return thaw
 }
 
 // inSyncWait waits until n statements of the primary wait for its standbys, and
@@ -82,27 +78,18 @@ func (w *trio) inSyncWait(n int) (pids []int) {
 	return pids
 }
 
-// leaks are the ways in which PostgreSQL tells of a commit that no standby has.
-var leaks = map[string]func(w *trio, c *pgx.Conn, table string) <-chan error{
-	"a canceled wait": func(w *trio, c *pgx.Conn, table string) <-chan error {
-		done := background(c, "insert into "+table+" values (7)")
-		w.exec(w.superuser(w.servers[iad]), fmt.Sprintf("select pg_cancel_backend(%d)", w.inSyncWait(1)[0]))
-		return done
-	},
-	"a canceled wait of COMMIT, with the warning off": func(w *trio, c *pgx.Conn, table string) <-chan error {
-		w.exec(c, "set client_min_messages = error", "begin", "insert into "+table+" values (7)")
-		done := background(c, "commit")
-		w.exec(w.superuser(w.servers[iad]), fmt.Sprintf("select pg_cancel_backend(%d)", w.inSyncWait(1)[0]))
-		return done
-	},
-	"statement_timeout within CALL": func(w *trio, c *pgx.Conn, table string) <-chan error {
-		w.exec(c, "set statement_timeout = '300ms'")
-		return background(c, "call add_to_"+table+"(7)")
-	},
-	"synchronous_commit": func(w *trio, c *pgx.Conn, table string) <-chan error {
-		w.exec(c, "set synchronous_commit = local")
-		return background(c, "insert into "+table+" values (7)")
-	},
+// leaks are the ways in which PostgreSQL tells of a commit that no standby has:
+// what a client runs before the standbys go, and then, and whether its wait is
+// canceled.
+var leaks = map[string]struct {
+	before  []string
+	commits string
+	cancel  bool
+}{
+	"a canceled wait": {nil, "insert into leak values (7)", true},
+	"a canceled wait of COMMIT, with the warning off": {[]string{"set client_min_messages = error", "begin", "insert into leak values (7)"}, "commit", true},
+	"statement_timeout within CALL":                   {[]string{"set statement_timeout = '300ms'"}, "call add_to_leak(7)", false},
+	"synchronous_commit":                              {[]string{"set synchronous_commit = local"}, "insert into leak values (7)", false},
 }
 
 // leaky makes a world in which commits wait for one of two standbys.
@@ -124,8 +111,13 @@ func (w *trio) leak(how string, at meridian.Region) (done <-chan error, thaw fun
 	for _, r := range []meridian.Region{dub, sin} {
 		w.streams(r)
 	}
+	c := w.connect(dsn(w.proxies[at]))
+	w.exec(c, leaks[how].before...)
 	thaw = w.stop(dub, sin)
-	done = leaks[how](w, w.connect(dsn(w.proxies[at])), "leak")
+	done = background(c, leaks[how].commits)
+	if leaks[how].cancel {
+		w.exec(root, fmt.Sprintf("select pg_cancel_backend(%d)", w.inSyncWait(1)[0]))
+	}
 	w.eventually("it is committed on the primary", func() bool { return get[int](w.world, root, "select count(*) from leak where v = 7") == 1 })
 	return done, thaw
 }
