@@ -98,6 +98,10 @@ SEED  ?= 0
 pairs: deps build ## PAIRS writes and reads after them, a part with replay 2 s late (SEED=N to repeat)
 	go run ./test/pairs --binary $(BIN) --count $(PAIRS) --seed $(SEED)
 
+.PHONY: conformance
+conformance: deps ## pgx's own test suite, directly and through both regions' proxies, compared
+	go run ./test/conformance
+
 .PHONY: soak
 soak: deps build ## ten minutes of mixed load from all edges on a world of its own
 	go run ./test/soak --binary $(BIN)

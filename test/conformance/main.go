@@ -1,0 +1,70 @@
+// Conformance runs other projects' test suites against PostgreSQL itself, and
+// again through Meridian's proxy in the primary's region and in a secondary's,
+// and lists the tests that do not end alike.
+//
+//	go run ./test/conformance                 pgx's own suite, from the module cache
+//	go run ./test/conformance -- CMD ARG...   any command, with PGHOST and its kin
+//
+// The other region is as far away as -rtt says. PostgreSQL is real, and new.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+func main() {
+	rtt := flag.Duration("rtt", 2*time.Millisecond, "the round trip between the two regions")
+	only := flag.String("only", "", "one of direct, primary, secondary; default: all, compared")
+	run := flag.String("run", "", "the tests of pgx to run, as go test -run says them")
+	keep := flag.Bool("keep", false, "print how to reach each way, and wait for a signal")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := conform(ctx, *rtt, *only, *run, *keep, flag.Args()); err != nil {
+		fmt.Fprintln(os.Stderr, "conformance:", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+func conform(ctx context.Context, rtt time.Duration, only, run string, keep bool, command []string) error {
+	r, err := newRig(ctx, rtt)
+	if err != nil {
+		return err
+	}
+	defer r.close()
+	switch {
+	case keep:
+		for _, w := range r.ways {
+			fmt.Printf("%s\t%s\n", w.name, w.url())
+		}
+		<-ctx.Done()
+		return nil
+	case len(command) > 0:
+		return each(ctx, r.chosen(only), command)
+	}
+	return suite(ctx, r.chosen(only), run)
+}
+
+// each runs a command once for each way.
+func each(ctx context.Context, ways []way, command []string) error {
+	var failed error
+	for _, w := range ways {
+		fmt.Printf("== %s\n", w.name)
+		cmd := exec.CommandContext(ctx, command[0], command[1:]...)
+		cmd.Env = append(os.Environ(), w.environment()...)
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+		if err := cmd.Run(); err != nil {
+			failed = fmt.Errorf("%s: %w", w.name, err)
+			fmt.Println(failed)
+		}
+	}
+	return failed
+}

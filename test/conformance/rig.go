@@ -1,0 +1,203 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"meridian"
+	"meridian/internal/delay"
+	"meridian/internal/pki"
+	"meridian/postgres"
+	"meridian/postgres/pgtest"
+	"meridian/topology"
+)
+
+const (
+	database = "conduit"
+	password = "secret"
+	near     = meridian.Region("us-east-1") // the primary's
+	far      = meridian.Region("eu-west-1")
+)
+
+// A rig is a primary, a standby that streams from it, their proxies, and three
+// ways to the database.
+type rig struct {
+	ways []way
+	ca   string // the file of the authority that signed the proxies' certificate
+
+	stop    context.CancelFunc
+	running sync.WaitGroup
+	servers []*pgtest.Server
+	dir     string
+}
+
+// A way is one way to the database.
+type way struct{ name, addr string }
+
+func (w way) url() string {
+	return fmt.Sprintf("postgres://%s:%s@%s/%s?sslmode=disable", database, password, w.addr, database)
+}
+
+func (w way) environment() []string {
+	host, port, _ := net.SplitHostPort(w.addr)
+	return []string{"PGHOST=" + host, "PGPORT=" + port, "PGUSER=" + database, "PGPASSWORD=" + password, "PGDATABASE=" + database,
+		"PGSSLMODE=disable", "DATABASE_URL=" + w.url(), "PGX_TEST_DATABASE=" + w.url(), "WAY=" + w.name}
+}
+
+func (r *rig) chosen(name string) (ways []way) {
+	for _, w := range r.ways {
+		if name == "" || name == w.name {
+			ways = append(ways, w)
+		}
+	}
+	return ways
+}
+
+func newRig(ctx context.Context, rtt time.Duration) (_ *rig, err error) {
+	ctx, stop := context.WithCancel(ctx)
+	r := &rig{stop: stop}
+	defer func() {
+		if err != nil {
+			r.close()
+		}
+	}()
+	if r.dir, err = os.MkdirTemp("", "conformance-"); err != nil {
+		return nil, err
+	}
+	primary, err := pgtest.Start(database)
+	if err != nil {
+		return nil, err
+	}
+	r.servers = append(r.servers, primary)
+	// Drivers' suites make roles and extensions.
+	if err := primary.Exec("postgres", "ALTER ROLE "+database+" SUPERUSER"); err != nil {
+		return nil, err
+	}
+	standby, err := primary.Standby(string(far))
+	if err != nil {
+		return nil, err
+	}
+	r.servers = append(r.servers, standby)
+	return r, r.connect(ctx, primary, standby, rtt)
+}
+
+// connect makes the ways. What is called direct is a bare relay, so that every
+// way is one of TCP.
+func (r *rig) connect(ctx context.Context, primary, standby *pgtest.Server, rtt time.Duration) error {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	r.running.Go(func() { r.relay(ctx, l, primary) })
+	r.ways = append(r.ways, way{"direct", l.Addr().String()})
+	secure, err := r.tls()
+	if err != nil {
+		return err
+	}
+	peers, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	var topo topology.Map
+	topo.Publish(&topology.Snapshot{
+		Regions: []topology.Region{{Name: near, Primary: true, Healthy: true}, {Name: far, Healthy: true}},
+		Links:   []topology.Link{{From: near, To: far, RTT: rtt}},
+	})
+	links, line := delay.NewGroup(delay.NewClock()), delay.NewLine(rtt, rtt)
+	if err := r.proxy(ctx, "primary", near, postgres.Deps{Local: primary.Dial, Map: &topo, Peers: peers, TLS: secure}); err != nil {
+		return err
+	}
+	return r.proxy(ctx, "secondary", far, postgres.Deps{Local: standby.Dial, Map: &topo, TLS: secure,
+		Remote: func(ctx context.Context, _ meridian.Region) (net.Conn, error) {
+			return links.Dial(ctx, line, func(ctx context.Context) (net.Conn, error) {
+				var d net.Dialer
+				return d.DialContext(ctx, "tcp", peers.Addr().String())
+			})
+		}})
+}
+
+// proxy runs a region's proxy.
+func (r *rig) proxy(ctx context.Context, name string, region meridian.Region, deps postgres.Deps) error {
+	p, err := postgres.New(postgres.Config{Region: region, Database: database, Listen: "127.0.0.1:0", MaxServer: 50,
+		Users: map[string]string{database: password}}, deps)
+	if err != nil {
+		return err
+	}
+	ready, ended := make(chan struct{}), make(chan error, 1)
+	r.running.Go(func() { ended <- p.Run(ctx, func() { close(ready) }) })
+	select {
+	case <-ready:
+	case err := <-ended:
+		return err
+	}
+	r.ways = append(r.ways, way{name, p.Addr().String()})
+	return nil
+}
+
+// tls returns what the proxies show to clients that ask for it.
+func (r *rig) tls() (*tls.Config, error) {
+	ca, err := pki.Create(r.dir, "node")
+	if err != nil {
+		return nil, err
+	}
+	certFile, keyFile, err := ca.IssueServer("localhost")
+	if err != nil {
+		return nil, err
+	}
+	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
+	if err != nil {
+		return nil, err
+	}
+	r.ca = filepath.Join(r.dir, "ca.pem")
+	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}, nil
+}
+
+// relay copies bytes between TCP and the server's socket until ctx is canceled.
+func (r *rig) relay(ctx context.Context, l net.Listener, s *pgtest.Server) {
+	defer context.AfterFunc(ctx, func() { l.Close() })()
+	var conns sync.WaitGroup
+	defer conns.Wait()
+	for {
+		a, err := l.Accept()
+		if err != nil {
+			return
+		}
+		conns.Go(func() {
+			defer a.Close()
+			b, err := s.Dial(ctx)
+			if err != nil {
+				return
+			}
+			defer b.Close()
+			defer context.AfterFunc(ctx, func() { a.Close(); b.Close() })()
+			done := make(chan struct{})
+			go func() { io.Copy(b, a); b.Close(); close(done) }()
+			io.Copy(a, b)
+			a.Close()
+			<-done
+		})
+	}
+}
+
+func (r *rig) close() {
+	r.stop()
+	r.running.Wait()
+	var errs []error
+	for i := len(r.servers) - 1; i >= 0; i-- {
+		errs = append(errs, r.servers[i].Stop())
+	}
+	if r.dir != "" {
+		errs = append(errs, os.RemoveAll(r.dir))
+	}
+	if err := errors.Join(errs...); err != nil {
+		fmt.Fprintln(os.Stderr, "conformance:", err)
+	}
+}

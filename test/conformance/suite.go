@@ -1,0 +1,136 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// packages are those of pgx whose tests speak to a server.
+var packages = []string{".", "./pgconn", "./pgproto3", "./pgtype", "./pgxpool", "./stdlib", "./multitracer", "./tracelog", "./pgtype/zeronull"}
+
+// setup makes what pgx's suite expects of a database.
+const setup = `create extension if not exists hstore; create extension if not exists ltree;
+do $$ begin create domain uint64 as numeric(20,0); exception when duplicate_object then null; end $$;
+do $$ begin create role " tricky, ' } "" \\ test user " superuser; exception when duplicate_object then null; end $$`
+
+// An outcome is how one test ended, and what it said.
+type outcome struct{ action, output string }
+
+// suite runs pgx's tests by each way and compares.
+func suite(ctx context.Context, ways []way, run string) error {
+	dir, err := copySuite(ctx)
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if err := prepare(ctx, ways[0]); err != nil {
+		return err
+	}
+	results := map[string]map[string]outcome{}
+	for _, w := range ways {
+		if results[w.name], err = test(ctx, dir, w, run); err != nil {
+			return err
+		}
+		count := map[string]int{}
+		for _, o := range results[w.name] {
+			count[o.action]++
+		}
+		fmt.Printf("%s: %d passed, %d failed, %d skipped\n", w.name, count["pass"], count["fail"], count["skip"])
+	}
+	return compare(ways, results)
+}
+
+// copySuite copies pgx out of the module cache, which cannot be written.
+func copySuite(ctx context.Context) (string, error) {
+	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/jackc/pgx/v5").Output()
+	if err != nil {
+		return "", fmt.Errorf("find pgx in the module cache: %w", err)
+	}
+	dir, err := os.MkdirTemp("", "conformance-pgx-")
+	if err != nil {
+		return "", err
+	}
+	if err := os.CopyFS(dir, os.DirFS(strings.TrimSpace(string(out)))); err != nil {
+		return "", errors.Join(err, os.RemoveAll(dir))
+	}
+	return dir, nil
+}
+
+func prepare(ctx context.Context, w way) error {
+	cmd := exec.CommandContext(ctx, "psql", "-qX", "-v", "ON_ERROR_STOP=1", "-c", setup)
+	cmd.Env = append(os.Environ(), w.environment()...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("prepare the database: %w: %s", err, out)
+	}
+	return nil
+}
+
+// test runs the suite by one way.
+func test(ctx context.Context, dir string, w way, run string) (map[string]outcome, error) {
+	args := append([]string{"test", "-json", "-count=1", "-p", "1", "-timeout", "8m", "-run", run}, packages...)
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), w.environment()...)
+	cmd.Stderr = os.Stderr
+	pipe, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	all := map[string]outcome{}
+	lines := bufio.NewScanner(pipe)
+	lines.Buffer(nil, 64<<20)
+	for lines.Scan() {
+		var e struct{ Action, Package, Test, Output string }
+		if json.Unmarshal(lines.Bytes(), &e) != nil {
+			continue
+		}
+		name := filepath.Base(e.Package) + "." + e.Test
+		o := all[name]
+		switch e.Action {
+		case "output":
+			o.output += e.Output
+		case "pass", "fail", "skip":
+			o.action = e.Action
+		}
+		all[name] = o
+	}
+	var exit *exec.ExitError
+	if err := errors.Join(lines.Err(), cmd.Wait()); err != nil && !errors.As(err, &exit) {
+		return nil, err
+	}
+	return all, ctx.Err()
+}
+
+// compare prints the tests that did not end as by the first way.
+func compare(ways []way, results map[string]map[string]outcome) error {
+	differ := 0
+	for _, w := range ways {
+		for _, name := range slices.Sorted(maps.Keys(results[w.name])) {
+			got, want := results[w.name][name], results[ways[0].name][name]
+			first := w.name == ways[0].name
+			if first && got.action != "fail" || !first && got.action == want.action {
+				continue
+			}
+			fmt.Printf("-- %s: %s: %s\n%s", w.name, name, got.action, got.output)
+			if !first {
+				differ++
+			}
+		}
+	}
+	if differ > 0 {
+		return fmt.Errorf("%d tests do not end as they do directly", differ)
+	}
+	return nil
+}
