@@ -246,6 +246,14 @@ func (d *decoder) checkDatabase(db Database) {
 	if l := db.Failover.MaxLoss; l <= 0 || l > time.Hour {
 		d.fail(d.at(db.pos, "failover.maxLoss"), fmt.Sprintf("maxLoss is %v", l), "a duration up to 1h such as 10s")
 	}
+	if db.Pooling != "session" && db.Pooling != "transaction" {
+		d.fail(d.at(db.pos, "pooling"), fmt.Sprintf("pooling is %q", db.Pooling), "session or transaction")
+	}
+	for _, f := range db.LocalFunctions {
+		if f == "" || strings.ContainsAny(f, ".() ") {
+			d.fail(d.at(db.pos, "localFunctions"), fmt.Sprintf("localFunctions names %q", f), "names of functions as PostgreSQL keeps them, without a schema or parentheses")
+		}
+	}
 	if db.MaxConnections < 20 || db.MaxConnections > 10_000 {
 		d.fail(d.at(db.pos, "maxConnections"), fmt.Sprintf("maxConnections is %d", db.MaxConnections), "a number from 20 to 10000")
 	} else if db.Connections < 4 || db.Connections > db.MaxConnections-10 {

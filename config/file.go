@@ -105,6 +105,8 @@ type Database struct {
 	Password       string              `key:"password" doc:"A file with the password of the role, for psql and other clients of the proxy. An up world makes one."`
 	Connections    int                 `key:"connections" default:"60" doc:"Server connections that one region's proxy opens at most." want:"a number from 4 to 1000"`
 	QueueTimeout   time.Duration       `key:"queueTimeout" default:"10s" doc:"How long a client waits for a server connection."`
+	Pooling        string              `key:"pooling" default:"session" doc:"How long a client keeps a server connection on the primary: for its session, or for one transaction." want:"session or transaction"`
+	LocalFunctions []string            `key:"localFunctions" doc:"User-defined volatile functions that only read: they may run on a standby." want:"names of functions"`
 	MaxConnections int                 `key:"maxConnections" default:"120" doc:"PostgreSQL's max_connections, the same in all regions." want:"a number from 20 to 10000"`
 	pos            position
 }

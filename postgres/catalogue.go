@@ -24,11 +24,17 @@ type catalogue struct {
 	p    *Proxy
 	wake chan struct{}
 
-	mu   sync.Mutex     // guards what follows
-	need meridian.Token // names read before this position may be wrong
+	mu    sync.Mutex     // guards what follows
+	read  bool           // the names were read at least once
+	told  int            // how often another region said that they changed
+	asked int            // how often of these it is known up to where
+	need  meridian.Token // names read before this position may be wrong
+	tells map[chan struct{}]bool
 }
 
-func newCatalogue(p *Proxy) *catalogue { return &catalogue{p: p, wake: make(chan struct{}, 1)} }
+func newCatalogue(p *Proxy) *catalogue {
+	return &catalogue{p: p, wake: make(chan struct{}, 1), tells: map[chan struct{}]bool{}}
+}
 
 // changed says that a session changed the catalogues up to a position. Until
 // they are read again, reads go to the primary.
@@ -36,26 +42,89 @@ func (k *catalogue) changed(at meridian.Token) {
 	k.mu.Lock()
 	k.need = newest(k.need, at)
 	k.mu.Unlock()
+	k.poke()
+}
+
+func (k *catalogue) poke() {
 	select {
 	case k.wake <- struct{}{}:
 	default:
 	}
 }
 
+// defined tells the other regions' proxies that a session changed the
+// catalogues here, on the primary. It is called before the session's client
+// hears of its success, so that whoever learns of it by the client comes later.
+func (k *catalogue) defined() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for c := range k.tells {
+		select {
+		case c <- struct{}{}:
+		default: // one is on its way
+		}
+	}
+}
+
+// tell lets defined write to c, until stop is called.
+func (k *catalogue) tell(c chan struct{}) (stop func()) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.tells[c] = true
+	return func() {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		delete(k.tells, c)
+	}
+}
+
+// heard notes what the primary's proxy tells by defined.
+func (k *catalogue) heard() {
+	k.mu.Lock()
+	k.told++
+	k.mu.Unlock()
+	k.poke()
+}
+
 // behind reports whether the names may be wrong.
 func (k *catalogue) behind() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return !k.need.IsZero()
+	return !k.read || k.told > k.asked || !k.need.IsZero()
 }
 
-// caughtUp says that the names were read when at was served.
+// caughtUp says that the names were read when at was served. While the primary
+// is away nothing is replayed either: the names are those of what is here.
 func (k *catalogue) caughtUp(at meridian.Token) {
+	away := k.p.away() != ""
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if at.System != k.need.System || reached(at, k.need) {
+	k.read = true
+	if away || at.System != k.need.System || reached(at, k.need) {
 		k.need = meridian.Token{}
 	}
+	if away {
+		k.asked = k.told
+	}
+}
+
+// await waits until what changed is replayed here.
+func (k *catalogue) await(ctx context.Context) {
+	k.mu.Lock()
+	told, asked, need := k.told, k.asked, k.need
+	k.mu.Unlock()
+	if told > asked {
+		ask, cancel := context.WithTimeout(ctx, k.p.cfg.PrimaryTimeout)
+		a, err := k.p.probe.ask(ask)
+		cancel()
+		k.mu.Lock()
+		if err == nil {
+			k.need, k.asked = newest(k.need, a.token), told
+		}
+		need = k.need
+		k.mu.Unlock()
+	}
+	k.p.watch.wait(ctx, need, catalogueEvery)
 }
 
 // run reads the catalogues until ctx is canceled.
@@ -88,10 +157,7 @@ func (k *catalogue) run(ctx context.Context) {
 		case <-k.wake:
 		}
 		if k.behind() { // what changed must be replayed first
-			k.mu.Lock()
-			need := k.need
-			k.mu.Unlock()
-			k.p.watch.wait(ctx, need, catalogueEvery)
+			k.await(ctx)
 		}
 	}
 }

@@ -50,6 +50,8 @@ type client struct {
 	moving   *held  // the wait of what was kept, until a primary takes the session
 	again    []kept // groups of a lost stream that are to be sent again; guarded by mu
 	errand   atomic.Bool
+	signals  signaled    // what the group at hand signals
+	doomed   atomic.Bool // somebody may have ended its server process
 
 	wmu   sync.Mutex // serialises writes to conn; taken before mu
 	spare []byte
@@ -72,6 +74,7 @@ type begun struct {
 	movable bool
 	steady  bool // one snapshot for the whole block
 	viewed  bool // something was read in it
+	lazy    bool // it is not READ ONLY: it moves when it writes
 }
 
 // A released counts what the client has seen of a group that goes on.
@@ -94,11 +97,21 @@ func (c *client) run(ctx context.Context) {
 			if err := c.flushAll(); err != nil {
 				return
 			}
+			c.giveBack()
 		}
+		waits := c.waitsForMore()
 		f, err := c.rd.Frame()
-		if err == nil {
+		late := errors.Is(err, os.ErrDeadlineExceeded)
+		switch {
+		case err == nil:
+			if waits {
+				c.noDeadline()
+			}
 			err = c.message(ctx, f)
-		} else if c.errand.Load() && errors.Is(err, os.ErrDeadlineExceeded) {
+		case late && waits:
+			c.noDeadline()
+			err = c.place(ctx)
+		case late && c.errand.Load():
 			err = nil
 		}
 		if err == nil && c.errand.Load() {
@@ -116,6 +129,34 @@ func (c *client) run(ctx context.Context) {
 			c.goodbye(&wire.Error{Code: stateShutdown, Message: "meridian: the proxy is shutting down"})
 		}
 		return
+	}
+}
+
+// partial is how long a group that has not ended is held back for the rest of
+// it. PostgreSQL reads what it is sent at once: its statement_timeout runs from
+// a group's first message.
+const partial = 10 * time.Millisecond
+
+// waitsForMore bounds the wait for the rest of a group that is held back, and
+// reports whether it does.
+func (c *client) waitsForMore() bool {
+	if len(c.group.Messages) == c.group.Sent || c.placed || c.skipping || c.rd.Ready() {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.errand.Load() {
+		c.conn.SetReadDeadline(time.Now().Add(partial))
+	}
+	return true
+}
+
+// noDeadline lets the client take its time again.
+func (c *client) noDeadline() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.errand.Load() {
+		c.conn.SetReadDeadline(noDeadline)
 	}
 }
 
@@ -139,7 +180,7 @@ func (c *client) message(ctx context.Context, f wire.Frame) error {
 	case 'X':
 		return errEnd
 	case 'd', 'c', 'f':
-		return c.copyData(f)
+		return c.copyData(ctx, f)
 	}
 	if err := c.lost(); err != nil {
 		return err
@@ -157,10 +198,10 @@ func (c *client) message(ctx context.Context, f wire.Frame) error {
 		return err
 	}
 	if c.placed {
-		c.send(m)
+		c.send(ctx, m)
 		return nil
 	}
-	c.group.Add(m)
+	c.group.Add(c.translate(m))
 	if c.group.Ended || m.Kind == 'H' || c.group.Size() > c.p.cfg.Hold {
 		return c.place(ctx)
 	}
@@ -197,6 +238,7 @@ func (c *client) place(ctx context.Context) error {
 	v := c.view()
 	c.mode, c.reads = v.Mode, v.Reads
 	d := route(v)
+	c.signal()
 	c.credit = c.trip(v, d)
 	if d.Do == doMove || d.Do == toMain || d.Do == toNear {
 		c.p.metrics.routed(d.Do)
@@ -229,7 +271,8 @@ func (c *client) view() routeView {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	v := routeView{Here: here, Pinned: c.state.Pinned, Busy: !c.idleLocked(), Block: c.blockLocked(), Movable: c.begin.movable,
-		Oversize: c.group.Size() > c.p.cfg.Hold}
+		Oversize: c.group.Size() > c.p.cfg.Hold, Lazy: c.state.Lazy(), Began: c.begin.lazy}
+	v.Failed = v.Block == onNear && c.near != nil && c.near.tracker.Status == 'E'
 	n := 0
 	for _, m := range c.group.Messages {
 		if m.Kind == 'E' || m.Verdict != nil && m.Kind != 'P' {
@@ -242,9 +285,15 @@ func (c *client) view() routeView {
 	if n > 1 && v.Sets {
 		v.Verdict = changesPromise
 	}
+	if c.signals.near && v.Verdict != nil {
+		v.Verdict = signalsHere
+	}
 	v.Single = n == 1 && v.Verdict.Count == 1
 	return v
 }
+
+// signalsHere is the verdict on what signals sessions that stand on the standby.
+var signalsHere = &classify.Verdict{Where: classify.Standby, Why: "it signals a process of this server", Count: 1}
 
 // blockLocked returns where a block is open. The primary may have opened or
 // closed one since.

@@ -42,6 +42,10 @@ type Config struct {
 	// default meridian.Refuse.
 	Unreachable meridian.Unreachable
 
+	// TransactionPooling gives a session's backend on the primary back after
+	// each transaction. By default a session keeps it.
+	TransactionPooling bool
+
 	MaxServer    int           // connections to the local PostgreSQL; default 80
 	QueueTimeout time.Duration // how long a client waits for one of them; default 10 s
 	LoginTimeout time.Duration // how long a stranger may take to log in; default 30 s

@@ -23,7 +23,7 @@ func promisedAtStart(def meridian.Consistency, params []wire.Param) (c meridian.
 		case strings.EqualFold(p.Name, classify.Consistency):
 			value = p.Value
 		case p.Name == "options" && value == "":
-			value = fromOptions(p.Value)
+			value = fromOptions(p.Value, classify.Consistency)
 		}
 	}
 	if own = value != ""; !own {
@@ -37,9 +37,9 @@ func promisedAtStart(def meridian.Consistency, params []wire.Param) (c meridian.
 }
 
 // fromOptions returns what the options parameter, written as arguments of
-// postgres, says of the consistency, or "". A backslash takes the special
+// postgres, says of a setting, or "". A backslash takes the special
 // meaning from the character after it.
-func fromOptions(options string) (value string) {
+func fromOptions(options, setting string) (value string) {
 	var args []string
 	word, in := strings.Builder{}, false
 	for i := 0; i < len(options); i++ {
@@ -59,7 +59,7 @@ func fromOptions(options string) (value string) {
 	}
 	for i, arg := range append(args, word.String()) {
 		name, v, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(arg, "--"), "-c"), "=")
-		named := strings.EqualFold(name, classify.Consistency)
+		named := strings.EqualFold(name, setting)
 		if named && (arg[0] == '-' || i > 0 && args[i-1] == "-c") {
 			value = v
 		}
@@ -114,7 +114,7 @@ func (c *client) await(ctx context.Context) freshDecision {
 	if c.block == onNear && !c.looksAgain() {
 		return freshDecision{freshServe, "its block has its view"}
 	}
-	v := c.fresh()
+	v := c.fresh(ctx)
 	d := decideFresh(v)
 	began := time.Now()
 	trip := patience(c.p.deps.Map.Now(), c.p.cfg.Region)
@@ -152,7 +152,7 @@ func (c *client) looksAgain() bool {
 }
 
 // fresh collects what deciding on a read needs to know.
-func (c *client) fresh() freshView {
+func (c *client) fresh(ctx context.Context) freshView {
 	v := freshView{Floor: c.asked(), Stale: c.env.unreachable(c.p.cfg.Unreachable) == meridian.ServeStale}
 	if c.reads {
 		v.Mode = c.mode
@@ -167,7 +167,7 @@ func (c *client) fresh() freshView {
 	}
 	c.look(&v)
 	if v.Mode.Level == meridian.Bounded && v.Age > v.Mode.Bound/2 { // the sample may be what is old
-		c.p.watch.sample(context.Background())
+		c.p.watch.sample(ctx)
 		c.look(&v)
 	}
 	return v

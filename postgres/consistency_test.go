@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"meridian"
+	"meridian/postgres/classify"
 	"meridian/postgres/wire"
 	"meridian/topology"
 )
@@ -273,7 +274,7 @@ func TestOptionsAreReadAsPostgresReadsThem(t *testing.T) {
 		"meridian.consistency=global":                           "",
 		"":                                                      "",
 	} {
-		if got := fromOptions(options); got != want {
+		if got := fromOptions(options, classify.Consistency); got != want {
 			t.Errorf("%q: %q, want %q", options, got, want)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -15,7 +16,8 @@ import (
 // An env is one execution environment: the connections that log in with the
 // user made for it work for the invocations that are in flight there.
 type env struct {
-	name string
+	name     string
+	function string // the part of the name that all environments of a function have
 
 	mu       sync.Mutex     // guards what follows
 	own      meridian.Token // the newest that its connections wrote or were shown
@@ -46,7 +48,7 @@ func (p *Proxy) Attach(name string) (dsn string, detach func(), err error) {
 	if _, taken := p.users[login]; taken {
 		return "", nil, meridian.WithKind(meridian.Invalid, fmt.Errorf("attach %s: the name is taken", name))
 	}
-	e := &env{name: name}
+	e := &env{name: name, function: functionOf(name)}
 	p.users[login], p.envs[name] = &user{role: p.cfg.Role, verifier: v, env: e}, e
 	host := p.cfg.Listen
 	if p.addr != nil {
@@ -54,6 +56,17 @@ func (p *Proxy) Attach(name string) (dsn string, detach func(), err error) {
 	}
 	u := url.URL{Scheme: "postgres", User: url.UserPassword(login, password), Host: host, Path: "/" + p.cfg.Database, RawQuery: "sslmode=disable"}
 	return u.String(), func() { p.detach(login, e) }, nil
+}
+
+// functionOf returns the name of an environment, FUNCTION-SERIAL-SESSION,
+// without its last two parts.
+func functionOf(name string) string {
+	for range 2 {
+		if i := strings.LastIndexByte(name, '-'); i > 0 {
+			name = name[:i]
+		}
+	}
+	return name
 }
 
 func (p *Proxy) detach(login string, e *env) {

@@ -268,3 +268,34 @@ func TestSessionsLeaveNothingBehind(t *testing.T) {
 		t.Errorf("%d connections to the primary stay", open)
 	}
 }
+
+// TestASessionIsEndedByItsNumber ends sessions with the number that each was
+// told at its login: at rest, at work here, and with a backend on the primary.
+func TestASessionIsEndedByItsNumber(t *testing.T) {
+	for _, k := range []struct {
+		name string
+		use  func(*world, *pgx.Conn)
+	}{
+		{"on the standby", func(w *world, c *pgx.Conn) { get[int](w, c, "select 1") }},
+		{"on the primary", func(w *world, c *pgx.Conn) { w.exec(c, "begin", "update numbered set v = 7 where id = 7") }},
+	} {
+		t.Run(k.name, func(t *testing.T) {
+			w, c := fixture(t, "numbered")
+			victim := w.connect(dsn(w.dub))
+			k.use(w, victim)
+			if !get[bool](w, c, "select pg_terminate_backend($1)", victim.PgConn().PID()) {
+				t.Error("there is no such process")
+			}
+			if _, err := victim.Exec(t.Context(), "select 1"); state(err) != "57P01" && err == nil {
+				t.Error("it lives on")
+			}
+			// Control: a number that no session has.
+			if get[bool](w, c, "select pg_terminate_backend($1)", numbered-1+1<<29) {
+				t.Error("a number of nobody's ended somebody")
+			}
+			if get[int](w, c, "select 1") != 1 {
+				t.Error("the wrong session was ended")
+			}
+		})
+	}
+}

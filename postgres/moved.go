@@ -243,6 +243,9 @@ func (c *client) errands(ctx context.Context) error {
 		u.out = wire.Builder(u.out).Message(wire.FramePin, []byte(u.told))
 	}
 	c.mu.Unlock()
+	if err := c.sentenced(ctx); err != nil {
+		return err
+	}
 	if !moved {
 		return nil
 	}

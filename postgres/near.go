@@ -22,7 +22,7 @@ type near struct {
 
 // openNear gets a backend on the local PostgreSQL.
 func (c *client) openNear(ctx context.Context) error {
-	b, err := c.p.pool.Acquire(ctx, c.role, c.params)
+	b, err := c.p.pool.Acquire(ctx, c.who(), c.role, c.params)
 	if err != nil {
 		return err
 	}
@@ -33,6 +33,15 @@ func (c *client) openNear(ctx context.Context) error {
 	n.tracker = session.NewTracker(c.state, side)
 	c.near = n
 	return nil
+}
+
+// who names for whom the session is where server connections are shared out:
+// the function whose environment it is, or the person's role.
+func (c *client) who() string {
+	if c.env == nil {
+		return "role " + c.role
+	}
+	return c.env.function
 }
 
 // closeNear closes a backend that is of no more use.
@@ -52,7 +61,7 @@ func (c *client) closeNear() {
 // runNear runs the group at hand on the standby, once that is new enough, and
 // moves it to the primary if the standby cannot.
 func (c *client) runNear(ctx context.Context, v *classify.Verdict) error {
-	if c.block != onNear && c.p.catalogue.behind() {
+	if c.block != onNear && c.misjudged() {
 		return c.runMain(ctx, "the catalogues changed and are being read again")
 	}
 	switch d := c.await(ctx); d.Do {
@@ -77,6 +86,8 @@ func (c *client) runNear(ctx context.Context, v *classify.Verdict) error {
 	defer c.nearBusy.Store(false)
 	r, err := c.near.exchange(c)
 	switch {
+	case err != nil && c.doomed.Load():
+		return c.executed(err)
 	case err != nil && c.block == onNear:
 		return c.blockLost(err)
 	case err != nil && c.released.data:
@@ -97,6 +108,20 @@ func (c *client) runNear(ctx context.Context, v *classify.Verdict) error {
 	return nil
 }
 
+// misjudged reports whether the group at hand may have been judged by names that
+// are not those of the catalogues any more.
+func (c *client) misjudged() bool {
+	if c.p.catalogue.behind() {
+		return true
+	}
+	for _, m := range c.group.Messages {
+		if m.Verdict != nil && m.Verdict.Names != nil && !c.p.judge.Current(m.Verdict) {
+			return true
+		}
+	}
+	return false
+}
+
 func why(v *classify.Verdict) string {
 	if v == nil {
 		return "it runs nothing"
@@ -111,12 +136,7 @@ func (c *client) prepareNear(ctx context.Context, v *classify.Verdict) error {
 			return err
 		}
 	}
-	use := ""
-	for _, m := range c.group.Messages {
-		if m.Verdict != nil && m.Verdict.Execute != "" {
-			use = m.Verdict.Execute
-		}
-	}
+	use := uses(c.group.Messages)
 	c.mu.Lock()
 	sql := c.state.Missing(c.near.side, use)
 	c.mu.Unlock()
@@ -179,7 +199,7 @@ func (n *near) replies(c *client) (*refusal, error) {
 			if e.Fatal() {
 				return nil, e
 			}
-			if r := refused(e, c.block == onNear); r.moves && (c.block != onNear || c.begin.movable) {
+			if r := refused(e, c.block == onNear && !c.begin.lazy); r.moves && (c.block != onNear || c.begin.movable) {
 				return &r, n.drain(c, f)
 			}
 		}
@@ -299,6 +319,7 @@ func (c *client) finishNear() {
 	c.env.note(func(o *meridian.Observation) { o.Local += n })
 	c.followBlock()
 	c.begin.viewed = c.begin.viewed || c.reads
+	c.signalled()
 	c.endGroup()
 }
 
@@ -312,7 +333,7 @@ func (c *client) followBlock() {
 		switch v := m.Verdict; {
 		case v == nil:
 		case v.Block == classify.Begin && c.block != onNear:
-			c.begin = begun{sql: string(m.Text), movable: v.ReadOnly && v.Count == 1, steady: v.Steady}
+			c.begin = begun{sql: string(m.Text), movable: (v.ReadOnly || v.Lazy) && v.Count == 1, steady: v.Steady, lazy: v.Lazy}
 		case !v.Plain || c.begin.steady:
 			c.begin.movable = false
 		}

@@ -25,7 +25,7 @@ type Paused struct {
 type leaver interface {
 	// leave takes the session off the local PostgreSQL if that is possible at
 	// this stage of a pause.
-	leave(stage) leaving
+	leave(context.Context, stage) leaving
 	// bound says why the session cannot leave now, or "".
 	bound() string
 }
@@ -118,7 +118,7 @@ func (p *Proxy) pause(ctx context.Context, plan func(spent time.Duration) (stage
 		}
 		waits := 0
 		for _, s := range p.leavers() {
-			switch s.leave(at) {
+			switch s.leave(ctx, at) {
 			case left:
 				n.Held++
 			case killed:
@@ -180,7 +180,7 @@ func errMoving(why string) *wire.Error {
 }
 
 // leave implements leaver for a client of this region.
-func (c *client) leave(at stage) leaving {
+func (c *client) leave(ctx context.Context, at stage) leaving {
 	c.mu.Lock()
 	n, u := c.near, c.main
 	if n != nil && (c.nearBusy.Load() || n.tracker.Status != 'I') && at <= finishing {
@@ -220,7 +220,7 @@ func (c *client) leave(at stage) leaving {
 	if verdict == nil {
 		c.mu.Unlock()
 		if at == canceling && u.canceled.CompareAndSwap(false, true) {
-			c.p.cancel(context.Background(), c.key)
+			c.p.cancel(ctx, c.key)
 		}
 		return busy
 	}
@@ -270,7 +270,7 @@ func (s *peer) bound() string {
 }
 
 // leave implements leaver for a session of another region's proxy.
-func (s *peer) leave(at stage) leaving {
+func (s *peer) leave(ctx context.Context, at stage) leaving {
 	s.mu.Lock()
 	running, block := s.owed > 0 || s.mid, s.status != 'I'
 	var r *wire.Refusal
@@ -299,7 +299,7 @@ func (s *peer) leave(at stage) leaving {
 	if r == nil {
 		s.mu.Unlock()
 		if at == canceling && s.canceled.CompareAndSwap(false, true) {
-			s.p.cancelLocal(context.Background(), s.backend.Key)
+			s.p.cancelLocal(ctx, s.backend.Key)
 		}
 		return busy
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -20,6 +21,7 @@ type peer struct {
 	conn    net.Conn
 	rd      *wire.Reader
 	backend *pool.Backend
+	defines bool // what ran since the last transaction's end may have changed the catalogues; of the goroutine of replies
 
 	canceled atomic.Bool // because the primary moves
 	left     atomic.Bool // farewell is set
@@ -57,6 +59,10 @@ func (p *Proxy) servePeer(ctx context.Context, conn net.Conn) {
 	case wire.PurposeCancel:
 		p.cancelPeer(ctx, h.ID)
 	case wire.PurposeProbe:
+		if h.Defined {
+			conn = p.tellDefined(conn)
+			defer conn.Close()
+		}
 		p.answerProbes(ctx, conn, rd)
 	case wire.PurposeSession:
 		p.servePeerSession(ctx, conn, rd, h)
@@ -82,7 +88,7 @@ func (p *Proxy) refuse(h wire.Hello) *wire.Refusal {
 }
 
 func (p *Proxy) servePeerSession(ctx context.Context, conn net.Conn, rd *wire.Reader, h wire.Hello) {
-	b, err := p.pool.Acquire(ctx, h.Role, h.Params)
+	b, err := p.pool.Acquire(ctx, h.Who, h.Role, h.Params)
 	if err == nil {
 		if _, err = b.Run(h.State.SQL...); err != nil {
 			b.Close()
@@ -105,9 +111,9 @@ func (p *Proxy) servePeerSession(ctx context.Context, conn net.Conn, rd *wire.Re
 		p.mu.Unlock()
 	}()
 	if p.gate.paused.Load() { // since it was admitted
-		s.leave(finishing)
+		s.leave(ctx, finishing)
 	}
-	if _, err := conn.Write(wire.Builder(nil).Message(wire.FrameWelcome, b.Params)); err != nil {
+	if _, err := conn.Write(wire.Builder(nil).Message(wire.FrameWelcome, b.Params, wire.Builder(nil).Parameter(paramProcess, fmt.Sprint(b.Key.PID)))); err != nil {
 		b.Release(true)
 		return
 	}
@@ -259,6 +265,8 @@ func (s *peer) replies(ctx context.Context) {
 			s.mu.Lock()
 			s.copying = s.lastSync
 			s.mu.Unlock()
+		case 'C':
+			s.defines = s.defines || defines(f.Body())
 		case 'Z':
 			if out, err = s.finish(ctx, out, f); err != nil {
 				s.p.deps.Log.Error("no position after a transaction: its session ends", "error", err)
@@ -329,7 +337,22 @@ func (s *peer) finish(ctx context.Context, out []byte, f wire.Frame) ([]byte, er
 	if err != nil {
 		return out, err
 	}
+	if s.defines {
+		s.defines = false
+		s.p.catalogue.defined()
+	}
 	return wire.Builder(out).Position(position(sm.seen)), nil
+}
+
+// defines reports whether a command's tag is one of those that may have changed
+// what the catalogues say of names.
+func defines(tag []byte) bool {
+	for _, t := range []string{"CREATE ", "ALTER ", "DROP ", "IMPORT ", "DO", "CALL", "COMMIT PREPARED"} {
+		if strings.HasPrefix(string(tag), t) {
+			return true
+		}
+	}
+	return false
 }
 
 func position(t meridian.Token) wire.Position {
@@ -360,4 +383,48 @@ func (p *Proxy) answerProbes(ctx context.Context, conn net.Conn, rd *wire.Reader
 			return
 		}
 	}
+}
+
+// A defining is a probe stream on which a secondary is told of definitions,
+// too.
+type defining struct {
+	net.Conn
+	stop func()
+	done chan struct{} // closed once its goroutine has returned
+
+	mu sync.Mutex // serialises writes
+}
+
+// tellDefined returns conn with a writer that tells of definitions until Close.
+func (p *Proxy) tellDefined(conn net.Conn) net.Conn {
+	told := make(chan struct{}, 1)
+	ended := make(chan struct{})
+	d := &defining{Conn: conn, done: make(chan struct{})}
+	untell := p.catalogue.tell(told)
+	d.stop = func() { untell(); close(ended) }
+	go func() { // Close waits for it
+		defer close(d.done)
+		for {
+			select {
+			case <-told:
+				d.Write(wire.Builder(nil).Message(wire.FrameDefined))
+			case <-ended:
+				return
+			}
+		}
+	}()
+	return d
+}
+
+func (d *defining) Write(b []byte) (int, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.Conn.Write(b)
+}
+
+func (d *defining) Close() error {
+	err := d.Conn.Close()
+	d.stop()
+	<-d.done
+	return err
 }

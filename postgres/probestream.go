@@ -48,7 +48,7 @@ func (b *probe) session(ctx context.Context, region meridian.Region) error {
 		return err
 	}
 	ctx, cancel = context.WithCancel(ctx)
-	h := wire.Hello{Version: wire.PeerVersion, Purpose: wire.PurposeProbe, From: string(b.p.cfg.Region)}
+	h := wire.Hello{Version: wire.PeerVersion, Purpose: wire.PurposeProbe, From: string(b.p.cfg.Region), Defined: true}
 	s := &probeStream{b: b, conn: conn, hello: wire.Builder(nil).JSON(wire.FrameHello, h), answers: make(chan wire.Probe), ended: make(chan error, 1)}
 	go func() { s.ended <- s.read(ctx) }()
 	err = s.run(ctx, region)
@@ -66,6 +66,7 @@ func (s *probeStream) run(ctx context.Context, region meridian.Region) error {
 	tick, due := time.NewTicker(probeEvery), time.NewTimer(0)
 	defer tick.Stop()
 	defer due.Stop()
+	s.b.want(nil) // the first takes the hello with it
 	for {
 		select {
 		case <-ctx.Done():
@@ -134,6 +135,9 @@ func (s *probeStream) answered(ctx context.Context, region meridian.Region, r wi
 	}
 	p := s.out[0]
 	s.out, s.rtt = s.out[1:], time.Since(p.sent)
+	if r.Seq == 1 { // what was defined before it nobody told us of
+		s.b.p.catalogue.heard()
+	}
 	s.b.set(region, nil)
 	a := answer{p.at, s.b.p.token(r.Position)}
 	tell(p.reads, &a)
@@ -165,6 +169,10 @@ func (s *probeStream) read(ctx context.Context) error {
 				return err
 			}
 			return &refusedProbe{errors.New(r.Message)}
+		}
+		if f.Type() == wire.FrameDefined {
+			s.b.p.catalogue.heard()
+			continue
 		}
 		r, err := wire.ParseProbe(f.Body())
 		if err != nil {

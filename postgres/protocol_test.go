@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -269,4 +270,32 @@ func selfSigned(t *testing.T) tls.Certificate {
 		t.Fatal(err)
 	}
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
+
+// TestTLSFromTheFirstByte: clients of PostgreSQL 17 may begin with the handshake.
+func TestTLSFromTheFirstByte(t *testing.T) {
+	cert := selfSigned(t)
+	w := newWorld(t, func(_ *Config, d *Deps) { d.TLS = &tls.Config{Certificates: []tls.Certificate{cert}} })
+	connect := func(protocols ...string) error {
+		cfg, err := pgx.ParseConfig(dsn(w.dub))
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			d := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true, NextProtos: protocols}}
+			return d.DialContext(ctx, network, addr)
+		}
+		c, err := pgx.ConnectConfig(t.Context(), cfg)
+		if err == nil {
+			defer c.Close(t.Context())
+			_, err = c.Exec(t.Context(), "select 1")
+		}
+		return err
+	}
+	if err := connect("postgresql"); err != nil {
+		t.Error(err)
+	}
+	if err := connect(); err == nil {
+		t.Error("a client that does not name the protocol was served")
+	}
 }

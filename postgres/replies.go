@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
 	"meridian"
+	"meridian/postgres/pool"
 	"meridian/postgres/wire"
 )
 
@@ -36,7 +38,7 @@ func (u *upstream) replies(ctx context.Context) {
 		if f.Type() < ' ' {
 			err = u.private(f)
 		} else {
-			u.reply(f)
+			u.reply(ctx, f)
 		}
 		much := len(c.out) > full
 		c.mu.Unlock()
@@ -66,7 +68,7 @@ func (u *upstream) tells(f wire.Frame) bool {
 }
 
 // reply takes one of PostgreSQL's messages.
-func (u *upstream) reply(f wire.Frame) {
+func (u *upstream) reply(ctx context.Context, f wire.Frame) {
 	c := u.c
 	show := u.tracker.Reply(f)
 	switch t := f.Type(); {
@@ -74,6 +76,9 @@ func (u *upstream) reply(f wire.Frame) {
 		u.finish(f)
 	case t == 'E':
 		e, err := wire.ParseError(f.Body())
+		if !show && err == nil && e.Fatal() && (c.doomed.Load() || c.p.ended(ctx, e.Code, u.backend != nil)) {
+			show = true
+		}
 		u.last = show && (err != nil || e.Fatal())
 	case show && u.suppress > 0 && strings.IndexByte("123ntT", t) >= 0:
 		u.suppress--
@@ -100,7 +105,14 @@ func (u *upstream) finish(f wire.Frame) {
 		u.flights = u.flights[1:]
 	}
 	if u.tracker.Status == 'I' && u.tracker.TookDDL() {
-		u.c.p.catalogue.changed(u.at)
+		if u.backend != nil {
+			u.c.p.catalogue.defined()
+		} else {
+			u.c.p.catalogue.changed(u.at)
+		}
+	}
+	if u.c.givesBackLocked(u) {
+		u.c.pokeLocked()
 	}
 	if u.backend != nil {
 		u.c.p.gate.settled()
@@ -117,6 +129,7 @@ func (u *upstream) private(f wire.Frame) error {
 	switch f.Type() {
 	case wire.FrameWelcome:
 		u.params = append([]byte(nil), f.Body()...)
+		u.pid = processOf(u.params)
 		select {
 		case <-u.hello:
 		default:
@@ -139,6 +152,20 @@ func (u *upstream) private(f wire.Frame) error {
 		return nil
 	}
 	return fmt.Errorf("frame %#x from %s: %w", f.Type(), u.region, wire.ErrProtocol)
+}
+
+// paramProcess names the server process among a backend's parameters, between
+// proxies.
+const paramProcess = "meridian.process"
+
+// processOf returns the process that the parameters name, or 0.
+func processOf(params []byte) (pid uint32) {
+	pool.Parameters(params, func(name, value string) {
+		if n, err := strconv.ParseUint(value, 10, 32); name == paramProcess && err == nil {
+			pid = uint32(n)
+		}
+	})
+	return pid
 }
 
 // token makes a token of what a proxy or PostgreSQL says.
@@ -202,6 +229,23 @@ func (u *upstream) lost(cause error) {
 		return
 	}
 	c.conn.SetWriteDeadline(time.Time{})
+}
+
+// ended reports whether a server process's last words, at rest, are for its
+// client: its time was up, or, in the primary's region, where the client has
+// been told the process's id, somebody ended it. If PostgreSQL as a whole stops
+// the session may go on elsewhere.
+func (p *Proxy) ended(ctx context.Context, code string, here bool) bool {
+	if code != stateShutdown && code != "57P02" && code != "57P03" {
+		return true
+	}
+	if !here || p.gate.paused.Load() {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	_, err := p.watch.sample(ctx)
+	return err == nil
 }
 
 // errLate ends the connection of a success that may not be relayed.

@@ -22,6 +22,9 @@ type routeView struct {
 	Busy    bool   // the primary owes replies: whatever follows keeps its order there
 	Block   place
 	Movable bool // the READ ONLY block can be opened again on the primary
+	Failed  bool // the block on the standby has failed
+	Lazy    bool // the session wants its blocks to stay on the standby until they write
+	Began   bool // the block on the standby is such a block
 
 	Verdict  *classify.Verdict // on the group: the strictest of its statements; nil if it runs none
 	Single   bool              // the group is that one statement
@@ -57,6 +60,10 @@ func route(v routeView) routeDecision {
 		return routeDecision{toMain, "its block is there"}
 	case v.Busy:
 		return routeDecision{toMain, "statements before it are there"}
+	case v.Block == onNear && v.Failed:
+		return routeDecision{toNear, "its block has failed there"}
+	case v.Block == onNear && v.Began:
+		return inLazy(v)
 	case v.Block == onNear:
 		return inReadOnly(v)
 	case v.Pinned != "":
@@ -71,10 +78,27 @@ func route(v routeView) routeDecision {
 		return routeDecision{toMain, whyStrong}
 	case v.Verdict.Where != classify.Primary:
 		return routeDecision{toNear, v.Verdict.Why}
+	case v.Lazy && v.Single && v.Verdict.Lazy && v.Mode.Level != meridian.Strong:
+		return routeDecision{toNear, whyLazy}
 	case v.Single && v.Verdict.Block == classify.Begin && v.Verdict.Foldable:
 		return routeDecision{doFold, v.Verdict.Why}
 	}
 	return routeDecision{toMain, v.Verdict.Why}
+}
+
+const whyLazy = "lazy: the block stays on the standby until it writes"
+
+// inLazy routes within a lazy block that has not written: plain reads stay on
+// the standby, all else takes the block to the primary.
+func inLazy(v routeView) routeDecision {
+	strong := v.Mode.Level == meridian.Strong && v.Reads
+	switch {
+	case v.Verdict == nil, v.Verdict.Block == classify.End, v.Verdict.Where == classify.Standby && v.Verdict.Plain && !strong:
+		return routeDecision{toNear, whyLazy}
+	case strong:
+		return routeDecision{doMove, whyStrong}
+	}
+	return routeDecision{doMove, v.Verdict.Why}
 }
 
 // inReadOnly routes within a READ ONLY block on the standby. A write fails

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"meridian"
 	"meridian/postgres/classify"
 	"meridian/postgres/pool"
+	"meridian/postgres/session"
 	"meridian/postgres/wire"
 )
 
@@ -24,11 +26,13 @@ type Proxy struct {
 	deps Deps
 
 	verdicts  *classify.Cache
+	judge     session.Judge // verdicts, but in a negative control
 	pool      *pool.Pool
 	watch     *watch
 	catalogue *catalogue
 	probe     *probe
 	gate      *barrier
+	tls       *tls.Config // Deps.TLS, with PostgreSQL's name for ALPN; nil: clients get no TLS
 	metrics   *metrics
 
 	mu       sync.Mutex // guards what follows
@@ -66,9 +70,14 @@ func New(cfg Config, deps Deps) (*Proxy, error) {
 		cfg: cfg, deps: deps, verdicts: classify.NewCache(),
 		users: map[string]*user{}, envs: map[string]*env{}, sessions: map[wire.Key]*client{}, peers: map[string]*peer{},
 	}
+	p.judge = p.verdicts
 	p.pool = pool.New(pool.Config{Database: cfg.Database, Max: cfg.MaxServer, Queue: cfg.QueueTimeout}, deps.Local)
 	p.watch, p.catalogue, p.probe = newWatch(p), newCatalogue(p), newProbe(p)
 	p.gate = newGate(p)
+	if deps.TLS != nil {
+		p.tls = deps.TLS.Clone()
+		p.tls.NextProtos = []string{alpn}
+	}
 	if p.metrics, err = newMetrics(p); err != nil {
 		return nil, fmt.Errorf("postgres: register metrics: %w", err)
 	}

@@ -1,10 +1,12 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"time"
@@ -22,7 +24,11 @@ const beforeLogin = 16 << 10
 // serveClient greets one connection and serves it to its end.
 func (p *Proxy) serveClient(ctx context.Context, conn net.Conn) {
 	conn.SetDeadline(time.Now().Add(p.cfg.LoginTimeout))
-	rd := wire.NewReader(conn)
+	conn, rd, err := p.direct(conn)
+	if err != nil {
+		p.metrics.login("malformed")
+		return
+	}
 	rd.Limit = beforeLogin
 	conn, start, err := p.greet(conn, rd)
 	if err != nil || start == nil {
@@ -33,7 +39,7 @@ func (p *Proxy) serveClient(ctx context.Context, conn net.Conn) {
 		p.cancel(ctx, start.Cancel)
 		return
 	}
-	c, err := p.login(conn, rd, start)
+	c, err := p.login(ctx, conn, rd, start)
 	if err != nil {
 		e := pgError(err)
 		e.Severity = "FATAL"
@@ -48,14 +54,50 @@ func (p *Proxy) serveClient(ctx context.Context, conn net.Conn) {
 	c.run(ctx)
 }
 
+// A begunConn gives back the byte that was read of it.
+type begunConn struct {
+	net.Conn
+	rest io.Reader
+}
+
+func (c *begunConn) Read(b []byte) (int, error) { return c.rest.Read(b) }
+
+// direct looks whether the client begins with TLS and asks for nothing
+// (PostgreSQL documentation, 55.2.11: direct SSL; it must name the protocol by
+// ALPN, so that no other protocol's client can be led here).
+func (p *Proxy) direct(conn net.Conn) (net.Conn, *wire.Reader, error) {
+	const handshake = 0x16 // RFC 8446, section 5.1
+	first := make([]byte, 1)
+	if _, err := io.ReadFull(conn, first); err != nil {
+		return conn, nil, err
+	}
+	rest := io.MultiReader(bytes.NewReader(first), conn)
+	if first[0] != handshake || p.deps.TLS == nil {
+		return conn, wire.NewReader(rest), nil
+	}
+	secure := tls.Server(&begunConn{conn, rest}, p.tls)
+	if err := secure.Handshake(); err != nil {
+		return conn, nil, err
+	}
+	if secure.ConnectionState().NegotiatedProtocol != alpn {
+		return conn, nil, fmt.Errorf("TLS without ALPN %s: %w", alpn, wire.ErrProtocol)
+	}
+	return secure, wire.NewReader(secure), nil
+}
+
+// alpn is PostgreSQL's name among TLS's protocols.
+const alpn = "postgresql"
+
 // greet answers requests for encryption and returns the packet that follows
 // them: a start-up message or a cancel request.
 func (p *Proxy) greet(conn net.Conn, rd *wire.Reader) (net.Conn, *wire.Startup, error) {
-	for encrypted := false; ; {
+	_, encrypted := conn.(*tls.Conn)
+	for {
 		s, err := wire.ReadStartup(rd)
 		if err != nil {
 			return conn, nil, err
 		}
+		rd.Reset(conn) // the byte that was read first is past
 		switch {
 		case s.Code == wire.CodeGSS, s.Code == wire.CodeSSL && (p.deps.TLS == nil || encrypted):
 			if _, err := conn.Write([]byte{'N'}); err != nil {
@@ -70,7 +112,7 @@ func (p *Proxy) greet(conn net.Conn, rd *wire.Reader) (net.Conn, *wire.Startup, 
 			if _, err := conn.Write([]byte{'S'}); err != nil {
 				return conn, nil, err
 			}
-			secure := tls.Server(conn, p.deps.TLS)
+			secure := tls.Server(conn, p.tls)
 			if err := secure.Handshake(); err != nil {
 				return conn, nil, err
 			}
@@ -83,7 +125,7 @@ func (p *Proxy) greet(conn net.Conn, rd *wire.Reader) (net.Conn, *wire.Startup, 
 }
 
 // login authenticates a client and opens its session.
-func (p *Proxy) login(conn net.Conn, rd *wire.Reader, start *wire.Startup) (*client, error) {
+func (p *Proxy) login(ctx context.Context, conn net.Conn, rd *wire.Reader, start *wire.Startup) (*client, error) {
 	name, database := start.Param("user"), start.Param("database")
 	if database == "" {
 		database = name
@@ -112,24 +154,26 @@ func (p *Proxy) login(conn net.Conn, rd *wire.Reader, start *wire.Startup) (*cli
 	case start.Param("replication") != "" && start.Param("replication") != "false":
 		return nil, &wire.Error{Severity: "FATAL", Code: stateNotSupported, Message: "meridian: replication connections are not served here"}
 	}
-	return p.open(conn, rd, u, start.Forwarded())
+	return p.open(ctx, conn, rd, u, start.Forwarded())
 }
 
 // open makes a session with its first backend and says that it is ready.
-func (p *Proxy) open(conn net.Conn, rd *wire.Reader, u *user, params []wire.Param) (*client, error) {
+func (p *Proxy) open(ctx context.Context, conn net.Conn, rd *wire.Reader, u *user, params []wire.Param) (*client, error) {
 	base, own, params, err := promisedAtStart(p.cfg.Consistency, params)
 	if err != nil {
 		return nil, err
 	}
 	c := &client{p: p, base: base, own: own, conn: conn, rd: rd, env: u.env, role: u.role, params: params, id: secret(16), log: p.deps.Log.With("role", u.role)}
-	c.state = session.NewState(p.verdicts.Classify)
+	c.state = session.NewState(p.judge)
 	for _, param := range params {
+		c.state.LazyAtStart = c.state.LazyAtStart || param.Name == classify.Transactions && param.Value == classify.Lazy ||
+			param.Name == "options" && fromOptions(param.Value, classify.Transactions) == classify.Lazy
 		if param.Name == "standard_conforming_strings" || param.Name == "options" && unsafeOptions(param.Value) ||
 			param.Name == "client_encoding" && classify.UnsafeEncoding(param.Value) {
 			c.state.Pinned = pinnedByStart
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), p.cfg.LoginTimeout)
+	ctx, cancel := context.WithTimeout(ctx, p.cfg.LoginTimeout)
 	defer cancel()
 	status, err := c.first(ctx)
 	if err != nil {
@@ -141,7 +185,11 @@ func (p *Proxy) open(conn net.Conn, rd *wire.Reader, u *user, params []wire.Para
 	}
 	p.register(c)
 	out := wire.Builder(nil).AuthenticationOk()
-	pool.Parameters(status, func(name, value string) { out = out.Parameter(name, honest(name, value)) })
+	pool.Parameters(status, func(name, value string) {
+		if name != paramProcess {
+			out = out.Parameter(name, honest(name, value))
+		}
+	})
 	out = out.KeyData(c.key.PID, []byte(c.key.Secret)).Ready('I')
 	if _, err := conn.Write(out); err != nil {
 		p.forget(c)
@@ -171,9 +219,20 @@ func (p *Proxy) register(c *client) {
 	defer p.mu.Unlock()
 	var key [4]byte
 	rand.Read(key[:]) // never fails
-	p.nextPID = p.nextPID%(1<<31-1) + 1
-	c.key = wire.Key{PID: p.nextPID, Secret: string(key[:])}
+	c.key = wire.Key{PID: p.pidLocked(c), Secret: string(key[:])}
 	p.sessions[c.key] = c
+}
+
+// pidLocked returns the process id that the client is told: in the primary's
+// region that of its server process. Elsewhere it may have two of these, or
+// others later, and gets a number that no process has (Linux, proc(5): pid_max
+// is at most 2^22).
+func (p *Proxy) pidLocked(c *client) uint32 {
+	if c.main != nil && c.main.backend != nil && !p.cfg.TransactionPooling {
+		return c.main.backend.Key.PID
+	}
+	p.nextPID = p.nextPID%(1<<30-1) + 1
+	return numbered + p.nextPID
 }
 
 func (p *Proxy) forget(c *client) {

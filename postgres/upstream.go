@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"meridian"
+	"meridian/postgres/classify"
 	"meridian/postgres/pool"
 	"meridian/postgres/session"
 	"meridian/postgres/wire"
@@ -34,6 +35,7 @@ type upstream struct {
 	// Guarded by the client's mu.
 	tracker  *session.Tracker
 	params   []byte
+	pid      uint32 // of its server process; 0 until it is known
 	dead     bool
 	refusal  *wire.Refusal
 	suppress int      // replies that the client has from the standby already
@@ -69,14 +71,15 @@ func (c *client) openMain(ctx context.Context) error {
 	u.tracker = session.NewTracker(c.state, u.side)
 	c.main = u
 	c.mu.Unlock()
-	waits, cancel := context.WithCancel(context.Background())
+	// The backend outlives the wait for it: close ends it, once its session ends.
+	waits, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	u.cancel = cancel
 	go u.replies(waits) // close waits for it
 	return nil
 }
 
 func (u *upstream) openLocal(ctx context.Context) error {
-	b, err := u.c.p.pool.Acquire(ctx, u.c.role, u.c.params)
+	b, err := u.c.p.pool.Acquire(ctx, u.c.who(), u.c.role, u.c.params)
 	if err != nil {
 		return err
 	}
@@ -87,7 +90,7 @@ func (u *upstream) openLocal(ctx context.Context) error {
 		b.Close()
 		return fmt.Errorf("bring the session's state: %w", err)
 	}
-	u.backend, u.conn, u.rd, u.params = b, b.Conn, b.Reader, b.Params
+	u.backend, u.conn, u.rd, u.params, u.pid = b, b.Conn, b.Reader, b.Params, b.Key.PID
 	close(u.hello)
 	return nil
 }
@@ -110,7 +113,7 @@ func (u *upstream) openRemote(ctx context.Context) error {
 	c.mu.Unlock()
 	u.conn, u.rd = conn, wire.NewReader(conn)
 	u.out = wire.Builder(u.out).JSON(wire.FrameHello, wire.Hello{
-		Version: wire.PeerVersion, Purpose: wire.PurposeSession, From: string(c.p.cfg.Region), ID: c.id,
+		Version: wire.PeerVersion, Purpose: wire.PurposeSession, From: string(c.p.cfg.Region), ID: c.id, Who: c.who(),
 		Role: c.role, Database: c.p.cfg.Database, Params: c.params, State: wire.State{SQL: sql}, Term: c.p.term(),
 	})
 	return nil
@@ -165,6 +168,11 @@ func (c *client) runMain(ctx context.Context, why string) error {
 	if err := c.abandonNear(); err != nil {
 		return err
 	}
+	if c.signals.near { // never with a process of this server
+		c.signals = signaled{}
+		return c.fail(&wire.Error{Severity: "ERROR", Code: stateNotSent,
+			Message: "meridian: the session that it signals is served by this region's standby, where the statement cannot run now: " + why})
+	}
 	if err := c.reach(ctx, nil); err != nil {
 		if err := c.failAgain(err); err != nil {
 			return err
@@ -185,6 +193,7 @@ func (c *client) runMain(ctx context.Context, why string) error {
 		k.group = c.group
 	}
 	c.main.putLocked(k)
+	c.signals = signaled{}
 	c.mu.Unlock()
 	c.count(n)
 	c.endGroup()
@@ -216,12 +225,7 @@ func (c *client) count(n int) {
 
 // bringLocked sends what the backend lacks of the session's state.
 func (u *upstream) bringLocked(messages []session.Message) {
-	use := ""
-	for _, m := range messages {
-		if m.Verdict != nil && m.Verdict.Execute != "" {
-			use = m.Verdict.Execute
-		}
-	}
+	use := uses(messages)
 	sql := u.c.state.Missing(u.side, use)
 	switch {
 	case len(sql) == 0:
@@ -234,14 +238,32 @@ func (u *upstream) bringLocked(messages []session.Message) {
 	}
 }
 
+// uses returns the prepared statement that EXECUTE or DEALLOCATE names, or "".
+func uses(messages []session.Message) (name string) {
+	for _, m := range messages {
+		if m.Verdict == nil {
+			continue
+		}
+		if m.Verdict.Execute != "" {
+			name = m.Verdict.Execute
+		}
+		for _, e := range m.Verdict.Effects {
+			if e.Act == classify.Deallocate {
+				name = e.Name
+			}
+		}
+	}
+	return name
+}
+
 // send passes a message of a group that is placed on main.
-func (c *client) send(m session.Message) {
+func (c *client) send(ctx context.Context, m session.Message) {
 	c.tripLater(m)
 	u := c.main
 	c.mu.Lock()
 	if u.moved {
 		c.mu.Unlock()
-		if err := c.resume(context.Background()); err != nil {
+		if err := c.resume(ctx); err != nil {
 			c.mu.Lock()
 			c.fatal = err
 			c.mu.Unlock()
@@ -282,11 +304,11 @@ func (c *client) send(m session.Message) {
 }
 
 // copyData passes COPY data on, or drops it where nobody waits for it.
-func (c *client) copyData(f wire.Frame) error {
+func (c *client) copyData(ctx context.Context, f wire.Frame) error {
 	if len(c.group.Messages) > 0 && !c.placed && !c.skipping {
 		v := c.view()
 		c.credit = c.trip(v, route(v))
-		if err := c.runMain(context.Background(), "COPY data"); err != nil {
+		if err := c.runMain(ctx, "COPY data"); err != nil {
 			return err
 		}
 	}

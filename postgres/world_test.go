@@ -106,7 +106,13 @@ func (w *world) start(region meridian.Region, server *pgtest.Server, peers net.L
 // catalogued waits until a proxy knows the names of its catalogues.
 func (w *world) catalogued(p *Proxy) {
 	w.t.Helper()
-	w.eventually("the catalogues are read", func() bool { return p.verdicts.Classify([]byte("select count(*) from pg_class")).Where == 0 })
+	w.eventually("the catalogues are read", func() bool {
+		p.catalogue.mu.Lock()
+		_, here := p.primary()
+		told := here || p.catalogue.told > 0
+		p.catalogue.mu.Unlock()
+		return told && !p.catalogue.behind() && p.verdicts.Classify([]byte("select count(*) from pg_class")).Where == 0
+	})
 }
 
 // eventually waits for a condition.

@@ -128,6 +128,7 @@ func (n *node) addDatabase(g *lifecycle.Group) (*postgres.Proxy, error) {
 		Region: n.self.Region, Database: db.Name, Role: db.Name,
 		Listen:    netip.AddrPortFrom(n.self.Address, n.self.Ports.Postgres).String(),
 		MaxServer: db.Connections, QueueTimeout: db.QueueTimeout, Consistency: promise, Unreachable: meridian.Unreachable(db.OnUnreachable),
+		LocalFunctions: db.LocalFunctions, TransactionPooling: db.Pooling == "transaction",
 		Users: map[string]string{db.Name: word},
 		// Who writes while the primary is lost hears so at once and tries again:
 		// nobody can promise when there will be another.

@@ -1,12 +1,16 @@
 package classify
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // A Cache remembers verdicts by exact text. Its memory is bounded: half of it
 // is forgotten when it is full. Its methods may be called by many goroutines.
 type Cache struct {
+	names atomic.Pointer[Names] // written under mu
+
 	mu       sync.RWMutex // guards what follows
-	names    *Names
 	young    map[string]*Verdict
 	old      map[string]*Verdict
 	capacity int
@@ -24,7 +28,7 @@ func NewCache() *Cache { return &Cache{young: map[string]*Verdict{}, capacity: c
 func (c *Cache) Classify(text []byte) *Verdict {
 	c.mu.RLock()
 	v, ok := c.young[string(text)]
-	names := c.names
+	names := c.names.Load()
 	if !ok {
 		v, ok = c.old[string(text)]
 	}
@@ -40,12 +44,9 @@ func (c *Cache) Classify(text []byte) *Verdict {
 // Refused notes that a standby refused a text for a reason that will not
 // change: the primary runs it from now on.
 func (c *Cache) Refused(text []byte, why string) {
-	c.mu.RLock()
-	names := c.names
-	c.mu.RUnlock()
 	v := *c.Classify(text)
 	v.Where, v.Why, v.Plain = Primary, why, false
-	c.keep(string(text), &v, names)
+	c.keep(string(text), &v, v.Names)
 }
 
 func (c *Cache) keep(text string, v *Verdict, names *Names) {
@@ -54,7 +55,7 @@ func (c *Cache) keep(text string, v *Verdict, names *Names) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if names != c.names {
+	if names != c.names.Load() {
 		return // the catalogues changed under it
 	}
 	if len(c.young) >= c.capacity {
@@ -67,5 +68,9 @@ func (c *Cache) keep(text string, v *Verdict, names *Names) {
 func (c *Cache) SetNames(n *Names) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.names, c.old, c.young = n, nil, map[string]*Verdict{}
+	c.names.Store(n)
+	c.old, c.young = nil, map[string]*Verdict{}
 }
+
+// Current reports whether a verdict was made with the names that hold now.
+func (c *Cache) Current(v *Verdict) bool { return v.Names == c.names.Load() }

@@ -9,6 +9,8 @@ import (
 // knows no function at all.
 func Classify(text []byte, n *Names) *Verdict {
 	v := judge(text, n)
+	v.Names = n
+	v.Signals = v.Where == Primary && (bytes.Contains(text, []byte("pg_terminate_backend")) || bytes.Contains(text, []byte("pg_cancel_backend")))
 	v.promise(text)
 	return v
 }

@@ -11,6 +11,16 @@ import (
 // PostgreSQL keeps it as a setting of an extension that it does not have.
 const Consistency = "meridian.consistency"
 
+// Transactions is the name of the setting that says where the reads of a block
+// run that has not written: with lazy on the standby.
+const Transactions = "meridian.transactions"
+
+// Lazy is that value of it; the other is Whole, the default.
+const (
+	Lazy  = "lazy"
+	Whole = "whole"
+)
+
 // promise notes on v what a hint at the start of text asks for, and a value of
 // the setting that is none.
 func (v *Verdict) promise(text []byte) {
@@ -18,14 +28,17 @@ func (v *Verdict) promise(text []byte) {
 		if c, err := meridian.ParseConsistency(value); err == nil {
 			v.Consistency = &c
 		} else {
-			v.Invalid = &value
+			v.Invalid, v.InvalidOf = &value, Consistency
 		}
 	}
 	for _, e := range v.Effects {
 		if (e.Act == Set || e.Act == SetLocal) && e.Name == Consistency && e.Text != "" {
 			if _, err := meridian.ParseConsistency(e.Text); err != nil {
-				v.Invalid = &e.Text
+				v.Invalid, v.InvalidOf = &e.Text, Consistency
 			}
+		}
+		if (e.Act == Set || e.Act == SetLocal) && e.Name == Transactions && e.Text != "" && e.Text != Lazy && e.Text != Whole {
+			v.Invalid, v.InvalidOf = &e.Text, Transactions
 		}
 	}
 }
@@ -52,14 +65,18 @@ func hint(text []byte) (value string, ok bool) {
 
 const longestHint = 256 // bytes
 
-// setConsistency judges SET of the setting, whose name ends before token i.
-func (s *scan) setConsistency(i int, local bool) *Verdict {
+// own reports whether a setting is one of the proxy's own.
+func own(name string) bool { return name == Consistency || name == Transactions }
+
+// setOwn judges SET of a setting of the proxy's own, whose name ends before
+// token i.
+func (s *scan) setOwn(name string, i int, local bool) *Verdict {
 	act := Set
 	v := &Verdict{Where: Standby, Why: "a setting of the session", Count: 1}
 	if local {
 		v, act = either(Inside), SetLocal
 	}
-	v.Effects = []Effect{{Act: act, Name: Consistency, SQL: s.sql(), Text: s.value(i + 1)}}
+	v.Effects = []Effect{{Act: act, Name: name, SQL: s.sql(), Text: s.value(i + 1)}}
 	return v
 }
 

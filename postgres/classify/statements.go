@@ -71,6 +71,7 @@ func (s *scan) begin() *Verdict {
 			v.Steady = true
 		}
 	}
+	v.Lazy = v.Foldable && !v.ReadOnly && !v.Steady && !serializable && s.has("write") < 0
 	switch {
 	case v.ReadOnly && serializable:
 		v.Why = "a standby has no SERIALIZABLE"
@@ -86,7 +87,9 @@ var beginWord = set("transaction work isolation level read only write uncommitte
 func (s *scan) end() *Verdict {
 	switch {
 	case s.is(1, "prepared"):
-		return primary("two-phase commit")
+		v := primary("two-phase commit")
+		v.DDL = true // perhaps
+		return v
 	case s.has("to") > 0:
 		return either(Inside)
 	}
@@ -114,8 +117,8 @@ func BeginTag(text []byte) string {
 func (s *scan) set() *Verdict {
 	i := 1
 	switch name, end := s.parameter(2); {
-	case s.is(1, "local") && name == Consistency:
-		return s.setConsistency(end, true)
+	case s.is(1, "local") && own(name):
+		return s.setOwn(name, end, true)
 	case s.is(1, "local"), s.is(1, "transaction"), s.is(1, "constraints"):
 		return either(Inside)
 	case s.are(1, "session", "characteristics"):
@@ -129,8 +132,8 @@ func (s *scan) set() *Verdict {
 		return s.setting("timezone")
 	}
 	name, end := s.parameter(i)
-	if name == Consistency {
-		return s.setConsistency(end, false)
+	if own(name) {
+		return s.setOwn(name, end, false)
 	}
 	return s.setting(name)
 }
@@ -303,7 +306,7 @@ func (s *scan) configEffect() []Effect {
 		name = strings.ToLower(s.value(i + 2))
 	}
 	switch {
-	case local && name == Consistency:
+	case local && own(name):
 		return []Effect{{Act: SetLocal, Name: name, Text: s.value(i + 4)}}
 	case local:
 		return nil
@@ -321,7 +324,7 @@ func (s *scan) configEffect() []Effect {
 		return []Effect{{Act: Pin, Name: why}}
 	}
 	e := Effect{Act: Set, Name: name, SQL: s.sql()}
-	if name == Consistency {
+	if own(name) {
 		e.Text = s.value(i + 4)
 	}
 	return []Effect{e}

@@ -55,6 +55,7 @@ type Effect struct {
 // A Verdict is what one text's words say of it. A Verdict is shared and must
 // not be changed.
 type Verdict struct {
+	Names   *Names // by which it was judged; nil: none
 	Where   Where
 	Why     string
 	Effects []Effect
@@ -63,13 +64,16 @@ type Verdict struct {
 	ReadOnly bool // of Begin
 	Steady   bool // of Begin: one snapshot for the whole block
 	Foldable bool // of Begin: nothing can fail in it
+	Lazy     bool // of Begin: the block's reads may run on a standby until it writes, if the session wants that
 
 	Execute string // the prepared statement that EXECUTE names: its verdict counts too
 	Plain   bool   // a read that leaves nothing behind in its session
 	Alike   bool   // it belongs on the primary, but within a READ ONLY block any server gives the same answer
+	Signals bool   // it names pg_terminate_backend or pg_cancel_backend
 	DDL     bool   // may change what the catalogues say
 	Count   int    // of statements
 
 	Consistency *meridian.Consistency // what a hint asks for; nil without one
-	Invalid     *string               // a consistency that is none, in a hint or in SET
+	Invalid     *string               // a value that is none, in a hint or in SET
+	InvalidOf   string                // the setting that it was for
 }

@@ -28,6 +28,10 @@ func (b *Backend) Ended() bool {
 	return err != nil || at[0].Revents&gone != 0
 }
 
+// Quiet reports whether an idle backend has nothing to say: what it says then is
+// its end.
+func (b *Backend) Quiet() bool { return b.Reader.Buffered() == 0 && b.alive() }
+
 // alive reports whether a warm backend still stands: an idle connection has
 // nothing to read, so whatever can be peeked means that PostgreSQL closed it,
 // or says why it is about to.

@@ -46,7 +46,7 @@ type Pool struct {
 	mu     sync.Mutex // guards what follows
 	open   int        // places taken: backends in use and warm, and those being dialled
 	idle   []*Backend // warm, the longest idle first
-	queue  []chan struct{}
+	queue  line
 	closed bool
 }
 
@@ -100,12 +100,13 @@ func (p *Pool) expire(before time.Time, all bool) {
 func (p *Pool) Flush() { p.expire(time.Time{}, true) }
 
 // Acquire returns a backend for a role and its start-up parameters, warm if
-// there is one. When all places are taken it waits its turn. The error's kind
+// there is one. When all places are taken it waits its turn: who is for whom, a
+// function or a person, and all of them get places in turn. The error's kind
 // is Throttled if no place came free in time, Unavailable if PostgreSQL cannot
 // be reached; what PostgreSQL itself refuses is a *wire.Error.
-func (p *Pool) Acquire(ctx context.Context, role string, params []wire.Param) (*Backend, error) {
+func (p *Pool) Acquire(ctx context.Context, who, role string, params []wire.Param) (*Backend, error) {
 	key := keyOf(role, params)
-	b, err := p.place(ctx, key)
+	b, err := p.place(ctx, who, key)
 	if b != nil || err != nil {
 		return b, err
 	}
@@ -123,7 +124,7 @@ func (p *Pool) Acquire(ctx context.Context, role string, params []wire.Param) (*
 }
 
 // place returns a warm backend, or nil and the right to dial one.
-func (p *Pool) place(ctx context.Context, key string) (*Backend, error) {
+func (p *Pool) place(ctx context.Context, who, key string) (*Backend, error) {
 	for {
 		p.mu.Lock()
 		b := p.warmLocked(key)
@@ -147,7 +148,7 @@ func (p *Pool) place(ctx context.Context, key string) (*Backend, error) {
 		return nil, nil // its place is ours
 	}
 	turn := make(chan struct{}, 1)
-	p.queue = append(p.queue, turn)
+	p.queue.join(who, turn)
 	p.mu.Unlock()
 	err := p.wait(ctx, turn)
 	p.mu.Lock()
@@ -194,10 +195,10 @@ func (p *Pool) evictLocked() *Backend {
 }
 
 // release keeps a clean backend warm, unless somebody waits: the place then
-// goes to the first in the queue, whose parameters may well be others.
+// goes to the next in the queue, whose parameters may well be others.
 func (p *Pool) release(b *Backend, clean bool) {
 	p.mu.Lock()
-	keep := clean && !p.closed && len(p.idle) < p.cfg.Idle && len(p.queue) == 0
+	keep := clean && !p.closed && len(p.idle) < p.cfg.Idle && p.queue.n == 0
 	if keep {
 		b.since = time.Now()
 		p.idle = append(p.idle, b)
@@ -216,29 +217,26 @@ func (p *Pool) free() {
 	p.freeLocked()
 }
 
-// freeLocked hands a place to the first in the queue, or gives it up.
+// freeLocked hands a place to the next in the queue, or gives it up.
 func (p *Pool) freeLocked() {
-	if len(p.queue) == 0 {
-		p.open--
+	if turn := p.queue.next(); turn != nil {
+		turn <- struct{}{}
 		return
 	}
-	p.queue[0] <- struct{}{}
-	p.queue = slices.Delete(p.queue, 0, 1)
+	p.open--
 }
 
 // leaveLocked takes a waiter out of the queue, or passes on the place that it
 // was given as it gave up.
 func (p *Pool) leaveLocked(turn chan struct{}) {
-	if i := slices.Index(p.queue, turn); i >= 0 {
-		p.queue = slices.Delete(p.queue, i, i+1)
-		return
+	if !p.queue.leave(turn) {
+		p.freeLocked()
 	}
-	p.freeLocked()
 }
 
 // Stats returns the pool's counts.
 func (p *Pool) Stats() Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return Stats{Open: p.open, Idle: len(p.idle), Queued: len(p.queue)}
+	return Stats{Open: p.open, Idle: len(p.idle), Queued: p.queue.n}
 }

@@ -39,7 +39,7 @@ func newPool(t *testing.T, cfg pool.Config) *pool.Pool {
 
 func acquire(t *testing.T, p *pool.Pool, params ...wire.Param) *pool.Backend {
 	t.Helper()
-	b, err := p.Acquire(t.Context(), "conduit", params)
+	b, err := p.Acquire(t.Context(), "me", "conduit", params)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +63,7 @@ func TestWaitersAreServedInOrder(t *testing.T) {
 	release := make(chan struct{})
 	for i := range n {
 		go func() {
-			b, err := p.Acquire(context.Background(), "conduit", nil)
+			b, err := p.Acquire(context.Background(), "me", "conduit", nil)
 			if err != nil {
 				order <- -1
 				return
@@ -87,7 +87,7 @@ func TestWaitersAreServedInOrder(t *testing.T) {
 func TestWhoWaitsTooLongIsToldWhy(t *testing.T) {
 	p := newPool(t, pool.Config{Max: 1, Queue: 10 * time.Millisecond})
 	b := acquire(t, p)
-	if _, err := p.Acquire(t.Context(), "conduit", nil); meridian.KindOf(err) != meridian.Throttled {
+	if _, err := p.Acquire(t.Context(), "me", "conduit", nil); meridian.KindOf(err) != meridian.Throttled {
 		t.Errorf("got %v", err)
 	}
 	b.Release(true)

@@ -28,9 +28,9 @@ func (s *State) Read(f wire.Frame) (Message, error) {
 	switch m.Kind {
 	case 'Q':
 		if m.Text, err = wire.ParseQuery(f.Body()); err == nil {
-			m.Verdict = s.judge(m.Text)
+			m.Verdict = s.judge.Classify(m.Text)
 			if v := m.Verdict.Invalid; v != nil {
-				m.Frame = wire.Frame(wire.Builder(nil).Query(refusal(*v)))
+				m.Frame = wire.Frame(wire.Builder(nil).Query(refusal(m.Verdict.InvalidOf, *v)))
 				m.Text, m.Verdict = m.Frame.Body()[:len(m.Frame.Body())-1], refused
 			}
 			s.ahead[""] = nil
@@ -60,7 +60,7 @@ func (s *State) Read(f wire.Frame) (Message, error) {
 			break
 		}
 		if st := s.portals[string(portal)]; st != nil {
-			m.Verdict, m.Text = st.Verdict, st.Text
+			m.Verdict, m.Text = s.verdict(st), st.Text
 		}
 	case 'F':
 		m.Verdict = &classify.Verdict{Where: classify.Primary, Why: "a function call", Count: 1}
@@ -76,9 +76,9 @@ func (s *State) readParse(m *Message) error {
 	if err != nil {
 		return err
 	}
-	verdict := s.judge(text)
+	verdict := s.judge.Classify(text)
 	if v := verdict.Invalid; v != nil {
-		m.Frame = wire.Frame(wire.Builder(nil).Message('P', wire.String(string(name)), wire.String(refusal(*v)), []byte{0, 0}))
+		m.Frame = wire.Frame(wire.Builder(nil).Message('P', wire.String(string(name)), wire.String(refusal(verdict.InvalidOf, *v)), []byte{0, 0}))
 		_, text, _ = wire.ParseParse(m.Frame.Body())
 		verdict = refused
 	}
@@ -110,6 +110,15 @@ func (s *State) Resolve(v *classify.Verdict) *classify.Verdict {
 	if st == nil {
 		return v
 	}
+	return s.verdict(st)
+}
+
+// verdict returns the verdict on a prepared statement by the names that hold
+// now: what its text reaches may have changed since it was prepared.
+func (s *State) verdict(st *Statement) *classify.Verdict {
+	if v := st.Verdict; v != refused && !s.judge.Current(v) {
+		st.Verdict = s.judge.Classify(st.Text)
+	}
 	return st.Verdict
 }
 
@@ -120,7 +129,7 @@ func (s *State) Confirm(st *Statement) { s.statements[st.Name] = st }
 func (s *State) Rejudge(text []byte) {
 	for _, st := range s.statements {
 		if bytes.Equal(st.Text, text) {
-			st.Verdict = s.judge(text)
+			st.Verdict = s.judge.Classify(text)
 		}
 	}
 }

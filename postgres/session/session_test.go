@@ -22,7 +22,9 @@ type conversation struct {
 func newConversation() *conversation {
 	names := &classify.Names{Known: map[string]bool{"set_config": true}}
 	c := &conversation{sides: map[string]*session.Side{}, trackers: map[string]*session.Tracker{}}
-	c.state = session.NewState(func(text []byte) *classify.Verdict { return classify.Classify(text, names) })
+	cache := classify.NewCache()
+	cache.SetNames(names)
+	c.state = session.NewState(cache)
 	for _, side := range []string{"near", "main"} {
 		c.sides[side] = session.NewSide()
 		c.trackers[side] = session.NewTracker(c.state, c.sides[side])

@@ -26,12 +26,21 @@ type setting struct {
 	name, sql, value string
 }
 
+// A Judge returns the verdict on a text, and reports whether a verdict is still
+// the one that it would return.
+type Judge interface {
+	Classify(text []byte) *classify.Verdict
+	Current(*classify.Verdict) bool
+}
+
 // State is what the client believes of its session.
 type State struct {
 	// Pinned says why everything must run on the primary, or is "".
 	Pinned string
+	// LazyAtStart says what Lazy is until the session says something else.
+	LazyAtStart bool
 
-	judge      func([]byte) *classify.Verdict
+	judge      Judge
 	statements map[string]*Statement
 	ahead      map[string]*Statement // as statements will be once all that was sent succeeded; nil: closed
 	portals    map[string]*Statement
@@ -41,9 +50,8 @@ type State struct {
 	block      []classify.Effect // what the open block did, for its COMMIT
 }
 
-// NewState returns the state of a new session. judge returns the verdict on a
-// text.
-func NewState(judge func([]byte) *classify.Verdict) *State {
+// NewState returns the state of a new session.
+func NewState(judge Judge) *State {
 	return &State{judge: judge, statements: map[string]*Statement{}, ahead: map[string]*Statement{}, portals: map[string]*Statement{}}
 }
 
@@ -81,7 +89,7 @@ func (s *State) apply(effects []classify.Effect) {
 			s.settings, s.Pinned = nil, ""
 			s.reset = s.nextGen()
 		case classify.Prepare:
-			s.statements[e.Name] = &Statement{Name: e.Name, SQL: e.SQL, Text: []byte(e.Text), Verdict: s.judge([]byte(e.Text)), gen: s.nextGen()}
+			s.statements[e.Name] = &Statement{Name: e.Name, SQL: e.SQL, Text: []byte(e.Text), Verdict: s.judge.Classify([]byte(e.Text)), gen: s.nextGen()}
 		case classify.Deallocate:
 			delete(s.statements, e.Name)
 		case classify.DeallocateAll:

@@ -27,6 +27,7 @@ type Tracker struct {
 	steps   []step
 	head    int
 	failed  bool // the group at the head had an error
+	mid     bool // the last message that was sent ends no group
 	copying bool // the Execute at the head takes COPY data
 	tag     string
 	effects []classify.Effect // of the group at the head
@@ -107,6 +108,7 @@ func (t *Tracker) Encode(dst []byte, m Message) []byte {
 	case 'Q':
 		delete(t.side.known, "")
 	}
+	t.mid = !m.Ends()
 	if m.Kind != 'H' {
 		t.push(step{kind: m.Kind, stmt: m.Stmt, name: m.Name, closes: closes, verdict: m.Verdict})
 	}
@@ -161,7 +163,9 @@ func (t *Tracker) push(s step) {
 // Reply takes a backend's message and reports whether the client sees it.
 func (t *Tracker) Reply(f wire.Frame) (show bool) {
 	if t.Idle() {
-		return f.Type() != 'Z' && f.Type() != 'E'
+		// Between two messages of a group a time-out may strike.
+		t.failed = t.failed || t.mid && f.Type() == 'E'
+		return f.Type() != 'Z' && (f.Type() != 'E' || t.mid)
 	}
 	s := t.steps[t.head]
 	switch f.Type() {

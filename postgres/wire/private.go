@@ -17,6 +17,7 @@ const (
 	FramePosition = 0x05 // primary to secondary, before a ReadyForQuery outside a block: a Position
 	FrameProbe    = 0x06 // both ways on a probe stream: a Probe
 	FramePin      = 0x07 // secondary to primary, any time: why the session cannot move, or nothing
+	FrameDefined  = 0x08 // primary to secondary on a probe stream whose Hello asks for it: the catalogues changed
 )
 
 // PeerVersion counts incompatible changes of these frames.
@@ -37,9 +38,11 @@ type Hello struct {
 	ID       string  `json:"id,omitempty"`   // of the session; a secret between the two proxies
 	Term     uint64  `json:"term,omitempty"` // in which the secondary takes this region for the primary's
 	Role     string  `json:"role,omitempty"`
+	Who      string  `json:"who,omitempty"` // for whom it is, where server connections are shared out
 	Database string  `json:"database,omitempty"`
 	Params   []Param `json:"params,omitempty"`
 	State    State   `json:"state"`
+	Defined  bool    `json:"defined,omitempty"` // of a probe stream: FrameDefined is understood
 }
 
 // A State brings a backend to where the session is: statements to run before

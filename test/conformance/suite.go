@@ -31,7 +31,6 @@ func suite(ctx context.Context, ways []way, run string) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
 	if err := prepare(ctx, ways[0]); err != nil {
 		return err
 	}
@@ -49,20 +48,23 @@ func suite(ctx context.Context, ways []way, run string) error {
 	return compare(ways, results)
 }
 
-// copySuite copies pgx out of the module cache, which cannot be written.
+// copySuite copies pgx out of the module cache, which cannot be written. The
+// place is the same each time, so that Go need not compile it again.
 func copySuite(ctx context.Context) (string, error) {
 	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/jackc/pgx/v5").Output()
 	if err != nil {
 		return "", fmt.Errorf("find pgx in the module cache: %w", err)
 	}
-	dir, err := os.MkdirTemp("", "conformance-pgx-")
+	from := strings.TrimSpace(string(out))
+	cache, err := os.UserCacheDir()
 	if err != nil {
 		return "", err
 	}
-	if err := os.CopyFS(dir, os.DirFS(strings.TrimSpace(string(out)))); err != nil {
-		return "", errors.Join(err, os.RemoveAll(dir))
+	dir := filepath.Join(cache, "meridian-conformance", filepath.Base(from))
+	if err := os.RemoveAll(dir); err != nil {
+		return "", err
 	}
-	return dir, nil
+	return dir, os.CopyFS(dir, os.DirFS(from))
 }
 
 func prepare(ctx context.Context, w way) error {

@@ -1,0 +1,222 @@
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"strconv"
+	"time"
+
+	"meridian/postgres/session"
+	"meridian/postgres/wire"
+)
+
+// In a secondary's region a client is told a number at its login that is no
+// process's (pidLocked). Where it is given to pg_terminate_backend or
+// pg_cancel_backend, the proxy puts the process's in its place: of the server
+// where that session stands. PostgreSQL judges who may do that.
+
+// numbered is the least of these numbers.
+const numbered = 1 << 30
+
+// signaled is what the group at hand signals.
+type signaled struct {
+	targets []*client
+	near    bool // all of them stand on the standby: so the statement runs there
+	ends    bool // it may end them
+}
+
+var terminates = []byte("pg_terminate_backend")
+
+// translate puts processes in the place of sessions' numbers in a message that
+// signals them.
+func (c *client) translate(m session.Message) session.Message {
+	switch {
+	case m.Kind == 'Q' && m.Verdict != nil && m.Verdict.Signals:
+		c.signals.ends = c.signals.ends || bytes.Contains(m.Text, terminates)
+		text := c.inText(m.Text)
+		m.Frame = wire.Frame(wire.Builder(nil).Query(string(text)))
+		m.Text = m.Frame.Body()[:len(text)]
+	case m.Kind == 'B' && m.Stmt != nil && m.Stmt.Verdict.Signals:
+		c.signals.ends = c.signals.ends || bytes.Contains(m.Stmt.Text, terminates)
+		if body, ok := c.inBind(m.Frame.Body()); ok {
+			m.Frame = wire.Frame(wire.Builder(nil).Message('B', body))
+		}
+	}
+	return m
+}
+
+// inText translates the decimal numbers of a text.
+func (c *client) inText(text []byte) (out []byte) {
+	for i := 0; i < len(text); {
+		j := i
+		for j < len(text) && text[j] >= '0' && text[j] <= '9' {
+			j++
+		}
+		if j == i {
+			out = append(out, text[i])
+			i++
+			continue
+		}
+		if n, err := strconv.ParseUint(string(text[i:j]), 10, 32); err == nil {
+			if pid := c.process(uint32(n)); pid != 0 {
+				out = strconv.AppendUint(out, uint64(pid), 10)
+				i = j
+				continue
+			}
+		}
+		out = append(out, text[i:j]...)
+		i = j
+	}
+	return out
+}
+
+// inBind translates the arguments of a Bind: numbers in text, and numbers of
+// four bytes, which may stand in an array.
+func (c *client) inBind(body []byte) ([]byte, bool) {
+	portal, stmt, err := wire.ParseBind(body)
+	at := len(portal) + len(stmt) + 2
+	if err != nil || len(body) < at+2 {
+		return nil, false
+	}
+	formats := int(binary.BigEndian.Uint16(body[at:]))
+	head := at + 2 + 2*formats
+	if len(body) < head+2 {
+		return nil, false
+	}
+	out, rest := bytes.Clone(body[:head+2]), body[head+2:]
+	for i := range int(binary.BigEndian.Uint16(body[head:])) {
+		if len(rest) < 4 {
+			return nil, false
+		}
+		n := int(int32(binary.BigEndian.Uint32(rest)))
+		if n < 0 {
+			out, rest = append(out, rest[:4]...), rest[4:]
+			continue
+		}
+		if len(rest) < 4+n {
+			return nil, false
+		}
+		arg := rest[4 : 4+n]
+		format := 0
+		if formats > 0 {
+			format = int(binary.BigEndian.Uint16(body[at+2+2*min(i, formats-1):]))
+		}
+		if format == 1 {
+			arg = c.inBinary(arg)
+		} else {
+			arg = c.inText(arg)
+		}
+		out = append(binary.BigEndian.AppendUint32(out, uint32(len(arg))), arg...)
+		rest = rest[4+n:]
+	}
+	return append(out, rest...), true
+}
+
+func (c *client) inBinary(arg []byte) []byte {
+	out := bytes.Clone(arg)
+	for i := 0; i+4 <= len(out); i += 4 {
+		if pid := c.process(binary.BigEndian.Uint32(out[i:])); pid != 0 {
+			binary.BigEndian.PutUint32(out[i:], pid)
+		}
+	}
+	return out
+}
+
+// process returns the process of the session with that number, or 0. Sessions
+// that stand on both servers are taken where they work, or have written.
+func (c *client) process(number uint32) uint32 {
+	if number < numbered {
+		return 0
+	}
+	var target *client
+	c.p.mu.Lock()
+	for k, s := range c.p.sessions {
+		if k.PID == number {
+			target = s
+		}
+	}
+	c.p.mu.Unlock()
+	if target == nil {
+		return 0
+	}
+	c.mu.Lock()
+	free := c.blockLocked() == nowhere && c.idleLocked() && c.state.Pinned == ""
+	c.mu.Unlock()
+	target.mu.Lock()
+	defer target.mu.Unlock()
+	first := len(c.signals.targets) == 0
+	n, u := target.near, target.main
+	switch {
+	case n != nil && free && (u == nil || u.dead || target.nearBusy.Load()):
+		c.signals.targets, c.signals.near = append(c.signals.targets, target), first || c.signals.near
+		return n.backend.Key.PID
+	case u != nil && !u.dead && u.pid != 0:
+		c.signals.targets, c.signals.near = append(c.signals.targets, target), false
+		return u.pid
+	}
+	return 0
+}
+
+// signal says that the sessions which the group at hand signals may end by it.
+func (c *client) signal() {
+	for _, t := range c.signals.targets {
+		t.doomed.Store(c.signals.ends)
+	}
+}
+
+// signalled lets them look, once it has run.
+func (c *client) signalled() {
+	was := c.signals
+	c.signals = signaled{}
+	for _, t := range was.targets {
+		if t == c || !was.ends {
+			continue
+		}
+		t.mu.Lock()
+		t.pokeLocked()
+		t.mu.Unlock()
+	}
+}
+
+// ending is how long a server process may take to end once it was told.
+const ending = time.Second
+
+// sentenced returns the error that ends a session whose server process on the
+// standby somebody ended while it was at rest.
+func (c *client) sentenced(ctx context.Context) error {
+	if !c.doomed.Load() || c.near == nil || c.nearBusy.Load() {
+		return nil
+	}
+	for until := time.Now().Add(ending); c.near.backend.Quiet() && ctx.Err() == nil; pause(ctx, time.Millisecond) {
+		if time.Now().After(until) { // PostgreSQL did not allow it
+			c.doomed.Store(false)
+			return nil
+		}
+	}
+	c.near.backend.Conn.SetReadDeadline(time.Now().Add(ending))
+	for {
+		f, err := c.near.backend.Reader.Frame()
+		if err != nil {
+			return c.executed(err)
+		}
+		if f.Type() != 'E' {
+			continue
+		}
+		if e, err := wire.ParseError(f.Body()); err == nil {
+			return c.executed(e)
+		}
+	}
+}
+
+// executed returns the error that ends the session, in PostgreSQL's words if
+// there are any.
+func (c *client) executed(err error) error {
+	c.closeNear()
+	var e *wire.Error
+	if !errors.As(err, &e) {
+		e = &wire.Error{Code: stateShutdown, Message: "terminating connection due to administrator command"}
+	}
+	return &fatalError{e}
+}
