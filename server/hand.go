@@ -163,11 +163,12 @@ func (s *steward) release(ctx context.Context, d failover.Decision, at instance.
 }
 
 // refuse answers a move that was not made, for good: the next term makes it an
-// old one, so that nobody tries again by itself.
+// old one, so that nobody tries again by itself. The term comes first: whoever
+// sees the answer and asks again, asks in that term.
 func (s *steward) refuse(ctx context.Context, asked *failover.Move, why error) error {
 	r, _, _ := s.tenure.now()
 	answer := moved{ID: asked.ID, Phase: refused, Why: fmt.Sprintf("%s keeps the writes: %v", s.self.Region, why)}
 	return errors.Join(why,
-		s.store.Put(ctx, movedPrefix+s.db, mustJSON(answer)),
-		s.raise(ctx, failover.Decision{Term: r.Term + 1}))
+		s.raise(ctx, failover.Decision{Term: r.Term + 1}),
+		s.store.Put(ctx, movedPrefix+s.db, mustJSON(answer)))
 }
