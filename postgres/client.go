@@ -177,6 +177,8 @@ func (c *client) goodbye(e *wire.Error) {
 // message takes one message of the client.
 func (c *client) message(ctx context.Context, f wire.Frame) error {
 	switch f.Type() {
+	case 'Q', 'P', 'B':
+		c.p.heed(f.Body())
 	case 'X':
 		return errEnd
 	case 'd', 'c', 'f':

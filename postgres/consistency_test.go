@@ -137,9 +137,19 @@ func (g *gated) Read(b []byte) (int, error) {
 }
 
 // TestGlobalReadsShareProbes holds the answers of the primary back until 100
-// reads wait for one.
+// reads wait for one. In the control each asks for itself.
 func TestGlobalReadsShareProbes(t *testing.T) {
 	const readers = 100
+	if n := probesOf(t, readers, false); n < 2 || n > 10 {
+		t.Errorf("%d reads cost %v probes, want 2 to 10", readers, n)
+	}
+	if n := probesOf(t, readers, true); n < readers {
+		t.Errorf("%d reads that share none cost %v probes: the test shows nothing", readers, n)
+	}
+}
+
+// probesOf returns what reads that come at once cost.
+func probesOf(t *testing.T, readers int, alone bool) float64 {
 	shut := &gate{open: make(chan struct{})}
 	close(shut.open)
 	w := newWorld(t, func(c *Config, d *Deps) {
@@ -151,6 +161,7 @@ func TestGlobalReadsShareProbes(t *testing.T) {
 			}
 		}
 	})
+	w.dub.aloneProbes = alone
 	s := *w.topo.Now()
 	s.Links = []topology.Link{{From: iad, To: dub, RTT: 10 * time.Second}}
 	w.topo.Publish(&s)
@@ -173,12 +184,10 @@ func TestGlobalReadsShareProbes(t *testing.T) {
 			}
 		})
 	}
-	w.eventually("all reads have come", func() bool { return counter(routed)-before >= readers })
+	w.eventually("all reads have come", func() bool { return counter(routed)-before >= float64(readers) })
 	close(shut.open)
 	reads.Wait()
-	if n := counter(w.dub.metrics.probes) - sent; n < 2 || n > 10 {
-		t.Errorf("%d reads cost %v probes, want 2 to 10", readers, n)
-	}
+	return counter(w.dub.metrics.probes) - sent
 }
 
 // TestTheSettingIsTheSessions sets, shows, resets and rolls back the

@@ -31,6 +31,7 @@ type work struct {
 	floor    meridian.Token
 	reads    meridian.Promise
 	observed meridian.Observation
+	early    meridian.Token // of the control sampleFirst alone
 }
 
 // Attach makes a user for an execution environment and returns the URL with
@@ -92,6 +93,9 @@ func (p *Proxy) Begin(ctx context.Context, name string, floor meridian.Token, re
 		return func() meridian.Observation { return meridian.Observation{} }
 	}
 	w := &work{ctx: context.WithoutCancel(ctx), floor: floor, reads: reads}
+	if p.sampleFirst {
+		w.early = p.sampleAfter(w.ctx)
+	}
 	e.mu.Lock()
 	e.inFlight = append(e.inFlight, w)
 	if len(e.inFlight) > 1 {
@@ -111,6 +115,10 @@ func (p *Proxy) end(e *env, w *work) meridian.Observation {
 	o, own := w.observed, e.own
 	e.mu.Unlock()
 	if o.Local+o.Forwarded == 0 {
+		return o
+	}
+	if p.sampleFirst {
+		o.Token = w.early
 		return o
 	}
 	o.Token = own

@@ -88,6 +88,10 @@ func (p *Proxy) refuse(h wire.Hello) *wire.Refusal {
 }
 
 func (p *Proxy) servePeerSession(ctx context.Context, conn net.Conn, rd *wire.Reader, h wire.Hello) {
+	p.heedParams(h.Params)
+	for _, sql := range h.State.SQL {
+		p.heed([]byte(sql))
+	}
 	b, err := p.pool.Acquire(ctx, h.Who, h.Role, h.Params)
 	if err == nil {
 		if _, err = b.Run(h.State.SQL...); err != nil {
@@ -159,6 +163,10 @@ func (s *peer) requests(ctx context.Context) error {
 		f, err := s.rd.Frame()
 		if err != nil {
 			return ended(err)
+		}
+		switch f.Type() {
+		case 'Q', 'P', 'B', wire.FrameState:
+			s.p.heed(f.Body())
 		}
 		if f.Type() == wire.FramePin {
 			s.mu.Lock()

@@ -181,6 +181,10 @@ func (b *probe) take() []chan answer {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	reads := b.asking
+	if b.p.aloneProbes && len(reads) > 1 {
+		b.asking = reads[1:]
+		return reads[:1]
+	}
 	b.asking, b.due = nil, false
 	return reads
 }

@@ -10,6 +10,7 @@ import (
 	"net"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"meridian"
@@ -45,7 +46,8 @@ type Proxy struct {
 
 	lostTokens meridian.Token // the last that was logged
 
-	ignoreFloors bool // negative control: the tests' proof that waiting matters
+	unflushed atomic.Bool // commits may be acknowledged before they are flushed
+	controls
 }
 
 // A user is a name that may log in.

@@ -164,6 +164,7 @@ func (p *Proxy) open(ctx context.Context, conn net.Conn, rd *wire.Reader, u *use
 		return nil, err
 	}
 	c := &client{p: p, base: base, own: own, conn: conn, rd: rd, env: u.env, role: u.role, params: params, id: secret(16), log: p.deps.Log.With("role", u.role)}
+	p.heedParams(params)
 	c.state = session.NewState(p.judge)
 	for _, param := range params {
 		c.state.LazyAtStart = c.state.LazyAtStart || param.Name == classify.Transactions && param.Value == classify.Lazy ||

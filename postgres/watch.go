@@ -188,6 +188,9 @@ func (w *watch) run(ctx context.Context) {
 		case <-refresh.C:
 			if conn != nil {
 				if id, err = w.identify(conn); err == nil {
+					err = w.heedCatalogues(conn)
+				}
+				if err == nil {
 					err = w.round(conn, &id, nil)
 				}
 			}
@@ -216,6 +219,9 @@ func (w *watch) connect(ctx context.Context) (*pool.Backend, meridian.Token, err
 		return nil, meridian.Token{}, err
 	}
 	id, err := w.identify(conn)
+	if err == nil {
+		err = w.heedCatalogues(conn)
+	}
 	if err == nil {
 		err = w.prepare(conn)
 	}
@@ -359,11 +365,28 @@ func (w *watch) query(conn *pool.Backend, id meridian.Token) (sample, error) {
 	if len(rows[0]) == 5 {
 		s.standbys, err = parseStandbys(rows[0][4])
 	}
+	at := s.flushed
+	switch {
+	case err != nil:
+	case w.p.insertPositions:
+		at, err = inserted(conn)
+	case w.p.unflushed.Load() && !w.p.flushedAlone:
+		at, err = lastRecord(conn)
+	}
 	// What the standbys have not confirmed nobody can have seen here, and what
 	// they show earlier than the primary is not here yet.
-	s.seen.LSN = w.p.demand().confirmed(s.standbys, s.flushed)
+	s.seen.LSN = w.p.demand().confirmed(s.standbys, at)
 	s.served.LSN = s.seen.LSN
 	return s, err
+}
+
+// inserted returns the position of a control that must fail.
+func inserted(conn *pool.Backend) (meridian.LSN, error) {
+	rows, err := conn.Run("SELECT pg_current_wal_insert_lsn()")
+	if err != nil {
+		return 0, err
+	}
+	return meridian.ParseLSN(rows[0][0])
 }
 
 // fail tells all who asked that there is no answer. Those who wait go on

@@ -1,0 +1,10 @@
+package postgres
+
+// controls switch guards off, one each: the tests' proof that it matters.
+type controls struct {
+	ignoreFloors    bool // reads wait for nothing
+	aloneProbes     bool // every global read asks the primary for itself
+	insertPositions bool // a primary's position is where it inserts, flushed or not
+	flushedAlone    bool // a position is the flushed one, also of who commits asynchronously
+	sampleFirst     bool // an invocation's token is taken before its statements
+}

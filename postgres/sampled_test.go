@@ -1,0 +1,141 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"meridian"
+)
+
+// TestTheTokenIsSampledAfterTheRead reads what was replayed after the
+// invocation began: its token must hold that. In the control, which samples
+// before, the token is older than what was read.
+func TestTheTokenIsSampledAfterTheRead(t *testing.T) {
+	for _, first := range []bool{false, true} {
+		w := newWorld(t)
+		w.dub.sampleFirst = first
+		c := w.attach(w.dub, "sampled")
+		home := w.connect(dsn(w.iad))
+		w.exec(home, "drop table if exists sampled", "create table sampled (v int)", "insert into sampled values (1)")
+		w.caughtUp(c)
+		end := w.dub.Begin(t.Context(), "sampled", meridian.Token{}, meridian.Promise{})
+		w.exec(home, "update sampled set v = 2")
+		at, err := w.iad.Position(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !w.dub.watch.wait(t.Context(), at, 10*time.Second) {
+			t.Fatal("the standby does not catch up")
+		}
+		if v := get[int](w, c, "select v from sampled"); v != 2 {
+			t.Fatalf("read %d", v)
+		}
+		if o := end(); at.Newer(o.Token) != first {
+			t.Errorf("sampled first: %v; read what %s wrote, with the token %s", first, at, o.Token)
+		}
+	}
+}
+
+// TestTheTokenIsTheFlushedPosition reads on the primary while a transaction
+// that does not end writes WAL that nobody flushes. No token may name what is
+// not flushed: a standby would be waited for in vain. In the control, which
+// takes the position of the next insert, one does.
+func TestTheTokenIsTheFlushedPosition(t *testing.T) {
+	w := newWorld(t)
+	c, home := w.attach(w.iad, "flushpos"), w.connect(dsn(w.iad))
+	w.exec(home, "drop table if exists flushpos", "create table flushpos (v text)")
+	stop := w.writeOn(home)
+	defer stop()
+	ask := w.connect(dsn(w.iad))
+	beyond := func() bool {
+		end := w.iad.Begin(t.Context(), "flushpos", meridian.Token{}, meridian.Promise{})
+		w.exec(c, "select 1")
+		o := end()
+		flushed, err := meridian.ParseLSN(get[string](w, ask, "select pg_current_wal_flush_lsn()::text"))
+		if err != nil || o.Token.IsZero() {
+			t.Fatalf("token %q, %v", o.Token, err)
+		}
+		return o.Token.LSN > flushed
+	}
+	for range 300 {
+		if beyond() {
+			t.Fatal("a token names what is not flushed")
+		}
+	}
+	w.iad.insertPositions = true
+	defer func() { w.iad.insertPositions = false }()
+	w.eventually("the control names what is not flushed", beyond)
+}
+
+// TestAsynchronousCommitsAreReadBack writes without waiting for the flush, and
+// reads on the standby at once, which cannot have what is not flushed. In the
+// control, which takes the flushed position, a read is old.
+func TestAsynchronousCommitsAreReadBack(t *testing.T) {
+	w, c := fixture(t, "unflushed")
+	w.exec(c, "set synchronous_commit = off")
+	n := 10
+	stale := func() bool {
+		n++
+		w.exec(c, fmt.Sprintf("update unflushed set v = %d where id = 1", n))
+		return get[int](w, c, "select v from unflushed where id = 1") != n
+	}
+	for range 100 {
+		if stale() {
+			t.Fatal("a read is older than the write before it")
+		}
+	}
+	w.iad.flushedAlone = true
+	w.eventually("the control reads what is old", stale)
+}
+
+// TestTheSettingIsFoundWhereverItStands gives it by each way but SET.
+func TestTheSettingIsFoundWhereverItStands(t *testing.T) {
+	for name, sql := range map[string]string{
+		"role":     "alter role current_user set synchronous_commit = off",
+		"function": "create or replace function commits() returns void language sql set Synchronous_Commit = off as 'select'",
+		"text":     "select set_config('SYNCHRONOUS_' || 'x', '', true) where 'synchronous_commit' <> ''",
+	} {
+		w := newWorld(t)
+		home := w.connect(dsn(w.iad))
+		if w.iad.unflushed.Load() {
+			t.Fatalf("%s: it is found before anybody named it", name)
+		}
+		if name != "text" {
+			w.exec(home, sql)
+		} else if _, err := home.Exec(t.Context(), sql); err == nil {
+			t.Error("that setting does not exist")
+		}
+		if !w.iad.unflushed.Load() {
+			t.Errorf("%s: it is not found", name)
+		}
+		if name == "text" {
+			continue
+		}
+		w.iad.unflushed.Store(false) // as after a restart
+		w.eventually(name+": the catalogues tell", w.iad.unflushed.Load)
+		w.exec(home, map[string]string{"role": "alter role current_user reset synchronous_commit", "function": "drop function commits()"}[name])
+	}
+}
+
+// writeOn writes in one open transaction until stop is called.
+func (w *world) writeOn(c *pgx.Conn) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	tx, err := c.Begin(ctx)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for ctx.Err() == nil {
+			if _, err := tx.Exec(ctx, "insert into flushpos select repeat('x', 200) from generate_series(1, 50)"); err != nil {
+				return
+			}
+		}
+	}()
+	return func() { cancel(); <-done }
+}
