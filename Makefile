@@ -102,6 +102,10 @@ pairs: deps build ## PAIRS writes and reads after them, a part with replay 2 s l
 conformance: deps ## pgx's own test suite, directly and through both regions' proxies, compared
 	go run ./test/conformance
 
+.PHONY: failovers
+failovers: deps build ## how long writes are away after each kind of loss (N=rounds)
+	go run ./test/failovers --binary $(BIN) --rounds $(or $(N),3)
+
 .PHONY: soak
 soak: deps build ## ten minutes of mixed load from all edges on a world of its own
 	go run ./test/soak --binary $(BIN)

@@ -32,6 +32,7 @@ func (d *decoder) check(f *File) {
 	}
 	d.checkRegions(f)
 	d.checkEdges(f)
+	d.checkWitness(f)
 	if f.API == "" {
 		d.missing(top, "api", "the path of an OpenAPI file")
 	}
@@ -110,6 +111,20 @@ func (d *decoder) checkRegions(f *File) {
 	default:
 		second := f.Regions[slices.IndexFunc(f.Regions, func(r Region) bool { return string(r.Name) == primaries[1] })].pos
 		d.fail(second, "a second primary, beside "+primaries[0], "primary: true at exactly one region")
+	}
+}
+
+// checkWitness wants a witness where no region is: there it would be lost with
+// the region.
+func (d *decoder) checkWitness(f *File) {
+	p := position{key: "witness"}
+	_, known := wan.Lookup(string(f.Witness))
+	switch {
+	case f.Witness == "":
+	case slices.ContainsFunc(f.Regions, func(r Region) bool { return r.Name == f.Witness }):
+		d.fail(p, fmt.Sprintf("%q is a region", f.Witness), "a third place, which is not lost together with a region")
+	case !known:
+		d.fail(p, fmt.Sprintf("found %q", f.Witness), "an AWS region code such as eu-west-2")
 	}
 }
 

@@ -20,6 +20,7 @@ type File struct {
 	Domain       string                `key:"domain" list:"domains" doc:"The one hostname of the API." want:"a hostname such as api.example.test"`
 	Regions      []Region              `key:"regions" doc:"Where the API runs. One region is the primary: its PostgreSQL takes the writes."`
 	Edges        []meridian.Region     `key:"edges" doc:"The places where an edge stands: regions of this file, or AWS region codes. Default: every region."`
+	Witness      meridian.Region       `key:"witness" doc:"A place without a region whose node breaks the tie of an even number of regions, on a lost primary and, beside two, in the store: they then fail over by themselves. It has no data. Default: none." want:"an AWS region code"`
 	API          string                `key:"api" list:"apis" doc:"The OpenAPI 3.0 or 3.1 file of the API." want:"the path of an OpenAPI file"`
 	CORS         *CORS                 `key:"cors" doc:"Cross-origin rules. Preflights are answered before authentication. Default: none."`
 	Authorizers  map[string]Authorizer `key:"authorizers" doc:"JWT authorizers, by the name of the security scheme in the OpenAPI file."`
@@ -149,6 +150,7 @@ const (
 	RoleRegion  Role = "region"  // gateway, functions, database, store
 	RoleEdge    Role = "edge"    // the door
 	RoleControl Role = "control" // DNS, admin API and console
+	RoleWitness Role = "witness" // a vote in the store and on a lost primary, no data
 )
 
 // A Node is one process of a production world.
@@ -157,7 +159,7 @@ type Node struct {
 	Region   meridian.Region `key:"region" doc:"The place where it stands."`
 	Address  netip.Addr      `key:"address" doc:"The IP address on which it listens." want:"an IP address"`
 	Backbone netip.AddrPort  `key:"backbone" doc:"Where other nodes reach it. Default: its address, port 7443." want:"an IP address and a port"`
-	Roles    []Role          `key:"roles" doc:"Any of region, edge, control." want:"region, edge or control"`
+	Roles    []Role          `key:"roles" doc:"Any of region, edge, control, witness." want:"region, edge, control or witness"`
 	Ports    Ports           `key:"ports" doc:"Other ports than the usual ones."`
 	pos      position
 }

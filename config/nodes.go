@@ -57,11 +57,11 @@ func (d *decoder) checkAddress(n *Node, taken map[netip.AddrPort]string) {
 
 func (d *decoder) checkRoles(f *File, n Node) {
 	if len(n.Roles) == 0 {
-		d.missing(n.pos, "roles", "some of region, edge, control")
+		d.missing(n.pos, "roles", "some of region, edge, control, witness")
 	}
 	for i, r := range n.Roles {
-		if r != RoleRegion && r != RoleEdge && r != RoleControl {
-			d.fail(d.at(n.pos, fmt.Sprintf("roles[%d]", i)), "found "+short(string(r)), "region, edge or control")
+		if r != RoleRegion && r != RoleEdge && r != RoleControl && r != RoleWitness {
+			d.fail(d.at(n.pos, fmt.Sprintf("roles[%d]", i)), "found "+short(string(r)), "region, edge, control or witness")
 		}
 	}
 	isRegion := slices.ContainsFunc(f.Regions, func(r Region) bool { return r.Name == n.Region })
@@ -73,6 +73,8 @@ func (d *decoder) checkRoles(f *File, n Node) {
 		d.fail(p, fmt.Sprintf("%q is not under regions", n.Region), "a region of this file")
 	case n.Has(RoleEdge) && !slices.Contains(f.Edges, n.Region):
 		d.fail(p, fmt.Sprintf("%q is not under edges", n.Region), "an edge of this file")
+	case n.Has(RoleWitness) && n.Region != f.Witness:
+		d.fail(p, fmt.Sprintf("%q is not the witness", n.Region), "the place that witness: names")
 	case !isPlace:
 		d.fail(p, "found "+short(string(n.Region)), "a region of this file, or an AWS region code")
 	}
@@ -93,6 +95,9 @@ func (d *decoder) checkServed(f *File) {
 		if n := serving(RoleRegion, r.Name); n != 1 {
 			d.fail(p, fmt.Sprintf("%d nodes with the role region in %s", n, r.Name), "one")
 		}
+	}
+	if n := serving(RoleWitness, f.Witness); f.Witness != "" && n != 1 {
+		d.fail(p, fmt.Sprintf("%d nodes with the role witness in %s", n, f.Witness), "one")
 	}
 	for _, e := range f.Edges {
 		if n := serving(RoleEdge, e); n != 1 {

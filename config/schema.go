@@ -99,7 +99,7 @@ func scalarSchema(t reflect.Type) schema {
 			one("sync", "."), one("rpo", `^([0-9.]+(ns|us|µs|ms|s|m|h))+$`),
 		}}
 	case t == reflect.TypeFor[Role]():
-		return schema{"enum": []Role{RoleRegion, RoleEdge, RoleControl}}
+		return schema{"enum": []Role{RoleRegion, RoleEdge, RoleControl, RoleWitness}}
 	}
 	switch t.Kind() {
 	case reflect.Bool:

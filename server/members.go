@@ -15,7 +15,7 @@ const voters = 3
 
 // members returns the nodes that are members of the store: the primary's
 // region and the first others of the file. Of two regions only the primary's
-// votes: two voters would stop when either is lost.
+// votes, unless there is a witness: two voters would stop when either is lost.
 func (n *node) members() []config.Node {
 	var regions []config.Node
 	for _, r := range slices.SortedStableFunc(slices.Values(n.file.Regions), primaryFirst) {
@@ -26,6 +26,11 @@ func (n *node) members() []config.Node {
 	switch {
 	case len(regions) >= voters:
 		return regions[:voters]
+	case len(regions) == 2 && n.file.Witness != "":
+		if o, err := nodeOf(n.file, config.RoleWitness, n.file.Witness); err == nil {
+			return append(regions, o)
+		}
+		return regions[:1]
 	case len(regions) == 2:
 		return regions[:1]
 	}

@@ -179,6 +179,9 @@ func (n *node) addRoles(ctx context.Context, g *lifecycle.Group) error {
 			return err
 		}
 	}
+	if n.self.Has(config.RoleWitness) && n.file.Database != nil {
+		g.Add("witness", n.witness)
+	}
 	if n.self.Has(config.RoleControl) {
 		if err := n.addControl(g); err != nil {
 			return err
@@ -227,7 +230,7 @@ func (n *node) newStore() (store.Store, error) {
 	}
 	deps := store.Deps{Log: n.log, Metrics: n.tele.Metrics}
 	dir := filepath.Join(n.cfg.State, "store")
-	if _, ok := members[memberName(n.self.Name)]; ok && n.self.Has(config.RoleRegion) {
+	if _, ok := members[memberName(n.self.Name)]; ok && (n.self.Has(config.RoleRegion) || n.self.Has(config.RoleWitness)) {
 		deps.PeerListener = n.backbone.Listener("etcd")
 		deps.DialPeer = func(ctx context.Context, member string) (net.Conn, error) {
 			for _, o := range n.members() {

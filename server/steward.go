@@ -141,7 +141,7 @@ func (s *steward) look() failover.View {
 	r, _, age := s.tenure.now()
 	v := failover.View{
 		Self: s.self.Region, Record: r, Age: age, State: s.state(), Pledged: s.pg.Term(),
-		Follows: s.follows, Since: time.Since(s.since), MaxLoss: s.file.Database.Failover.MaxLoss, Alive: map[meridian.Region]bool{},
+		Follows: s.follows, Since: time.Since(s.since), Witness: s.file.Witness, MaxLoss: s.file.Database.Failover.MaxLoss, Alive: map[meridian.Region]bool{},
 	}
 	for _, region := range s.file.Regions {
 		v.Regions = append(v.Regions, region.Name)

@@ -13,6 +13,9 @@ import (
 // ControlNode is the node that answers DNS, the admin API and the console.
 const ControlNode = "control"
 
+// WitnessNode is the node that votes at a place without a region.
+const WitnessNode = "witness"
+
 // EdgeNode names the node of an edge at a place where a region may stand too.
 func EdgeNode(place meridian.Region) string { return string(place) + "/edge" }
 
@@ -35,11 +38,14 @@ func Places(f *config.File) (out []meridian.Region) {
 	for _, e := range f.Edges {
 		add(e)
 	}
+	if f.Witness != "" {
+		add(f.Witness)
+	}
 	return out
 }
 
 // Plan derives the production file of an up world: a node for each region and
-// each edge and one for control, addresses in 127.block.0.0/16, the places of
+// each edge, one for control and one for the witness, addresses in 127.block.0.0/16, the places of
 // clients, and the files below state. It is a pure function.
 func Plan(f config.File, block int, state string) config.File {
 	f.Nodes, f.Clients = nil, nil
@@ -58,6 +64,9 @@ func Plan(f config.File, block int, state string) config.File {
 			if e == place {
 				f.Nodes = append(f.Nodes, node(EdgeNode(place), place, block, n, 2, config.RoleEdge))
 			}
+		}
+		if place == f.Witness {
+			f.Nodes = append(f.Nodes, node(WitnessNode, place, block, n, 1, config.RoleWitness))
 		}
 		f.Clients = append(f.Clients, config.Clients{Place: place, Prefixes: []netip.Prefix{ClientsOf(n)}})
 	}

@@ -76,6 +76,7 @@ const (
 type View struct {
 	Self    meridian.Region
 	Regions []meridian.Region // of the database, in the config's order
+	Witness meridian.Region   // breaks the tie of an even number of regions; "" if there is none
 	Record  Record
 	Age     time.Duration // since the newest renewal was received here
 	State   State
@@ -103,6 +104,7 @@ const (
 	Promote Action = "promote" // make the standby the primary: the record is ours
 	Follow  Action = "follow"  // follow the record's holder in its term
 	Rejoin  Action = "rejoin"  // give up being the primary, and follow
+	Vote    Action = "vote"    // as the witness, say that a term's call is right
 )
 
 // A Decision is an action and its reason.
@@ -172,8 +174,15 @@ func (v View) successor() Decision {
 	}
 	best, n := v.best(next)
 	durable, lacks := v.represented(next)
-	switch need := len(v.Regions)/2 + 1; {
-	case n < need && !forced:
+	tied := v.Witness != "" && len(v.Regions)%2 == 0
+	need, votes := len(v.Regions)/2+1, n
+	if tied {
+		votes += v.witnessed(next)
+	}
+	switch {
+	case votes < need && !forced && tied:
+		return wait("%d of %d regions and the witness reported, %d are needed", votes, len(v.Regions), need)
+	case votes < need && !forced:
 		return wait("%d of %d regions reported, %d are needed", n, len(v.Regions), need)
 	case n < len(v.Regions)-1 && v.Since < Muster:
 		return wait("%d regions reported, the others have %v", n, (Muster - v.Since).Round(time.Millisecond))
@@ -192,6 +201,35 @@ func (v View) successor() Decision {
 		return wait("%s was %v behind, more than %v may be lost without a person's word", v.Self, v.Lag.Round(time.Millisecond), v.MaxLoss)
 	}
 	return Decision{Take, v.Self, next, fmt.Sprintf("%s; %s has the longest log of %d, %d/%s", lost, v.Self, n, best.Timeline, best.Flushed)}
+}
+
+// witnessed returns how many votes the witness gave to a term.
+func (v View) witnessed(term uint64) (n int) {
+	for _, p := range v.Reports {
+		if p.Region == v.Witness && p.Term == term {
+			n = 1
+		}
+	}
+	return n
+}
+
+// DecideWitness says what the witness does next. It votes for the term that a
+// region pledged, once it has itself not seen the holder renew for as long as a
+// successor waits. It calls for no term, and takes none.
+func DecideWitness(v View) Decision {
+	holder, term := v.Record.Region, v.Record.Term
+	call := v.topPledge()
+	switch {
+	case holder == "":
+		return Decision{Wait, "", 0, "nobody holds a term yet"}
+	case !v.expired():
+		return Decision{Wait, holder, term, fmt.Sprintf("%s renewed term %d %v ago", holder, term, v.Age.Round(time.Millisecond))}
+	case call <= term:
+		return Decision{Wait, holder, term, fmt.Sprintf("%s let term %d expire; no region pledged another yet", holder, term)}
+	case v.witnessed(call) > 0:
+		return Decision{Wait, holder, call, fmt.Sprintf("%s let term %d expire; the vote for term %d is given", holder, term, call)}
+	}
+	return Decision{Vote, v.Self, call, fmt.Sprintf("%s let term %d expire, and a region pledged term %d", holder, term, call)}
 }
 
 // best returns the most advanced report of a term, and how many there are. Of

@@ -34,6 +34,10 @@ func TestDecide(t *testing.T) {
 				readLine(t, &v, strings.TrimSpace(line))
 			}
 			got := failover.Decide(v)
+			if d.Cmd == "witness" {
+				v.Witness = v.Self
+				got = failover.DecideWitness(v)
+			}
 			return fmt.Sprintf("%s %s in term %d: %s\n", got.Do, got.Who, got.Term, got.Why)
 		})
 	})
@@ -57,6 +61,7 @@ func readLine(t *testing.T, v *failover.View, line string) {
 		if v.Record.Promise.Now = durability(t, now); changes {
 			v.Record.Promise = v.Record.Promise.Ask(durability(t, next))
 		}
+	case scan(line, "witness %s", &v.Witness):
 	case scan(line, "dead %s", &dead):
 		v.Alive[dead] = false
 	case scan(line, "regions %s", &dead):
@@ -93,6 +98,9 @@ func FuzzDecide(f *testing.F) {
 			Self: names[int(self)%3], Regions: names, Record: failover.Record{Region: names[int(holder)%3], Term: term % (1 << 60)},
 			Age: time.Duration(age), State: states[int(state)%3], Pledged: pledged % (1 << 60), Since: time.Hour, MaxLoss: time.Second,
 			Reports: []failover.Report{{Region: "dub", Term: reported % (1 << 60), Timeline: 1, Flushed: meridian.LSN(flushed)}, {Region: "sin", Term: reported % (1 << 60), Timeline: 1, Flushed: 5}},
+		}
+		if w := failover.DecideWitness(v); w.Do == failover.Vote && (v.Age < failover.Lease+failover.Drift || w.Term <= v.Record.Term) {
+			t.Errorf("the witness votes for term %d while %s may still act", w.Term, v.Record.Region)
 		}
 		d := failover.Decide(v)
 		switch {
