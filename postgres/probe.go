@@ -82,7 +82,7 @@ func (b *probe) run(ctx context.Context) {
 			pause(ctx, probeEvery/5)
 			continue
 		}
-		err := b.session(ctx, region)
+		err := b.while(ctx, region)
 		if now, _ := b.p.primary(); ctx.Err() != nil || now != region {
 			continue
 		}
@@ -96,6 +96,22 @@ func (b *probe) run(ctx context.Context) {
 		b.p.dropMains(region)
 		pause(ctx, probeEvery/2)
 	}
+}
+
+// while holds a session with a region for as long as that is the primary: who
+// waits for one that was lost would learn late of its successor.
+func (b *probe) while(ctx context.Context, region meridian.Region) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var looking sync.WaitGroup
+	defer looking.Wait()
+	defer cancel()
+	looking.Go(func() {
+		for now := region; now == region && ctx.Err() == nil; now, _ = b.p.primary() {
+			pause(ctx, probeEvery/5)
+		}
+		cancel()
+	})
+	return b.session(ctx, region)
 }
 
 // set notes how the last conversation with a region went.
