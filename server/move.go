@@ -69,6 +69,11 @@ func (n *node) awaitMove(ctx context.Context, db string, asked failover.Move) (m
 		if p, _ := n.atlas.Now().Primary(); m.ID == asked.ID && m.Phase == done && p.Name == asked.To {
 			return m, nil
 		}
+		var r failover.Record
+		each(n.store.Now(), primaryPrefix+db, n.log, func(_ string, x failover.Record) { r = x })
+		if m.ID != asked.ID && r.Term > asked.Term && r.Region != asked.To {
+			return m, meridian.WithKind(meridian.Unavailable, fmt.Errorf("the primary was not moved to %s: %s went on to term %d before it was begun, since standbys had called for another; ask again", asked.To, r.Region, r.Term))
+		}
 		redrawn := time.NewTimer(redraw)
 		select {
 		case <-ctx.Done():
