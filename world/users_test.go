@@ -3,6 +3,7 @@ package world
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -102,7 +103,7 @@ func TestSecretsAreMadeOnceAndApartFromMeridiansOwn(t *testing.T) {
 		}
 		seen[string(b)] = true
 	}
-	if first.Secrets["admin"] != second.Secrets["admin"] || *first.Database != *second.Database {
+	if first.Secrets["admin"] != second.Secrets["admin"] || !reflect.DeepEqual(first.Database, second.Database) {
 		t.Error("the second start has other secrets")
 	}
 	if f.Secrets["admin"].Generate != 32 || f.Database.Password != "" {

@@ -1,10 +1,7 @@
 package world_test
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -15,77 +12,6 @@ import (
 
 	"meridian/test/harness"
 )
-
-// TestDataPlaneOutlivesTheStore takes the store's majority away and nothing
-// else: the three regions that vote do not reach each other, and all else goes
-// on. Requests, names and reads are answered in every place; writes stop when
-// the lease ends. The control is one cut link: a majority is left, so that
-// writes and switches go on.
-func TestDataPlaneOutlivesTheStore(t *testing.T) {
-	w := harness.Up(t, helloFile, filepath.Join(harness.Folder(t), "world"))
-	s := w.Status()
-	us, eu, ap := s.Regions[0], s.Regions[1], s.Regions[2]
-	exec(t, us.Postgres, "CREATE TABLE ledger (id text PRIMARY KEY)")
-	for _, r := range s.Regions {
-		harness.Eventually(t, 10*time.Second, func() error { return try(r.Postgres, "SELECT FROM ledger") })
-	}
-	served := func() {
-		t.Helper()
-		for _, e := range s.Edges { // by callers without a past: the regions do not replicate to each other either
-			get(t, door(t, s, e.Name, newJar(t)), "GET", "/visits", nil, 200)
-		}
-		for _, r := range s.Regions {
-			exec(t, r.Postgres, "SET meridian.consistency = 'eventual'; SELECT FROM ledger")
-		}
-		if err := resolve(s); err != nil {
-			t.Error(err)
-		}
-	}
-	served()
-
-	w.Do("fault", "cut", eu.Name, ap.Name) // control: each of them still has the third
-	for begin, n := time.Now(), 0; time.Since(begin) < 8*time.Second; n++ {
-		exec(t, us.Postgres, fmt.Sprintf("INSERT INTO ledger VALUES ('one cut %d')", n))
-	}
-	w.Do("drain", "--yes", ap.Name)
-	w.Do("undrain", ap.Name)
-
-	w.Do("fault", "cut", us.Name, eu.Name)
-	w.Do("fault", "cut", us.Name, ap.Name)
-	harness.Eventually(t, 15*time.Second, func() error {
-		if try(us.Postgres, "INSERT INTO ledger VALUES (gen_random_uuid()::text)") == nil {
-			return errors.New("the primary still writes, and nobody renews its right")
-		}
-		return nil
-	})
-	for begin := time.Now(); time.Since(begin) < 8*time.Second; {
-		served()
-		for _, r := range s.Regions {
-			if try(r.Postgres, "INSERT INTO ledger VALUES (gen_random_uuid()::text)") == nil {
-				t.Fatalf("%s writes without the store", r.Name)
-			}
-		}
-	}
-	w.Do("fault", "heal")
-	for _, r := range s.Regions {
-		harness.Eventually(t, 30*time.Second, func() error { return try(r.Postgres, "INSERT INTO ledger VALUES (gen_random_uuid()::text)") })
-	}
-}
-
-// resolve asks the world's own name server for its domain.
-func resolve(s harness.Status) error {
-	r := net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
-		var d net.Dialer
-		return d.DialContext(ctx, network, s.DNS[0])
-	}}
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second) // a probe: its end must not hang on the test's
-	defer cancel()
-	addrs, err := r.LookupHost(ctx, s.Domain)
-	if err == nil && len(addrs) == 0 {
-		err = fmt.Errorf("%s has no address", s.Domain)
-	}
-	return err
-}
 
 // TestKilledPostgresRestartsInPlace kills the primary's postmaster alone: it is
 // started again within the lease, and nobody else takes the writes. The control
@@ -102,7 +28,9 @@ func TestKilledPostgresRestartsInPlace(t *testing.T) {
 	}
 	begin := time.Now()
 	for i, r := range s.Regions {
-		harness.Eventually(t, 30*time.Second, func() error { return try(r.Postgres, fmt.Sprintf("INSERT INTO ledger VALUES ('after %d') ON CONFLICT DO NOTHING", i)) })
+		harness.Eventually(t, 30*time.Second, func() error {
+			return try(r.Postgres, fmt.Sprintf("INSERT INTO ledger VALUES ('after %d') ON CONFLICT DO NOTHING", i))
+		})
 	}
 	t.Logf("writes were back everywhere after %v", time.Since(begin).Round(10*time.Millisecond))
 	if p := primaries(w.Status()); len(p) != 1 || p[0] != primary.Name {
