@@ -19,6 +19,10 @@ const movePatience = 60 * time.Second
 // the move itself it is less than an admin client waits.
 const maxWait = 25 * time.Second
 
+// answerPatience is how long an answer to a move may come after the term that it
+// was meant for: a refusal raises the term first, and then says why.
+const answerPatience = 5 * time.Second
+
 // move asks for the primary to be moved, and waits until it is open in its new
 // region, or stays where it is.
 func (n *node) move(ctx context.Context, to meridian.Region, how client.Move) (client.Moved, error) {
@@ -60,6 +64,7 @@ func (n *node) move(ctx context.Context, to meridian.Region, how client.Move) (c
 // awaitMove returns what became of a move once that is final, and this node's
 // own map shows it.
 func (n *node) awaitMove(ctx context.Context, db string, asked failover.Move) (m moved, err error) {
+	var overtaken time.Time
 	for {
 		watch := n.store.Watch()
 		each(n.store.Now(), movedPrefix+db, n.log, func(_ string, x moved) { m = x })
@@ -71,7 +76,11 @@ func (n *node) awaitMove(ctx context.Context, db string, asked failover.Move) (m
 		}
 		var r failover.Record
 		each(n.store.Now(), primaryPrefix+db, n.log, func(_ string, x failover.Record) { r = x })
-		if m.ID != asked.ID && r.Term > asked.Term && r.Region != asked.To {
+		late := m.ID != asked.ID && r.Term > asked.Term && r.Region != asked.To
+		if late && overtaken.IsZero() {
+			overtaken = time.Now()
+		}
+		if late && time.Since(overtaken) >= answerPatience {
 			return m, meridian.WithKind(meridian.Unavailable, fmt.Errorf("the primary was not moved to %s: %s went on to term %d before it was begun, since standbys had called for another; ask again", asked.To, r.Region, r.Term))
 		}
 		redrawn := time.NewTimer(redraw)
