@@ -139,8 +139,11 @@ func (c *client) await(ctx context.Context) freshDecision {
 		c.p.metrics.waited.Observe(waited.Seconds())
 		c.env.note(func(o *meridian.Observation) { o.Waited += waited })
 	}
-	if v.Mode.Level == meridian.Bounded && v.Age > v.Mode.Bound/2 && v.Trip <= v.Mode.Bound {
-		c.p.probe.want(nil) // so that the next read need not wait
+	if v.Mode.Level == meridian.Bounded && !v.Primary {
+		c.p.probe.bounded(v.Mode.Bound)
+		if v.Age > v.Mode.Bound/2 && v.Trip <= v.Mode.Bound {
+			c.p.probe.want(nil) // so that the next read need not wait
+		}
 	}
 	return d
 }

@@ -11,8 +11,22 @@ import (
 )
 
 // probeEvery is how often a secondary asks the primary how far it is. It does
-// the same work whether anybody needs it or not.
+// the same work whether anybody needs it or not, but for bounded reads that a
+// slower pace would let wait.
 const probeEvery = 500 * time.Millisecond
+
+// boundKept is how long after a bounded read the pace is still its own.
+const boundKept = 10 * time.Second
+
+// paceFor returns how often to ask so that reads within a bound wait for
+// nothing: an answer is a round trip old when it comes, and must last until the
+// next one has come and is replayed. No pace helps a bound below a round trip.
+func paceFor(bound, rtt time.Duration) time.Duration {
+	if bound <= rtt {
+		return probeEvery
+	}
+	return min(probeEvery, max((bound-rtt)/2, rtt/maxProbes, 10*time.Millisecond))
+}
 
 // A probe asks the primary's proxy at a steady pace how far it is. Its silence
 // says that the primary cannot be reached, where a cut link would say nothing;
@@ -28,6 +42,8 @@ type probe struct {
 	open   []answer
 	asking []chan answer // reads that want the next probe
 	due    bool          // a probe is wanted
+	bound  time.Duration // the least that reads of late are bounded by, or 0
+	until  time.Time     // when that ends to count
 
 	replayed time.Time // when the newest of what is replayed here was asked for
 }
@@ -71,6 +87,26 @@ func (b *probe) forget(here meridian.Token) {
 	for len(b.open) > 0 && reached(here, b.open[0].token) {
 		b.replayed, b.open = b.open[0].at, b.open[1:]
 	}
+}
+
+// bounded notes a read that may be as old as a bound.
+func (b *probe) bounded(bound time.Duration) {
+	now := b.p.deps.Now()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if now.After(b.until) || bound <= b.bound {
+		b.bound, b.until = bound, now.Add(boundKept)
+	}
+}
+
+// pace returns how often to ask at present, when a round trip takes rtt.
+func (b *probe) pace(rtt time.Duration) time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.p.deps.Now().After(b.until) {
+		return probeEvery
+	}
+	return paceFor(b.bound, rtt)
 }
 
 // run probes until ctx is canceled.

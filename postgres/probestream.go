@@ -33,7 +33,7 @@ type probeStream struct {
 	hello   []byte // goes out with the first probe
 	seq     uint64
 	out     []*probing // the oldest first
-	last    time.Time  // when the newest was sent
+	last    time.Time  // when the newest was sent that a read waited for
 	rtt     time.Duration
 	answers chan wire.Probe
 	ended   chan error
@@ -63,7 +63,7 @@ func (b *probe) session(ctx context.Context, region meridian.Region) error {
 
 // run sends probes at a steady pace, and for reads that want one.
 func (s *probeStream) run(ctx context.Context, region meridian.Region) error {
-	tick, due := time.NewTicker(probeEvery), time.NewTimer(0)
+	tick, due := time.NewTimer(probeEvery), time.NewTimer(0)
 	defer tick.Stop()
 	defer due.Stop()
 	s.b.want(nil) // the first takes the hello with it
@@ -83,6 +83,7 @@ func (s *probeStream) run(ctx context.Context, region meridian.Region) error {
 				return nil
 			}
 			s.b.want(nil)
+			tick.Reset(s.b.pace(s.rtt))
 		case <-s.b.wake:
 		case <-due.C:
 		}
@@ -120,7 +121,10 @@ func (s *probeStream) step() (time.Duration, error) {
 func (s *probeStream) send(now time.Time) error {
 	s.seq++
 	p := &probing{seq: s.seq, sent: now, at: s.b.p.deps.Now(), reads: s.b.take()}
-	s.out, s.last = append(s.out, p), now
+	s.out = append(s.out, p)
+	if len(p.reads) > 0 {
+		s.last = now
+	}
 	s.conn.SetWriteDeadline(now.Add(s.b.p.cfg.PrimaryTimeout))
 	_, err := s.conn.Write(wire.Builder(s.hello).Probe(wire.Probe{Seq: p.seq}))
 	s.hello = nil

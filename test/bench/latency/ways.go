@@ -40,17 +40,44 @@ func open(ctx context.Context, s client.Status, from string) (ways []way, end fu
 		return nil, nil, err
 	}
 	ways = []way{
-		{"a warm write by itself", 5 * time.Millisecond, func(ctx context.Context) error {
+		{"a warm write by itself", 1, 5 * time.Millisecond, func(ctx context.Context) error {
 			_, err := conn.Exec(ctx, upsert, row, 1)
 			return err
 		}},
-		{"a fresh client's first write, its login included", 15 * time.Millisecond, func(ctx context.Context) error { return fresh(ctx, url) }},
+		{"a fresh client's first write, its login included", 1, 15 * time.Millisecond, func(ctx context.Context) error { return fresh(ctx, url) }},
 	}
 	for _, n := range []int{1, 10, 100} {
-		ways = append(ways, way{fmt.Sprintf("a pipelined block of %d writes", n), 10 * time.Millisecond, func(ctx context.Context) error { return pipeline(ctx, conn, n) }})
+		ways = append(ways, way{fmt.Sprintf("a pipelined block of %d writes", n), 1, 10 * time.Millisecond, func(ctx context.Context) error { return pipeline(ctx, conn, n) }})
 	}
-	return append(ways, way{"an HTTP request that writes three times, once learned", 15 * time.Millisecond, func(ctx context.Context) error { return thrice(ctx, door) }}),
-		func() { conn.Close(context.WithoutCancel(ctx)); door.Close() }, nil
+	ways = append(ways, way{"an HTTP request that writes three times, once learned", 1, 15 * time.Millisecond, func(ctx context.Context) error { return thrice(ctx, door) }})
+	return append(ways, reads(conn)...), func() { conn.Close(context.WithoutCancel(ctx)); door.Close() }, nil
+}
+
+// reads are one for each promise, on a replica that was just written to: the
+// ways before them are writes of the same connection.
+func reads(conn *pgx.Conn) (ways []way) {
+	for _, r := range []struct {
+		promise string
+		trips   int
+	}{{"eventual", 0}, {"bounded(250ms)", 0}, {"session", 0}, {"global", 1}, {"strong", 1}} {
+		sql := "/* meridian: consistency=" + r.promise + " */ select v from pairs where id = $1"
+		ways = append(ways, way{"a read, " + r.promise, r.trips, 0, func(ctx context.Context) error {
+			var v int
+			return conn.QueryRow(ctx, sql, row).Scan(&v)
+		}})
+	}
+	own := "/* meridian: consistency=session */ select v from pairs where id = $1"
+	return append(ways, way{"a write and a read of it, session", 1, 0, func(ctx context.Context) error {
+		if _, err := conn.Exec(ctx, upsert, row, 5); err != nil {
+			return err
+		}
+		var v int
+		err := conn.QueryRow(ctx, own, row).Scan(&v)
+		if err == nil && v != 5 {
+			err = fmt.Errorf("read %d, wrote 5", v)
+		}
+		return err
+	}})
 }
 
 func at(s client.Status, addr string) (*conduit.Client, error) {
