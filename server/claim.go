@@ -76,7 +76,7 @@ func (s *steward) learn(ctx context.Context, role *instance.Role, ready func()) 
 		}
 		retry := time.NewTimer(claimRetry)
 		if known, _, _ := s.tenure.now(); known.Region == "" && s.file.Primary() == s.self.Region {
-			first := failover.Record{Region: s.self.Region, Term: 1, Promise: failover.Promise{Now: s.file.Database.Durability}}
+			first := failover.Record{Region: s.self.Region, Term: 1, Promise: failover.Promise{Now: s.file.Database.Durability, Of: failover.AmongOf(regionsOf(s.file))}}
 			if _, err := s.store.CompareAndSwap(ctx, s.tenure.key, 0, mustJSON(first)); err == nil {
 				retry.Reset(0)
 			}

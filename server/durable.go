@@ -24,7 +24,7 @@ const applyBudget = 2 * time.Second
 // A change is a promise on its way: the log up to target may hold commits that
 // were acknowledged before the next durability was looked at.
 type change struct {
-	to     meridian.Durability
+	to     failover.Rule
 	target meridian.LSN
 	known  bool
 	said   string // in the log
@@ -34,15 +34,15 @@ type change struct {
 // their success is told, where the region is the primary's.
 func (n *node) demand() postgres.Demand {
 	r, _, _ := n.tenure.now()
-	if r.Promise == (failover.Promise{}) {
+	if r.Promise.Next == nil && r.Promise.Now == (meridian.Durability{}) {
 		return postgres.Demand{} // it is asked for at each statement
 	}
 	return demandOf(r.Promise, n.self.Region, regionsOf(n.file))
 }
 
 func demandOf(p failover.Promise, self meridian.Region, regions []meridian.Region) (d postgres.Demand) {
-	for _, mode := range p.Modes() {
-		if q := failover.QuorumOf(mode, self, regions); q.Need > 0 {
+	for _, mode := range p.Rules() {
+		if q := failover.QuorumOf(mode.Durability, self, mode.Of.Regions(regions)); q.Need > 0 {
 			d.Quorums = append(d.Quorums, streaming(q))
 		}
 		if mode.RPO > 0 && (d.RPO == 0 || mode.RPO < d.RPO) {
@@ -89,12 +89,11 @@ func (s *steward) keep(ctx context.Context) error {
 	if r.Promise.Next == nil {
 		s.change.known = false // what is acknowledged from now on may not satisfy the next one
 	}
-	next := r.Promise
-	each(s.store.Now(), wishPrefix+s.db, s.log, func(_ string, d meridian.Durability) { next = r.Promise.Ask(d) })
-	if next.Next != nil && next.String() == r.Promise.String() && s.holds(bounded, *next.Next) {
-		next = failover.Promise{Now: *next.Next}
+	next := r.Promise.Become(s.wanted(r.Promise))
+	if next.Next != nil && next.Equal(r.Promise) && s.holds(bounded, next.Rules()[1]) {
+		next = next.Kept()
 	}
-	if next.String() == r.Promise.String() {
+	if next.Equal(r.Promise) {
 		s.tenure.promise(r.Promise, nil)
 		return nil
 	}
@@ -106,12 +105,23 @@ func (s *steward) keep(ctx context.Context) error {
 	return nil
 }
 
+// wanted returns what commits should satisfy: the durability that an operator
+// asked for last, among the regions that count now.
+func (s *steward) wanted(p failover.Promise) failover.Rule {
+	want := failover.Rule{Durability: p.Now, Of: failover.AmongOf(regionsOf(s.file))}
+	if p.Next != nil {
+		want.Durability = *p.Next
+	}
+	each(s.store.Now(), wishPrefix+s.db, s.log, func(_ string, d meridian.Durability) { want.Durability = d })
+	return want
+}
+
 // hides returns whom PostgreSQL itself waits for, and hides rows until then: it
 // knows one rule at a time. The next one, if it has any, begins before it is
 // said to hold.
 func hides(p failover.Promise, self meridian.Region, regions []meridian.Region) (q failover.Quorum) {
-	for _, mode := range p.Modes() {
-		if one := failover.QuorumOf(mode, self, regions); one.Need > 0 {
+	for _, mode := range p.Rules() {
+		if one := failover.QuorumOf(mode.Durability, self, mode.Of.Regions(regions)); one.Need > 0 {
 			q = one
 		}
 	}
@@ -120,14 +130,14 @@ func hides(p failover.Promise, self meridian.Region, regions []meridian.Region) 
 
 // holds reports whether all that was acknowledged before this region began to
 // look at a durability satisfies it by now. What was acknowledged since does.
-func (s *steward) holds(ctx context.Context, d meridian.Durability) bool {
-	q := failover.QuorumOf(d, s.self.Region, regionsOf(s.file))
+func (s *steward) holds(ctx context.Context, rule failover.Rule) bool {
+	q := failover.QuorumOf(rule.Durability, s.self.Region, rule.Of.Regions(regionsOf(s.file)))
 	own, at, err := s.proxy.Standbys(ctx)
 	if err != nil {
 		return false
 	}
-	if s.change.to != d || !s.change.known {
-		s.change.to, s.change.target, s.change.known = d, own, true
+	if s.change.to != rule || !s.change.known {
+		s.change.to, s.change.target, s.change.known = rule, own, true
 	}
 	return q.Need == 0 || streaming(q).Confirmed(at) >= s.change.target
 }
@@ -161,7 +171,7 @@ func (n *node) setDurability(ctx context.Context, d meridian.Durability) (client
 	defer cancel()
 	for {
 		watch := n.store.Watch()
-		if r, _ := n.promiseOf(db); r.Promise == (failover.Promise{Now: d}) {
+		if r, _ := n.promiseOf(db); r.Promise.Next == nil && r.Promise.Now == d {
 			return client.Durability{Now: d.String()}, nil
 		}
 		select {

@@ -24,6 +24,8 @@ func TestWhatCommitsWaitForWhileThePromiseChanges(t *testing.T) {
 		{failover.Promise{Now: sync}, "eu-west-1", "1 of us-east-1, ap-southeast-1", []string{"1 of us_east_1, ap_southeast_1"}},
 		{failover.Promise{Now: async}.Ask(quorum), "us-east-1", "1 of eu-west-1, ap-southeast-1", []string{"1 of eu_west_1, ap_southeast_1"}},
 		{failover.Promise{Now: quorum}.Ask(sync), "us-east-1", "1 of eu-west-1", []string{"1 of eu_west_1, ap_southeast_1", "1 of eu_west_1"}},
+		{failover.Promise{Now: quorum, Of: "us-east-1,eu-west-1"}.Become(failover.Rule{Durability: quorum, Of: "us-east-1,eu-west-1,ap-southeast-1,sa-east-1"}), "us-east-1",
+			"2 of eu-west-1, ap-southeast-1, sa-east-1", []string{"1 of eu_west_1", "2 of eu_west_1, ap_southeast_1, sa_east_1"}},
 		{failover.Promise{Now: quorum}.Ask(async), "us-east-1", "1 of eu-west-1, ap-southeast-1", []string{"1 of eu_west_1, ap_southeast_1"}},
 	} {
 		if got := hides(c.p, c.self, regions).String(); got != c.postgres {

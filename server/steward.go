@@ -143,8 +143,8 @@ func (s *steward) look() failover.View {
 		Self: s.self.Region, Record: r, Age: age, State: s.state(), Pledged: s.pg.Term(),
 		Follows: s.follows, Since: time.Since(s.since), Witness: s.file.Witness, MaxLoss: s.file.Database.Failover.MaxLoss, Alive: map[meridian.Region]bool{},
 	}
+	v.Regions = r.Promise.Of.Regions(regionsOf(s.file))
 	for _, region := range s.file.Regions {
-		v.Regions = append(v.Regions, region.Name)
 		v.Alive[region.Name] = s.alive(region.Name)
 	}
 	if age < 2*failover.Renew {

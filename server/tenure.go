@@ -201,7 +201,7 @@ func (t *tenure) renewOnce(ctx context.Context) {
 	r, rev, _ := t.now()
 	t.mu.Lock()
 	halted := t.halted
-	if t.next != nil && r.Promise.String() == t.was.String() {
+	if t.next != nil && r.Promise.Equal(t.was) {
 		r.Promise = *t.next
 	}
 	t.mu.Unlock()

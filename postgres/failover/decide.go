@@ -2,6 +2,7 @@ package failover
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"meridian"
@@ -75,7 +76,7 @@ const (
 // A View is what a node knows when it decides.
 type View struct {
 	Self    meridian.Region
-	Regions []meridian.Region // of the database, in the config's order
+	Regions []meridian.Region // that count, as the record's promise says, in the config's order
 	Witness meridian.Region   // breaks the tie of an even number of regions; "" if there is none
 	Record  Record
 	Age     time.Duration // since the newest renewal was received here
@@ -163,8 +164,11 @@ func (v View) successor() Decision {
 	wait := func(why string, args ...any) Decision {
 		return Decision{Wait, v.Record.Region, next, lost + "; " + fmt.Sprintf(why, args...)}
 	}
-	if v.State != Standby {
+	switch {
+	case v.State != Standby:
 		return wait("%s has no running standby", v.Self)
+	case !slices.Contains(v.Regions, v.Self): // it joins or leaves: commits did not wait for it
+		return wait("%s does not count among %d regions", v.Self, len(v.Regions))
 	}
 	if v.Pledged < next {
 		return Decision{Recruit, v.Self, next, lost}

@@ -8,34 +8,81 @@ import (
 	"meridian"
 )
 
-// A Promise is what the record says of durability. Now holds for every commit
-// that was acknowledged. While it changes the holder acknowledges only what
-// satisfies Next, too; once that holds for all that came before it writes Next
-// as Now, and only then goes by that alone.
-type Promise struct {
-	Now  meridian.Durability  `json:"now"`
-	Next *meridian.Durability `json:"next,omitempty"`
+// Among names the regions that count, in the order of the config, with commas
+// between them; "" leaves it to the config.
+type Among string
+
+// AmongOf returns regions as an Among.
+func AmongOf(regions []meridian.Region) Among {
+	var names []string
+	for _, r := range regions {
+		names = append(names, string(r))
+	}
+	return Among(strings.Join(names, ","))
 }
 
-// Modes returns what a commit must satisfy to be acknowledged.
-func (p Promise) Modes() []meridian.Durability {
-	if p.Next == nil {
-		return []meridian.Durability{p.Now}
+// Regions returns a's regions, or those of the config if a leaves it to them.
+func (a Among) Regions(config []meridian.Region) (out []meridian.Region) {
+	if a == "" {
+		return config
 	}
-	return []meridian.Durability{p.Now, *p.Next}
+	for name := range strings.SplitSeq(string(a), ",") {
+		out = append(out, meridian.Region(name))
+	}
+	return out
+}
+
+// A Rule is what a commit must satisfy to be acknowledged: a durability, and
+// the regions among which it counts.
+type Rule struct {
+	meridian.Durability
+	Of Among
+}
+
+// A Promise is what the record says of durability. Now, among Of, holds for
+// every commit that was acknowledged. While it changes the holder acknowledges
+// only what satisfies Next, among NextOf, too; once that holds for all that came
+// before it writes Next as Now, and only then goes by that alone. A region that
+// joins or leaves changes Of in this way, so that no standby ever counts by
+// other regions than the commits did.
+type Promise struct {
+	Now    meridian.Durability  `json:"now"`
+	Of     Among                `json:"of,omitempty"`
+	Next   *meridian.Durability `json:"next,omitempty"`
+	NextOf Among                `json:"next_of,omitempty"`
+}
+
+// Rules returns what a commit must satisfy to be acknowledged.
+func (p Promise) Rules() []Rule {
+	if p.Next == nil {
+		return []Rule{{p.Now, p.Of}}
+	}
+	return []Rule{{p.Now, p.Of}, {*p.Next, p.NextOf}}
 }
 
 // Ask returns the promise after an operator asked for d.
-func (p Promise) Ask(d meridian.Durability) Promise {
-	if d == p.Now { // which has held all the time
-		return Promise{Now: d}
+func (p Promise) Ask(d meridian.Durability) Promise { return p.Become(Rule{d, p.Of}) }
+
+// Become returns the promise on its way to r.
+func (p Promise) Become(r Rule) Promise {
+	if r == (Rule{p.Now, p.Of}) { // which has held all the time
+		return Promise{Now: p.Now, Of: p.Of}
 	}
-	return Promise{Now: p.Now, Next: &d}
+	return Promise{Now: p.Now, Of: p.Of, Next: &r.Durability, NextOf: r.Of}
 }
 
+// Kept returns the promise once Next holds for all that was acknowledged.
+func (p Promise) Kept() Promise { return Promise{Now: *p.Next, Of: p.NextOf} }
+
+// Equal reports whether p and q say the same.
+func (p Promise) Equal(q Promise) bool { return slices.Equal(p.Rules(), q.Rules()) }
+
 func (p Promise) String() string {
-	if p.Next == nil {
+	switch {
+	case p.Next == nil:
 		return p.Now.String()
+	case p.NextOf != p.Of:
+		return fmt.Sprintf("%s, becoming %s among %s", p.Now, *p.Next, strings.ReplaceAll(string(p.NextOf), ",", ", "))
 	}
 	return p.Now.String() + ", becoming " + p.Next.String()
 }

@@ -96,7 +96,7 @@ func TestConfirmedIsWhatEnoughOfThemHave(t *testing.T) {
 func TestAnotherWishBeforeTheFirstHolds(t *testing.T) {
 	async, quorum, sync := meridian.Durability{}, meridian.Durability{Quorum: true}, meridian.Durability{Sync: "dub"}
 	p := failover.Promise{}.Ask(quorum)
-	if p.Now != async || *p.Next != quorum || !slices.Equal(p.Modes(), []meridian.Durability{async, quorum}) {
+	if p.Now != async || *p.Next != quorum || !slices.Equal(p.Rules(), []failover.Rule{{Durability: async}, {Durability: quorum}}) {
 		t.Errorf("%v", p)
 	}
 	if p = p.Ask(sync); p.Now != async || *p.Next != sync {
