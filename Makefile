@@ -36,7 +36,7 @@ deps: ## install what this machine lacks (PostgreSQL, psql, curl, ip)
 
 # What starts PostgreSQL, etcd or worlds: these packages take minutes, and want
 # the machine for themselves. make check leaves them out, make test runs all.
-SLOW := /(test|examples)/|/store$$|/postgres$$|/postgres/(instance|migrate|pool)$$|/lambda$$
+SLOW := /(test|examples)/|/store$$|/postgres$$|/postgres/(backup|instance|migrate|pool)$$|/lambda$$
 
 .PHONY: test
 test: deps ## every test, with real PostgreSQL, etcd, DNS and TLS

@@ -24,6 +24,8 @@ type Deps struct {
 	// Durable changes when commits are acknowledged, and returns once that holds.
 	Durable func(context.Context, meridian.Durability) (client.Durability, error)
 	Lost    func(context.Context) ([]client.LostWrite, error)
+	Backup  func(context.Context) (client.Backup, error)
+	Backups func(context.Context) ([]client.Backup, error)
 	Spans   func(ctx context.Context, trace string) []client.Span
 	Metrics http.Handler
 	Log     *slog.Logger

@@ -59,6 +59,8 @@ func (s *Server) Handler() http.Handler {
 	mux.Handle("POST /v1/primary", s.guarded(s.move))
 	mux.Handle("PUT /v1/durability", s.guarded(s.durability))
 	mux.Handle("GET /v1/lost-writes", s.guarded(func(r *http.Request) (any, error) { return s.deps.Lost(r.Context()) }))
+	mux.Handle("GET /v1/backups", s.guarded(func(r *http.Request) (any, error) { return s.deps.Backups(r.Context()) }))
+	mux.Handle("POST /v1/backups", s.guarded(func(r *http.Request) (any, error) { return s.deps.Backup(r.Context()) }))
 	mux.Handle("GET /v1/traces/{id}", s.guarded(s.trace))
 	if s.deps.Metrics != nil {
 		mux.Handle("GET /metrics", s.deps.Metrics)

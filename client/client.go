@@ -87,6 +87,17 @@ func (c *Client) LostWrites(ctx context.Context) (lost []LostWrite, err error) {
 	return lost, c.call(ctx, http.MethodGet, "/v1/lost-writes", nil, &lost)
 }
 
+// Backup makes a base backup of the database now.
+func (c *Client) Backup(ctx context.Context) (b Backup, err error) {
+	patient := &Client{c.base, c.token, &http.Client{}} // a copy of everything takes as long as it takes
+	return b, patient.call(ctx, http.MethodPost, "/v1/backups", nil, &b)
+}
+
+// Backups lists the base backups of the database.
+func (c *Client) Backups(ctx context.Context) (bs []Backup, err error) {
+	return bs, c.call(ctx, http.MethodGet, "/v1/backups", nil, &bs)
+}
+
 // Spans returns what all nodes kept of a trace.
 func (c *Client) Spans(ctx context.Context, trace string) (spans []Span, err error) {
 	return spans, c.call(ctx, http.MethodGet, "/v1/traces/"+url.PathEscape(trace), nil, &spans)

@@ -13,6 +13,7 @@ type Status struct {
 	Regions []Region `json:"regions"`
 	Edges   []Edge   `json:"edges"`
 	Nodes   []Node   `json:"nodes"`
+	Backup  *Keeping `json:"backup,omitempty"` // nil without backups
 	Notes   []string `json:"notes,omitempty"`
 
 	Durability *Durability `json:"durability,omitempty"` // of the database
@@ -23,6 +24,14 @@ type Status struct {
 type Durability struct {
 	Now  string `json:"now"`
 	Next string `json:"next,omitempty"` // what an operator asked for and is not in effect yet
+}
+
+// A Keeping is how the backups do, as the primary's region tells.
+type Keeping struct {
+	To       string    `json:"to"`
+	Archived time.Time `json:"archived,omitzero"` // all of the log that there was at this time is kept
+	Newest   time.Time `json:"newest,omitzero"`   // when the newest base backup ended
+	Error    string    `json:"error,omitempty"`   // why the last try failed
 }
 
 // A Region is one region in a Status.
@@ -104,4 +113,17 @@ type LostWrite struct {
 	XID      uint32    `json:"xid"`
 	Handle   string    `json:"handle,omitempty"`
 	Kept     time.Time `json:"kept"` // when the region came back and kept it
+}
+
+// A Backup is one base backup of the database, and how far the log leads from
+// it.
+type Backup struct {
+	Name     string    `json:"name"`
+	System   string    `json:"system"` // the database system's identifier
+	Region   string    `json:"region"`
+	Timeline uint32    `json:"timeline"`
+	Ended    time.Time `json:"ended"` // the earliest moment that it restores to
+	Bytes    int64     `json:"bytes"`
+	From     string    `json:"from"`  // the earliest position
+	Until    string    `json:"until"` // the latest; "" if that is not known
 }

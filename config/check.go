@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/url"
 	"os"
 	"regexp"
 	"slices"
@@ -269,6 +270,9 @@ func (d *decoder) checkDatabase(db Database) {
 			d.fail(d.at(db.pos, "localFunctions"), fmt.Sprintf("localFunctions names %q", f), "names of functions as PostgreSQL keeps them, without a schema or parentheses")
 		}
 	}
+	if db.Backup != nil {
+		d.checkBackup(*db.Backup)
+	}
 	if db.MaxConnections < 20 || db.MaxConnections > 10_000 {
 		d.fail(d.at(db.pos, "maxConnections"), fmt.Sprintf("maxConnections is %d", db.MaxConnections), "a number from 20 to 10000")
 	} else if db.Connections < 4 || db.Connections > db.MaxConnections-10 {
@@ -337,6 +341,33 @@ func (f *File) predicted(a, b meridian.Region) time.Duration {
 	}
 	p50, _ := wan.RTT(from, to)
 	return p50
+}
+
+// bucket is s3:// with the name of a bucket, and maybe a prefix.
+var bucket = regexp.MustCompile(`^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9!_.*'()/-]*)?$`)
+
+func (d *decoder) checkBackup(b Backup) {
+	remote := strings.HasPrefix(b.To, "s3://")
+	switch {
+	case b.To == "":
+		d.missing(b.pos, "to", "a folder such as ./backups, or s3://bucket/prefix")
+	case remote && !bucket.MatchString(b.To), !remote && strings.Contains(b.To, ":/"):
+		d.fail(d.at(b.pos, "to"), fmt.Sprintf("to is %q", b.To), "a folder such as ./backups, or s3://bucket/prefix")
+	case !remote && b.Endpoint != "":
+		d.fail(d.at(b.pos, "endpoint"), "an endpoint, and a folder to write to", "to: s3://bucket/prefix with it")
+	case !remote && b.Credentials != "":
+		d.fail(d.at(b.pos, "credentials"), "credentials, and a folder to write to", "to: s3://bucket/prefix with them")
+	}
+	if u, err := url.Parse(b.Endpoint); b.Endpoint != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.Path != "" && u.Path != "/") {
+		d.fail(d.at(b.pos, "endpoint"), fmt.Sprintf("endpoint is %q", b.Endpoint), "a URL such as https://s3.example.test")
+	}
+	d.exists(d.at(b.pos, "credentials"), b.Credentials, "a file as ~/.aws/credentials is", false)
+	if b.Every < time.Minute {
+		d.fail(d.at(b.pos, "every"), fmt.Sprintf("every is %v", b.Every), "a duration from 1m, such as 24h")
+	}
+	if b.Keep < 1 {
+		d.fail(d.at(b.pos, "keep"), fmt.Sprintf("keep is %d", b.Keep), "a number from 1")
+	}
 }
 
 // sorted returns the names of m, so that mistakes come in the same order each

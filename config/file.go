@@ -108,6 +108,7 @@ type Database struct {
 	QueueTimeout   time.Duration       `key:"queueTimeout" default:"10s" doc:"How long a client waits for a server connection."`
 	Pooling        string              `key:"pooling" default:"session" doc:"How long a client keeps a server connection on the primary: for its session, or for one transaction." want:"session or transaction"`
 	LocalFunctions []string            `key:"localFunctions" doc:"User-defined volatile functions that only read: they may run on a standby." want:"names of functions"`
+	Backup         *Backup             `key:"backup" doc:"Base backups, and every change of the log in between. Default: none."`
 	MaxConnections int                 `key:"maxConnections" default:"120" doc:"PostgreSQL's max_connections, the same in all regions." want:"a number from 20 to 10000"`
 	pos            position
 }
@@ -121,6 +122,16 @@ type Failover struct {
 type Tokens struct {
 	Cookie bool `key:"cookie" default:"true" doc:"In a cookie, which browsers keep by themselves."`
 	Header bool `key:"header" default:"true" doc:"In the header Meridian-Consistency, which cross-origin scripts may read."`
+}
+
+// A Backup says where copies of the database go.
+type Backup struct {
+	To          string        `key:"to" doc:"A folder, or s3://BUCKET/PREFIX of an S3-compatible store. All regions write there." want:"a folder such as ./backups, or s3://bucket/prefix"`
+	Endpoint    string        `key:"endpoint" doc:"The URL of the S3-compatible store. Default: AWS's." want:"a URL such as https://s3.example.test"`
+	Credentials string        `key:"credentials" doc:"A file as ~/.aws/credentials is. Default: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY of the node, or its machine's role."`
+	Every       time.Duration `key:"every" default:"24h" doc:"Between base backups." want:"a duration from 1m, such as 24h"`
+	Keep        int           `key:"keep" default:"7" doc:"Base backups that stay, with the log that comes after them." want:"a number from 1"`
+	pos         position
 }
 
 // Limits bound one request.

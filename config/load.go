@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
 
 	"meridian"
 )
@@ -100,6 +101,12 @@ func (f *File) paths(dir string) {
 	if f.Database != nil {
 		abs(&f.Database.Migrations)
 		abs(&f.Database.Password)
+		if b := f.Database.Backup; b != nil {
+			abs(&b.Credentials)
+			if !strings.HasPrefix(b.To, "s3://") {
+				abs(&b.To)
+			}
+		}
 	}
 }
 

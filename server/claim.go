@@ -76,7 +76,7 @@ func (s *steward) learn(ctx context.Context, role *instance.Role, ready func()) 
 		}
 		retry := time.NewTimer(claimRetry)
 		if known, _, _ := s.tenure.now(); known.Region == "" && s.file.Primary() == s.self.Region {
-			first := failover.Record{Region: s.self.Region, Term: 1, Promise: failover.Promise{Now: s.file.Database.Durability, Of: failover.AmongOf(regionsOf(s.file))}}
+			first := failover.Record{Region: s.self.Region, Term: s.firstTerm(ctx), Promise: failover.Promise{Now: s.file.Database.Durability, Of: failover.AmongOf(regionsOf(s.file))}}
 			if _, err := s.store.CompareAndSwap(ctx, s.tenure.key, 0, mustJSON(first)); err == nil {
 				retry.Reset(0)
 			}
@@ -97,6 +97,17 @@ func (s *steward) learn(ctx context.Context, role *instance.Role, ready func()) 
 	s.tenure.run(ctx)
 	wg.Wait()
 	return nil
+}
+
+// firstTerm is where a new world counts its terms from: 1, or beyond what was
+// counted before its database was restored.
+func (s *steward) firstTerm(ctx context.Context) uint64 {
+	tl, err := s.pg.LastTimeline(ctx)
+	if err != nil {
+		s.log.Warn("the timeline of the data cannot be read", "why", err.Error())
+		return 1
+	}
+	return max(1, uint64(tl))
 }
 
 // start lets the steward act, until ctx is over.

@@ -36,6 +36,8 @@ func (n *node) addControl(g *lifecycle.Group) error {
 		Move:    n.move,
 		Durable: n.setDurability,
 		Lost:    n.lost,
+		Backup:  n.backUp,
+		Backups: n.backups,
 		Spans:   n.spans,
 		Metrics: n.metrics(),
 		Log:     n.log.With("hop", "admin"),

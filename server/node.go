@@ -21,6 +21,7 @@ import (
 	"meridian/internal/leash"
 	"meridian/internal/lifecycle"
 	"meridian/internal/pki"
+	"meridian/postgres/backup"
 	"meridian/postgres/failover"
 	"meridian/store"
 	"meridian/telemetry"
@@ -43,7 +44,8 @@ type node struct {
 	atlas     topology.Map
 	verify    *identity.Verifier
 	open      *identity.Opener
-	tenure    *tenure // nil without a database here
+	tenure    *tenure        // nil without a database here
+	keeper    *backup.Keeper // nil without backups of a database here
 	tokenKeys atomic.Pointer[[]tokenKeyRecord]
 
 	changed chan struct{} // holds one nudge: the map may have changed

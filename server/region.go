@@ -150,6 +150,9 @@ func (n *node) addDatabase(g *lifecycle.Group) (*postgres.Proxy, error) {
 	g.Add("migrations", func(ctx context.Context, ready func()) error { return n.migrate(ctx, pg, role, ready) })
 	g.Add("database proxy", proxy.Run)
 	g.Add("steward", st.start)
+	if err := n.addBackup(g, pg); err != nil {
+		return nil, err
+	}
 	g.Add("replay lag", func(ctx context.Context, ready func()) error { return n.tellLag(ctx, proxy, ready) })
 	return proxy, nil
 }

@@ -25,6 +25,7 @@ func (n *node) serveNode(ctx context.Context, l net.Listener, ready func()) erro
 		json.NewEncoder(w).Encode(n.tele.Spans.Of(r.PathValue("trace")))
 	})
 	mux.HandleFunc("GET /lost", n.serveLost)
+	mux.HandleFunc("POST /backup", n.serveBackup)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(n.tele.Metrics, promhttp.HandlerOpts{}))
 	return serveHTTP(ctx, ready, &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}, l)
 }
@@ -55,9 +56,14 @@ const drainTime = 3 * time.Second
 
 // ask fetches a path from another node, or from this one.
 func (n *node) ask(ctx context.Context, other, path string) ([]byte, error) {
+	return n.call(ctx, http.MethodGet, other, path)
+}
+
+// call makes a request to another node, or to this one.
+func (n *node) call(ctx context.Context, method, other, path string) ([]byte, error) {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) { return n.backbone.Open(ctx, other, "node") }
 	c := &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://node"+path, nil)
+	req, err := http.NewRequestWithContext(ctx, method, "http://node"+path, nil)
 	if err != nil {
 		return nil, err
 	}

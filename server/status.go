@@ -35,6 +35,10 @@ func status(v view, s *topology.Snapshot, password string) client.Status {
 			ReplayLag: lagMillis(r), Gateway: "https://" + r.Gateway.String(), Postgres: v.dsn(r, password),
 		})
 	}
+	out.Backup = v.keeping(s)
+	if b := out.Backup; b != nil && b.Error != "" {
+		out.Notes = append(out.Notes, "backups fail: "+b.Error)
+	}
 	for _, e := range s.Edges {
 		out.Edges = append(out.Edges, client.Edge{
 			Name: string(e.Name), Healthy: e.Healthy, Why: e.Why, HTTPS: e.HTTPS.String(), HTTP: e.HTTP.String(),

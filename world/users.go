@@ -67,3 +67,7 @@ func closedFolder(dir string) string {
 		dir = up
 	}
 }
+
+// Settle returns the folder in which an up world of dir keeps its state, and a
+// note for people if it is another one.
+func Settle(dir string) (state, note string, err error) { return settle(dir) }

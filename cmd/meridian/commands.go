@@ -16,6 +16,9 @@ type commands struct {
 	Failover   failoverCmd   `cmd:"" group:"operate" help:"Give the writes to REGION without the primary's consent."`
 	Durability durabilityCmd `cmd:"" group:"operate" help:"Show when commits are acknowledged, or change it: async, quorum, sync: REGION, rpo: TIME."`
 	LostWrites lostWritesCmd `cmd:"" name:"lost-writes" group:"operate" help:"List the transactions that were acknowledged and lost with a primary's region."`
+	Backup     backupCmd     `cmd:"" group:"operate" help:"Make a base backup of the database now."`
+	Backups    backupsCmd    `cmd:"" group:"operate" help:"List the base backups, and how far the log leads from each."`
+	Restore    restoreCmd    `cmd:"" group:"operate" help:"Make the database of FILE from its backups, as it was at a moment; nothing may run there yet."`
 	Drain      drainCmd      `cmd:"" group:"operate" help:"Take a region out of steering."`
 	Undrain    undrainCmd    `cmd:"" group:"operate" help:"Let a drained region back in."`
 	Keys       keysCmd       `cmd:"" group:"operate" help:"Create, list and revoke API keys, in all regions at once."`

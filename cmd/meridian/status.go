@@ -137,10 +137,21 @@ func printStatus(out io.Writer, s client.Status, r world.Record) error {
 	if r.State != "" {
 		fmt.Fprintf(out, "state %s   ca %s\n", r.State, s.CA)
 	}
+	if b := s.Backup; b != nil {
+		fmt.Fprintf(out, "backups to %s   newest %s   log kept up to %s\n", b.To, moment(b.Newest), moment(b.Archived))
+	}
 	for _, n := range s.Notes {
 		fmt.Fprintln(out, "note:", n)
 	}
 	return nil
+}
+
+// moment writes a time for people; the zero one is never.
+func moment(t time.Time) string {
+	if t.IsZero() {
+		return "never"
+	}
+	return t.UTC().Format("2006-01-02 15:04:05Z")
 }
 
 func health(ok, drained bool) string {

@@ -27,6 +27,7 @@ import (
 	"meridian/health"
 	"meridian/lambda"
 	"meridian/postgres"
+	"meridian/postgres/backup"
 	"meridian/postgres/instance"
 	"meridian/store"
 	"meridian/topology"
@@ -126,6 +127,7 @@ func registerAll(t *testing.T, reg prometheus.Registerer) {
 	must(lambda.New(lambda.Config{}, lambda.Deps{Metrics: reg}))
 	must(postgres.New(postgres.Config{Region: "eu-west-1", Database: "hello"}, postgres.Deps{Local: nowhere, Map: new(topology.Map), Metrics: reg}))
 	must(instance.New(instance.Config{Region: "eu-west-1", Dir: t.TempDir(), SocketDir: "/tmp/meridian-docs", Database: "hello"}, instance.Deps{Metrics: reg}))
+	backup.New(backup.Config{}, nil, backup.Deps{Log: slog.New(slog.DiscardHandler), Metrics: reg})
 	must(store.NewFollower(store.FollowerConfig{Dir: t.TempDir()}, store.Deps{
 		Relays: []func(context.Context) (net.Conn, error){nowhere}, Log: slog.New(slog.DiscardHandler), Metrics: reg,
 	}))
