@@ -35,6 +35,9 @@ func (p *Proxy) cancel(ctx context.Context, k wire.Key) {
 	}
 }
 
+// cancel stops what the session runs at the time of the call, and nothing that
+// its client asks for later: that waits until the request has reached
+// PostgreSQL, which drops it if it is idle by then.
 func (c *client) cancel(ctx context.Context) error {
 	c.mu.Lock()
 	n, u := c.near, c.main
@@ -45,16 +48,35 @@ func (c *client) cancel(ctx context.Context) error {
 		return nil
 	}
 	busy := u != nil && !u.dead && !u.tracker.Idle()
-	c.mu.Unlock()
-	switch {
-	case n != nil && c.nearBusy.Load():
-		return c.p.cancelLocal(ctx, n.backend.Key)
-	case busy && u.backend != nil:
-		return c.p.cancelLocal(ctx, u.backend.Key)
-	case busy:
-		return c.p.cancelRemote(ctx, u.region, c.id)
+	near := n != nil && c.nearBusy.Load()
+	if under := c.canceling; under != nil || !busy && !near {
+		c.mu.Unlock()
+		c.p.spent(under)
+		return nil
 	}
-	return nil
+	done := make(chan struct{})
+	c.canceling = done
+	c.mu.Unlock()
+	defer func() {
+		c.mu.Lock()
+		c.canceling = nil
+		c.mu.Unlock()
+		close(done)
+	}()
+	switch {
+	case near:
+		return c.p.cancelLocal(ctx, n.backend.Key)
+	case u.backend != nil:
+		return c.p.cancelLocal(ctx, u.backend.Key)
+	}
+	return c.p.cancelRemote(ctx, u.region, c.id)
+}
+
+// spent waits until a cancel request, if there is one, is on its way no more.
+func (p *Proxy) spent(cancels <-chan struct{}) {
+	if cancels != nil && !p.cancelLate {
+		<-cancels
+	}
 }
 
 // cancelLocal cancels by PostgreSQL's own key.
@@ -89,14 +111,27 @@ func (p *Proxy) cancelRemote(ctx context.Context, region meridian.Region, id str
 	return nil
 }
 
+// cancelable reports whether the session runs something. If so, its backend is
+// not given to others before cancels is done.
+func (s *peer) cancelable() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.given || s.owed == 0 && !s.mid {
+		return false
+	}
+	s.cancels.Add(1)
+	return true
+}
+
 // cancelPeer cancels what a peer's session runs here.
 func (p *Proxy) cancelPeer(ctx context.Context, id string) {
 	p.mu.Lock()
 	s := p.peers[id]
 	p.mu.Unlock()
-	if s == nil {
+	if s == nil || !s.cancelable() {
 		return
 	}
+	defer s.cancels.Done()
 	if err := p.cancelLocal(ctx, s.backend.Key); err != nil {
 		p.deps.Log.Warn("cannot cancel", "error", err)
 	}

@@ -64,6 +64,7 @@ type client struct {
 	floor      meridian.Token // the newest that the session wrote or was shown
 	spareGroup session.Group
 	waiting    chan struct{} // closed by a cancel request; nil if no group is held
+	canceling  chan struct{} // closed once the cancel request that is on its way is done; nil if none is
 
 	fatal error // why the client must be let go once out is sent
 }
@@ -184,7 +185,7 @@ func (c *client) message(ctx context.Context, f wire.Frame) error {
 	case 'd', 'c', 'f':
 		return c.copyData(ctx, f)
 	}
-	if err := c.lost(); err != nil {
+	if err := c.ready(); err != nil {
 		return err
 	}
 	if c.skipping {
@@ -210,11 +211,16 @@ func (c *client) message(ctx context.Context, f wire.Frame) error {
 	return nil
 }
 
-// lost returns why the session must end, if it must.
-func (c *client) lost() error {
+// ready waits while a cancel request is on its way, and returns why the session
+// must end, if it must.
+func (c *client) ready() error {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.fatal
+	err, cancels := c.fatal, c.canceling
+	c.mu.Unlock()
+	if err == nil {
+		c.p.spent(cancels)
+	}
+	return err
 }
 
 // idleLocked reports whether the primary owes nothing.
@@ -396,9 +402,10 @@ func (c *client) asked() meridian.Token {
 // closeBackends gives both backends back.
 func (c *client) closeBackends() {
 	c.mu.Lock()
-	n, m := c.near, c.main
+	n, m, cancels := c.near, c.main, c.canceling
 	c.near, c.main = nil, nil
 	c.mu.Unlock()
+	c.p.spent(cancels) // before others get the backends
 	if n != nil {
 		n.backend.Release(!c.nearBusy.Load() && n.tracker.Idle() && n.tracker.Status == 'I')
 	}

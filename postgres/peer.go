@@ -27,12 +27,15 @@ type peer struct {
 	left     atomic.Bool // farewell is set
 	gone     atomic.Bool // no more replies will come
 
+	cancels sync.WaitGroup // of requests on their way; added to under mu, until given
+
 	mu       sync.Mutex // guards what follows
 	owed     int        // groups that wait for ReadyForQuery
 	mid      bool       // a group has begun and not ended
 	lastSync bool       // the last group ended with Sync
 	copying  bool       // PostgreSQL wants COPY data
 	status   byte
+	given    bool          // the backend is about to go to others
 	pinned   string        // why the session cannot move
 	farewell *wire.Refusal // what the secondary is told once all else is; nothing more is run
 	strip    chan error    // where the end of a hidden statement is told; nil: nothing is hidden
@@ -135,12 +138,14 @@ func (s *peer) serve(ctx context.Context) {
 	}()
 	err := s.requests(ctx)
 	s.mu.Lock()
+	s.given = true
 	clean := err == nil && s.owed == 0 && s.status == 'I' && s.farewell == nil
 	s.mu.Unlock()
 	if clean {
 		s.backend.Conn.SetReadDeadline(past)
 		<-done
 		s.backend.Conn.SetReadDeadline(noDeadline)
+		s.cancels.Wait()
 		s.backend.Release(s.backend.Reader.Buffered() == 0)
 		return
 	}

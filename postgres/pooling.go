@@ -31,7 +31,11 @@ func (c *client) giveBack() {
 	} else {
 		n = nil
 	}
+	cancels := c.canceling
 	c.mu.Unlock()
+	if u != nil || n != nil {
+		c.p.spent(cancels)
+	}
 	if u != nil {
 		u.close()
 	}

@@ -200,6 +200,9 @@ func (u *upstream) lost(cause error) {
 	}
 	ends := u.tracker.Status != 'I' || c.immovable() != "" || u.last
 	e := u.verdict(cause, wrote)
+	if ends && u.refusal != nil && u.refusal.Away {
+		e = u.cannotMove()
+	}
 	switch {
 	case ends && u.last:
 		c.fatal = errEnd // PostgreSQL's own last words are on their way
@@ -229,6 +232,18 @@ func (u *upstream) lost(cause error) {
 		return
 	}
 	c.conn.SetWriteDeadline(time.Time{})
+}
+
+// cannotMove returns what a session is told that the primary gives back, and no
+// other can take. The caller holds c.mu.
+func (u *upstream) cannotMove() *wire.Error {
+	why := u.c.immovable()
+	if why == "" {
+		why = openTransaction
+	}
+	e := errMoving(why)
+	e.Message = "meridian: terminating connection: " + u.refusal.Message
+	return e
 }
 
 // ended reports whether a server process's last words, at rest, are for its

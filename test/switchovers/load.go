@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -117,7 +116,7 @@ func (l *load) cling(ctx context.Context, region string) {
 		var e *pgconn.PgError
 		switch {
 		case ctx.Err() != nil:
-		case errors.As(err, &e) && (e.Code == "57P01" || movedAway(e)):
+		case errors.As(err, &e) && e.Code == "57P01":
 			l.ended.Add(1)
 		case errors.As(err, &e):
 			l.fail(region, fmt.Errorf("a session that cannot move: %w", err))
@@ -128,12 +127,6 @@ func (l *load) cling(ctx context.Context, region string) {
 		case <-time.After(l.set.pace):
 		}
 	}
-}
-
-// movedAway reports that a primary that moves refused the session's statement:
-// another region's session that meets the pause so is ended as 08001.
-func movedAway(e *pgconn.PgError) bool {
-	return e.Code == "08001" && strings.Contains(e.Message, "the primary is moving")
 }
 
 func (l *load) clingOnce(ctx context.Context, region string) error {
