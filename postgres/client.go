@@ -52,6 +52,7 @@ type client struct {
 	errand   atomic.Bool
 	signals  signaled    // what the group at hand signals
 	doomed   atomic.Bool // somebody may have ended its server process
+	marks    marks
 
 	wmu   sync.Mutex // serialises writes to conn; taken before mu
 	spare []byte
@@ -225,7 +226,7 @@ func (c *client) ready() error {
 
 // idleLocked reports whether the primary owes nothing.
 func (c *client) idleLocked() bool {
-	return len(c.again) == 0 && (c.main == nil || c.main.dead && !c.main.moved || !c.main.dead && c.main.tracker.Idle())
+	return len(c.again) == 0 && (c.main == nil || c.main.dead && !c.main.moved && c.main.resolving == nil || !c.main.dead && c.main.tracker.Quiet())
 }
 
 // skip passes over what follows an error of the proxy's own, up to the Sync.

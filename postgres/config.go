@@ -58,7 +58,10 @@ type Config struct {
 	// NoFailover says that a lost primary is not replaced: what needs it fails
 	// at once, as there is nothing to wait for.
 	NoFailover bool
-	Hold       int // bytes of a read's replies that are held back until it cannot move; default 64 KiB
+	// DoubtBudget is how long a statement that was sent and not answered waits for
+	// a primary that can say what became of it; default 0: it does not.
+	DoubtBudget time.Duration
+	Hold        int // bytes of a read's replies that are held back until it cannot move; default 64 KiB
 }
 
 // Deps is what the program provides.
@@ -81,7 +84,11 @@ type Deps struct {
 	// Forks returns where the database's timelines ended, oldest first. It may
 	// be nil.
 	Forks func() []Fork
-	TLS   *tls.Config // nil: clients get no TLS
+	// Outcomes reads the local PostgreSQL's log from a position, or from the
+	// oldest that is kept, to where its timeline began. Nil: what is in doubt
+	// stays so.
+	Outcomes func(ctx context.Context, since meridian.LSN) (Outcomes, error)
+	TLS      *tls.Config // nil: clients get no TLS
 
 	Log     *slog.Logger
 	Metrics prometheus.Registerer

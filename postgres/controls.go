@@ -8,4 +8,5 @@ type controls struct {
 	flushedAlone    bool // a position is the flushed one, also of who commits asynchronously
 	cancelLate      bool // a cancel request may reach what came after it
 	sampleFirst     bool // an invocation's token is taken before its statements
+	noHandles       bool // transactions are not named in the log
 }

@@ -15,6 +15,7 @@ type metrics struct {
 	beyond prometheus.Counter
 	stale  prometheus.Counter
 	unsure prometheus.Counter
+	doubts *prometheus.CounterVec
 }
 
 func newMetrics(p *Proxy) (*metrics, error) {
@@ -29,12 +30,13 @@ func newMetrics(p *Proxy) (*metrics, error) {
 		beyond: prometheus.NewCounter(prometheus.CounterOpts{Name: "meridian_postgres_lost_tokens_total", Help: "Reads whose token names a position that was lost with an old primary."}),
 		unsure: prometheus.NewCounter(prometheus.CounterOpts{Name: "meridian_postgres_unconfirmed_successes_total", Help: "Successes of PostgreSQL that had to wait for the word of its standbys."}),
 		stale:  prometheus.NewCounter(prometheus.CounterOpts{Name: "meridian_postgres_stale_reads_total", Help: "Reads that no node could answer as promised and that were answered from the replica, with a warning."}),
+		doubts: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "meridian_postgres_doubts_total", Help: "Statements that a lost primary did not answer and whose handle was looked for, by what became of them."}, []string{"outcome"}),
 		away:   prometheus.NewCounter(prometheus.CounterOpts{Name: "meridian_postgres_primary_away_total", Help: "Statements for which the primary could not be reached."}),
 	}
 	gauge := func(name, help string, f func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f)
 	}
-	for _, c := range []prometheus.Collector{m.routes, m.logins, m.waited, m.away, m.probes, m.late, m.killed, m.moved, m.beyond, m.stale, m.unsure,
+	for _, c := range []prometheus.Collector{m.routes, m.logins, m.waited, m.away, m.probes, m.late, m.killed, m.moved, m.beyond, m.stale, m.unsure, m.doubts,
 		gauge("meridian_postgres_server_connections", "Connections to the local PostgreSQL, in use and warm.", func() float64 { return float64(p.pool.Stats().Open) }),
 		gauge("meridian_postgres_server_connections_idle", "Warm connections to the local PostgreSQL.", func() float64 { return float64(p.pool.Stats().Idle) }),
 		gauge("meridian_postgres_queue_length", "Callers that wait for a connection.", func() float64 { return float64(p.pool.Stats().Queued) }),
@@ -56,4 +58,10 @@ func newMetrics(p *Proxy) (*metrics, error) {
 var routes = map[string]string{toNear: "standby", toMain: "primary", doMove: "moved-block", "behind": "behind", "refused": "refused"}
 
 func (m *metrics) routed(do string) { m.routes.WithLabelValues(routes[do]).Inc() }
+
+// resolved counts an outcome by what the client was told.
+func (m *metrics) resolved(code string) {
+	m.doubts.WithLabelValues(map[string]string{"": outCommitted, stateCommitted: outCommitted, stateUndone: outLost, stateInDoubt: outUnknown}[code]).Inc()
+}
+
 func (m *metrics) login(how string) { m.logins.WithLabelValues(how).Inc() }

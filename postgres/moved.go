@@ -21,6 +21,7 @@ type kept struct {
 	why      string
 	credit   func() // for the trip that it is, or nil
 	sent     bool   // to the stream
+	mark     mark   // what names its transaction
 }
 
 // keepAtMost is how many bytes of groups one session keeps. What is sent
@@ -155,10 +156,8 @@ func (u *upstream) putLocked(k kept) {
 	if k.suppress > 0 {
 		u.suppress = k.suppress
 	}
-	u.flights = append(u.flights, flight{u.c.span(k.kind, string(u.region), k.why), k.credit})
-	for _, m := range k.group.Messages {
-		u.out = u.tracker.Encode(u.out, m)
-	}
+	u.flights = append(u.flights, flight{u.c.span(k.kind, string(u.region), k.why), k.credit, k.mark})
+	u.encode(k.group.Messages, k.mark)
 	u.mid = !k.group.Ended
 	if u.backend == nil {
 		k.sent = false

@@ -67,6 +67,8 @@ func (p *Proxy) servePeer(ctx context.Context, conn net.Conn) {
 			defer conn.Close()
 		}
 		p.answerProbes(ctx, conn, rd)
+	case wire.PurposeDoubt:
+		p.answerDoubt(ctx, conn, rd)
 	case wire.PurposeSession:
 		p.servePeerSession(ctx, conn, rd, h)
 	}
@@ -239,6 +241,7 @@ func (s *peer) apply(st wire.State) error {
 func (s *peer) replies(ctx context.Context) {
 	var out []byte
 	var hold holder
+	ran := true // something, since the last ReadyForQuery
 	for {
 		f, err := s.backend.Reader.Frame()
 		// The end of a read by its deadline is no barrier: what PostgreSQL says
@@ -266,7 +269,7 @@ func (s *peer) replies(ctx context.Context) {
 			s.p.deps.Log.Warn("a success came after the lease had ended: its session ends")
 			return
 		}
-		if !hold.pass(ctx, s.p, s.backend.Reader, f, s.tells(f)) {
+		if !hold.pass(ctx, s.p, s.backend.Reader, f, ran && s.tells(f)) {
 			s.p.deps.Log.Warn("a success was not confirmed by the standbys: its session ends", "why", errUnconfirmed.Error())
 			return
 		}
@@ -281,11 +284,12 @@ func (s *peer) replies(ctx context.Context) {
 		case 'C':
 			s.defines = s.defines || defines(f.Body())
 		case 'Z':
-			if out, err = s.finish(ctx, out, f); err != nil {
+			if out, err = s.finish(ctx, out, f, ran); err != nil {
 				s.p.deps.Log.Error("no position after a transaction: its session ends", "error", err)
 				return
 			}
 		}
+		ran = f.Type() != 'Z'
 		out = append(out, f...)
 		if !s.backend.Reader.Ready() || len(out) > full {
 			if _, err := s.conn.Write(out); err != nil {
@@ -324,8 +328,9 @@ func (s *peer) stripped(f wire.Frame) bool {
 	return true
 }
 
-// finish appends the position that goes before a ReadyForQuery.
-func (s *peer) finish(ctx context.Context, out []byte, f wire.Frame) ([]byte, error) {
+// finish appends the position that goes before a ReadyForQuery, unless nothing
+// ran since the one before.
+func (s *peer) finish(ctx context.Context, out []byte, f wire.Frame, ran bool) ([]byte, error) {
 	status := byte('I')
 	if len(f.Body()) == 1 {
 		status = f.Body()[0]
@@ -337,7 +342,7 @@ func (s *peer) finish(ctx context.Context, out []byte, f wire.Frame) ([]byte, er
 		s.status = status
 		s.mu.Unlock()
 	}()
-	if status != 'I' {
+	if status != 'I' || !ran {
 		return out, nil
 	}
 	sm, err := s.p.watch.sample(ctx)

@@ -99,7 +99,7 @@ func everything(t *testing.T, c *pgx.Conn, n int) error {
 func TestNothingOfAClientIsLeftForTheNext(t *testing.T) {
 	w := newWorld(t, func(c *Config, _ *Deps) { c.TransactionPooling, c.MaxServer = true, 1 })
 	a, b := w.connect(dsn(w.iad)), w.connect(dsn(w.iad))
-	w.exec(a, "set work_mem = '1MB'", "prepare p as select 1")
+	w.exec(a, "drop table if exists left_behind", "create table left_behind (v int)", "set work_mem = '1MB'", "prepare p as select 1", "insert into left_behind values (1)")
 	if got := get[string](w, b, "show work_mem"); got == "1MB" {
 		t.Error("another client's setting")
 	}

@@ -21,17 +21,17 @@ func (u *upstream) replies(ctx context.Context) {
 	for {
 		f, err := u.rd.Frame()
 		if err != nil {
-			u.lost(err)
+			u.lost(ctx, err)
 			return
 		}
 		if u.backend != nil && !c.p.mayRelay(ctx, f.Type()) {
 			u.conn.Close()
-			u.lost(errLate)
+			u.lost(ctx, errLate)
 			return
 		}
 		if u.backend != nil && !u.holder.pass(ctx, c.p, u.rd, f, u.tells(f)) {
 			u.conn.Close()
-			u.lost(errUnconfirmed)
+			u.lost(ctx, errUnconfirmed)
 			return
 		}
 		c.mu.Lock()
@@ -43,7 +43,7 @@ func (u *upstream) replies(ctx context.Context) {
 		much := len(c.out) > full
 		c.mu.Unlock()
 		if err != nil {
-			u.lost(err)
+			u.lost(ctx, err)
 			return
 		}
 		if much || !u.rd.Ready() {
@@ -61,6 +61,9 @@ func (u *upstream) tells(f wire.Frame) bool {
 	}
 	u.c.mu.Lock()
 	defer u.c.mu.Unlock()
+	if u.tracker.Unseen() {
+		return false // it tells the client nothing
+	}
 	if _, wrote := u.tracker.Pending(); wrote {
 		u.wrote = true
 	}
@@ -74,6 +77,8 @@ func (u *upstream) reply(ctx context.Context, f wire.Frame) {
 	switch t := f.Type(); {
 	case t == 'Z' && show:
 		u.finish(f)
+	case t == 'Z':
+		u.rest()
 	case t == 'E':
 		e, err := wire.ParseError(f.Body())
 		if !show && err == nil && e.Fatal() && (c.doomed.Load() || c.p.ended(ctx, e.Code, u.backend != nil)) {
@@ -111,16 +116,23 @@ func (u *upstream) finish(f wire.Frame) {
 			u.c.p.catalogue.changed(u.at)
 		}
 	}
-	if u.c.givesBackLocked(u) {
-		u.c.pokeLocked()
-	}
+	u.rest()
 	if u.backend != nil {
-		u.c.p.gate.settled()
 		return
 	}
 	u.trim()
 	if u.told != u.c.immovable() {
 		u.c.pokeLocked()
+	}
+}
+
+// rest is called when the backend may owe nothing any more.
+func (u *upstream) rest() {
+	if u.c.givesBackLocked(u) {
+		u.c.pokeLocked()
+	}
+	if u.backend != nil {
+		u.c.p.gate.settled()
 	}
 }
 
@@ -176,7 +188,7 @@ func (p *Proxy) token(pos wire.Position) meridian.Token {
 // lost answers for what the lost primary owes. What was sent and not answered
 // is in doubt if it may have written. A session that cannot go on as if
 // nothing were (a block was open, it was pinned) ends.
-func (u *upstream) lost(cause error) {
+func (u *upstream) lost(ctx context.Context, cause error) {
 	c := u.c
 	c.mu.Lock()
 	if c.main != u || u.dead { // it was closed on purpose
@@ -190,13 +202,26 @@ func (u *upstream) lost(cause error) {
 	groups, wrote := u.tracker.Pending()
 	wrote = wrote || u.wrote
 	owed := groups > 0 || u.tracker.Open() || u.tracker.Skipping() || u.mid
-	for _, g := range u.flights {
+	flights := u.flights
+	for _, g := range flights {
 		g.end()
 	}
 	u.flights = nil
 	if u.moved {
 		c.mu.Unlock()
 		return
+	}
+	answered := false
+	if wrote && u.doubtsLocked(flights, groups) {
+		u.resolving = make(chan struct{})
+		c.mu.Unlock()
+		answers := u.resolve(ctx, flights)
+		c.mu.Lock()
+		u.settleLocked(flights, answers, cause)
+		groups, wrote = u.tracker.Pending()
+		owed, answered = false, true
+		close(u.resolving)
+		u.resolving = nil
 	}
 	ends := u.tracker.Status != 'I' || c.immovable() != "" || u.last
 	e := u.verdict(cause, wrote)
@@ -219,10 +244,10 @@ func (u *upstream) lost(cause error) {
 		}
 	}
 	c.mu.Unlock()
-	if owed && u.backend == nil {
+	if (owed || answered) && u.backend == nil {
 		c.away(e.Message)
 	}
-	if !owed && !ends {
+	if !owed && !ends && !answered {
 		return
 	}
 	c.conn.SetWriteDeadline(time.Now().Add(time.Second))

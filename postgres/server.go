@@ -34,6 +34,7 @@ type Proxy struct {
 	probe     *probe
 	gate      *barrier
 	tls       *tls.Config // Deps.TLS, with PostgreSQL's name for ALPN; nil: clients get no TLS
+	outcomes  outcomes
 	metrics   *metrics
 
 	mu       sync.Mutex // guards what follows
@@ -80,6 +81,7 @@ func New(cfg Config, deps Deps) (*Proxy, error) {
 		p.tls = deps.TLS.Clone()
 		p.tls.NextProtos = []string{alpn}
 	}
+	p.outcomes.p = p
 	if p.metrics, err = newMetrics(p); err != nil {
 		return nil, fmt.Errorf("postgres: register metrics: %w", err)
 	}

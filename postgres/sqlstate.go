@@ -14,6 +14,9 @@ const (
 	stateNotSent       = "08001" // the primary could not be reached: nothing was sent
 	stateConnection    = "08006" // the connection was lost; nothing was in doubt
 	stateInDoubt       = "08007" // sent, and not answered
+	stateCommitted     = "MD001" // it was committed; its answer is lost
+	stateUndone        = "40000" // it was sent, and surely not carried out
+	stateLostWrite     = "MD002" // a write that was acknowledged is lost with an old primary
 	stateProtocol      = "08P01"
 	stateTooOld        = "57P03" // the replica is behind, and there is no primary to ask
 	stateFull          = "53300"

@@ -48,7 +48,9 @@ func newTrio(t *testing.T, change ...func(*Config, *Deps)) *trio {
 	}
 	w.point(iad)
 	for _, r := range trioRegions {
-		own := func(c *Config, d *Deps) { c.NoFailover, d.Map, d.Remote = false, w.maps[r], w.dial }
+		own := func(c *Config, d *Deps) {
+			c.NoFailover, d.Map, d.Remote, d.Outcomes = false, w.maps[r], w.dial, readsLog(w.servers[r])
+		}
 		w.proxies[r] = w.start(r, w.servers[r], w.links[r], append([]func(*Config, *Deps){own}, change...))
 	}
 	for _, r := range trioRegions {

@@ -58,6 +58,7 @@ func (m *meter) follow(v routeView, d routeDecision) {
 type flight struct {
 	end    func() // of its span
 	credit func() // for the trip that it is; nil if it is none
+	mark   mark
 }
 
 // trip begins the trip that the group at hand is, if it is one, and returns

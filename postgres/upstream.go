@@ -33,21 +33,22 @@ type upstream struct {
 	canceled atomic.Bool // because the primary moves
 
 	// Guarded by the client's mu.
-	tracker  *session.Tracker
-	params   []byte
-	pid      uint32 // of its server process; 0 until it is known
-	dead     bool
-	refusal  *wire.Refusal
-	suppress int      // replies that the client has from the standby already
-	last     bool     // the client was shown a FATAL error
-	flights  []flight // not answered yet
-	at       meridian.Token
-	mid      bool   // a group has begun and not ended
-	kept     []kept // groups that are not answered; of a stream only
-	moved    bool   // dead, and kept is to be sent again elsewhere
-	holder   holder // of the goroutine that brings replies
-	wrote    bool   // what is answered by the next ReadyForQuery may have written
-	told     string // what the primary's proxy was told of why the session cannot move
+	tracker   *session.Tracker
+	params    []byte
+	pid       uint32 // of its server process; 0 until it is known
+	dead      bool
+	refusal   *wire.Refusal
+	suppress  int      // replies that the client has from the standby already
+	last      bool     // the client was shown a FATAL error
+	flights   []flight // not answered yet
+	at        meridian.Token
+	mid       bool          // a group has begun and not ended
+	kept      []kept        // groups that are not answered; of a stream only
+	moved     bool          // dead, and kept is to be sent again elsewhere
+	resolving chan struct{} // closed once it is known what became of what was sent; nil: nothing is being asked
+	holder    holder        // of the goroutine that brings replies
+	wrote     bool          // what is answered by the next ReadyForQuery may have written
+	told      string        // what the primary's proxy was told of why the session cannot move
 }
 
 // full is when what waits to be sent is sent.
@@ -144,6 +145,9 @@ func (u *upstream) welcome(ctx context.Context) ([]byte, error) {
 // if the primary is elsewhere by now and nothing holds the session back.
 func (c *client) ensureMain(ctx context.Context) error {
 	region, _ := c.p.primary()
+	if err := c.settled(ctx); err != nil {
+		return err
+	}
 	c.mu.Lock()
 	u := c.main
 	keep := u != nil && !u.dead && (u.region == region || !u.tracker.Idle() || u.tracker.Status != 'I' || c.immovable() != "")
@@ -185,6 +189,7 @@ func (c *client) runMain(ctx context.Context, why string) error {
 		k.begin = c.begin.sql
 		c.block, c.begin = nowhere, begun{}
 	}
+	k.mark = c.marks.next(c.markView(k.begin != ""))
 	ended, n := c.group.Ended, c.group.Executes
 	if c.main.backend == nil {
 		k.group = c.group.Take(c.spareGroup)
@@ -285,6 +290,7 @@ func (c *client) send(ctx context.Context, m session.Message) {
 		}
 		return
 	}
+	c.marks.unsure()
 	u.out = u.tracker.Encode(u.out, m)
 	u.mid = !m.Ends()
 	if n := len(u.kept); n > 0 {

@@ -133,9 +133,11 @@ func (n *node) addDatabase(g *lifecycle.Group) (*postgres.Proxy, error) {
 		// Who writes while the primary is lost hears so at once and tries again:
 		// nobody can promise when there will be another.
 		NoFailover: true,
+		// What was sent already cannot be tried again: it waits for who can tell.
+		DoubtBudget: doubtBudget,
 	}, postgres.Deps{
 		Local: pg.Dial, Remote: n.dialProxy, Peers: n.backbone.Listener("pg"), Map: &n.atlas,
-		Lease: n.lease(pg), Forks: n.forks, Durability: n.demand,
+		Lease: n.lease(pg), Forks: n.forks, Durability: n.demand, Outcomes: n.outcomes,
 		TLS: serverTLS(certs.GetCertificate), Log: n.log, Metrics: n.tele.Metrics, Tracer: n.tele.Tracer,
 	})
 	if err != nil {

@@ -46,6 +46,8 @@ func (c *Cache) Classify(text []byte) *Verdict {
 func (c *Cache) Refused(text []byte, why string) {
 	v := *c.Classify(text)
 	v.Where, v.Why, v.Plain = Primary, why, false
+	v.Writes = true
+	v.Handle = v.Count == 1 && v.Block == NoBlock && v.Execute == "" && len(v.Effects) == 0
 	c.keep(string(text), &v, v.Names)
 }
 

@@ -49,10 +49,12 @@ func judge(text []byte, n *Names) *Verdict {
 // script joins the verdicts on a text's statements. They run in one implicit
 // transaction, so they run in one place.
 func script(all []*Verdict) *Verdict {
-	v := &Verdict{Where: Standby, Why: "reads only", Plain: true, Count: len(all)}
+	v := &Verdict{Where: Standby, Why: "reads only", Plain: true, Handle: true, Count: len(all)}
 	for _, one := range all {
 		v.Effects = append(v.Effects, one.Effects...)
 		v.DDL = v.DDL || one.DDL
+		v.Writes, v.Copies = v.Writes || one.Writes, v.Copies || one.Copies
+		v.Handle = v.Handle && one.Block == NoBlock && one.Execute == "" && len(one.Effects) == 0 && (one.Handle || !one.Writes)
 		if one.Block != NoBlock {
 			v.Block = Scripted
 		}
@@ -63,6 +65,7 @@ func script(all []*Verdict) *Verdict {
 			v.Where, v.Why, v.Plain = Primary, "several statements that are not all plain reads", false
 		}
 	}
+	v.Handle = v.Handle && v.Writes
 	if v.Block == Scripted && len(v.Effects) > 0 {
 		v.Effects = append(v.Effects, Effect{Act: Pin, Name: "settings in a script with a transaction of its own"})
 	}
@@ -76,7 +79,7 @@ type scan struct {
 	toks  []token
 }
 
-func primary(why string) *Verdict { return &Verdict{Where: Primary, Why: why, Count: 1} }
+func primary(why string) *Verdict { return &Verdict{Where: Primary, Why: why, Writes: true, Count: 1} }
 
 // raw returns a token's text.
 func (s *scan) raw(i int) []byte { return s.text[s.toks[i].start:s.toks[i].end] }
@@ -155,6 +158,8 @@ func (s *scan) statement() *Verdict {
 	if v := s.byFirst(first); v != nil {
 		if v.Where == Primary {
 			v.Effects = append(v.Effects, s.leaves(first)...)
+			v.Writes = v.Block == NoBlock && first != "listen" && first != "show"
+			v.Handle = v.Writes && s.together(first)
 		}
 		return v
 	}
@@ -180,6 +185,7 @@ var writes = map[string]string{
 func (s *scan) write(first, why string) *Verdict {
 	v := primary(why)
 	v.Effects = s.leaves(first)
+	v.Writes, v.Handle = first != "lock" && first != "load", s.together(first)
 	v.Alike = why == whyWrite
 	switch first {
 	case "create", "alter", "drop", "import", "do", "call":

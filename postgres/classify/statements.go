@@ -94,6 +94,7 @@ func (s *scan) end() *Verdict {
 		return either(Inside)
 	}
 	v := either(End)
+	v.Commits = s.is(0, "commit") || s.is(0, "end")
 	v.Foldable = s.has("chain") < 0 || s.has("no") > 0
 	return v
 }
@@ -272,7 +273,9 @@ func (s *scan) copy() *Verdict {
 			return v.readCopy()
 		}
 	}
-	return primary("COPY into a table, or a file of the server")
+	v := primary("COPY into a table, or a file of the server")
+	v.Copies = true
+	return v
 }
 
 // readCopy judges what COPY reads. A table's column list looks like a call.

@@ -71,6 +71,10 @@ type Verdict struct {
 	Alike   bool   // it belongs on the primary, but within a READ ONLY block any server gives the same answer
 	Signals bool   // it names pg_terminate_backend or pg_cancel_backend
 	DDL     bool   // may change what the catalogues say
+	Commits bool   // of End: it is no ROLLBACK
+	Writes  bool   // it may write, as far as the words tell
+	Handle  bool   // it may run in one transaction with the statement that leaves a handle
+	Copies  bool   // it may read COPY data
 	Count   int    // of statements
 
 	Consistency *meridian.Consistency // what a hint asks for; nil without one

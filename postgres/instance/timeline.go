@@ -76,7 +76,11 @@ func historyFile(timeline uint32) string { return fmt.Sprintf("%08X.history", ti
 
 // historyOf reads the history of a timeline that this data is on.
 func (in *Instance) historyOf(timeline uint32) (history, error) {
-	content, err := os.ReadFile(filepath.Join(in.data(), "pg_wal", historyFile(timeline)))
+	return historyIn(filepath.Join(in.data(), "pg_wal"), timeline)
+}
+
+func historyIn(wal string, timeline uint32) (history, error) {
+	content, err := os.ReadFile(filepath.Join(wal, historyFile(timeline)))
 	if errors.Is(err, fs.ErrNotExist) && timeline == 1 {
 		return nil, nil
 	}

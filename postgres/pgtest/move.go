@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 )
 
 // Shutdown ends the server as a planned move does: with a checkpoint that all
@@ -72,6 +73,27 @@ func (s *Server) Follow(upstream *Server) error {
 		s.Exec("postgres", "ALTER SYSTEM SET primary_conninfo = '"+upstream.conninfo(s.name)+"'"),
 		s.Exec("postgres", "SELECT pg_reload_conf()"),
 	)
+}
+
+// Deafen makes a standby take no more log from anybody.
+func (s *Server) Deafen() error {
+	return errors.Join(
+		s.Exec("postgres", "ALTER SYSTEM SET primary_conninfo = ''"),
+		s.Exec("postgres", "SELECT pg_reload_conf()"),
+		s.until("SELECT NOT EXISTS (SELECT FROM pg_stat_wal_receiver)"),
+	)
+}
+
+// until waits until a query says true.
+func (s *Server) until(sql string) error {
+	deadline := time.Now().Add(10 * time.Second)
+	for time.Now().Before(deadline) {
+		if s.Exec("postgres", "DO 'BEGIN ASSERT ("+sql+"); END'") == nil {
+			return nil
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return fmt.Errorf("pgtest: never: %s", sql)
 }
 
 // Promote makes a standby a primary, and returns once it is.

@@ -63,7 +63,7 @@ func (s *State) Read(f wire.Frame) (Message, error) {
 			m.Verdict, m.Text = s.verdict(st), st.Text
 		}
 	case 'F':
-		m.Verdict = &classify.Verdict{Where: classify.Primary, Why: "a function call", Count: 1}
+		m.Verdict = &classify.Verdict{Where: classify.Primary, Why: "a function call", Writes: true, Count: 1}
 	case 'S', 'H':
 	default:
 		err = fmt.Errorf("message of type %q: %w", m.Kind, wire.ErrProtocol)

@@ -15,6 +15,7 @@ type step struct {
 	stmt    *Statement
 	name    string // of the statement that Close drops
 	closes  bool   // a Close of a statement, not of a portal
+	guard   bool   // a hidden Sync behind a Query: it answers if the Query was passed over
 	verdict *classify.Verdict
 }
 
@@ -28,6 +29,7 @@ type Tracker struct {
 	head    int
 	failed  bool // the group at the head had an error
 	mid     bool // the last message that was sent ends no group
+	kept    bool // see Committed
 	copying bool // the Execute at the head takes COPY data
 	tag     string
 	effects []classify.Effect // of the group at the head
@@ -251,13 +253,19 @@ func (t *Tracker) fail() {
 	if ends(t.steps[t.head].kind) {
 		return
 	}
+	passed := false
 	for ; t.head < len(t.steps) && t.steps[t.head].kind != 'S'; t.head++ {
 		switch s := t.steps[t.head]; {
 		case s.kind == 'P':
 			t.side.known[s.stmt.Name] = 0
+		case s.kind == 'Q' && !s.hidden:
+			passed = true
 		case s.closes && s.name != "":
 			t.side.known[s.name] = 0
 		}
+	}
+	if passed && t.head < len(t.steps) && t.steps[t.head].guard {
+		t.steps[t.head].hidden = false
 	}
 }
 
@@ -281,6 +289,7 @@ func (t *Tracker) ready(s step, f wire.Frame) {
 		t.failed, t.tag = false, ""
 		return
 	}
+	t.kept = !t.failed && t.Status == 'I' && t.tag != "ROLLBACK"
 	t.settle(before)
 	t.failed, t.tag, t.effects = false, "", nil
 	if t.Status == 'I' {

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+
+	"meridian"
 )
 
 // The frames of our own that two proxies exchange on a stream of the backbone,
@@ -18,6 +20,7 @@ const (
 	FrameProbe    = 0x06 // both ways on a probe stream: a Probe
 	FramePin      = 0x07 // secondary to primary, any time: why the session cannot move, or nothing
 	FrameDefined  = 0x08 // primary to secondary on a probe stream whose Hello asks for it: the catalogues changed
+	FrameDoubt    = 0x09 // on a stream for doubts: a Doubt, and a Doubted back
 )
 
 // PeerVersion counts incompatible changes of these frames.
@@ -28,6 +31,7 @@ const (
 	PurposeSession = "session" // carry one client's session
 	PurposeCancel  = "cancel"  // cancel what the session of that ID runs
 	PurposeProbe   = "probe"   // answer probes with the newest position
+	PurposeDoubt   = "doubt"   // say what became of one transaction or token
 )
 
 // A Hello opens a stream. The first statement follows it in the same flight.
@@ -58,6 +62,28 @@ type Refusal struct {
 	Code    string `json:"code"` // SQLSTATE
 	Message string `json:"message"`
 	Away    bool   `json:"away"` // this region cannot act as the primary
+}
+
+// A Doubt asks the primary of now what became of a transaction: of a statement
+// that a lost primary did not answer, or of the last write of a token's bearer.
+type Doubt struct {
+	Handle    string       `json:"handle,omitempty"`
+	Timeline  uint32       `json:"timeline"` // of the lost primary as far as is known, or the token's
+	Statement bool         `json:"statement,omitempty"`
+	Region    string       `json:"region,omitempty"` // of a statement: where it was sent
+	Since     meridian.LSN `json:"since,omitempty"`  // of a statement: it committed at or past this, if it did
+	LSN       meridian.LSN `json:"lsn,omitempty"`    // a token's
+	Wrote     meridian.LSN `json:"wrote,omitempty"`  // a token's
+
+	Primary string `json:"-"` // who answers
+}
+
+// A Doubted answers a Doubt.
+type Doubted struct {
+	Outcome  string       `json:"outcome"`
+	Why      string       `json:"why"`
+	Timeline uint32       `json:"timeline"` // of the primary of now
+	Fork     meridian.LSN `json:"fork"`     // where that began
 }
 
 // JSON appends a frame of our own whose body is v.
