@@ -204,7 +204,15 @@ func TestRestoreToAMoment(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for i, to := range []instance.Target{{Time: when}, {LSN: pos}, {}} {
+			late := newInstance(t, filepath.Join(at, "late"), "eu-west-1", nil)
+			if _, err := Restore(t.Context(), p, 0, instance.Target{Time: time.Now().Add(time.Hour)}, late); meridian.KindOf(err) != meridian.NotFound || !strings.Contains(err.Error(), "no commit after") {
+				t.Errorf("to a time that is not yet in the archive: %v", err)
+			}
+			targets := []instance.Target{{Time: when}, {LSN: pos}, {}}
+			if name == "bucket" {
+				targets = targets[:1] // what differs is how the bytes come
+			}
+			for i, to := range targets {
 				sub := filepath.Join(at, string(rune('a'+i)))
 				in := newInstance(t, sub, "eu-west-1", nil)
 				got, err := Restore(t.Context(), p, 0, to, in)
@@ -212,6 +220,10 @@ func TestRestoreToAMoment(t *testing.T) {
 					t.Fatalf("restore to %+v: %v", to, err)
 				}
 				t.Logf("to %+v: %s", to, got.Why)
+				last, err := time.Parse("2006-01-02 15:04:05.999999-07", got.Last)
+				if err != nil || last.After(when) != (to == (instance.Target{})) {
+					t.Errorf("restored to %+v: the last transaction is of %s, %v", to, got.Last, err)
+				}
 				stop := operate(t, in, instance.Primary)
 				want := "{1}"
 				if to == (instance.Target{}) {
@@ -253,6 +265,10 @@ func TestTheArchiveOutlivesAFailover(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.value("INSERT INTO t VALUES (1)")
+	one, err := meridian.ParseLSN(c.value("SELECT pg_current_wal_lsn()"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	c.value("SELECT pg_switch_wal()") // full, and not sent by c
 	c.value("INSERT INTO t VALUES (2)")
 	flushed := c.value("SELECT pg_current_wal_flush_lsn()")
@@ -277,15 +293,19 @@ func TestTheArchiveOutlivesAFailover(t *testing.T) {
 	c.value("SELECT pg_switch_wal()")
 	c.value("INSERT INTO t VALUES (-2)")
 	c.archive()
-	for along, want := range map[uint32]string{0: "{1,2,3}", 1: "{-2,-1,1,2}"} {
-		in := newInstance(t, filepath.Join(at, fmt.Sprint("r", along)), "us-east-1", nil)
-		got, err := Restore(t.Context(), p, 0, instance.Target{Timeline: along}, in)
-		if err != nil || got.Timeline != cmp.Or(along, 2) {
-			t.Fatalf("along timeline %d: %+v, %v", along, got, err)
+	for to, want := range map[instance.Target]string{{}: "{1,2,3}", {Timeline: 1}: "{-2,-1,1,2}", {LSN: one}: "{1}"} {
+		in := newInstance(t, filepath.Join(at, fmt.Sprint("r", to.LSN, to.Timeline)), "us-east-1", nil)
+		got, err := Restore(t.Context(), p, 0, to, in)
+		if err != nil || got.Timeline != cmp.Or(to.Timeline, 2) {
+			t.Fatalf("to %+v: %+v, %v", to, got, err)
 		}
 		stop := operate(t, in, instance.Primary)
 		if got := value(t, in, "SELECT array_agg(n ORDER BY n) FROM t"); got != want {
-			t.Errorf("restored along timeline %d: %s, want %s", along, got, want)
+			t.Errorf("restored to %+v: %s, want %s", to, got, want)
+		}
+		// What was restored is itself archived, and copied: its history is read.
+		if err := keeper(t, in, dir(filepath.Join(t.TempDir(), "anew")), nil).send(t.Context()); err != nil {
+			t.Errorf("archive what was restored to %+v: %v", to, err)
 		}
 		stop()
 	}

@@ -84,6 +84,11 @@ func (b bucket) Delete(ctx context.Context, key string) error {
 	return b.failed("delete", key, b.client.RemoveObject(ctx, b.name, b.prefix+key, minio.RemoveObjectOptions{}))
 }
 
+// String names the bucket, and the store.
+func (b bucket) String() string {
+	return fmt.Sprintf("s3://%s at %s", path.Join(b.name, b.prefix), b.client.EndpointURL().Host)
+}
+
 func (b bucket) failed(doing, key string, err error) error {
 	if err == nil {
 		return nil

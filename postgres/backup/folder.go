@@ -57,6 +57,9 @@ func (d dir) sync(at string) error {
 	}
 }
 
+// String names the folder.
+func (d dir) String() string { return string(d) }
+
 func (d dir) path(key string) string { return filepath.Join(string(d), filepath.FromSlash(key)) }
 
 // Get opens a file.

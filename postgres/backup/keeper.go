@@ -205,8 +205,7 @@ func (k *Keeper) sendFile(ctx context.Context, system uint64, f instance.LogFile
 	for _, other := range logKeys(there) {
 		switch {
 		case other == key:
-			k.sent[f.Name] = true
-			return nil
+			return k.done(ctx, system, f.Name)
 		case !other.Partial:
 			return meridian.WithKind(meridian.Invalid, fmt.Errorf("there is another %s already (%s, not %s): does a second world write to %s?", f.Name, other.Hash, key.Hash, k.cfg.To))
 		}
@@ -214,10 +213,16 @@ func (k *Keeper) sendFile(ctx context.Context, system uint64, f instance.LogFile
 	if err := k.put(ctx, logPrefix(system)+key.String(), content); err != nil {
 		return err
 	}
-	k.sent[f.Name] = true
 	k.stats.files.Inc()
-	if k.partial == f.Name {
-		return k.deps.Place.Delete(ctx, logPrefix(system)+logKey{File: f.Name, Partial: true}.String())
+	return k.done(ctx, system, f.Name)
+}
+
+// done notes that the place has a file, and removes the part of it that was
+// sent before.
+func (k *Keeper) done(ctx context.Context, system uint64, name string) error {
+	k.sent[name] = true
+	if k.partial == name {
+		return k.deps.Place.Delete(ctx, logPrefix(system)+logKey{File: name, Partial: true}.String())
 	}
 	return nil
 }

@@ -87,7 +87,7 @@ func find(backups []Backup, files []logKey, turns map[uint32]map[uint32]meridian
 		if to.LSN > p.Until {
 			return p, meridian.WithKind(meridian.NotFound, fmt.Errorf("%s is not in the archive: from base backup %s on timeline %d it reaches to %s", to.LSN, b.Name, p.Timeline, p.Until))
 		}
-		p.Why = fmt.Sprintf("base backup %s of %s, then log on timeline %d up to %s", b.Name, b.Ended.Format(time.DateTime), p.Timeline, p.Until)
+		p.Why = fmt.Sprintf("base backup %s, then the log along timeline %d", b.Name, p.Timeline)
 		return p, nil
 	}
 	if len(backups) == 0 {

@@ -19,6 +19,7 @@ type Restored struct {
 	Backup   Backup
 	Timeline uint32       // along which the log was replayed
 	Until    meridian.LSN // how far the archive goes on it
+	Last     string       // when the last transaction committed that was replayed; "" if none was
 	Why      string
 }
 
@@ -47,18 +48,19 @@ func Restore(ctx context.Context, p Place, system uint64, to instance.Target, in
 		return Restored{}, meridian.WithKind(meridian.Invalid, fmt.Errorf("base backup %s was made by PostgreSQL %d, the programs found are of %d", by.Backup.Name, by.Backup.Major, major))
 	}
 	to.Timeline = by.Timeline
-	return Restored{by.Backup, by.Timeline, by.Until, by.Why}, run(ctx, p, by, to, into)
+	last, err := run(ctx, p, by, to, into)
+	return Restored{by.Backup, by.Timeline, by.Until, last, by.Why}, err
 }
 
-func run(ctx context.Context, p Place, by way, to instance.Target, into *instance.Instance) error {
+func run(ctx context.Context, p Place, by way, to instance.Target, into *instance.Instance) (last string, err error) {
 	packed, err := p.Get(ctx, basePrefix(by.Backup.System)+by.Backup.Name+"/base.tar.zst")
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer packed.Close()
 	dec, err := zstd.NewReader(packed, zstd.WithDecoderConcurrency(1))
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer dec.Close()
 	return into.Recover(ctx, io.Reader(dec), func(dir string) error {
@@ -88,7 +90,7 @@ func only(ctx context.Context, p Place) (uint64, error) {
 		names = append(names, fmt.Sprint(id))
 	}
 	if len(all) == 0 {
-		return 0, meridian.WithKind(meridian.NotFound, fmt.Errorf("there is no backup"))
+		return 0, meridian.WithKind(meridian.NotFound, fmt.Errorf("there is no backup in %v", p))
 	}
 	return 0, meridian.WithKind(meridian.Invalid, fmt.Errorf("there are backups of %d database systems: %s; name one", len(all), strings.Join(names, ", ")))
 }

@@ -59,6 +59,7 @@ func FuzzLost(f *testing.F) {
 
 func FuzzHistory(f *testing.F) {
 	f.Add("1\t0/3018338\tno recovery target specified\n\n2\t0/401A5B8\tno recovery target specified\n")
+	f.Add("2\t0/401A5B8\tno recovery target specified\n3\t0/3018338\tbefore 2026-11-26 00:56:05+00\n")
 	f.Add(reserved)
 	f.Fuzz(func(t *testing.T, content string) {
 		h, err := parseHistory(content)

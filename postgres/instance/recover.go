@@ -10,6 +10,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -48,52 +49,53 @@ const recoverDir = "meridian_recover"
 // Recover makes this instance's data from a base backup, as BaseBackup wrote
 // it, and the log that fetch puts into a folder, up to a target. The data is
 // a primary's then. It becomes visible whole or not at all, and never in the
-// place of a database that is there.
-func (in *Instance) Recover(ctx context.Context, backup io.Reader, fetch func(dir string) error, to Target) error {
+// place of a database that is there. It returns when the last transaction
+// committed that was replayed, as PostgreSQL writes it; "" if none was.
+func (in *Instance) Recover(ctx context.Context, backup io.Reader, fetch func(dir string) error, to Target) (last string, err error) {
 	if err := in.prepare(); err != nil {
-		return in.fail(err)
+		return "", in.fail(err)
 	}
 	unlock, err := in.lock()
 	if err != nil {
-		return in.fail(err)
+		return "", in.fail(err)
 	}
 	defer unlock()
 	if _, err := os.Lstat(in.data()); !errors.Is(err, fs.ErrNotExist) {
-		return meridian.WithKind(meridian.Invalid, in.fail(fmt.Errorf("%s is there already; a restore never replaces a database", in.data())))
+		return "", meridian.WithKind(meridian.Invalid, in.fail(fmt.Errorf("%s is there already; a restore never replaces a database", in.data())))
 	}
 	if err := in.begin(); err != nil {
-		return in.fail(err)
+		return "", in.fail(err)
 	}
-	if err := in.refill(ctx, backup, fetch, to); err != nil {
-		return in.fail(errors.Join(err, os.RemoveAll(in.partial())))
+	if last, err = in.refill(ctx, backup, fetch, to); err != nil {
+		return "", in.fail(errors.Join(err, os.RemoveAll(in.partial())))
 	}
-	return in.finish()
+	return last, in.finish()
 }
 
-func (in *Instance) refill(ctx context.Context, backup io.Reader, fetch func(dir string) error, to Target) error {
+func (in *Instance) refill(ctx context.Context, backup io.Reader, fetch func(dir string) error, to Target) (last string, err error) {
 	if err := in.unpack(backup); err != nil {
-		return fmt.Errorf("unpack the base backup: %w", err)
+		return "", fmt.Errorf("unpack the base backup: %w", err)
 	}
 	if err := in.program(ctx, "", "pg_verifybackup", "--quiet", in.partial()); err != nil {
-		return fmt.Errorf("the base backup is damaged: %w", err)
+		return "", fmt.Errorf("the base backup is damaged: %w", err)
 	}
 	logs := filepath.Join(in.partial(), recoverDir)
 	if err := in.run.folder(logs); err != nil {
-		return err
+		return "", err
 	}
 	if err := fetch(logs); err != nil {
-		return err
+		return "", err
 	}
 	if err := in.ownAll(logs); err != nil {
-		return err
+		return "", err
 	}
-	if err := in.replay(ctx, to); err != nil {
-		return err
+	if last, err = in.replay(ctx, to); err != nil {
+		return "", err
 	}
 	if err := os.RemoveAll(logs); err != nil {
-		return err
+		return "", err
 	}
-	return in.configure(in.partial(), Primary)
+	return last, in.configure(in.partial(), Primary)
 }
 
 func (in *Instance) ownAll(dir string) error {
@@ -152,9 +154,9 @@ func unpackFile(root *os.Root, name string, r io.Reader) error {
 
 // replay runs PostgreSQL until it has reached the target and is a primary, and
 // stops it cleanly.
-func (in *Instance) replay(ctx context.Context, to Target) error {
+func (in *Instance) replay(ctx context.Context, to Target) (last string, err error) {
 	if err := in.configure(in.partial(), Primary); err != nil {
-		return err
+		return "", err
 	}
 	s := in.cfg.settings(in.upstream())
 	for _, name := range []string{"primary_conninfo", "primary_slot_name"} {
@@ -163,7 +165,7 @@ func (in *Instance) replay(ctx context.Context, to Target) error {
 	maps.Copy(s, to.settings())
 	for name, content := range map[string]string{"postgresql.conf": conf(s), "recovery.signal": ""} {
 		if err := in.run.write(filepath.Join(in.partial(), name), content); err != nil {
-			return err
+			return "", err
 		}
 	}
 	out := &logWriter{log: in.log, trouble: func(trouble) {}}
@@ -171,25 +173,38 @@ func (in *Instance) replay(ctx context.Context, to Target) error {
 	cmd.Stderr = out
 	p, err := proc.Start(cmd)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer stop(p)
 	for {
-		if done, err := in.recovered(ctx); err == nil && done {
+		done := false
+		if done, last, err = in.recovered(ctx); err == nil && done {
 			break
 		}
 		if err := waitFor(ctx, p, 50*time.Millisecond); err != nil {
-			return fmt.Errorf("replay the log: %w: %s", err, out.complaint())
+			return "", fmt.Errorf("replay the log: %w", to.explain(err, out.complaint()))
 		}
 	}
 	if err := in.exec(ctx, "CHECKPOINT"); err != nil {
-		return err
+		return "", err
 	}
 	p.Signal(syscall.SIGINT)
 	if err := waitFor(ctx, p, time.Minute); !errors.Is(err, errEnded) || p.Err() != nil {
-		return fmt.Errorf("stop after the replay: %w: %s", errors.Join(err, p.Err()), out.complaint())
+		return "", fmt.Errorf("stop after the replay: %w: %s", errors.Join(err, p.Err()), out.complaint())
 	}
-	return nil
+	return last, nil
+}
+
+// explain says what to do about the one failure that is an operator's.
+func (t Target) explain(err error, complaint string) error {
+	if !strings.Contains(complaint, "recovery ended before configured recovery target") {
+		return fmt.Errorf("%w: %s", err, complaint)
+	}
+	what := "the log in the archive has no commit after " + t.Time.UTC().Format(time.RFC3339Nano)
+	if t.LSN != 0 {
+		what = "the log in the archive ends before " + t.LSN.String()
+	}
+	return meridian.WithKind(meridian.NotFound, errors.New(what+"; without a target it is replayed to its end"))
 }
 
 var errEnded = errors.New("PostgreSQL ended")
@@ -208,14 +223,19 @@ func waitFor(ctx context.Context, p *proc.Process, d time.Duration) error {
 	}
 }
 
-func (in *Instance) recovered(ctx context.Context) (bool, error) {
-	conn, err := connect(ctx, in.Dial, Superuser, "postgres", nil)
+// recovered reports whether the replay is over, and of when the last
+// transaction is that was replayed.
+func (in *Instance) recovered(ctx context.Context) (done bool, last string, err error) {
+	conn, err := connect(ctx, in.Dial, Superuser, "postgres", map[string]string{"timezone": "UTC"})
 	if err != nil {
-		return false, err
+		return false, "", err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	recovering, err := one(ctx, conn, "SELECT pg_is_in_recovery()")
-	return recovering == "f", err
+	r, err := row(ctx, conn, "SELECT pg_is_in_recovery(), pg_last_xact_replay_timestamp()")
+	if err != nil {
+		return false, "", err
+	}
+	return r[0] == "f", r[1], nil
 }
 
 // LastTimeline returns the timeline that the data was last written on; 1 where

@@ -22,7 +22,9 @@ type turn struct {
 type history []turn
 
 // parseHistory reads a timeline history file: a timeline, where it was left,
-// and why, on each line.
+// and why, on each line. A restore that ended on an ancestor of the timeline
+// that it followed writes where it ended as that timeline's end, before the
+// ancestor's own: it is where all of them were left.
 func parseHistory(content string) (h history, err error) {
 	for line := range strings.Lines(content) {
 		line = strings.TrimSpace(line)
@@ -38,8 +40,11 @@ func parseHistory(content string) (h history, err error) {
 			return nil, fmt.Errorf("timeline history: timeline %.80q", f[0])
 		}
 		end, err := meridian.ParseLSN(f[1])
-		if err != nil || len(h) > 0 && end < h[len(h)-1].End {
+		if err != nil {
 			return nil, fmt.Errorf("timeline history: position %.80q", f[1])
+		}
+		for i := range h {
+			h[i].End = min(h[i].End, end)
 		}
 		h = append(h, turn{uint32(tl), end})
 	}
