@@ -19,13 +19,14 @@ type Backbone struct {
 	deps    Deps
 	log     *slog.Logger
 	metrics *metrics
-	peers   map[string]Peer
 	slow    *delay.Group // the connections that are delayed
 
 	asked   chan struct{} // there is something in fresh
 	stopped chan struct{} // closed when Run begins to end
 
 	mu        sync.Mutex // guards what follows
+	peers     map[string]Peer
+	refused   map[string]bool // nodes that were removed
 	running   bool
 	listeners map[string]*listener // by service; fixed once running
 	kept      map[linkKey]*link
@@ -50,7 +51,6 @@ func New(cfg Config, deps Deps) (*Backbone, error) {
 		deps:      deps,
 		log:       deps.Log,
 		metrics:   newMetrics(deps.Metrics),
-		peers:     map[string]Peer{},
 		slow:      delay.NewGroup(deps.Links.wakeup()),
 		asked:     make(chan struct{}, 1),
 		stopped:   make(chan struct{}),
@@ -61,10 +61,45 @@ func New(cfg Config, deps Deps) (*Backbone, error) {
 	if b.log == nil {
 		b.log = slog.New(slog.DiscardHandler)
 	}
-	for _, p := range deps.Peers {
+	b.SetPeers(deps.Peers, nil)
+	return b, nil
+}
+
+// SetPeers says who the other nodes are from now on, and which of those that
+// the authority named are refused. Links to who is no longer named end, and so
+// does what runs on them.
+func (b *Backbone) SetPeers(peers []Peer, refused []string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.peers, b.refused = map[string]Peer{}, map[string]bool{}
+	for _, p := range peers {
 		b.peers[p.Node] = p
 	}
-	return b, nil
+	for _, node := range refused {
+		b.refused[node] = true
+	}
+	for key, l := range b.kept {
+		if _, ok := b.peers[key.node]; !ok {
+			delete(b.kept, key)
+			delete(b.rtts, key.node)
+			close(l.gone)
+		}
+	}
+}
+
+// peer returns the node of that name, if somebody named it.
+func (b *Backbone) peer(node string) (Peer, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	p, ok := b.peers[node]
+	return p, ok
+}
+
+// mayCall reports whether connections from a node are accepted.
+func (b *Backbone) mayCall(node string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return !b.refused[node]
 }
 
 // Listener returns the listener of a service: it accepts the connections that

@@ -409,3 +409,44 @@ func TestCloseWakesReader(t *testing.T) {
 		t.Errorf("Read = %v", err)
 	}
 }
+
+// TestANodeThatWasRemovedIsNotCalledAndNotHeard: its links end, nobody dials it,
+// and its certificate opens nothing. Control: before, it is heard; and once it is
+// named again.
+func TestANodeThatWasRemovedIsNotCalledAndNotHeard(t *testing.T) {
+	w := newWorld(t, 0, "gru", "fra", "iad")
+	gru, fra := w.nodes["gru"], w.nodes["fra"]
+	named := gru.deps.Peers
+	before, err := gru.Open(t.Context(), "fra", "echo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	hear(t, before, 4)
+	if c, err := fra.Dial(t.Context(), "gru", "echo"); err != nil || hear(t, c, 4) != "fra:" {
+		t.Fatalf("control: fra is not heard: %v", err)
+	}
+	gru.SetPeers(slices.DeleteFunc(slices.Clone(named), func(p Peer) bool { return p.Node == "fra" }), []string{"fra"})
+	if _, err := before.Read(make([]byte, 1)); err == nil {
+		t.Error("a stream to a removed node goes on")
+	}
+	for name, open := range map[string]opener{"Dial": gru.Dial, "Open": gru.Open} {
+		if _, err := open(t.Context(), "fra", "echo"); meridian.KindOf(err) != meridian.NotFound {
+			t.Errorf("%s to a removed node = %v", name, err)
+		}
+	}
+	if c, err := fra.Dial(t.Context(), "gru", "echo"); err == nil {
+		if _, err = c.Read(make([]byte, 1)); err == nil { // TLS 1.3: the client learns of a refusal at its first read
+			t.Error("a removed node is heard")
+		}
+	}
+	if c, err := gru.Open(t.Context(), "iad", "echo"); err != nil || hear(t, c, 4) != "gru:" {
+		t.Errorf("another node: %v", err)
+	}
+	gru.SetPeers(named, nil)
+	if c, err := fra.Dial(t.Context(), "gru", "echo"); err != nil || hear(t, c, 4) != "fra:" {
+		t.Errorf("named again: %v", err)
+	}
+	if c, err := gru.Open(t.Context(), "fra", "echo"); err != nil || hear(t, c, 4) != "gru:" {
+		t.Errorf("named again: %v", err)
+	}
+}

@@ -26,7 +26,7 @@ func (b *Backbone) Dial(ctx context.Context, node, service string) (net.Conn, er
 
 // dial makes a TLS connection for an ALPN name.
 func (b *Backbone) dial(ctx context.Context, node, service, proto string) (*conn, error) {
-	peer, ok := b.peers[node]
+	peer, ok := b.peer(node)
 	if !ok {
 		return nil, meridian.WithKind(meridian.NotFound, errors.New("no node of that name"))
 	}

@@ -18,6 +18,7 @@ type link struct {
 	backbone *Backbone
 	key      linkKey
 	hurry    chan struct{} // an Open wants the next dial now
+	gone     chan struct{} // closed once nobody names the node any more
 
 	mu    sync.Mutex // guards what follows
 	state linkState
@@ -48,14 +49,14 @@ func (b *Backbone) Open(ctx context.Context, node, service string) (net.Conn, er
 
 // link returns a link. Run begins to keep it when it is asked for first.
 func (b *Backbone) link(key linkKey) (*link, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if _, ok := b.peers[key.node]; !ok {
 		return nil, meridian.WithKind(meridian.NotFound, errors.New("no node of that name"))
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	l, ok := b.kept[key]
 	if !ok {
-		l = &link{backbone: b, key: key, hurry: make(chan struct{}, 1), state: linkState{next: make(chan struct{})}}
+		l = &link{backbone: b, key: key, hurry: make(chan struct{}, 1), gone: make(chan struct{}), state: linkState{next: make(chan struct{})}}
 		b.kept[key] = l
 		b.fresh = append(b.fresh, l)
 		select {
@@ -85,6 +86,8 @@ func (l *link) open(ctx context.Context) (net.Conn, error) {
 		}
 		select {
 		case <-s.next:
+		case <-l.gone:
+			return nil, meridian.WithKind(meridian.NotFound, errors.New("the node was removed"))
 		case <-l.backbone.stopped:
 			return nil, errStopped
 		case <-ctx.Done():
@@ -115,8 +118,17 @@ func (l *link) become(s linkState) {
 	l.state = s
 }
 
-// run keeps the link until ctx is canceled.
+// run keeps the link until ctx is canceled or its node is gone.
 func (l *link) run(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() { // ends with ctx
+		select {
+		case <-l.gone:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	log := l.backbone.log.With("peer", l.key.node, "service", l.key.service)
 	up := l.backbone.metrics.linkUp(l.key)
 	wait := firstPause

@@ -34,7 +34,10 @@ func (b *Backbone) serverTLS() *tls.Config {
 			if s.NegotiatedProtocol == "" {
 				return errors.New("the client names no service")
 			}
-			_, err := peerName(s)
+			node, err := peerName(s)
+			if err == nil && !b.mayCall(node) {
+				err = fmt.Errorf("node %s was removed from this world", node)
+			}
 			return err
 		},
 	}

@@ -22,6 +22,8 @@ type Prober struct {
 	log     *slog.Logger
 	metrics *metrics
 
+	named chan struct{} // holds one nudge: SetPeers said something new
+
 	mu    sync.Mutex // guards what follows
 	peers map[string]*peer
 }
@@ -38,17 +40,33 @@ func New(cfg Config, deps Deps) (*Prober, error) {
 	if err := cfg.check(deps); err != nil {
 		return nil, err
 	}
-	p := &Prober{cfg: cfg, deps: deps, log: deps.Log, metrics: newMetrics(deps.Metrics), peers: map[string]*peer{}}
+	p := &Prober{cfg: cfg, deps: deps, log: deps.Log, metrics: newMetrics(deps.Metrics), named: make(chan struct{}, 1), peers: map[string]*peer{}}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
 	}
-	now := time.Now()
-	for _, n := range deps.Peers {
-		if n != cfg.Node {
-			p.peers[n] = &peer{sight: unseen(now)}
+	p.SetPeers(deps.Peers)
+	return p, nil
+}
+
+// SetPeers says who the other nodes are from now on. What is known of those
+// that stay is kept.
+func (p *Prober) SetPeers(nodes []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	peers := make(map[string]*peer, len(nodes))
+	for _, n := range nodes {
+		if n == p.cfg.Node {
+			continue
+		}
+		if peers[n] = p.peers[n]; peers[n] == nil {
+			peers[n] = &peer{sight: unseen(time.Now())}
 		}
 	}
-	return p, nil
+	p.peers = peers
+	select {
+	case p.named <- struct{}{}:
+	default:
+	}
 }
 
 // Run probes and answers until ctx is canceled.
@@ -57,12 +75,40 @@ func (p *Prober) Run(ctx context.Context, ready func()) error {
 	defer work.Wait()
 	defer p.deps.Listener.Close()
 	work.Go(func() { p.serve(ctx) })
-	for n := range p.peers {
-		work.Go(func() { p.watch(ctx, n) })
-	}
+	watched := map[string]context.CancelFunc{}
+	p.follow(ctx, &work, watched)
 	ready()
-	<-ctx.Done()
-	return nil
+	for {
+		select {
+		case <-ctx.Done():
+			for _, stop := range watched {
+				stop()
+			}
+			return nil
+		case <-p.named:
+			p.follow(ctx, &work, watched)
+		}
+	}
+}
+
+// follow makes those who are watched be the peers.
+func (p *Prober) follow(ctx context.Context, work *sync.WaitGroup, watched map[string]context.CancelFunc) {
+	p.mu.Lock()
+	peers := maps.Clone(p.peers)
+	p.mu.Unlock()
+	for n := range peers {
+		if watched[n] == nil {
+			own, stop := context.WithCancel(ctx)
+			watched[n] = stop
+			work.Go(func() { p.watch(own, n) })
+		}
+	}
+	for n, stop := range watched {
+		if peers[n] == nil {
+			stop()
+			delete(watched, n)
+		}
+	}
 }
 
 // Verdicts returns this node's own sight of every node, itself included. It is
@@ -153,6 +199,10 @@ func (p *Prober) facts() map[string]string {
 func (p *Prober) see(node string, next func(Sight) Sight) {
 	p.mu.Lock()
 	q := p.peers[node]
+	if q == nil { // nobody's peer any more
+		p.mu.Unlock()
+		return
+	}
 	old := q.sight
 	q.sight = next(old)
 	s := q.sight
@@ -175,7 +225,10 @@ func (p *Prober) see(node string, next func(Sight) Sight) {
 func (p *Prober) sightOf(node string) Sight {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.peers[node].sight
+	if q := p.peers[node]; q != nil {
+		return q.sight
+	}
+	return Sight{}
 }
 
 // serve answers the pings of others until ctx is canceled.

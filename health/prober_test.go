@@ -225,3 +225,31 @@ func TestNodeThatIsCutOffTakesAllForAlive(t *testing.T) {
 		}
 	})
 }
+
+// TestPeersComeAndGo: who is named is watched, who is named no more is not, and
+// what is known of the others stays.
+func TestPeersComeAndGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "gru", "fra", "iad")
+		gru := w.nodes["gru"].Prober
+		gru.SetPeers([]string{"fra"})
+		time.Sleep(2 * time.Second)
+		seen := gru.Verdicts()
+		if _, ok := seen["iad"]; ok || seen["fra"].At.IsZero() {
+			t.Fatalf("fra alone is named: %v", seen)
+		}
+		gru.SetPeers([]string{"fra", "iad"})
+		if now := gru.Verdicts(); now["fra"].At != seen["fra"].At || !now["iad"].Alive || !now["iad"].At.IsZero() {
+			t.Errorf("iad was just named: %v", now)
+		}
+		time.Sleep(2 * time.Second)
+		if now := gru.Verdicts(); !now["iad"].Alive || now["iad"].At.IsZero() {
+			t.Errorf("iad is not watched: %v", now)
+		}
+		gru.SetPeers([]string{"iad"})
+		time.Sleep(2 * time.Second)
+		if now := gru.Verdicts(); len(now) != 2 || !now["iad"].Alive {
+			t.Errorf("fra was removed: %v", now)
+		}
+	})
+}

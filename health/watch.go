@@ -181,6 +181,10 @@ func (p *Prober) heard(node string, a arrival, rtt time.Duration) {
 	}
 	p.mu.Lock()
 	q := p.peers[node]
+	if q == nil { // nobody's peer any more
+		p.mu.Unlock()
+		return
+	}
 	q.rtt.Add(rtt, a.at)
 	p50 := q.rtt.P50()
 	if err == nil {
