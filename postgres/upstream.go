@@ -163,6 +163,11 @@ func (c *client) ensureMain(ctx context.Context) error {
 	}
 	if u != nil {
 		u.close()
+		select {
+		case <-u.hello: // that primary did take the session: what waits from now on waits for another move
+			c.moving = nil
+		default:
+		}
 	}
 	return c.openMain(ctx)
 }
