@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
 	"net/http"
 
@@ -23,6 +24,10 @@ type Deps struct {
 	Move   func(ctx context.Context, to meridian.Region, how client.Move) (client.Moved, error)
 	// Durable changes when commits are acknowledged, and returns once that holds.
 	Durable func(context.Context, meridian.Durability) (client.Durability, error)
+	Regions func() json.RawMessage // the roster
+	// Join and Leave return once that is under way, Join with the roster then.
+	Join    func(context.Context, client.Join) (json.RawMessage, error)
+	Leave   func(context.Context, meridian.Region) error
 	Lost    func(context.Context) ([]client.LostWrite, error)
 	Backup  func(context.Context) (client.Backup, error)
 	Backups func(context.Context) ([]client.Backup, error)

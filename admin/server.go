@@ -58,6 +58,9 @@ func (s *Server) Handler() http.Handler {
 	mux.Handle("DELETE /v1/drain/{region}", s.guarded(s.drain))
 	mux.Handle("POST /v1/primary", s.guarded(s.move))
 	mux.Handle("PUT /v1/durability", s.guarded(s.durability))
+	mux.Handle("GET /v1/regions", s.guarded(func(*http.Request) (any, error) { return s.deps.Regions(), nil }))
+	mux.Handle("POST /v1/regions", s.guarded(s.join))
+	mux.Handle("DELETE /v1/regions/{region}", s.guarded(s.leave))
 	mux.Handle("GET /v1/lost-writes", s.guarded(func(r *http.Request) (any, error) { return s.deps.Lost(r.Context()) }))
 	mux.Handle("GET /v1/backups", s.guarded(func(r *http.Request) (any, error) { return s.deps.Backups(r.Context()) }))
 	mux.Handle("POST /v1/backups", s.guarded(func(r *http.Request) (any, error) { return s.deps.Backup(r.Context()) }))
@@ -183,6 +186,28 @@ func (s *Server) durability(r *http.Request) (any, error) {
 		s.deps.Log.Info("durability", "is", now.Now)
 	}
 	return now, err
+}
+
+func (s *Server) join(r *http.Request) (any, error) {
+	var in client.Join
+	if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
+		return nil, meridian.WithKind(meridian.Invalid, fmt.Errorf("let a region join: %w", err))
+	}
+	roster, err := s.deps.Join(r.Context(), in)
+	if err != nil {
+		return nil, err
+	}
+	s.deps.Log.Info("region joins", "of", in.Region)
+	return roster, nil
+}
+
+func (s *Server) leave(r *http.Request) (any, error) {
+	region := meridian.Region(r.PathValue("region"))
+	if err := s.deps.Leave(r.Context(), region); err != nil {
+		return nil, err
+	}
+	s.deps.Log.Info("region leaves", "of", region)
+	return map[string]any{"region": region, "phase": "leaving"}, nil
 }
 
 func (s *Server) trace(r *http.Request) (any, error) {

@@ -82,6 +82,29 @@ func (c *Client) SetDurability(ctx context.Context, d meridian.Durability) (now 
 	return now, c.call(ctx, http.MethodPut, "/v1/durability", map[string]any{"durability": d}, &now)
 }
 
+// A Join is a region that is to join, as a file has it.
+type Join struct {
+	Region  string            `json:"region"`
+	Roster  json.RawMessage   `json:"roster"`  // the file's regions and nodes
+	Outline map[string]string `json:"outline"` // digests of the rest of it
+}
+
+// Join lets a region into the world, and returns once that is under way, with
+// the roster of all regions and nodes.
+func (c *Client) Join(ctx context.Context, j Join) (roster json.RawMessage, err error) {
+	return roster, c.call(ctx, http.MethodPost, "/v1/regions", j, &roster)
+}
+
+// Roster returns all regions and nodes.
+func (c *Client) Roster(ctx context.Context) (roster json.RawMessage, err error) {
+	return roster, c.call(ctx, http.MethodGet, "/v1/regions", nil, &roster)
+}
+
+// Leave takes a region out of the world, and returns once that is under way.
+func (c *Client) Leave(ctx context.Context, region meridian.Region) error {
+	return c.call(ctx, http.MethodDelete, "/v1/regions/"+url.PathEscape(string(region)), nil, nil)
+}
+
 // LostWrites returns the transactions that were acknowledged and lost.
 func (c *Client) LostWrites(ctx context.Context) (lost []LostWrite, err error) {
 	return lost, c.call(ctx, http.MethodGet, "/v1/lost-writes", nil, &lost)

@@ -40,6 +40,7 @@ type Region struct {
 	Primary   bool   `json:"primary"`
 	Healthy   bool   `json:"healthy"`
 	Drained   bool   `json:"drained"`
+	Phase     string `json:"phase,omitempty"` // joining or leaving; it does not count then
 	Why       string `json:"why"`
 	ReplayLag int64  `json:"replay_lag_ms"` // -1: unknown
 	Gateway   string `json:"gateway"`

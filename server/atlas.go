@@ -35,6 +35,7 @@ func (n *node) draw(ctx context.Context, ready func()) error {
 		if v := n.store.Now(); v != last {
 			last, d = v, interpret(v, n.log)
 			n.learn(d)
+			n.enlist(v)
 		}
 		n.publish(d)
 		if ready != nil {
@@ -62,7 +63,7 @@ func (n *node) learn(d desired) {
 
 // publish draws the map and replaces the old one, if it says something new.
 func (n *node) publish(d desired) {
-	v := view{file: n.file, desired: d, verdicts: map[string]verdict{}, rtts: n.measured()}
+	v := view{file: n.world(), phases: n.inForce.Load().roster.Phases, desired: d, verdicts: map[string]verdict{}, rtts: n.measured()}
 	for name, x := range n.verdicts() {
 		v.verdicts[name] = verdict{alive: x.Alive, why: x.Why, facts: x.Facts}
 	}

@@ -19,13 +19,13 @@ import (
 // newSteward returns the steward of this region's database.
 func (n *node) newSteward(pg *instance.Instance, proxy *postgres.Proxy) *steward {
 	s := &steward{
-		self: n.self, db: n.file.Database.Name, file: n.file, pg: pg, proxy: proxy, tenure: n.tenure,
+		self: n.self, db: n.file.Database.Name, file: n.file, world: n.world, counted: n.counted, left: func() []meridian.Region { return n.inForce.Load().roster.Left }, pg: pg, proxy: proxy, tenure: n.tenure,
 		store: n.store, changed: n.nudge, warm: n.warm, lead: n.lead, lag: -1,
 		dir: databaseIn(n.cfg.State),
 		log: n.log.With("hop", "postgres", "region", string(n.self.Region)),
 		alive: func(r meridian.Region) bool {
 			x, ok := n.atlas.Now().Region(r)
-			return ok && x.Healthy
+			return ok && x.Healthy && n.phaseOf(r) == ""
 		},
 	}
 	s.streams = newStreams(pg.Dial, n.tenure.holds, s.log)
@@ -76,7 +76,7 @@ func (s *steward) learn(ctx context.Context, role *instance.Role, ready func()) 
 		}
 		retry := time.NewTimer(claimRetry)
 		if known, _, _ := s.tenure.now(); known.Region == "" && s.file.Primary() == s.self.Region {
-			first := failover.Record{Region: s.self.Region, Term: s.firstTerm(ctx), Promise: failover.Promise{Now: s.file.Database.Durability, Of: failover.AmongOf(regionsOf(s.file))}}
+			first := failover.Record{Region: s.self.Region, Term: s.firstTerm(ctx), Promise: failover.Promise{Now: s.file.Database.Durability, Of: failover.AmongOf(s.counted())}}
 			if _, err := s.store.CompareAndSwap(ctx, s.tenure.key, 0, mustJSON(first)); err == nil {
 				retry.Reset(0)
 			}
@@ -143,7 +143,7 @@ func (s *steward) serveStandbys(ctx context.Context, l net.Listener, role instan
 
 // slots names the replication slots of the other regions.
 func (s *steward) slots() (out []string) {
-	for _, r := range s.file.Regions {
+	for _, r := range s.world().Regions {
 		if r.Name != s.self.Region {
 			out = append(out, instance.Slot(r.Name))
 		}

@@ -22,6 +22,7 @@ type Config struct {
 	File  *config.File
 	Node  string
 	State string // folder, absolute; its own
+	Start string // names the start of an up world, whose file is the newest word; "" in production
 }
 
 // Check finds the mistakes in what the file points at: the OpenAPI file, the

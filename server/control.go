@@ -38,10 +38,14 @@ func (n *node) addControl(g *lifecycle.Group) error {
 		Lost:    n.lost,
 		Backup:  n.backUp,
 		Backups: n.backups,
+		Regions: n.regions,
+		Join:    n.join,
+		Leave:   n.leave,
 		Spans:   n.spans,
 		Metrics: n.metrics(),
 		Log:     n.log.With("hop", "admin"),
 	})
+	g.Add("regions", n.keepRegions)
 	g.Add("dns", zone.Run)
 	g.Add("admin and console", op.Run)
 	return nil

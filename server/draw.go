@@ -29,6 +29,7 @@ type verdict struct {
 // A view is all that a map is drawn from.
 type view struct {
 	file     *config.File
+	phases   map[meridian.Region]phase // of regions that join or leave
 	desired  desired
 	verdicts map[string]verdict // by node
 	rtts     []topology.Link    // measured, by place
@@ -47,6 +48,9 @@ func draw(v view) *topology.Snapshot {
 	for _, n := range v.file.Nodes {
 		if n.Has(config.RoleEdge) {
 			alive, why := v.health(n.Name)
+			if v.phases[n.Region] == leaving { // who still knows its address is served
+				alive, why = false, "leaves; "+why
+			}
 			s.Edges = append(s.Edges, topology.Edge{
 				Name: n.Region, Node: n.Name, Healthy: alive, Why: why,
 				HTTPS: netip.AddrPortFrom(n.Address, n.Ports.HTTPS), HTTP: netip.AddrPortFrom(n.Address, n.Ports.HTTP),
@@ -85,6 +89,12 @@ func (v view) region(n config.Node, primary failover.Record) topology.Region {
 	}
 	if ms, err := strconv.ParseInt(v.verdicts[n.Name].facts[factLag], 10, 64); err == nil {
 		r.ReplayLag = time.Duration(ms) * time.Millisecond
+	}
+	switch v.phases[n.Region] {
+	case joining:
+		r.Healthy, r.Why = false, "joins; "+r.Why
+	case leaving:
+		r.Drained, r.Why = true, "leaves; "+r.Why
 	}
 	if r.Primary {
 		r.Term, r.ReplayLag = primary.Term, 0

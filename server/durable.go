@@ -37,7 +37,7 @@ func (n *node) demand() postgres.Demand {
 	if r.Promise.Next == nil && r.Promise.Now == (meridian.Durability{}) {
 		return postgres.Demand{} // it is asked for at each statement
 	}
-	return demandOf(r.Promise, n.self.Region, regionsOf(n.file))
+	return demandOf(r.Promise, n.self.Region, n.counted())
 }
 
 func demandOf(p failover.Promise, self meridian.Region, regions []meridian.Region) (d postgres.Demand) {
@@ -61,13 +61,6 @@ func streaming(q failover.Quorum) failover.Quorum {
 	return out
 }
 
-func regionsOf(f *config.File) (out []meridian.Region) {
-	for _, r := range f.Regions {
-		out = append(out, r.Name)
-	}
-	return out
-}
-
 // keep makes this region's PostgreSQL, and the record if it is ours, follow
 // what was promised and what an operator wishes.
 func (s *steward) keep(ctx context.Context) error {
@@ -77,7 +70,7 @@ func (s *steward) keep(ctx context.Context) error {
 	r, _, _ := s.tenure.now()
 	bounded, cancel := context.WithTimeout(ctx, applyBudget)
 	defer cancel()
-	q := hides(r.Promise, s.self.Region, regionsOf(s.file))
+	q := hides(r.Promise, s.self.Region, s.counted())
 	if err := s.pg.Synchronous(bounded, q.Need, q.Of); err != nil {
 		return err
 	}
@@ -108,7 +101,7 @@ func (s *steward) keep(ctx context.Context) error {
 // wanted returns what commits should satisfy: the durability that an operator
 // asked for last, among the regions that count now.
 func (s *steward) wanted(p failover.Promise) failover.Rule {
-	want := failover.Rule{Durability: p.Now, Of: failover.AmongOf(regionsOf(s.file))}
+	want := failover.Rule{Durability: p.Now, Of: failover.AmongOf(s.counted())}
 	if p.Next != nil {
 		want.Durability = *p.Next
 	}
@@ -131,7 +124,7 @@ func hides(p failover.Promise, self meridian.Region, regions []meridian.Region) 
 // holds reports whether all that was acknowledged before this region began to
 // look at a durability satisfies it by now. What was acknowledged since does.
 func (s *steward) holds(ctx context.Context, rule failover.Rule) bool {
-	q := failover.QuorumOf(rule.Durability, s.self.Region, rule.Of.Regions(regionsOf(s.file)))
+	q := failover.QuorumOf(rule.Durability, s.self.Region, rule.Of.Regions(s.counted()))
 	own, at, err := s.proxy.Standbys(ctx)
 	if err != nil {
 		return false
@@ -161,7 +154,7 @@ func (n *node) setDurability(ctx context.Context, d meridian.Durability) (client
 	}
 	s := n.atlas.Now()
 	rtt := func(to meridian.Region) time.Duration { d, _ := s.RTT(r.Region, to); return d }
-	if err := config.CheckDurability(d, r.Region, regionsOf(n.file), rtt); err != nil {
+	if err := config.CheckDurability(d, r.Region, n.counted(), rtt); err != nil {
 		return client.Durability{}, meridian.WithKind(meridian.Invalid, fmt.Errorf("durability %s: expected %w", d, err))
 	}
 	if err := n.store.Put(ctx, wishPrefix+db, mustJSON(d)); err != nil {

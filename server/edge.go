@@ -63,7 +63,7 @@ func certificates(f *config.File) (*cert.Store, error) {
 }
 
 func (n *node) dialGateway(ctx context.Context, region meridian.Region) (net.Conn, error) {
-	o, err := nodeOf(n.file, config.RoleRegion, region)
+	o, err := nodeOf(n.world(), config.RoleRegion, region)
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +72,7 @@ func (n *node) dialGateway(ctx context.Context, region meridian.Region) (net.Con
 
 // rttTo returns the round trip to a region as this node measured it.
 func (n *node) rttTo(region meridian.Region) (time.Duration, bool) {
-	o, err := nodeOf(n.file, config.RoleRegion, region)
+	o, err := nodeOf(n.world(), config.RoleRegion, region)
 	if err != nil {
 		return 0, false
 	}

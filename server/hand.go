@@ -19,7 +19,7 @@ import (
 // log still travels. What fails before the record is gone is undone, and the
 // sessions never noticed more than a pause.
 func (s *steward) hand(ctx context.Context, d failover.Decision, asked *failover.Move) error {
-	to, err := nodeOf(s.file, config.RoleRegion, d.Who)
+	to, err := nodeOf(s.world(), config.RoleRegion, d.Who)
 	if err != nil {
 		return err
 	}

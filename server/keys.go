@@ -77,7 +77,7 @@ func (n *node) drain(ctx context.Context, region meridian.Region, out bool) erro
 
 func (n *node) regionNames() string {
 	var names []string
-	for _, r := range n.file.Regions {
+	for _, r := range n.world().Regions {
 		names = append(names, string(r.Name))
 	}
 	return strings.Join(names, ", ")

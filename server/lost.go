@@ -54,7 +54,7 @@ func (n *node) lost(ctx context.Context) ([]client.LostWrite, error) {
 	var wg sync.WaitGroup
 	out := []client.LostWrite{}
 	var failed error
-	for _, o := range n.file.Nodes {
+	for _, o := range n.world().Nodes {
 		if !o.Has(config.RoleRegion) || n.file.Database == nil {
 			continue
 		}

@@ -16,18 +16,20 @@ const voters = 3
 // members returns the nodes that are members of the store: the primary's
 // region and the first others of the file. Of two regions only the primary's
 // votes, unless there is a witness: two voters would stop when either is lost.
-func (n *node) members() []config.Node {
+func (n *node) members() []config.Node { return membersOf(n.file) }
+
+func membersOf(f *config.File) []config.Node {
 	var regions []config.Node
-	for _, r := range slices.SortedStableFunc(slices.Values(n.file.Regions), primaryFirst) {
-		if o, err := nodeOf(n.file, config.RoleRegion, r.Name); err == nil {
+	for _, r := range slices.SortedStableFunc(slices.Values(f.Regions), primaryFirst) {
+		if o, err := nodeOf(f, config.RoleRegion, r.Name); err == nil {
 			regions = append(regions, o)
 		}
 	}
 	switch {
 	case len(regions) >= voters:
 		return regions[:voters]
-	case len(regions) == 2 && n.file.Witness != "":
-		if o, err := nodeOf(n.file, config.RoleWitness, n.file.Witness); err == nil {
+	case len(regions) == 2 && f.Witness != "":
+		if o, err := nodeOf(f, config.RoleWitness, f.Witness); err == nil {
 			return append(regions, o)
 		}
 		return regions[:1]
@@ -44,7 +46,7 @@ func memberName(node string) string { return strings.ReplaceAll(node, "/", ".") 
 func (n *node) nearestFirst(nodes []string) []string {
 	out := slices.Clone(nodes)
 	slices.SortStableFunc(out, func(a, b string) int {
-		return int(predicted(n.file, n.self.Region, n.placeOf(a)) - predicted(n.file, n.self.Region, n.placeOf(b)))
+		return int(predicted(n.world(), n.self.Region, n.placeOf(a)) - predicted(n.world(), n.self.Region, n.placeOf(b)))
 	})
 	return out
 }
@@ -56,7 +58,7 @@ func (n *node) heartbeat() time.Duration {
 	most := 200 * time.Millisecond
 	for _, a := range n.members() {
 		for _, b := range n.members() {
-			most = max(most, predicted(n.file, a.Region, b.Region))
+			most = max(most, predicted(n.world(), a.Region, b.Region))
 		}
 	}
 	return min(most/2, 250*time.Millisecond)
@@ -69,7 +71,7 @@ func (n *node) leaderFor(primary meridian.Region) string {
 	var best string
 	var least time.Duration
 	for _, o := range n.members() {
-		if d := predicted(n.file, primary, o.Region); best == "" || o.Region == primary || d < least {
+		if d := predicted(n.world(), primary, o.Region); best == "" || o.Region == primary || d < least {
 			best, least = memberName(o.Name), d
 		}
 		if o.Region == primary {

@@ -35,6 +35,9 @@ func (n *node) move(ctx context.Context, to meridian.Region, how client.Move) (c
 	if _, ok := n.atlas.Now().Region(to); !ok {
 		return client.Moved{}, meridian.WithKind(meridian.NotFound, fmt.Errorf("there is no region %q; expected one of %s", to, n.regionNames()))
 	}
+	if p := n.phaseOf(to); p != "" {
+		return client.Moved{}, meridian.WithKind(meridian.Unavailable, fmt.Errorf("%s is %s: it takes the writes once it counts", to, p))
+	}
 	db := n.file.Database.Name
 	e, ok := n.store.Now().Get(primaryPrefix + db)
 	var r failover.Record

@@ -46,6 +46,8 @@ type node struct {
 	open      *identity.Opener
 	tenure    *tenure        // nil without a database here
 	keeper    *backup.Keeper // nil without backups of a database here
+	inForce   atomic.Pointer[inForce]
+	end       context.CancelCauseFunc // of the whole node
 	tokenKeys atomic.Pointer[[]tokenKeyRecord]
 
 	changed chan struct{} // holds one nudge: the map may have changed
@@ -77,7 +79,9 @@ var shownParts = map[string]bool{
 
 func newNode(cfg Config) (*node, error) {
 	self, ok := cfg.File.Node(cfg.Node)
+	r := rosterOf(cfg.File, cfg.Start)
 	n := &node{cfg: cfg, file: cfg.File, self: self, leash: leash.Attach(), facts: map[string]string{}, changed: make(chan struct{}, 1)}
+	n.inForce.Store(&inForce{r, cfg.File, 0})
 	n.tele = telemetry.New(cfg.Node, string(self.Region), os.Stderr, slog.LevelInfo)
 	n.log = n.tele.Log
 	if !ok {
@@ -97,7 +101,7 @@ func (n *node) build() (err error) {
 		return err
 	}
 	if n.leash != nil {
-		n.links = backbone.NewLinks(n.placeOf, func(a, b meridian.Region) (p50, p90 time.Duration) { return simulated(n.file, a, b) })
+		n.links = backbone.NewLinks(n.placeOf, func(a, b meridian.Region) (p50, p90 time.Duration) { return simulated(n.world(), a, b) })
 	}
 	var peers []backbone.Peer
 	var others []string
@@ -133,7 +137,7 @@ func (n *node) build() (err error) {
 }
 
 func (n *node) placeOf(name string) meridian.Region {
-	o, _ := n.file.Node(name)
+	o, _ := n.world().Node(name)
 	return o.Region
 }
 
@@ -141,6 +145,7 @@ func (n *node) placeOf(name string) meridian.Region {
 func (n *node) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	n.end = cancel
 	if n.leash != nil {
 		go func() { // ends with the process: it waits for the supervisor's end
 			n.leash.Follow(n.obey)
@@ -172,7 +177,18 @@ func (n *node) run(ctx context.Context) error {
 		n.fact(factReady, "")
 		return nil
 	})
-	return g.Run(ctx)
+	err := g.Run(ctx)
+	if errors.Is(context.Cause(ctx), errRemoved) {
+		return n.depart()
+	}
+	return err
+}
+
+// depart ends what this node remembers of a world that it left: the copy would
+// tell it so again, should it join anew.
+func (n *node) depart() error {
+	n.log.Info("node ended", "why", errRemoved.Error())
+	return os.RemoveAll(filepath.Join(n.cfg.State, "store"))
 }
 
 func (n *node) addRoles(ctx context.Context, g *lifecycle.Group) error {

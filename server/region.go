@@ -220,7 +220,7 @@ func (n *node) dialPrimary(ctx context.Context, term uint64) (net.Conn, error) {
 
 // dialProxy opens a stream to another region's database proxy.
 func (n *node) dialProxy(ctx context.Context, region meridian.Region) (net.Conn, error) {
-	o, err := nodeOf(n.file, config.RoleRegion, region)
+	o, err := nodeOf(n.world(), config.RoleRegion, region)
 	if err != nil {
 		return nil, err
 	}

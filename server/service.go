@@ -86,7 +86,7 @@ func (n *node) spans(ctx context.Context, trace string) []client.Span {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	out := []client.Span{}
-	for _, o := range n.file.Nodes {
+	for _, o := range n.world().Nodes {
 		wg.Go(func() {
 			b, err := n.ask(ctx, o.Name, "/spans/"+url.PathEscape(trace))
 			var found []client.Span
@@ -111,7 +111,7 @@ func (n *node) metrics() http.Handler {
 			own.ServeHTTP(w, r)
 			return
 		}
-		if _, ok := n.file.Node(name); !ok {
+		if _, ok := n.world().Node(name); !ok {
 			http.Error(w, fmt.Sprintf("there is no node %q", name), http.StatusNotFound)
 			return
 		}

@@ -31,7 +31,7 @@ func status(v view, s *topology.Snapshot, password string) client.Status {
 	}
 	for _, r := range s.Regions {
 		out.Regions = append(out.Regions, client.Region{
-			Name: string(r.Name), Primary: r.Primary, Healthy: r.Healthy, Drained: r.Drained, Why: r.Why,
+			Name: string(r.Name), Primary: r.Primary, Healthy: r.Healthy, Drained: r.Drained, Phase: string(v.phases[r.Name]), Why: r.Why,
 			ReplayLag: lagMillis(r), Gateway: "https://" + r.Gateway.String(), Postgres: v.dsn(r, password),
 		})
 	}

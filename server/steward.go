@@ -61,6 +61,9 @@ type steward struct {
 	self    config.Node
 	db      string
 	file    *config.File
+	world   func() *config.File      // with the regions of now
+	counted func() []meridian.Region // those that neither join nor leave
+	left    func() []meridian.Region // those that are gone
 	tenure  *tenure
 	pg      *instance.Instance
 	proxy   *postgres.Proxy
@@ -80,6 +83,8 @@ type steward struct {
 	lag      time.Duration // at the last time that the primary was heard
 	lastSaid failover.Decision
 	change   change
+	slotted  string    // the regions whose slots are as they should be
+	slotting time.Time // when they were last seen to
 }
 
 // run decides and does, until ctx is over.
@@ -92,6 +97,9 @@ func (s *steward) run(ctx context.Context) {
 		s.step(ctx)
 		if err := s.keep(ctx); err != nil && ctx.Err() == nil {
 			s.log.Warn("durability is not kept up", "why", err.Error())
+		}
+		if err := s.keepSlots(ctx); err != nil && ctx.Err() == nil {
+			s.log.Warn("replication slots are not those of the regions", "why", err.Error())
 		}
 		select {
 		case <-ctx.Done():
@@ -143,8 +151,8 @@ func (s *steward) look() failover.View {
 		Self: s.self.Region, Record: r, Age: age, State: s.state(), Pledged: s.pg.Term(),
 		Follows: s.follows, Since: time.Since(s.since), Witness: s.file.Witness, MaxLoss: s.file.Database.Failover.MaxLoss, Alive: map[meridian.Region]bool{},
 	}
-	v.Regions = r.Promise.Of.Regions(regionsOf(s.file))
-	for _, region := range s.file.Regions {
+	v.Regions = r.Promise.Of.Regions(s.counted())
+	for _, region := range s.world().Regions {
 		v.Alive[region.Name] = s.alive(region.Name)
 	}
 	if age < 2*failover.Renew {

@@ -21,6 +21,7 @@ const (
 	down     state = "down"   // killed by a fault, stays down
 	paused   state = "paused" // stopped by a fault
 	failed   state = "failed" // died by itself, will be started again
+	gone     state = "gone"   // left the world with its region, stays away
 )
 
 // A child is one node's process.
@@ -64,6 +65,9 @@ func (c *child) start(order leash.Order, report func(string, leash.Report)) (rea
 				c.isReady(life)
 				once.Do(func() { close(isReady) })
 			}
+			if r.Gone {
+				c.set(gone)
+			}
 			if r.Error != "" {
 				c.mu.Lock()
 				c.reason = r.Error
@@ -99,7 +103,7 @@ func (c *child) status() (s state, pid int, reason string) {
 func (c *child) died(life int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.life != life || c.state == down {
+	if c.life != life || c.state == down || c.state == gone {
 		return false
 	}
 	c.state = failed

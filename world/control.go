@@ -38,6 +38,16 @@ func (s *Supervisor) handler(end func()) http.Handler {
 		}
 		io.WriteString(w, did)
 	})
+	mux.HandleFunc("POST /roster", func(w http.ResponseWriter, r *http.Request) {
+		var to Roster
+		err := json.NewDecoder(io.LimitReader(r.Body, 1<<20)).Decode(&to)
+		if err == nil {
+			err = s.become(to)
+		}
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusUnprocessableEntity)
+		}
+	})
 	mux.HandleFunc("GET /processes", func(w http.ResponseWriter, r *http.Request) {
 		json.NewEncoder(w).Encode(s.Processes())
 	})
@@ -49,8 +59,8 @@ func (s *Supervisor) handler(end func()) http.Handler {
 
 // Processes returns every node's process, in the order of the plan.
 func (s *Supervisor) Processes() (out []Process) {
-	for _, n := range s.plan.Nodes {
-		st, pid, why := s.children[n.Name].status()
+	for _, n := range s.planned().Nodes {
+		st, pid, why := s.nodeProcess(n.Name).status()
 		out = append(out, Process{Node: n.Name, State: string(st), PID: pid, Reason: why})
 	}
 	return out

@@ -73,7 +73,8 @@ func (s *Supervisor) heal(ctx context.Context, node string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	n, _ := s.plan.Node(node)
+	plan := s.planned()
+	n, _ := plan.Node(node)
 	s.mend(func(f leash.Fault) bool { return f.A == string(n.Region) || f.B == string(n.Region) })
 	st, _, _ := c.status()
 	switch st {
@@ -112,8 +113,8 @@ func (s *Supervisor) restart(ctx context.Context, node string) error {
 func (s *Supervisor) healAll(ctx context.Context) (string, error) {
 	s.mend(func(leash.Fault) bool { return true })
 	var healed []string
-	for _, n := range s.plan.Nodes {
-		if st, _, _ := s.children[n.Name].status(); st == running || st == starting {
+	for _, n := range s.planned().Nodes {
+		if st, _, _ := s.nodeProcess(n.Name).status(); st == running || st == starting {
 			continue
 		}
 		if _, err := s.heal(ctx, n.Name); err != nil {
@@ -129,8 +130,9 @@ func (s *Supervisor) healAll(ctx context.Context) (string, error) {
 
 // link sets what is wrong with a link; nothing, if f says nothing.
 func (s *Supervisor) link(f leash.Fault) (string, error) {
+	plan := s.planned()
 	for _, p := range []string{f.A, f.B} {
-		if !slices.Contains(Places(&s.plan), meridian.Region(p)) {
+		if !slices.Contains(Places(&plan), meridian.Region(p)) {
 			return "", s.unknown("place", p)
 		}
 	}
@@ -166,14 +168,15 @@ func (s *Supervisor) mend(which func(leash.Fault) bool) {
 // tell sends every node the state of the links.
 func (s *Supervisor) tell() {
 	o := s.order()
-	for _, n := range s.plan.Nodes {
-		s.children[n.Name].order(o)
+	for _, n := range s.planned().Nodes {
+		s.nodeProcess(n.Name).order(o)
 	}
 }
 
 func (s *Supervisor) child(node string) (*child, error) {
-	if c, ok := s.children[node]; ok {
-		return c, nil
+	plan := s.planned()
+	if _, has := plan.Node(node); has {
+		return s.nodeProcess(node), nil
 	}
 	return nil, s.unknown("node", node)
 }
@@ -181,12 +184,13 @@ func (s *Supervisor) child(node string) (*child, error) {
 func (s *Supervisor) unknown(what, name string) error {
 	var known []string
 	if what == "place" {
-		for _, p := range Places(&s.plan) {
+		plan := s.planned()
+		for _, p := range Places(&plan) {
 			known = append(known, string(p))
 		}
 	} else {
-		for n := range s.children {
-			known = append(known, n)
+		for _, n := range s.planned().Nodes {
+			known = append(known, n.Name)
 		}
 	}
 	sort.Strings(known)

@@ -2,6 +2,7 @@ package world
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -84,5 +85,36 @@ func TestNoTwoNodesListenAtOneAddress(t *testing.T) {
 	}
 	if len(p.Nodes) != maxPlaces+2 {
 		t.Errorf("%d nodes", len(p.Nodes))
+	}
+}
+
+// TestARunningWorldGrowsWithoutMovingAnybody: who is there keeps the address; a
+// region that joins gets the next place, or that of the edge which stands there.
+func TestARunningWorldGrowsWithoutMovingAnybody(t *testing.T) {
+	f := config.File{Domain: "api.example.test", Regions: []config.Region{{Name: "us-east-1", Primary: true}, {Name: "eu-west-1"}}, Edges: []meridian.Region{"us-east-1", "sa-east-1"}}
+	plan := Plan(f, 12, "/state")
+	for region, want := range map[meridian.Region][]string{
+		"sa-east-1":      {"sa-east-1 127.12.3.1 127.12.3.1:7443 [region]"},
+		"ap-southeast-1": {"ap-southeast-1 127.12.4.1 127.12.4.1:7443 [region]", "ap-southeast-1/edge 127.12.4.1 127.12.4.2:7443 [edge]"},
+	} {
+		grown := f
+		grown.Regions = append(slices.Clone(f.Regions), config.Region{Name: region})
+		grown.Edges = append(slices.Clone(f.Edges), "ap-southeast-1")
+		got, err := Grow(plan, grown, region)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, n := range plan.Nodes {
+			if got.Nodes[i].Backbone != n.Backbone || got.Nodes[i].Address != n.Address {
+				t.Errorf("%s moved from %s to %s", n.Name, n.Backbone, got.Nodes[i].Backbone)
+			}
+		}
+		var came []string
+		for _, n := range got.Nodes[len(plan.Nodes):] {
+			came = append(came, fmt.Sprint(n.Name, " ", n.Address, " ", n.Backbone, " ", n.Roles))
+		}
+		if !slices.Equal(came, want) {
+			t.Errorf("with %s came %q, want %q", region, came, want)
+		}
 	}
 }

@@ -2,6 +2,7 @@ package world
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -16,7 +17,7 @@ import (
 // A Supervisor runs the nodes of a world.
 type Supervisor struct {
 	state    string
-	plan     config.File
+	begun    string // names this start
 	planFile string
 	program  string
 	report   func(Progress)
@@ -26,7 +27,10 @@ type Supervisor struct {
 	ending chan struct{} // closed once no node may be launched any more
 	wg     sync.WaitGroup
 
+	turn sync.Mutex // held by who changes the plan
+
 	mu       sync.Mutex // guards what follows
+	plan     config.File
 	children map[string]*child
 	faults   []leash.Fault
 }
@@ -45,18 +49,36 @@ const restartAfter = time.Second
 const stopGrace = 8 * time.Second
 
 func newSupervisor(stateDir, program string, plan config.File, report func(Progress)) (*Supervisor, error) {
-	b, err := config.Marshal(&plan)
-	if err != nil {
-		return nil, fmt.Errorf("write the plan: %w", err)
-	}
-	s := &Supervisor{state: stateDir, plan: plan, planFile: filepath.Join(stateDir, "world.yaml"), program: program, report: report, grace: stopGrace, ending: make(chan struct{}), children: map[string]*child{}}
-	if err := writeFile(s.planFile, b, 0o644); err != nil {
-		return nil, fmt.Errorf("write the plan: %w", err)
-	}
+	s := &Supervisor{state: stateDir, begun: rand.Text(), plan: plan, planFile: filepath.Join(stateDir, "world.yaml"), program: program, report: report, grace: stopGrace, ending: make(chan struct{}), children: map[string]*child{}}
 	for _, n := range plan.Nodes {
 		s.children[n.Name] = &child{node: n.Name, launch: s.launcher(n.Name)}
 	}
-	return s, nil
+	return s, writePlan(s.planFile, &plan)
+}
+
+func writePlan(path string, plan *config.File) error {
+	b, err := config.Marshal(plan)
+	if err == nil {
+		err = writeFile(path, b, 0o644)
+	}
+	if err != nil {
+		return fmt.Errorf("write the plan: %w", err)
+	}
+	return nil
+}
+
+// planned returns the plan of now.
+func (s *Supervisor) planned() config.File {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.plan
+}
+
+// nodeProcess returns a node's process, or nil of one that is not planned.
+func (s *Supervisor) nodeProcess(node string) *child {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.children[node]
 }
 
 // launcher returns what starts a node's process.
@@ -70,7 +92,7 @@ func (s *Supervisor) launcher(node string) func([]*os.File) (*proc.Process, erro
 		return proc.Start(proc.Cmd{
 			Path:   s.program,
 			Args:   []string{"serve", "--node", node, "--state", filepath.Join(s.state, "nodes", FolderOf(node)), s.planFile},
-			Env:    append(os.Environ(), leash.Variable+"=1"),
+			Env:    append(os.Environ(), leash.Variable+"=1", leash.StartVariable+"="+s.begun),
 			Stdout: log, Stderr: log, ExtraFiles: files,
 		})
 	}
@@ -79,11 +101,12 @@ func (s *Supervisor) launcher(node string) func([]*os.File) (*proc.Process, erro
 // startAll starts every node and waits until all are ready. The first that
 // fails ends the wait: the world cannot become ready without it.
 func (s *Supervisor) startAll(ctx context.Context) error {
-	errs := make(chan error, len(s.plan.Nodes))
-	for _, n := range s.plan.Nodes {
+	nodes := s.planned().Nodes
+	errs := make(chan error, len(nodes))
+	for _, n := range nodes {
 		s.wg.Go(func() { errs <- s.start(ctx, n.Name) }) // ends when the node is ready or gone, at the latest in stopAll
 	}
-	for range s.plan.Nodes {
+	for range nodes {
 		if err := <-errs; err != nil {
 			return err
 		}
@@ -94,7 +117,10 @@ func (s *Supervisor) startAll(ctx context.Context) error {
 // start starts one node and returns when it is ready, or has failed to become
 // so. From then on it is watched.
 func (s *Supervisor) start(ctx context.Context, node string) error {
-	c := s.children[node]
+	c := s.nodeProcess(node)
+	if c == nil {
+		return s.unknown("node", node)
+	}
 	ready, ended, life, err := s.launch(c)
 	if err != nil {
 		return err
@@ -162,9 +188,9 @@ func (s *Supervisor) stopAll() {
 
 func (s *Supervisor) stop(grace time.Duration, which func(config.Node) bool) {
 	var wg sync.WaitGroup
-	for _, n := range s.plan.Nodes {
+	for _, n := range s.planned().Nodes {
 		if which(n) {
-			wg.Go(func() { s.children[n.Name].stop(grace) })
+			wg.Go(func() { s.nodeProcess(n.Name).stop(grace) })
 		}
 	}
 	wg.Wait()

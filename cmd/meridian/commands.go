@@ -19,6 +19,7 @@ type commands struct {
 	Backup     backupCmd     `cmd:"" group:"operate" help:"Make a base backup of the database now."`
 	Backups    backupsCmd    `cmd:"" group:"operate" help:"List the base backups, and how far the log leads from each."`
 	Restore    restoreCmd    `cmd:"" group:"operate" help:"Make the database of FILE from its backups, as it was at a moment; nothing may run there yet."`
+	Region     regionCmd     `cmd:"" group:"operate" help:"Let a region join the running world, or take one out."`
 	Drain      drainCmd      `cmd:"" group:"operate" help:"Take a region out of steering."`
 	Undrain    undrainCmd    `cmd:"" group:"operate" help:"Let a drained region back in."`
 	Keys       keysCmd       `cmd:"" group:"operate" help:"Create, list and revoke API keys, in all regions at once."`

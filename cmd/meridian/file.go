@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"meridian/config"
+	"meridian/internal/leash"
 	"meridian/internal/pki"
 	"meridian/server"
 	"meridian/world"
@@ -72,7 +73,7 @@ func (c *serveCmd) Run(ctx context.Context, g *Global) error {
 	if err != nil {
 		return err
 	}
-	return server.Run(ctx, server.Config{File: f, Node: c.Node, State: state})
+	return server.Run(ctx, server.Config{File: f, Node: c.Node, State: state, Start: os.Getenv(leash.StartVariable)})
 }
 
 type buildCmd struct {

@@ -123,7 +123,7 @@ func printStatus(out io.Writer, s client.Status, r world.Record) error {
 		if x.Primary {
 			role, lag = "primary", "-"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", x.Name, health(x.Healthy, x.Drained), role, lag, x.Gateway, x.Why)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", x.Name, or(x.Phase, health(x.Healthy, x.Drained)), role, lag, x.Gateway, x.Why)
 	}
 	fmt.Fprintln(w, "\t\t\t\t\t")
 	fmt.Fprintln(w, "EDGE\tHEALTH\tSERVED BY\tCLIENTS\tHTTPS\tWHY")

@@ -17,6 +17,10 @@ import (
 // pipes are then file descriptors 3 (orders) and 4 (reports).
 const Variable = "MERIDIAN_LEASH"
 
+// StartVariable names the start of a world in the environment of its nodes:
+// each start has another.
+const StartVariable = "MERIDIAN_START"
+
 const ordersFD, reportsFD = 3, 4
 
 // A Fault is what is wrong with the link between two places.
@@ -40,6 +44,7 @@ type Report struct {
 	Note  string        `json:"note,omitempty"`  // for people
 	Ready bool          `json:"ready,omitempty"` // everything is
 	Error string        `json:"error,omitempty"` // why it is about to exit
+	Gone  bool          `json:"gone,omitempty"`  // it was removed from the world, and must not be started again
 }
 
 // A Child is the lower end.

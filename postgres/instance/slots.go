@@ -42,6 +42,27 @@ func (in *Instance) Slots(ctx context.Context, names []string) error {
 	return nil
 }
 
+// DropSlots drops the slots of regions that left, which would keep log for
+// nobody. One that is in use is an error: its region has not ended yet.
+func (in *Instance) DropSlots(ctx context.Context, names []string) error {
+	if len(names) == 0 {
+		return nil
+	}
+	conn, err := connect(ctx, in.Dial, Superuser, "postgres", nil)
+	if err != nil {
+		return in.unavailable("drop replication slots", err)
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	for _, name := range names {
+		r := conn.ExecParams(ctx, `SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots
+			WHERE slot_name = $1 AND slot_type = 'physical'`, texts(name), nil, nil, nil).Read()
+		if r.Err != nil {
+			return fmt.Errorf("drop replication slot %s: %w", name, r.Err)
+		}
+	}
+	return nil
+}
+
 // dropLost removes a slot that keeps nothing any more: nobody can stream from
 // it, and none of its name can be made while it is there.
 func dropLost(ctx context.Context, conn *pgconn.PgConn, name string) error {

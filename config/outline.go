@@ -1,0 +1,60 @@
+package config
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"reflect"
+	"slices"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// placed are the keys that say where the world is, not what.
+var placed = []string{"regions", "edges", "nodes", "clients", "pki", "certificates", "secrets"}
+
+// Outline returns a digest of each key of a file that is the same on all
+// machines of a world: without where regions and nodes are, and without paths,
+// which differ between machines. Two files of one world have equal outlines.
+func Outline(f *File) map[string]string {
+	c := *f
+	c.API, c.PKI = "", ""
+	c.Functions = slices.Clone(f.Functions)
+	for i := range c.Functions {
+		fn := &c.Functions[i]
+		fn.Go, fn.Binary, fn.Zip = "", "", ""
+		env := map[string]Value{}
+		for name, v := range fn.Env {
+			if v.File != "" {
+				v.File = "a file"
+			}
+			env[name] = v
+		}
+		fn.Env = env
+	}
+	c.Authorizers = map[string]Authorizer{}
+	for name, a := range f.Authorizers {
+		a.Keys = "a file"
+		c.Authorizers[name] = a
+	}
+	if f.Database != nil {
+		db := *f.Database
+		if db.Password = ""; db.Migrations != "" {
+			db.Migrations = "a folder"
+		}
+		c.Database = &db
+	}
+	out := map[string]string{}
+	v := reflect.ValueOf(c)
+	for _, k := range fieldsOf(v.Type()) {
+		if slices.Contains(placed, k.key) {
+			continue
+		}
+		var b []byte
+		if said := encode(v.Field(k.index)); said != nil {
+			b, _ = yaml.Marshal(said) // as Marshal writes the whole
+		}
+		sum := sha256.Sum256(b)
+		out[k.key] = hex.EncodeToString(sum[:8])
+	}
+	return out
+}
