@@ -94,9 +94,11 @@ func (k *catalogue) behind() bool {
 }
 
 // caughtUp says that the names were read when at was served. While the primary
-// is away nothing is replayed either: the names are those of what is here.
+// is away nothing is replayed either, and where it is here nothing is awaited:
+// the names are those of what is here.
 func (k *catalogue) caughtUp(at meridian.Token) {
-	away := k.p.away() != ""
+	_, here := k.p.primary()
+	away := here || k.p.away() != ""
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.read = true

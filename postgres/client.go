@@ -254,6 +254,9 @@ func (c *client) place(ctx context.Context) error {
 	}
 	switch d.Do {
 	case toNear:
+		if v.Lapsed {
+			c.leaveMain()
+		}
 		return c.runNear(ctx, v.Verdict)
 	case doFold:
 		if err := c.reachable(ctx); err != nil { // better now than within the block
@@ -271,6 +274,9 @@ func (c *client) place(ctx context.Context) error {
 	case doFail:
 		return c.failBlock(ctx, stateReadOnly, d.Why)
 	}
+	if v.Here && !v.Lapsed {
+		c.leaveStandby()
+	}
 	return c.runMain(ctx, d.Why)
 }
 
@@ -279,7 +285,7 @@ func (c *client) view() routeView {
 	_, here := c.p.primary()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	v := routeView{Here: here, Pinned: c.state.Pinned, Busy: !c.idleLocked(), Block: c.blockLocked(), Movable: c.begin.movable,
+	v := routeView{Here: here, Lapsed: c.p.lapsed(), Pinned: c.state.Pinned, Busy: !c.idleLocked(), Block: c.blockLocked(), Movable: c.begin.movable,
 		Oversize: c.group.Size() > c.p.cfg.Hold, Lazy: c.state.Lazy(), Began: c.begin.lazy}
 	v.Failed = v.Block == onNear && c.near != nil && c.near.tracker.Status == 'E'
 	n := 0

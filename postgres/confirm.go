@@ -170,6 +170,7 @@ func (p *Proxy) confirm(ctx context.Context, d Demand) bool {
 	for first := true; ; first = false {
 		switch {
 		case err == nil && s.standby:
+			p.watch.leaks()
 			return false
 		case err == nil && d.meets(s) && p.watch.mayTell(s, began, d.RPO):
 			return true
@@ -178,6 +179,7 @@ func (p *Proxy) confirm(ctx context.Context, d Demand) bool {
 			p.metrics.unsure.Inc()
 		}
 		if h.left() <= 0 || ctx.Err() != nil || p.lostPrimacy() {
+			p.watch.leaks()
 			return false
 		}
 		d = p.demand()
@@ -258,7 +260,7 @@ func (w *watch) settled() string {
 func (w *watch) settle(s sample) {
 	switch {
 	case s.standby:
-		w.calm, w.counted = false, false
+		w.calm, w.counted, w.confirmed = false, false, confirmed{}
 		return
 	case !w.counted:
 		w.counted, w.had = true, s.flushed
@@ -279,7 +281,7 @@ func (w *watch) unsettled() bool {
 // lost forgets a connection that broke: what starts again may be another state.
 // The caller holds mu.
 func (w *watch) lost() {
-	w.last, w.conn, w.calm, w.counted = sample{}, nil, false, false
+	w.last, w.conn, w.calm, w.counted, w.confirmed = sample{}, nil, false, false, confirmed{}
 }
 
 // ask returns the prepared statement that answers what is wanted now.

@@ -166,6 +166,7 @@ func (c *client) fresh(ctx context.Context) freshView {
 	s := c.p.deps.Map.Now()
 	if primary, ok := s.Primary(); ok {
 		v.Primary = primary.Name == c.p.cfg.Region
+		v.Lapsed = c.p.lapsed()
 		v.Trip, _ = s.RTT(c.p.cfg.Region, primary.Name)
 	}
 	c.look(&v)
@@ -180,8 +181,14 @@ func (c *client) fresh(ctx context.Context) freshView {
 func (c *client) look(v *freshView) {
 	bounded := v.Mode.Level == meridian.Bounded
 	v.Here = c.p.watch.known().served
-	if bounded {
+	switch {
+	case bounded && v.Lapsed:
+		v.Age = c.p.sinceLapse()
+	case bounded:
 		v.Age = c.p.probe.staleness(v.Here)
+	}
+	if v.Lapsed {
+		v.Exposed = c.p.exposed()
 	}
 	if bounded || v.Asked || v.Waited {
 		v.Away = c.p.away()

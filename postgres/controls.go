@@ -9,4 +9,7 @@ type controls struct {
 	cancelLate      bool // a cancel request may reach what came after it
 	sampleFirst     bool // an invocation's token is taken before its statements
 	noHandles       bool // transactions are not named in the log
+	readsWait       bool // without the right to act nothing is read in the primary's region
+	writableReads   bool // what is read there then may write
+	exposes         bool // and may see what its standbys lack
 }

@@ -19,6 +19,8 @@ type freshView struct {
 	Mute    bool                 // the primary did not answer that
 	Waited  bool                 // as long as is sensible
 	Primary bool                 // this region is the primary's
+	Lapsed  bool                 // and has no right to act as that now: others may know of newer writes
+	Exposed string               // why what may be lost yet could show here, or ""
 	Away    string               // why the primary cannot be asked, or ""
 	Stale   bool                 // a read whose promise no node can keep is served all the same
 }
@@ -37,11 +39,18 @@ const (
 type freshDecision struct{ Do, Why string }
 
 // decideFresh is the rule of each consistency. In the primary's region all that
-// was committed is there; what is left to look at is the caller's floor.
+// was committed is there; what is left to look at is the caller's floor. Once
+// the region's right to act has ended another may commit as well.
 func decideFresh(v freshView) freshDecision {
 	switch {
+	case v.Exposed != "":
+		return freshDecision{freshForward, v.Exposed}
 	case v.Mode.Level == meridian.Eventual:
 		return freshDecision{freshServe, "eventual: what the replica has"}
+	case v.Lapsed && v.Mode.Level == meridian.Bounded:
+		return decideLapsed(v)
+	case v.Lapsed && v.Mode.Level >= meridian.Global:
+		return freshDecision{freshForward, v.Mode.String() + ": " + whyLapsed}
 	case v.Primary:
 	case v.Mode.Level == meridian.Bounded:
 		return decideBounded(v)
@@ -69,6 +78,23 @@ func decideBounded(v freshView) freshDecision {
 		return freshDecision{freshAsk, why}
 	}
 	return freshDecision{freshWait, why}
+}
+
+// whyLapsed is why a read that needs the newest data waits in the primary's own
+// region.
+const whyLapsed = "the right of this region to act as the primary is not confirmed"
+
+// decideLapsed serves what is not older than the bound where the right to act
+// has ended: until then nobody else wrote.
+func decideLapsed(v freshView) freshDecision {
+	why := fmt.Sprintf("%s: the right to act ended %v ago", v.Mode, v.Age)
+	if v.Age < 0 {
+		why = v.Mode.String() + ": " + whyLapsed
+	}
+	if v.Age >= 0 && v.Age <= v.Mode.Bound {
+		return freshDecision{freshServe, why}
+	}
+	return freshDecision{freshForward, why}
 }
 
 // elsewhere sends a read to the primary if that can be reached.
@@ -101,6 +127,8 @@ func decideFloor(v freshView) freshDecision {
 		return freshDecision{freshServe, fmt.Sprintf("replayed %s, asked for %s", v.Here.LSN, v.Floor.LSN)}
 	case !v.Waited:
 		return freshDecision{freshWait, fmt.Sprintf("replayed %s, asked for %s", v.Here.LSN, v.Floor.LSN)}
+	case v.Lapsed:
+		return freshDecision{freshForward, fmt.Sprintf("this region's history ends at %s on timeline %d, asked for %s on %d, and %s", v.Here.LSN, v.Here.Timeline, v.Floor.LSN, v.Floor.Timeline, whyLapsed)}
 	case v.Primary:
 		return nobody(v, fmt.Sprintf("the primary's history ends at %s on timeline %d, asked for %s on %d", v.Here.LSN, v.Here.Timeline, v.Floor.LSN, v.Floor.Timeline))
 	case v.Away != "":

@@ -30,7 +30,7 @@ func TestDecideFresh(t *testing.T) {
 			}
 			return tok
 		}
-		v := freshView{Floor: token("floor"), Here: token("here"), Waited: d.HasArg("waited"), Primary: d.HasArg("primary"),
+		v := freshView{Floor: token("floor"), Here: token("here"), Waited: d.HasArg("waited"), Primary: d.HasArg("primary"), Lapsed: d.HasArg("lapsed"),
 			Asked: d.HasArg("asked"), Mute: d.HasArg("mute"), Stale: d.HasArg("stale"), Age: -1}
 		for key, into := range map[string]*time.Duration{"age": &v.Age, "trip": &v.Trip} {
 			var s string
@@ -41,6 +41,9 @@ func TestDecideFresh(t *testing.T) {
 		var mode string
 		if d.MaybeScanArgs(t, "mode", &mode); mode != "" {
 			v.Mode, _ = meridian.ParseConsistency(strings.NewReplacer("[", "(", "]", ")").Replace(mode))
+		}
+		if d.HasArg("exposed") {
+			v.Exposed = "a statement is not answered yet"
 		}
 		if d.HasArg("away") {
 			v.Away = "the primary cannot be reached"

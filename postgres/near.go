@@ -18,6 +18,7 @@ type near struct {
 	side    *session.Side
 	tracker *session.Tracker
 	out     []byte
+	lapsed  bool // PostgreSQL is the primary's, whose right to act has ended
 }
 
 // openNear gets a backend on the local PostgreSQL.
@@ -27,7 +28,7 @@ func (c *client) openNear(ctx context.Context) error {
 		return err
 	}
 	side := session.NewSide()
-	n := &near{backend: b, side: side}
+	n := &near{backend: b, side: side, lapsed: c.p.lapsed()}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	n.tracker = session.NewTracker(c.state, side)
@@ -80,6 +81,10 @@ func (c *client) runNear(ctx context.Context, v *classify.Verdict) error {
 		}
 		return c.runMain(ctx, "the standby cannot: "+err.Error())
 	}
+	if err := c.readOnly(); err != nil {
+		c.closeNear()
+		return c.runMain(ctx, "it cannot be kept from writing: "+err.Error())
+	}
 	end := c.span("postgres.read", string(c.p.cfg.Region), why(v))
 	defer end()
 	c.nearBusy.Store(true)
@@ -103,6 +108,9 @@ func (c *client) runNear(ctx context.Context, v *classify.Verdict) error {
 		return c.runMain(ctx, "the standby was lost: "+err.Error())
 	case r != nil:
 		return c.moveRefused(ctx, r)
+	}
+	if why := c.showed(); why != "" {
+		return c.takeBack(ctx, why)
 	}
 	c.finishNear()
 	return nil
@@ -131,6 +139,9 @@ func why(v *classify.Verdict) string {
 
 // prepareNear brings the standby's backend to where the session is.
 func (c *client) prepareNear(ctx context.Context, v *classify.Verdict) error {
+	if c.near != nil && c.near.lapsed != c.p.lapsed() && c.group.Sent == 0 {
+		c.leaveStandby() // its PostgreSQL is another thing now
+	}
 	if c.near == nil {
 		if err := c.openNear(ctx); err != nil {
 			return err
@@ -213,6 +224,9 @@ func (n *near) replies(c *client) (*refusal, error) {
 			return nil, nil
 		}
 		if len(c.hold) > c.p.cfg.Hold {
+			if why := c.showed(); why != "" {
+				return nil, errShut(why)
+			}
 			c.put()
 			if err := c.flush(); err != nil {
 				return nil, err

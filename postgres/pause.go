@@ -28,6 +28,9 @@ type leaver interface {
 	leave(context.Context, stage) leaving
 	// bound says why the session cannot leave now, or "".
 	bound() string
+	// runs reports whether PostgreSQL, as the primary, owes the session an
+	// answer.
+	runs() bool
 }
 
 // A stage is how far a pause has come.
@@ -215,6 +218,7 @@ func (c *client) leave(ctx context.Context, at stage) leaving {
 		verdict = errMoving("its statement ran for too long")
 		if _, wrote := u.tracker.Pending(); wrote {
 			verdict.Code, verdict.Hint = stateInDoubt, "The statement may or may not have been carried out."
+			c.p.watch.leaks()
 		}
 	}
 	if verdict == nil {

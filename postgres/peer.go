@@ -151,6 +151,7 @@ func (s *peer) serve(ctx context.Context) {
 		s.backend.Release(s.backend.Reader.Buffered() == 0)
 		return
 	}
+	s.p.watch.leaks()
 	s.backend.Conn.Close()
 	<-done
 	s.backend.Close()

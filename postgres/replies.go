@@ -195,12 +195,15 @@ func (u *upstream) lost(ctx context.Context, cause error) {
 		c.mu.Unlock()
 		return
 	}
+	groups, wrote := u.tracker.Pending()
+	wrote = wrote || u.wrote
+	if wrote && u.backend != nil {
+		c.p.watch.leaks()
+	}
 	u.dead = true
 	if u.moved = u.movesLocked(); u.moved {
 		c.pokeLocked()
 	}
-	groups, wrote := u.tracker.Pending()
-	wrote = wrote || u.wrote
 	owed := groups > 0 || u.tracker.Open() || u.tracker.Skipping() || u.mid
 	flights := u.flights
 	for _, g := range flights {

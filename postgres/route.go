@@ -18,6 +18,7 @@ const (
 // A routeView is what is known when a group of messages asks for a backend.
 type routeView struct {
 	Here    bool   // this region is the primary's: one PostgreSQL for all
+	Lapsed  bool   // and has no right to act as that now: it reads as a standby would
 	Pinned  string // why the session must stay on the primary, or ""
 	Busy    bool   // the primary owes replies: whatever follows keeps its order there
 	Block   place
@@ -52,7 +53,7 @@ const whyStrong = "strong: it runs on the primary"
 // route decides where a group of messages runs.
 func route(v routeView) routeDecision {
 	switch {
-	case v.Here && v.Block != onNear:
+	case v.Here && !v.Lapsed && v.Block != onNear:
 		return routeDecision{toMain, "this region is the primary's"}
 	case v.Block == deferred && v.Single && v.Verdict.Block == classify.End && v.Verdict.Foldable:
 		return routeDecision{doEmpty, "the block held nothing"}

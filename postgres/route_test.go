@@ -13,7 +13,7 @@ import (
 // nothing: it only prepares.
 func TestRoute(t *testing.T) {
 	datadriven.RunTest(t, "testdata/route", func(t *testing.T, d *datadriven.TestData) string {
-		v := routeView{Here: d.HasArg("here"), Busy: d.HasArg("busy"), Movable: d.HasArg("movable"), Oversize: d.HasArg("oversize"),
+		v := routeView{Here: d.HasArg("here"), Lapsed: d.HasArg("lapsed"), Busy: d.HasArg("busy"), Movable: d.HasArg("movable"), Oversize: d.HasArg("oversize"),
 			Failed: d.HasArg("failed"), Lazy: d.HasArg("lazy"), Began: d.HasArg("began")}
 		d.MaybeScanArgs(t, "pinned", &v.Pinned)
 		var block string

@@ -247,7 +247,7 @@ func (p *Proxy) forget(c *client) {
 // or where there is none the primary.
 func (c *client) first(ctx context.Context) (status []byte, err error) {
 	_, here := c.p.primary()
-	if !here {
+	if !here || c.p.lapsed() {
 		if err = c.openNear(ctx); err == nil {
 			return c.near.backend.Params, nil
 		}

@@ -433,6 +433,9 @@ func (u *upstream) close() {
 	u.flights = nil
 	c.mu.Unlock()
 	if !clean {
+		if u.backend != nil {
+			c.p.watch.leaks()
+		}
 		u.conn.Close()
 		<-u.done
 		if u.backend != nil {

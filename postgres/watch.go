@@ -62,6 +62,10 @@ type watch struct {
 	counted bool          // had is known
 	had     meridian.LSN  // what that was
 	told    ledger
+
+	confirmed confirmed // by the standbys, as far as it was ever seen
+	leaked    uint64    // commits that may show and were not confirmed; counts them
+	healed    uint64    // of leaked, which all are confirmed by now
 }
 
 func newWatch(p *Proxy) *watch { return &watch{p: p, wake: make(chan struct{}, 1)} }
@@ -340,6 +344,9 @@ func (w *watch) round(conn *pool.Backend, id *meridian.Token, batch []chan sampl
 
 func (w *watch) query(conn *pool.Backend, id meridian.Token) (sample, error) {
 	conn.Conn.SetDeadline(time.Now().Add(watchTimeout))
+	w.mu.Lock()
+	leaked := w.leaked
+	w.mu.Unlock()
 	ask := w.ask()
 	rows, err := conn.Execute(ask)
 	if err != nil {
@@ -375,7 +382,7 @@ func (w *watch) query(conn *pool.Backend, id meridian.Token) (sample, error) {
 	}
 	// What the standbys have not confirmed nobody can have seen here, and what
 	// they show earlier than the primary is not here yet.
-	s.seen.LSN = w.p.demand().confirmed(s.standbys, at)
+	s.seen.LSN = w.keep(w.p.demand(), s, at, leaked)
 	s.served.LSN = s.seen.LSN
 	return s, err
 }
