@@ -7,10 +7,12 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"meridian"
@@ -44,6 +46,7 @@ type node struct {
 	atlas     topology.Map
 	verify    *identity.Verifier
 	open      *identity.Opener
+	leavePG   func()         // lets PostgreSQL go on without this node
 	tenure    *tenure        // nil without a database here
 	keeper    *backup.Keeper // nil without backups of a database here
 	inForce   atomic.Pointer[inForce]
@@ -152,6 +155,9 @@ func (n *node) run(ctx context.Context) error {
 			cancel(errors.New("the supervisor is gone"))
 		}()
 	}
+	if n.leash == nil {
+		defer n.upgrades(cancel)()
+	}
 	begin := time.Now()
 	g := lifecycle.Group{Grace: 9 * time.Second, Started: func(part string, took time.Duration) {
 		n.log.Info("part ready", "part", part, "took", took)
@@ -209,6 +215,26 @@ func (n *node) addRoles(ctx context.Context, g *lifecycle.Group) error {
 		return n.addEdge(g)
 	}
 	return nil
+}
+
+// upgrades ends the node on SIGUSR2 and leaves PostgreSQL running, for the next
+// version of the node to adopt.
+func (n *node) upgrades(end context.CancelCauseFunc) (stop func()) {
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGUSR2)
+	done := make(chan struct{})
+	go func() { // stop waits
+		defer close(done)
+		if _, ok := <-asked; !ok {
+			return
+		}
+		n.log.Info("node ends for its next version; postgres goes on")
+		if n.leavePG != nil {
+			n.leavePG()
+		}
+		end(nil)
+	}()
+	return func() { signal.Stop(asked); close(asked); <-done }
 }
 
 // obey makes the simulated links as the supervisor orders.

@@ -107,6 +107,7 @@ func (n *node) addDatabase(g *lifecycle.Group) (*postgres.Proxy, error) {
 	pg, err := instance.New(instance.Config{
 		Region: n.self.Region, Dir: databaseIn(n.cfg.State), SocketDir: sockets,
 		Database: db.Name, MaxConnections: db.MaxConnections,
+		Outlive: n.leash == nil, // an up world leaves nothing behind
 	}, instance.Deps{Upstream: n.dialPrimary, Log: n.log, Metrics: n.tele.Metrics})
 	if err != nil {
 		return nil, err
@@ -143,6 +144,7 @@ func (n *node) addDatabase(g *lifecycle.Group) (*postgres.Proxy, error) {
 	if err != nil {
 		return nil, err
 	}
+	n.leavePG = pg.Leave
 	st := n.newSteward(pg, proxy)
 	var role instance.Role
 	standbys := n.backbone.Listener("pgrepl")

@@ -1,4 +1,5 @@
-// Package proc starts child processes that cannot outlive this one.
+// Package proc starts child processes that cannot outlive this one, unless they
+// are to.
 //
 // A child leads a process group of its own. When the child ends, for whatever
 // reason, what it left in its group is killed; when this process ends, however
@@ -34,12 +35,18 @@ type Cmd struct {
 	Stdin          io.Reader // nil reads nothing
 	Stdout, Stderr io.Writer // nil discards; a *os.File is handed over as it is
 	ExtraFiles     []*os.File
+
+	// Outlive lets the child go on when this process ends. It leads a session of
+	// its own, so that no terminal's signal reaches it. Its output must be files:
+	// whoever copied it is gone then.
+	Outlive bool
 }
 
 // A Process is a started child. Its methods may be called by many goroutines.
 type Process struct {
-	cmd  *exec.Cmd
+	cmd  *exec.Cmd // nil of one that was adopted
 	pid  int
+	send func(syscall.Signal) error // nil: to the pid
 	done chan struct{}
 	err  error // set before done is closed
 
@@ -54,7 +61,7 @@ func Start(c Cmd) (*Process, error) {
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = c.Stdin, c.Stdout, c.Stderr
 	cmd.ExtraFiles = c.ExtraFiles
 	cmd.WaitDelay = outputGrace
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: !c.Outlive, Setsid: c.Outlive}
 	if c.UID > 0 || c.GID > 0 {
 		cmd.SysProcAttr.Credential = &syscall.Credential{
 			Uid: uint32(orOwn(c.UID, os.Getuid())),
@@ -63,7 +70,7 @@ func Start(c Cmd) (*Process, error) {
 	}
 	p := &Process{cmd: cmd, done: make(chan struct{})}
 	started := make(chan error)
-	go p.run(started) // ends with the child; done says so
+	go p.run(started, c.Outlive) // ends with the child; done says so
 	if err := <-started; err != nil {
 		return nil, fmt.Errorf("start %s: %w", c.Path, err)
 	}
@@ -78,8 +85,10 @@ func orOwn(id, own int) int {
 }
 
 // run starts the child and stays until it has ended. See hold.
-func (p *Process) run(started chan<- error) {
-	defer hold(p.cmd.SysProcAttr)()
+func (p *Process) run(started chan<- error, outlive bool) {
+	if !outlive {
+		defer hold(p.cmd.SysProcAttr)()
+	}
 	if err := p.cmd.Start(); err != nil {
 		started <- err
 		return
@@ -119,17 +128,20 @@ func (p *Process) Signal(sig os.Signal) error {
 	if !ok {
 		return fmt.Errorf("signal %v is not one of this system", sig)
 	}
-	return p.send(p.pid, s)
+	return p.signal(p.pid, s)
 }
 
 // Kill kills the child's whole group.
-func (p *Process) Kill() error { return p.send(-p.pid, syscall.SIGKILL) }
+func (p *Process) Kill() error { return p.signal(-p.pid, syscall.SIGKILL) }
 
-func (p *Process) send(to int, sig syscall.Signal) error {
+func (p *Process) signal(to int, sig syscall.Signal) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.reaped {
+	switch {
+	case p.reaped:
 		return os.ErrProcessDone
+	case p.send != nil:
+		return p.send(sig)
 	}
 	return syscall.Kill(to, sig)
 }

@@ -11,8 +11,8 @@ import (
 
 // TestMain lets this binary be the parent that TestNoChildOutlivesItsParent kills.
 func TestMain(m *testing.M) {
-	if os.Getenv("PROC_TEST_PARENT") != "" {
-		p, err := Start(Cmd{Path: sh, Args: []string{"-c", "echo $$; exec cat"}, Stdin: os.Stdin, Stdout: os.Stdout})
+	if how := os.Getenv("PROC_TEST_PARENT"); how != "" {
+		p, err := Start(Cmd{Path: sh, Args: []string{"-c", "echo $$; exec cat"}, Stdin: os.Stdin, Stdout: os.Stdout, Outlive: how == "outlive"})
 		if err != nil {
 			panic(err)
 		}

@@ -44,6 +44,10 @@ type Config struct {
 	Role      string // owns Database; "" is Database's name
 	User      string // the system's user to run as, for root only; "" is postgres, or else nobody
 
+	// Outlive lets PostgreSQL go on when this process dies: the next one adopts
+	// it. Nobody reaches it meanwhile: its only way in is a proxy.
+	Outlive bool
+
 	SharedBuffers  string            // "" is 64MB
 	MaxConnections int               // 0 is 100; equal in all regions
 	Settings       map[string]string // more of postgresql.conf; these win, except over the guarded ones
@@ -73,6 +77,7 @@ type Instance struct {
 	trouble chan trouble  // why PostgreSQL said that it cannot follow the primary from here
 	chores  chan struct{} // asks for a checkpoint in the background
 	running atomic.Int64  // the postmaster's pid; 0 while none runs
+	leaving atomic.Bool   // PostgreSQL shall go on without this process
 }
 
 // New checks cfg, finds PostgreSQL and reads the pledge. It changes no folder.

@@ -12,7 +12,8 @@
 // When the primary is down: a standby that has a whole copy starts and serves
 // reads; one that has none waits. When PostgreSQL dies, Run starts it again.
 // When this process dies, the kernel kills PostgreSQL with it, and the next
-// Run recovers what was committed.
+// Run recovers what was committed; with Config.Outlive PostgreSQL goes on, and
+// the next Run adopts it (adopt.go).
 //
 // The primary moves while Run runs. A planned move is Stop on the old one,
 // Pledge and Promote on the new one at the position where the old one stopped,

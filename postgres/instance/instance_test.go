@@ -237,7 +237,7 @@ func TestPidOfSomebodyElseDoesNotKeepItFromStarting(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	err = a.serve(t.Context(), Primary, func() { t.Error("it started: the control controls nothing") })
+	err = a.serve(t.Context(), Primary, nil, func() { t.Error("it started: the control controls nothing") })
 	if err == nil || !strings.Contains(err.Error(), "lock file") {
 		t.Errorf("the control ended with %v", err)
 	}

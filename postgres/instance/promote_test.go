@@ -163,7 +163,7 @@ func TestReservedTimelinesDoNotKeepAStandbyFromStarting(t *testing.T) {
 		}
 		return len(p), nil
 	}), &slog.HandlerOptions{Level: slog.LevelDebug}))
-	err = b.serve(ctx, Standby, func() { t.Error("it started: the control controls nothing") })
+	err = b.serve(ctx, Standby, nil, func() { t.Error("it started: the control controls nothing") })
 	if b.log = log; !errors.Is(err, said) {
 		t.Errorf("the control ended with %v", err)
 	}

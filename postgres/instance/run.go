@@ -102,6 +102,16 @@ func (in *Instance) once(ctx context.Context, up func()) (err error) {
 	if err != nil {
 		return err
 	}
+	up = in.counted(up)
+	if in.cfg.Outlive {
+		p, err := in.adopt(ctx, role)
+		if err != nil {
+			return err
+		}
+		if p != nil {
+			return in.serve(ctx, role, p, up)
+		}
+	}
 	if err := in.provide(ctx, role); err != nil {
 		return err
 	}
@@ -120,7 +130,12 @@ func (in *Instance) once(ctx context.Context, up func()) (err error) {
 			return err
 		}
 	}
-	return in.serve(ctx, role, func() { in.life.set(func(s *lifeState) { s.up = true }); up() })
+	return in.serve(ctx, role, nil, up)
+}
+
+// counted also notes that PostgreSQL is up.
+func (in *Instance) counted(up func()) func() {
+	return func() { in.life.set(func(s *lifeState) { s.up = true }); up() }
 }
 
 // settleRole returns the role to run in. A promotion that a crash cut off is
@@ -137,8 +152,9 @@ func (in *Instance) settleRole() (Role, error) {
 	return Primary, nil
 }
 
-// serve runs the postmaster until ctx is canceled or it ends.
-func (in *Instance) serve(ctx context.Context, role Role, up func()) error {
+// serve runs the postmaster, or the one that is adopted, until ctx is canceled
+// or it ends.
+func (in *Instance) serve(ctx context.Context, role Role, p *proc.Process, up func()) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	out := &logWriter{log: in.log, trouble: func(why trouble) {
@@ -146,22 +162,39 @@ func (in *Instance) serve(ctx context.Context, role Role, up func()) error {
 			in.strand(cancel, why)
 		}
 	}}
-	cmd := in.command("postgres", "-D", in.data())
-	cmd.Stderr = out
 	began := time.Now()
-	p, err := proc.Start(cmd)
-	if err != nil {
-		return err
+	from := in.logEndsAt()
+	if p == nil {
+		var err error
+		if p, err = in.launch(out); err != nil {
+			return err
+		}
+		from = 0
 	}
-	in.stats.starts.Inc()
 	in.running.Store(int64(p.PID()))
 	in.life.set(func(s *lifeState) { s.process = p })
 	defer in.running.Store(0)
 	defer in.stats.up.Set(0)
 
 	var helping sync.WaitGroup
+	defer helping.Wait()
+	drained := func() {}
+	if in.cfg.Outlive {
+		ended, read := make(chan struct{}), make(chan struct{})
+		go func() { defer close(read); in.follow(from, out, ended) }() // drained waits
+		drained = sync.OnceFunc(func() { close(ended); <-read })
+		defer drained()
+	}
 	helping.Go(func() {
 		if in.accepts(ctx, p) {
+			if role == Standby {
+				if err := in.sortsAlike(ctx); meridian.KindOf(err) == meridian.Invalid {
+					cancel(err)
+					return
+				} else if err != nil && ctx.Err() == nil {
+					in.log.Warn("whether this machine sorts as the primary's does is not known", "err", err)
+				}
+			}
 			in.stats.up.Set(1)
 			in.log.Info("postgres accepts connections", "version", in.bin.Version, "after", time.Since(began))
 			up()
@@ -171,13 +204,15 @@ func (in *Instance) serve(ctx context.Context, role Role, up func()) error {
 	if role == Standby {
 		helping.Go(func() { in.keepSlots(ctx) })
 	}
-	defer helping.Wait()
+	defer cancel(nil)
 	select {
 	case <-p.Done():
-		cancel(nil)
+		drained()
 		return fmt.Errorf("postgres ended by itself (%v): %s", p.Err(), out.complaint())
 	case <-ctx.Done():
-		stop(p)
+		if !in.leaving.Load() {
+			stop(p)
+		}
 		return context.Cause(ctx)
 	}
 }

@@ -24,7 +24,8 @@ var machines = []string{"us-east-1", "eu-west-1", "ap-southeast-1"}
 func address(i int) string { return fmt.Sprintf("192.0.2.%d", 10+i) }
 
 // TestThreeMachinesServeAndSurviveTheLossOfOne shows that nothing which serves
-// in an up world depends on it.
+// in an up world depends on it. The lost node comes back, and finds the
+// PostgreSQL that it had.
 func TestThreeMachinesServeAndSurviveTheLossOfOne(t *testing.T) {
 	switch machine := os.Getenv(inside); {
 	case machine != "":
@@ -46,11 +47,29 @@ func TestThreeMachinesServeAndSurviveTheLossOfOne(t *testing.T) {
 	if err := n.ask(t, dir, 1, "/visits", "visits\":1", "-X", "POST"); err != nil {
 		t.Fatal(err)
 	}
+	before := postmaster(t, dir, 1)
 	nodes[1].kill()
 	for _, i := range []int{0, 2} {
 		harness.Eventually(t, 10*time.Second, func() error { return n.ask(t, dir, i, "/hello/you", "hello") })
 		harness.Eventually(t, 10*time.Second, func() error { return n.ask(t, dir, i, "/visits", "visits", "-X", "POST") })
 	}
+	nodes[1] = n.serve(t, dir, file, 1, machines[1])
+	harness.Eventually(t, 60*time.Second, func() error { return n.ask(t, dir, 1, "/visits", "visits", "-X", "POST") })
+	if now := postmaster(t, dir, 1); now != before {
+		t.Errorf("PostgreSQL was %s before its node was killed, and is %s after", before, now)
+	}
+}
+
+// postmaster returns pid and start of a machine's PostgreSQL, as its own pid
+// file has them.
+func postmaster(t *testing.T, dir string, i int) string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(dir, "state-"+machines[i], "postgres/pg/postmaster.pid"))
+	lines := strings.Split(string(b), "\n")
+	if err != nil || len(lines) < 3 {
+		t.Fatalf("the PostgreSQL of %s does not run: %q, %v", machines[i], b, err)
+	}
+	return lines[0] + " since " + lines[2]
 }
 
 // install makes what an operator copies to the machines: bundles, certificates
