@@ -48,7 +48,7 @@ func parseHeard(t *testing.T, now time.Time, f []string) Heard {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := Heard{Report{Node: f[0], Sights: map[string]Sight{}}, now.Add(-age)}
+	h := Heard{Report: Report{Node: f[0], Sights: map[string]Sight{}}, At: now.Add(-age)}
 	for _, s := range f[2:] {
 		h.Sights[s[1:]] = Sight{OK: s[0] != '-', Known: s[0] != '?'}
 	}

@@ -23,7 +23,8 @@ type View struct {
 // A Heard is a report and when it was heard.
 type Heard struct {
 	Report
-	At time.Time
+	At    time.Time
+	Asked time.Duration // by CLOCK_BOOTTIME, when it was asked for
 }
 
 // A Verdict says whether a node is alive.
@@ -33,6 +34,7 @@ type Verdict struct {
 	Facts map[string]string // as the node last told; nil if it never did
 	RTT   time.Duration     // from here; 0 if never measured
 	At    time.Time         // when the node was last heard
+	Asked time.Duration     // of this node's own sight: by CLOCK_BOOTTIME, when it asked for Facts
 }
 
 // Judge returns who is alive in the eyes of all. It is a pure function of v.

@@ -119,7 +119,7 @@ func (p *Prober) Verdicts() map[string]Verdict {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for n, q := range p.peers {
-		out[n] = Verdict{Alive: q.sight.OK, Why: q.sight.Why, Facts: q.report.Facts, RTT: q.sight.RTT, At: q.report.At}
+		out[n] = Verdict{Alive: q.sight.OK, Why: q.sight.Why, Facts: q.report.Facts, RTT: q.sight.RTT, At: q.report.At, Asked: q.report.Asked}
 	}
 	return out
 }
@@ -129,7 +129,7 @@ func (p *Prober) Verdicts() map[string]Verdict {
 func (p *Prober) Quorum() map[string]Verdict {
 	now := time.Now()
 	v := View{Now: now, Fresh: freshFor * p.cfg.interval(), Nodes: []string{p.cfg.Node}}
-	v.Reports = append(v.Reports, Heard{p.report(), now})
+	v.Reports = append(v.Reports, Heard{Report: p.report(), At: now})
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for n, q := range p.peers {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net"
 	"time"
+
+	"meridian/internal/boottime"
 )
 
 // watch probes one node until ctx is canceled.
@@ -62,8 +64,9 @@ type probe struct {
 const maxSent = 100
 
 type ping struct {
-	seq uint64
-	at  time.Time
+	seq  uint64
+	at   time.Time
+	boot time.Duration // the same by CLOCK_BOOTTIME
 }
 
 // An arrival is an answer, and when it was read.
@@ -112,7 +115,7 @@ func (b *probe) run(ctx context.Context, tick *time.Ticker) {
 func (b *probe) ping() bool {
 	now := time.Now()
 	b.seq++
-	b.sent = append(b.sent, ping{b.seq, now})
+	b.sent = append(b.sent, ping{b.seq, now, boottime.Now()})
 	b.conn.SetWriteDeadline(now.Add(b.prober.cfg.interval()))
 	return len(b.sent) <= maxSent && writeFrame(b.conn, frame{Seq: b.seq}) == nil
 }
@@ -165,14 +168,14 @@ func (b *probe) answered(a arrival) {
 	if len(b.sent) == 0 || b.sent[0].seq != a.Seq {
 		return // an answer to nothing that was asked
 	}
-	rtt := a.at.Sub(b.sent[0].at)
+	rtt, asked := a.at.Sub(b.sent[0].at), b.sent[0].boot
 	b.sent = b.sent[1:]
 	b.ever = true
-	b.prober.heard(b.node, a, rtt)
+	b.prober.heard(b.node, a, rtt, asked)
 }
 
 // heard takes what a node answered.
-func (p *Prober) heard(node string, a arrival, rtt time.Duration) {
+func (p *Prober) heard(node string, a arrival, rtt, asked time.Duration) {
 	p.metrics.ping("answered")
 	report, err := decodeReport(a.Report, node, a.at)
 	if err != nil {
@@ -188,7 +191,7 @@ func (p *Prober) heard(node string, a arrival, rtt time.Duration) {
 	q.rtt.Add(rtt, a.at)
 	p50 := q.rtt.P50()
 	if err == nil {
-		q.report = Heard{report, a.at}
+		q.report = Heard{report, a.at, asked}
 	}
 	p.mu.Unlock()
 	if p.deps.Observe != nil {

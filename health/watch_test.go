@@ -12,7 +12,7 @@ func TestBadReportIsDroppedAndLastGoodKept(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		fra := w.nodes["fra"]
 		forged := &wireReport{Node: "iad", Sights: map[string]wireSight{"fra": {Known: true}}}
-		fra.heard("gru", arrival{frame{Seq: 1, Report: forged}, time.Now()}, 100*ms)
+		fra.heard("gru", arrival{frame{Seq: 1, Report: forged}, time.Now()}, 100*ms, 0)
 		fra.mu.Lock()
 		kept := fra.peers["gru"].report
 		fra.mu.Unlock()
@@ -31,7 +31,7 @@ func TestSleeperJudgesNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "fra", "gru")
 		time.Sleep(5 * time.Second)
-		b := &probe{prober: w.nodes["fra"].Prober, node: "gru", sent: []ping{{1, time.Now().Add(-time.Minute)}}}
+		b := &probe{prober: w.nodes["fra"].Prober, node: "gru", sent: []ping{{1, time.Now().Add(-time.Minute), 0}}}
 		b.listening = time.Now().Add(-100 * ms) // it woke
 		b.judgeSilence()
 		if !w.nodes["fra"].Verdicts()["gru"].Alive {

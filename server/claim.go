@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"crypto/rand"
 	"net"
 	"os"
 	"path/filepath"
@@ -36,7 +35,7 @@ func (n *node) newSteward(pg *instance.Instance, proxy *postgres.Proxy) *steward
 // newTenure returns this node's sight of who may take the writes.
 func (n *node) newTenure() *tenure {
 	return &tenure{
-		self: n.self.Region, boot: rand.Text(), key: primaryPrefix + n.file.Database.Name, store: n.store, renewNow: make(chan struct{}, 1),
+		self: n.self.Region, boot: n.boot, heard: n.clocks, key: primaryPrefix + n.file.Database.Name, store: n.store, renewNow: make(chan struct{}, 1),
 		fit: func() bool { return false }, log: n.log.With("hop", "postgres", "region", string(n.self.Region)),
 	}
 }

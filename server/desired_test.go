@@ -32,7 +32,7 @@ func TestWhatTheStoreSaysIsRead(t *testing.T) {
 		edgeKeyPrefix + "e1":      mustJSON(edgeKeyRecord{ID: "e1", Node: "eu-west-1/edge", Secret: []byte("s")}),
 		"elsewhere/x":             []byte("{"),
 	}, slog.New(slog.DiscardHandler))
-	if d.primary["hello"] != (failover.Record{Region: "eu-west-1", Term: 3}) {
+	if r := d.primary["hello"]; r.Region != "eu-west-1" || r.Term != 3 {
 		t.Errorf("primary %v", d.primary)
 	}
 	if _, ok := d.drained["us-east-1"]; !ok || len(d.drained) != 1 {

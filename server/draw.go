@@ -17,6 +17,7 @@ import (
 const (
 	factReady = "ready"  // "1" once every part of the node is
 	factLag   = "lag_ms" // how far its standby is behind
+	factClock = "clock"  // its CLOCK_BOOTTIME in nanoseconds, and which start of the node it is
 )
 
 // A verdict is what this node holds of another.

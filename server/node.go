@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -20,6 +21,7 @@ import (
 	"meridian/config"
 	"meridian/health"
 	"meridian/identity"
+	"meridian/internal/boottime"
 	"meridian/internal/leash"
 	"meridian/internal/lifecycle"
 	"meridian/internal/pki"
@@ -49,6 +51,7 @@ type node struct {
 	leavePG   func()         // lets PostgreSQL go on without this node
 	tenure    *tenure        // nil without a database here
 	keeper    *backup.Keeper // nil without backups of a database here
+	boot      string         // names this start of the node
 	inForce   atomic.Pointer[inForce]
 	end       context.CancelCauseFunc // of the whole node
 	tokenKeys atomic.Pointer[[]tokenKeyRecord]
@@ -83,7 +86,7 @@ var shownParts = map[string]bool{
 func newNode(cfg Config) (*node, error) {
 	self, ok := cfg.File.Node(cfg.Node)
 	r := rosterOf(cfg.File, cfg.Start)
-	n := &node{cfg: cfg, file: cfg.File, self: self, leash: leash.Attach(), facts: map[string]string{}, changed: make(chan struct{}, 1)}
+	n := &node{cfg: cfg, file: cfg.File, self: self, leash: leash.Attach(), boot: rand.Text(), facts: map[string]string{}, changed: make(chan struct{}, 1)}
 	n.inForce.Store(&inForce{r, cfg.File, 0})
 	n.tele = telemetry.New(cfg.Node, string(self.Region), os.Stderr, slog.LevelInfo)
 	n.log = n.tele.Log
@@ -256,10 +259,11 @@ func (n *node) fact(name, value string) {
 func (n *node) tell() map[string]string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	out := make(map[string]string, len(n.facts))
+	out := make(map[string]string, len(n.facts)+1)
 	for k, v := range n.facts {
 		out[k] = v
 	}
+	out[factClock] = clockText(failover.Mark{Boot: n.boot, At: boottime.Now()})
 	return out
 }
 

@@ -46,6 +46,7 @@ const (
 // waits, and what fails early is undone.
 const (
 	stewardTick   = 100 * time.Millisecond
+	markAge       = 500 * time.Millisecond // of most marks in a renewal
 	rightPoll     = 5 * time.Millisecond
 	pauseBudget   = 1500 * time.Millisecond // for open transactions to end
 	stopBudget    = 4 * time.Second
@@ -155,7 +156,7 @@ func (s *steward) look() failover.View {
 	for _, region := range s.world().Regions {
 		v.Alive[region.Name] = s.alive(region.Name)
 	}
-	if age < 2*failover.Renew {
+	if age < 2*failover.Renew+markAge {
 		s.lag = s.proxy.ReplayLag()
 	}
 	v.Lag = s.lag

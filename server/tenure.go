@@ -21,7 +21,8 @@ type tenure struct {
 	key   string
 	store store.Store
 	log   *slog.Logger
-	fit   func() bool // whether this region could act if it may: renewing for a dead PostgreSQL helps nobody
+	heard func() map[meridian.Region]failover.Sighting // the other regions' clocks, as this node was told
+	fit   func() bool                                  // whether this region could act if it may: renewing for a dead PostgreSQL helps nobody
 
 	renewNow chan struct{} // holds one nudge
 	turn     sync.Mutex    // held by who renews
@@ -29,7 +30,7 @@ type tenure struct {
 	mu       sync.Mutex // guards what follows
 	record   failover.Record
 	rev      int64
-	received time.Duration // boottime at which rev was first seen here
+	received time.Duration // boottime at which rev was first seen here, or of this node's mark in it
 	until    time.Duration // boottime at which our right ends; 0: none
 	halted   bool          // no renewals: the record is being handed over
 	was      failover.Promise
@@ -60,7 +61,11 @@ func (t *tenure) see(v *store.View) {
 		t.until = max(t.until, r.Mark.At+failover.Lease)
 	}
 	t.sure = t.sure || t.rev != 0 // what follows the first sight is news
-	t.record, t.rev, t.received = r, e.Rev, boottime.Now()
+	received := boottime.Now()
+	if m := r.Seen[t.self]; m.Boot == t.boot {
+		received = min(received, m.At)
+	}
+	t.record, t.rev, t.received = r, e.Rev, max(received, t.received)
 	if r.Region == t.self {
 		t.nudge()
 	}
@@ -140,9 +145,12 @@ func (t *tenure) promise(was failover.Promise, next *failover.Promise) {
 
 // replace writes the next record over the one that the caller saw, and reports
 // whether it did. A right that the new record gives this region counts from
-// before the attempt was sent.
+// before the attempt was sent, and before the marks in it were asked for.
 func (t *tenure) replace(ctx context.Context, next failover.Record, rev int64) (bool, error) {
-	sent := boottime.Now()
+	from := boottime.Now()
+	if next.Seen = nil; next.Region == t.self {
+		next.Seen, from, _ = failover.Seen(t.heard(), from)
+	}
 	ok, err := t.store.CompareAndSwap(ctx, t.key, rev, mustJSON(next))
 	t.see(t.store.Now())
 	if !ok || err != nil {
@@ -152,7 +160,7 @@ func (t *tenure) replace(ctx context.Context, next failover.Record, rev int64) (
 	defer t.mu.Unlock()
 	t.sure = true
 	if next.Region == t.self && t.record.Term == next.Term && t.record.Region == t.self {
-		t.until = max(t.until, sent+failover.Lease)
+		t.until = max(t.until, from+failover.Lease)
 	}
 	return true, nil
 }
@@ -206,6 +214,10 @@ func (t *tenure) renewOnce(ctx context.Context) {
 	}
 	t.mu.Unlock()
 	if r.Region != t.self || halted || !t.fit() {
+		return
+	}
+	if _, _, ok := failover.Seen(t.heard(), boottime.Now()); !ok {
+		t.log.Warn("the right to write was not renewed", "term", r.Term, "why", "no other region answers")
 		return
 	}
 	r.Count++

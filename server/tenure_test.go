@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"meridian"
 	"meridian/internal/boottime"
 	"meridian/postgres/failover"
 	"meridian/store"
@@ -49,7 +50,7 @@ func newTestTenure(t *testing.T) (*tenure, *deafStore) {
 	<-ready
 	d := &deafStore{Store: m}
 	return &tenure{self: "dub", boot: "this start", key: "switch/primary/x", store: d, renewNow: make(chan struct{}, 1),
-		fit: func() bool { return true }, log: slog.New(slog.DiscardHandler)}, d
+		heard: func() map[meridian.Region]failover.Sighting { return nil }, fit: func() bool { return true }, log: slog.New(slog.DiscardHandler)}, d
 }
 
 func (tn *tenure) write(t *testing.T, r failover.Record) {

@@ -27,6 +27,9 @@ type Record struct {
 	Gate meridian.LSN    `json:"gate,omitempty"`
 	From meridian.Region `json:"from,omitempty"` // the holder before, in a planned move
 	Mark Mark            `json:"mark,omitzero"`  // of Region, in a planned move
+	// Seen are moments by the other regions' clocks, before the record was sent:
+	// who finds its own there counts from it.
+	Seen map[meridian.Region]Mark `json:"seen,omitempty"`
 	// Promise is in the record so that whoever takes it, by compare-and-set,
 	// has seen which commits were acknowledged.
 	Promise Promise `json:"promise,omitzero"`
@@ -38,9 +41,9 @@ type Record struct {
 // for Lease after its mark as after a renewal, and need not renew before it
 // opens.
 type Mark struct {
-	Move string        `json:"move"` // the move's ID
-	Boot string        `json:"boot"` // of whose clock it is: another start of the node has no right from it
-	At   time.Duration `json:"at"`   // by CLOCK_BOOTTIME
+	Move string        `json:"move,omitempty"` // the move's ID
+	Boot string        `json:"boot"`           // of whose clock it is: another start of the node has no right from it
+	At   time.Duration `json:"at"`             // by CLOCK_BOOTTIME
 }
 
 // A Report is a standby's answer to the call for a term.
@@ -79,7 +82,7 @@ type View struct {
 	Regions []meridian.Region // that count, as the record's promise says, in the config's order
 	Witness meridian.Region   // breaks the tie of an even number of regions; "" if there is none
 	Record  Record
-	Age     time.Duration // since the newest renewal was received here
+	Age     time.Duration // since the newest renewal was received here, or since this node's mark in it
 	State   State
 	Pledged uint64        // the highest term that this node pledged
 	Follows uint64        // the term whose holder this standby streams from; 0: nobody's

@@ -8,8 +8,9 @@
 // The right to take writes is a record in the store. Its holder renews it by
 // compare-and-set and may act for Lease after it *sent* its last renewal; a
 // successor waits for Lease, and some more for the drift of clocks, after it
-// *received* that renewal, and then takes the record by compare-and-set on the
-// revision that it saw. So at most one region acknowledges writes, whatever
+// *received* that renewal, or after the moment by its own clock which the renewal
+// shows (Seen), and then takes the record by compare-and-set on the revision
+// that it saw. So at most one region acknowledges writes, whatever
 // clocks say and whichever messages are lost (guarantee 2).
 //
 // A planned move begins at the holder: it stops at a checkpoint and hands the
