@@ -126,15 +126,16 @@ func (s *steward) isStandby() bool {
 }
 
 // serveStandbys carries the connections of other regions' standbys.
-func (s *steward) serveStandbys(ctx context.Context, l net.Listener, role instance.Role, ready func()) error {
+func (s *steward) serveStandbys(ctx context.Context, l net.Listener, ready func()) error {
+	primary := s.pg.Role() == instance.Primary
 	// A standby has them too: it may become the primary, and keeps then what
 	// the others still need.
-	if err := s.pg.Slots(ctx, s.slots()); err != nil && role == instance.Primary {
+	if err := s.pg.Slots(ctx, s.slots()); err != nil && primary {
 		return err
 	} else if err != nil {
 		s.log.Warn("replication slots were not made on the standby", "why", err.Error())
 	}
-	s.streams.admit(role == instance.Primary)
+	s.streams.admit(primary)
 	ready()
 	s.streams.run(ctx, l)
 	return nil
@@ -166,6 +167,21 @@ func (s *steward) fit() bool {
 func (n *node) forks() (out []postgres.Fork) {
 	each(n.store.Now(), forkPrefix+n.file.Database.Name+"/", n.log, func(_ string, f postgres.Fork) { out = append(out, f) })
 	return out
+}
+
+// ended returns where the history that all regions follow left a timeline, 0 if
+// that is not known: what the successor noted when it opened, or before that,
+// the position at which this region handed over.
+func (n *node) ended(timeline uint32) meridian.LSN {
+	for _, f := range n.forks() {
+		if f.Timeline == timeline {
+			return f.LSN
+		}
+	}
+	if r, _, _ := n.tenure.now(); r.From == n.self.Region {
+		return r.Gate
+	}
+	return 0
 }
 
 // lease returns until when this region may act as the primary, and in which

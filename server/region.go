@@ -108,7 +108,7 @@ func (n *node) addDatabase(g *lifecycle.Group) (*postgres.Proxy, error) {
 		Region: n.self.Region, Dir: databaseIn(n.cfg.State), SocketDir: sockets,
 		Database: db.Name, MaxConnections: db.MaxConnections,
 		Outlive: n.leash == nil, // an up world leaves nothing behind
-	}, instance.Deps{Upstream: n.dialPrimary, Log: n.log, Metrics: n.tele.Metrics})
+	}, instance.Deps{Upstream: n.dialPrimary, Ended: n.ended, Log: n.log, Metrics: n.tele.Metrics})
 	if err != nil {
 		return nil, err
 	}
@@ -150,8 +150,8 @@ func (n *node) addDatabase(g *lifecycle.Group) (*postgres.Proxy, error) {
 	standbys := n.backbone.Listener("pgrepl")
 	g.Add("primary known", func(ctx context.Context, ready func()) error { return st.learn(ctx, &role, ready) })
 	g.Add("postgres", func(ctx context.Context, ready func()) error { return pg.Run(ctx, role, ready) })
-	g.Add("replication", func(ctx context.Context, ready func()) error { return st.serveStandbys(ctx, standbys, role, ready) })
-	g.Add("migrations", func(ctx context.Context, ready func()) error { return n.migrate(ctx, pg, role, ready) })
+	g.Add("replication", func(ctx context.Context, ready func()) error { return st.serveStandbys(ctx, standbys, ready) })
+	g.Add("migrations", func(ctx context.Context, ready func()) error { return n.migrate(ctx, pg, ready) })
 	g.Add("database proxy", proxy.Run)
 	g.Add("steward", st.start)
 	if err := n.addBackup(g, pg); err != nil {
@@ -162,8 +162,8 @@ func (n *node) addDatabase(g *lifecycle.Group) (*postgres.Proxy, error) {
 }
 
 // migrate applies the migrations, on the primary.
-func (n *node) migrate(ctx context.Context, pg *instance.Instance, role instance.Role, ready func()) error {
-	if role == instance.Primary && n.file.Database.Migrations != "" {
+func (n *node) migrate(ctx context.Context, pg *instance.Instance, ready func()) error {
+	if pg.Role() == instance.Primary && n.file.Database.Migrations != "" {
 		applied, err := migrate.Apply(ctx, func(ctx context.Context) (*pgx.Conn, error) {
 			c, err := pgx.ParseConfig(fmt.Sprintf("host=/postgres user=%s database=%s sslmode=disable", n.file.Database.Name, n.file.Database.Name))
 			if err != nil {

@@ -119,7 +119,10 @@ func (s *steward) step(ctx context.Context) {
 		s.log.Info("primary", "do", string(d.Do), "of", d.Who, "term", d.Term, "why", d.Why)
 		s.lastSaid = d
 	}
-	if !s.started.Load() && d.Do != failover.Follow || d.Do == failover.Promote && !s.tenure.certain() {
+	if d.Do == failover.Promote && !s.tenure.certain() {
+		return
+	}
+	if !s.started.Load() && d.Do != failover.Follow && !(d.Do == failover.Promote && s.waits()) {
 		return
 	}
 	var err error
@@ -220,7 +223,10 @@ func (s *steward) take(ctx context.Context, d failover.Decision) error {
 
 // promote opens the standby for writes: the record is ours.
 func (s *steward) promote(ctx context.Context, r failover.Record) error {
-	if !s.isStandby() {
+	switch {
+	case s.waits():
+		return s.assume(r)
+	case !s.isStandby():
 		return s.reopen(ctx, r)
 	}
 	begin := time.Now()
@@ -245,6 +251,20 @@ func (s *steward) promote(ctx context.Context, r failover.Record) error {
 	return errors.Join(err,
 		s.store.Put(ctx, fmt.Sprintf("%s%s/%08d", forkPrefix, s.db, fork.Timeline), mustJSON(fork)),
 		s.opened(ctx, r.Term, at))
+}
+
+// waits reports whether PostgreSQL has not come up since this node's start, on
+// data that was a primary's.
+func (s *steward) waits() bool { return !s.started.Load() && !s.isStandby() }
+
+// assume starts this region's PostgreSQL as the primary that it was before its
+// node ended: the copy of the store from which the node began named another
+// holder, whom that data cannot follow.
+func (s *steward) assume(r failover.Record) error {
+	if err := s.pg.Pledge(r.Term); err != nil {
+		return err
+	}
+	return s.pg.Assume(instance.Primary)
 }
 
 // reopen runs this region's PostgreSQL as the primary that it was: it handed

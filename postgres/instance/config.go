@@ -59,8 +59,12 @@ type Deps struct {
 	// the term that this instance follows; 0 if it never followed any.
 	// Standbys need it, and so a region that can become one.
 	Upstream func(ctx context.Context, term uint64) (net.Conn, error)
-	Log      *slog.Logger          // nil discards
-	Metrics  prometheus.Registerer // nil counts nothing
+	// Ended returns where the history that all regions follow left a timeline,
+	// or 0 if that is not known. With it a former primary that has no more than
+	// that need not wait for its successor. It may be nil.
+	Ended   func(timeline uint32) meridian.LSN
+	Log     *slog.Logger          // nil discards
+	Metrics prometheus.Registerer // nil counts nothing
 }
 
 // An Instance is one PostgreSQL cluster.

@@ -168,6 +168,21 @@ func (in *Instance) Start(ctx context.Context, role Role) error {
 	return nil
 }
 
+// Assume changes the role of a PostgreSQL that never came up since Run began:
+// its data waits for somebody to follow, and shall follow nobody now.
+func (in *Instance) Assume(role Role) error {
+	if s, _ := in.life.now(); !s.supervised || s.up || s.stopped {
+		return meridian.WithKind(meridian.Invalid, fmt.Errorf("PostgreSQL of %s does not wait to start: it cannot change to %s", in.cfg.Region, role))
+	}
+	in.life.set(func(s *lifeState) {
+		s.role, s.promoting = role, false
+		if s.run != nil {
+			s.run(errStopped)
+		}
+	})
+	return nil
+}
+
 // Data returns what the data folder holds, whoever runs on it: a primary's
 // data, a standby's, or "" if there is none. A node that died on the way
 // finds out here which role to Run in: only a standby's can be promoted.

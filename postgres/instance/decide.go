@@ -29,7 +29,7 @@ type View struct {
 	Recovering bool         // what was reached is not promoted yet
 	Primary    uint32       // the primary's timeline
 	Timeline   uint32       // the data's
-	Fork       meridian.LSN // where the primary's history left Timeline; 0 if it never was on it
+	Fork       meridian.LSN // where the primary's history left Timeline, or if that cannot be asked, where Deps.Ended says so; 0 if it never was on it
 	End        meridian.LSN // the end of the data's log
 	Unreadable bool         // that cannot be found
 }
@@ -76,6 +76,8 @@ func Decide(v View) (Step, string) {
 		return Wait, "the copy took another turn than the primary, which cannot be reached now"
 	case v.Upstream == 0 && f.Standby:
 		return Start, "the copy is whole; reads need no primary"
+	case v.Upstream == 0 && v.Fork != 0 && !v.Unreadable && v.End <= v.Fork:
+		return Start, fmt.Sprintf("the data was a primary's and ends at %s; its timeline was left at %s", v.End, v.Fork)
 	case v.Upstream == 0:
 		return Wait, "the data was a primary's, and the primary of now cannot be reached"
 	case v.Behind:

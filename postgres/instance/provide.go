@@ -75,7 +75,7 @@ func (in *Instance) look(ctx context.Context, role Role, had trouble) (v View, h
 	}
 	a, unreached := in.ask(ctx)
 	if unreached != nil {
-		return v, nil, unreached, nil
+		return in.lookAlone(ctx, v), nil, unreached, nil
 	}
 	if v.Upstream = a.System; !v.Folder.Exists || v.Upstream != v.Folder.System || v.Folder.Major != v.Major {
 		return v, nil, nil, nil
@@ -90,12 +90,35 @@ func (in *Instance) look(ctx context.Context, role Role, had trouble) (v View, h
 	}
 	v.Timeline = c.newest()
 	v.Fork, _ = a.History.left(v.Timeline)
+	err = in.lookForEnd(ctx, c, &v)
+	return v, a.History, nil, err
+}
+
+// lookForEnd finds the end of the data's log.
+func (in *Instance) lookForEnd(ctx context.Context, c controlFile, v *View) (err error) {
 	v.End, err = in.end(ctx, c)
 	if err != nil && ctx.Err() == nil {
 		in.log.Warn("the end of the log cannot be found", "err", err)
 		v.Unreadable, err = true, nil
 	}
-	return v, a.History, nil, err
+	return err
+}
+
+// lookAlone finds out what can be known without the primary of data that was
+// one's own.
+func (in *Instance) lookAlone(ctx context.Context, v View) View {
+	if !v.Folder.Exists || v.Folder.Standby || v.Folder.Major != v.Major || v.Half || in.deps.Ended == nil {
+		return v
+	}
+	c, err := in.control(ctx, in.data())
+	if err != nil {
+		return v
+	}
+	v.Timeline = c.newest()
+	if v.Fork = in.deps.Ended(v.Timeline); v.Fork != 0 && in.lookForEnd(ctx, c, &v) != nil {
+		v.Unreadable = true
+	}
+	return v
 }
 
 // hadTrouble returns why PostgreSQL said that it cannot follow the primary
