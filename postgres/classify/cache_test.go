@@ -1,6 +1,7 @@
 package classify_test
 
 import (
+	"fmt"
 	"testing"
 
 	"meridian/postgres/classify"
@@ -14,5 +15,23 @@ func TestAHitAllocatesNothing(t *testing.T) {
 	c.Classify(text)
 	if n := testing.AllocsPerRun(100, func() { c.Classify(text) }); n != 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+// TestTextsThatComeOncePutOutNoOther asks for a text twice, then for very many
+// others. Control: a text that came once itself is forgotten.
+func TestTextsThatComeOncePutOutNoOther(t *testing.T) {
+	c := classify.NewCache()
+	often, once := []byte(typical), []byte("select 1")
+	c.Classify(often)
+	before, forgotten := c.Classify(often), c.Classify(once)
+	for i := range 200_000 {
+		c.Classify(fmt.Appendf(nil, "select %d from articles", i))
+	}
+	if c.Classify(often) != before {
+		t.Error("a text that comes often was put out")
+	}
+	if c.Classify(once) == forgotten {
+		t.Error("the control: a text that came once is remembered")
 	}
 }

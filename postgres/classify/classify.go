@@ -3,6 +3,7 @@ package classify
 import (
 	"bytes"
 	"strings"
+	"unicode/utf8"
 )
 
 // Classify returns the verdict on a text of zero or more statements. A nil n
@@ -19,7 +20,7 @@ func judge(text []byte, n *Names) *Verdict {
 	if n == nil {
 		n = &Names{}
 	}
-	s := scan{text: text, names: n, toks: lex(make([]token, 0, 16+len(text)/4), text)}
+	s := scan{text: text, lower: lowered(text), names: n, toks: lex(make([]token, 0, 16+len(text)/4), text)}
 	for _, t := range s.toks {
 		if t.kind == odd {
 			return &Verdict{Where: Primary, Why: "a quote or character that is not understood", Count: 1}
@@ -32,7 +33,8 @@ func judge(text []byte, n *Names) *Verdict {
 			end++
 		}
 		if end > start {
-			one := scan{text: text, names: n, toks: s.toks[start:end]}
+			one := s
+			one.toks = s.toks[start:end]
 			all = append(all, one.statement())
 		}
 		start = end + 1
@@ -75,8 +77,19 @@ func script(all []*Verdict) *Verdict {
 // A scan is one statement's tokens.
 type scan struct {
 	text  []byte
+	lower string // text in lower case, if it is ASCII
 	names *Names
 	toks  []token
+}
+
+// lowered returns an ASCII text in lower case, and "" for any other.
+func lowered(text []byte) string {
+	for _, c := range text {
+		if c >= utf8.RuneSelf {
+			return ""
+		}
+	}
+	return strings.ToLower(string(text))
 }
 
 func primary(why string) *Verdict { return &Verdict{Where: Primary, Why: why, Writes: true, Count: 1} }
@@ -119,6 +132,9 @@ func (s *scan) name(i int) string {
 	}
 	switch r := s.raw(i); s.toks[i].kind {
 	case word:
+		if s.lower != "" {
+			return s.lower[s.toks[i].start:s.toks[i].end]
+		}
 		return strings.ToLower(string(r))
 	case quoted:
 		return strings.ReplaceAll(string(r[1:len(r)-1]), `""`, `"`)

@@ -19,6 +19,9 @@ type Names struct {
 // without an error, or with an effect on the standby alone, belongs on the
 // primary; or "".
 func silentReason(name string) string {
+	if !strings.HasPrefix(name, "pg_") && !strings.HasPrefix(name, "lo_") {
+		return silentNames[name]
+	}
 	for _, p := range silentPrefixes {
 		if strings.HasPrefix(name, p.text) {
 			return p.why
