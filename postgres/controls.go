@@ -6,6 +6,7 @@ type controls struct {
 	aloneProbes     bool // every global read asks the primary for itself
 	insertPositions bool // a primary's position is where it inserts, flushed or not
 	flushedAlone    bool // a position is the flushed one, also of who commits asynchronously
+	answerAlone     bool // a peer's replies wait for no others
 	cancelLate      bool // a cancel request may reach what came after it
 	sampleFirst     bool // an invocation's token is taken before its statements
 	noHandles       bool // transactions are not named in the log

@@ -8,6 +8,9 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"meridian"
 	"meridian/postgres/pool"
@@ -292,13 +295,32 @@ func (s *peer) replies(ctx context.Context) {
 		}
 		ran = f.Type() != 'Z'
 		out = append(out, f...)
-		if !s.backend.Reader.Ready() || len(out) > full {
+		if len(out) > full || !s.backend.Reader.Ready() && !s.gathers() {
 			if _, err := s.conn.Write(out); err != nil {
 				return
 			}
 			out = out[:0]
 		}
 	}
+}
+
+// gather is how long replies within a block wait for those of groups that were
+// sent with them.
+const gather = 250 * time.Microsecond
+
+// gathers waits a moment if PostgreSQL works on a pipeline, and reports whether
+// more of its replies are there then. It answers each group by itself: carried
+// by themselves, the answers to a hundred writes cost more than the writes.
+func (s *peer) gathers() bool {
+	s.mu.Lock()
+	more := s.owed > 0 && s.status == 'T'
+	s.mu.Unlock()
+	if !more || s.p.answerAlone {
+		return false
+	}
+	tv := unix.NsecToTimeval(int64(gather)) // Go's timers are too coarse for that
+	unix.Select(0, nil, nil, nil, &tv)
+	return s.backend.Waits()
 }
 
 // tells reports whether a message of PostgreSQL may tell of a commit. What the

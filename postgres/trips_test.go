@@ -109,6 +109,41 @@ func TestRefusalsAreTrips(t *testing.T) {
 	}
 }
 
+// TestRepliesOfAPipelineTravelTogether runs a block of many writes that are
+// sent at once. Control: where no reply waits for others, each travels alone.
+// How fast PostgreSQL answers is the machine's affair: one try must show it.
+func TestRepliesOfAPipelineTravelTogether(t *testing.T) {
+	const writes = 100
+	w, c := fixture(t, "together")
+	sent := func() int {
+		w.link.mu.Lock()
+		before := w.link.backs
+		w.link.mu.Unlock()
+		p := c.PgConn().StartPipeline(t.Context())
+		send := func(sql string) {
+			p.SendQueryParams(sql, nil, nil, nil, nil)
+			p.SendPipelineSync()
+		}
+		send("begin")
+		for range writes {
+			send("update together set v = v + 1 where id = 1")
+		}
+		send("commit")
+		if err := errors.Join(p.Flush(), p.Close()); err != nil {
+			t.Fatal(err)
+		}
+		w.link.mu.Lock()
+		defer w.link.mu.Unlock()
+		return w.link.backs - before
+	}
+	w.eventually("a hundred answers travel together", func() bool { return sent() < writes/4 })
+	w.iad.answerAlone = true
+	w.eventually("the control: they travel alone", func() bool { return sent() > writes/2 })
+	if v := get[int](w, c, "select v from together where id = 1"); v%writes != 1 || v < 2*writes {
+		t.Errorf("the row says %d", v)
+	}
+}
+
 // TestTripsAreOfThoseWhoWaited lets an invocation begin while another's write
 // waits for a lock.
 func TestTripsAreOfThoseWhoWaited(t *testing.T) {

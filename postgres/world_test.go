@@ -211,6 +211,7 @@ type link struct {
 	opens int
 	mute  bool
 	trips int // flights of sessions that went out after all before were answered
+	backs int // what the primary's end wrote, as often as it did
 }
 
 // A linkConn loses what is written while its link is mute, and counts the
@@ -222,6 +223,7 @@ type linkConn struct {
 	// Guarded by the link's mu.
 	counts  bool // at this end, and not if it carries no session
 	started bool
+	back    bool // the primary's end
 	waits   bool // for what answers the last flight
 }
 
@@ -230,6 +232,9 @@ func (c *linkConn) Write(b []byte) (int, error) {
 	mute := c.l.mute
 	if !c.started {
 		c.started, c.counts = true, c.counts && bytes.Contains(b, []byte(`"purpose":"session"`))
+	}
+	if c.back {
+		c.l.backs++
 	}
 	if c.counts && !c.waits {
 		c.l.trips++
@@ -288,7 +293,7 @@ func (l *link) dial(ctx context.Context, region meridian.Region) (net.Conn, erro
 	l.conns = append(l.conns, a, b)
 	l.opens++
 	l.mu.Unlock()
-	a, b = &linkConn{Conn: a, l: l, counts: true}, &linkConn{Conn: b, l: l}
+	a, b = &linkConn{Conn: a, l: l, counts: true}, &linkConn{Conn: b, l: l, back: true}
 	select {
 	case l.accept <- b:
 		return a, nil

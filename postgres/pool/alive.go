@@ -32,6 +32,10 @@ func (b *Backend) Ended() bool {
 // its end.
 func (b *Backend) Quiet() bool { return b.Reader.Buffered() == 0 && b.alive() }
 
+// Waits reports whether PostgreSQL has sent something that is not read yet. Only
+// who reads may ask.
+func (b *Backend) Waits() bool { return b.Reader.Ready() || !b.alive() }
+
 // alive reports whether a warm backend still stands: an idle connection has
 // nothing to read, so whatever can be peeked means that PostgreSQL closed it,
 // or says why it is about to.

@@ -51,6 +51,9 @@ func (s *State) Lazy() bool {
 
 // promised reads a value that was judged; "" is the default.
 func promised(value string) (meridian.Consistency, bool) {
+	if value == "" { // mostly, and an error costs more than the statement's verdict
+		return meridian.Consistency{}, false
+	}
 	c, err := meridian.ParseConsistency(value)
 	return c, err == nil
 }
