@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -75,8 +74,8 @@ func (p *Proxy) direct(conn net.Conn) (net.Conn, *wire.Reader, error) {
 	if first[0] != handshake || p.deps.TLS == nil {
 		return conn, wire.NewReader(rest), nil
 	}
-	secure := tls.Server(&begunConn{conn, rest}, p.tls)
-	if err := secure.Handshake(); err != nil {
+	secure, err := p.secure(&begunConn{conn, rest})
+	if err != nil {
 		return conn, nil, err
 	}
 	if secure.ConnectionState().NegotiatedProtocol != alpn {
@@ -91,7 +90,7 @@ const alpn = "postgresql"
 // greet answers requests for encryption and returns the packet that follows
 // them: a start-up message or a cancel request.
 func (p *Proxy) greet(conn net.Conn, rd *wire.Reader) (net.Conn, *wire.Startup, error) {
-	_, encrypted := conn.(*tls.Conn)
+	_, encrypted := conn.(*secureConn)
 	for {
 		s, err := wire.ReadStartup(rd)
 		if err != nil {
@@ -112,8 +111,8 @@ func (p *Proxy) greet(conn net.Conn, rd *wire.Reader) (net.Conn, *wire.Startup, 
 			if _, err := conn.Write([]byte{'S'}); err != nil {
 				return conn, nil, err
 			}
-			secure := tls.Server(conn, p.tls)
-			if err := secure.Handshake(); err != nil {
+			secure, err := p.secure(conn)
+			if err != nil {
 				return conn, nil, err
 			}
 			conn, encrypted = secure, true
@@ -145,7 +144,7 @@ func (p *Proxy) login(ctx context.Context, conn net.Conn, rd *wire.Reader, start
 	} else if v, err := wire.NewVerifier(secret(16)); err == nil {
 		verifier = v // a stranger's name fails as a wrong password does
 	}
-	if err := wire.Authenticate(rd, write, verifier); err != nil || u == nil {
+	if err := wire.Authenticate(rd, write, verifier, bindingOf(conn)); err != nil || u == nil {
 		return nil, &wire.Error{Severity: "FATAL", Code: statePassword, Message: fmt.Sprintf("password authentication failed for user %q", name)}
 	}
 	switch {

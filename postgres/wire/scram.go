@@ -3,13 +3,19 @@ package wire
 import (
 	"bytes"
 	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/binary"
 	"fmt"
 
 	"github.com/xdg-go/scram"
 )
 
-const scramName = "SCRAM-SHA-256"
+// The mechanisms (RFC 7677). The second binds a login to its TLS connection.
+const (
+	scramName = "SCRAM-SHA-256"
+	scramPlus = scramName + "-PLUS"
+)
 
 // iterations is PostgreSQL's scram_iterations.
 const iterations = 4096
@@ -35,15 +41,54 @@ func NewVerifier(password string) (Verifier, error) {
 	return Verifier{c}, nil
 }
 
-// Authenticate runs SCRAM-SHA-256 (RFC 5802, RFC 7677) without channel
-// binding as the server. It does not send AuthenticationOk.
-func Authenticate(r *Reader, write func([]byte) error, v Verifier) error {
+// A Binding ties a login to the TLS connection by which it comes, so that
+// nobody between can pass it on (RFC 5929, tls-server-end-point). The zero value
+// ties it to nothing.
+type Binding struct{ channel scram.ChannelBinding }
+
+// BindTo returns the Binding to a connection on which the server showed leaf. It
+// is zero for a certificate for which none is defined, such as Ed25519's.
+func BindTo(leaf *x509.Certificate) Binding {
+	b, err := scram.NewTLSServerEndpointBinding(&tls.ConnectionState{PeerCertificates: []*x509.Certificate{leaf}})
+	if err != nil {
+		return Binding{}
+	}
+	return Binding{b}
+}
+
+// offer lists the mechanisms, the preferred one first.
+func (b Binding) offer() []byte {
+	if !b.channel.IsSupported() {
+		return append(String(scramName), 0)
+	}
+	return append(append(String(scramPlus), String(scramName)...), 0)
+}
+
+// converse begins the conversation of a client that chose mechanism. One that
+// could bind its login and believes that the server cannot is refused: somebody
+// between kept the offer from it.
+func (b Binding) converse(s *scram.Server, mechanism string, first []byte) (*scram.ServerConversation, error) {
+	binds := bytes.HasPrefix(first, []byte("p="))
+	switch {
+	case mechanism == scramPlus && b.channel.IsSupported() && binds:
+		return s.NewConversationWithChannelBindingRequired(b.channel), nil
+	case mechanism == scramName && b.channel.IsSupported() && !binds:
+		return s.NewConversationWithChannelBinding(b.channel), nil
+	case mechanism == scramName && !binds:
+		return s.NewConversation(), nil
+	}
+	return nil, malformed("SASLInitialResponse")
+}
+
+// Authenticate runs SCRAM-SHA-256 (RFC 5802, RFC 7677) as the server, with
+// channel binding if the client wants it and b is one. It does not send
+// AuthenticationOk.
+func Authenticate(r *Reader, write func([]byte) error, v Verifier, b Binding) error {
 	server, err := scram.SHA256.NewServer(func(string) (scram.StoredCredentials, error) { return v.stored, nil })
 	if err != nil {
 		return fmt.Errorf("start SCRAM: %w", err)
 	}
-	conv := server.NewConversation()
-	if err := write(authentication(10, String(scramName), []byte{0})); err != nil {
+	if err := write(authentication(10, b.offer())); err != nil {
 		return err
 	}
 	first, err := password(r)
@@ -51,8 +96,12 @@ func Authenticate(r *Reader, write func([]byte) error, v Verifier) error {
 		return err
 	}
 	name, rest, ok := cstring(first)
-	if !ok || string(name) != scramName || len(rest) < 4 {
+	if !ok || len(rest) < 4 {
 		return malformed("SASLInitialResponse")
+	}
+	conv, err := b.converse(server, string(name), rest[4:])
+	if err != nil {
+		return err
 	}
 	challenge, err := conv.Step(string(rest[4:]))
 	if err != nil {

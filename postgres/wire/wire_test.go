@@ -102,7 +102,7 @@ func TestScram(t *testing.T) {
 			}
 			return nil
 		}
-		err = wire.Authenticate(wire.NewReader(in), write, v)
+		err = wire.Authenticate(wire.NewReader(in), write, v, wire.Binding{})
 		if (err == nil) != want {
 			t.Errorf("password %q: %v", password, err)
 		}
