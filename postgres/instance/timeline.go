@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -95,8 +97,10 @@ func historyIn(wal string, timeline uint32) (history, error) {
 	return parseHistory(string(content))
 }
 
-// maxReserved bounds the files that reserve writes.
-const maxReserved = 4096
+// maxReserved bounds the files that reserve writes: by how much terms may grow
+// between two promotions. They grow by one when a primary had to go above what
+// standbys pledged, and by none when a move is refused.
+const maxReserved = 1 << 16
 
 // reserve makes the next promotion take timeline term, or a higher one, where
 // PostgreSQL would take the first number that this node has not seen. Two
@@ -104,21 +108,21 @@ const maxReserved = 4096
 // and everything that compares histories (a standby that follows, pg_rewind)
 // would hold them for one. Terms are unique.
 //
-// PostgreSQL takes the number after the last history file in an unbroken row.
-// The files that fill the row name no ancestor, so that no standby turns to
+// PostgreSQL takes the number after the last history file in an unbroken row
+// that begins at the timeline of now. The files that fill the row name no ancestor, so that no standby turns to
 // those timelines; the ancestors' own are made where a clone lacks them.
 func (in *Instance) reserve(now uint32, term uint64) error {
 	if term <= uint64(now)+1 {
 		return nil
 	}
-	if term > maxReserved {
-		return fmt.Errorf("term %d: want at most %d", term, maxReserved)
+	if term > math.MaxUint32 || term-uint64(now) > maxReserved {
+		return fmt.Errorf("term %d on timeline %d: want at most %d more", term, now, maxReserved)
 	}
 	own, err := in.historyOf(now)
 	if err != nil {
 		return err
 	}
-	for tl := uint32(2); uint64(tl) < term; tl++ {
+	for _, tl := range own.row(now, term) {
 		name := filepath.Join(in.data(), "pg_wal", historyFile(tl))
 		if _, err := os.Stat(name); err == nil {
 			continue
@@ -128,6 +132,20 @@ func (in *Instance) reserve(now uint32, term uint64) error {
 		}
 	}
 	return syncDir(filepath.Join(in.data(), "pg_wal"))
+}
+
+// row returns the timelines whose history files must be there for the next one
+// after now to be term: the ancestors, now and all between it and term.
+func (h history) row(now uint32, term uint64) (out []uint32) {
+	for _, t := range append(slices.Clone(h), turn{Timeline: now}) {
+		if t.Timeline > 1 {
+			out = append(out, t.Timeline)
+		}
+	}
+	for tl := uint64(now) + 1; tl < term; tl++ {
+		out = append(out, uint32(tl))
+	}
+	return out
 }
 
 // unreserve removes what a promotion that never was has reserved: PostgreSQL
