@@ -35,6 +35,9 @@ func (s *steward) hand(ctx context.Context, d failover.Decision, asked *failover
 	}
 	defer s.tenure.resume()
 	paused, begin, err := s.pause(ctx, asked)
+	if err != nil && !s.waiting.over(asked, time.Now()) {
+		return nil // it is tried again
+	}
 	if err != nil {
 		return s.refuse(ctx, asked, err)
 	}
@@ -69,44 +72,40 @@ func (s *steward) hand(ctx context.Context, d failover.Decision, asked *failover
 
 // pause takes all sessions off PostgreSQL, and returns when that began. No
 // renewal is under way from then on: amid the hand-over it would cost another
-// trip. A move that spares the sessions which cannot move waits for them
-// first, and tries again until its time is over.
+// trip. A move that spares the sessions which cannot move ends none.
 func (s *steward) pause(ctx context.Context, m *failover.Move) (postgres.Paused, time.Time, error) {
-	patience, cancel := context.WithTimeout(ctx, m.Wait)
-	defer cancel()
-	for {
-		if m.Wait > 0 {
-			s.awaitUnbound(patience)
-		}
-		s.tenure.halt(ctx)
-		begin := time.Now()
-		pause := s.proxy.Pause
-		if m.Wait > 0 {
-			pause = s.proxy.PauseSparing
-		}
-		paused, err := pause(ctx, pauseBudget)
-		if err == nil {
-			return paused, begin, nil
-		}
-		s.proxy.Resume()
-		s.tenure.resume()
-		if m.Wait == 0 || patience.Err() != nil {
-			return paused, begin, err
-		}
+	s.tenure.halt(ctx)
+	begin := time.Now()
+	pause := s.proxy.Pause
+	if m.Wait > 0 {
+		pause = s.proxy.PauseSparing
 	}
+	paused, err := pause(ctx, pauseBudget)
+	if err != nil {
+		s.proxy.Resume()
+	}
+	return paused, begin, err
 }
 
-// awaitUnbound waits until no session is bound by more than its transaction.
-func (s *steward) awaitUnbound(ctx context.Context) {
-	tick := time.NewTicker(streamPoll)
-	defer tick.Stop()
-	for s.proxy.Bound(false) != "" {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+// A waiting is the wait of a move for sessions that cannot move. The steward
+// goes on meanwhile: whatever else is asked of it is done.
+type waiting struct {
+	move  string // its ID
+	since time.Time
+}
+
+// over reports whether a move has waited as long as it may.
+func (w waiting) over(m *failover.Move, now time.Time) bool {
+	return m.Wait == 0 || w.move == m.ID && now.Sub(w.since) >= m.Wait
+}
+
+// stays reports whether a move waits on: a session is bound by more than its
+// transaction.
+func (s *steward) stays(m *failover.Move) bool {
+	if m.Wait > 0 && s.waiting.move != m.ID {
+		s.waiting = waiting{m.ID, time.Now()}
 	}
+	return !s.waiting.over(m, time.Now()) && s.proxy.Bound(false) != ""
 }
 
 func (s *steward) noStream(to meridian.Region) error {
@@ -162,13 +161,10 @@ func (s *steward) release(ctx context.Context, d failover.Decision, at instance.
 	return fmt.Errorf("the record of the primary kept changing")
 }
 
-// refuse answers a move that was not made, for good: the next term makes it an
-// old one, so that nobody tries again by itself. The term comes first: whoever
-// sees the answer and asks again, asks in that term.
+// refuse answers a move that was not made, for good: what is answered is not
+// tried again. No term is used up.
 func (s *steward) refuse(ctx context.Context, asked *failover.Move, why error) error {
-	r, _, _ := s.tenure.now()
+	s.refused = asked.ID
 	answer := moved{ID: asked.ID, Phase: refused, Why: fmt.Sprintf("%s keeps the writes: %v", s.self.Region, why)}
-	return errors.Join(why,
-		s.raise(ctx, failover.Decision{Term: r.Term + 1}),
-		s.store.Put(ctx, movedPrefix+s.db, mustJSON(answer)))
+	return errors.Join(why, s.store.Put(ctx, movedPrefix+s.db, mustJSON(answer)))
 }

@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"meridian"
 	"meridian/client"
+	"meridian/config"
 	"meridian/postgres/failover"
 )
 
@@ -49,7 +51,7 @@ func (n *node) move(ctx context.Context, to meridian.Region, how client.Move) (c
 	}
 	asked := failover.Move{ID: fmt.Sprintf("%s-%d", to, time.Now().UnixNano()), To: to, Force: how.Force, Wait: how.Wait, Term: r.Term}
 	if err := n.store.Put(ctx, movePrefix+db, mustJSON(asked)); err != nil {
-		return client.Moved{}, fmt.Errorf("move the primary to %s: %w", to, err)
+		return client.Moved{}, notOrdered(to, n.members(), err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, movePatience+how.Wait)
 	defer cancel()
@@ -62,6 +64,21 @@ func (n *node) move(ctx context.Context, to meridian.Region, how client.Move) (c
 		out.Pause = m.Opened.Sub(m.Paused)
 	}
 	return out, nil
+}
+
+// notOrdered says why a move could not even be asked for. An order that nobody
+// else could see would let two regions take the writes.
+func notOrdered(to meridian.Region, voters []config.Node, err error) error {
+	if meridian.KindOf(err) != meridian.Unavailable {
+		return fmt.Errorf("move the primary to %s: %w", to, err)
+	}
+	var names []string
+	for _, v := range voters {
+		names = append(names, v.Name)
+	}
+	return meridian.WithKind(meridian.Unavailable, fmt.Errorf(
+		"move the primary to %s: the order must be written to the store, whose voters are %s: bring back as many as make a majority (%d), with the data they had: %w",
+		to, strings.Join(names, ", "), len(names)/2+1, err))
 }
 
 // awaitMove returns what became of a move once that is final, and this node's

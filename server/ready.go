@@ -53,7 +53,7 @@ func (s *steward) keepReady(ctx context.Context) {
 // pending returns the move that the holder of now was asked for and has not
 // answered.
 func (s *steward) pending() (m failover.Move, ok bool) {
-	each(s.store.Now(), movePrefix+s.db, s.log, func(_ string, x failover.Move) { m = x })
+	m = s.asked(s.store.Now())
 	r, _, _ := s.tenure.now()
 	return m, m.ID != "" && m.Term == r.Term && m.To != r.Region
 }

@@ -82,6 +82,8 @@ type steward struct {
 	follows  uint64        // the term that the standby was told to follow
 	since    time.Time     // of the pledge
 	lag      time.Duration // at the last time that the primary was heard
+	waiting  waiting       // for sessions that cannot move
+	refused  string        // the move that was refused last
 	lastSaid failover.Decision
 	change   change
 	slotted  string    // the regions whose slots are as they should be
@@ -131,7 +133,11 @@ func (s *steward) step(ctx context.Context) {
 	case failover.Raise:
 		err = s.raise(ctx, d)
 	case failover.Hand:
-		err = s.hand(ctx, d, v.Move)
+		if !s.stays(v.Move) {
+			err = s.hand(ctx, d, v.Move)
+		}
+	case failover.Refuse:
+		err = s.refuse(ctx, v.Move, errors.New(d.Why))
 	case failover.Recruit:
 		err = s.recruit(ctx, d)
 	case failover.Take:
@@ -165,8 +171,26 @@ func (s *steward) look() failover.View {
 	v.Lag = s.lag
 	view := s.store.Now()
 	each(view, reportPrefix+s.db+"/", s.log, func(_ string, p failover.Report) { v.Reports = append(v.Reports, p) })
-	each(view, movePrefix+s.db, s.log, func(_ string, m failover.Move) { v.Move = &m })
+	if m := s.asked(view); m.ID != "" {
+		v.Move = &m
+	}
 	return v
+}
+
+// asked returns the move that an operator asked for last and that was not
+// refused.
+func (s *steward) asked(view *store.View) (m failover.Move) {
+	each(view, movePrefix+s.db, s.log, func(_ string, x failover.Move) { m = x })
+	answered := s.refused
+	each(view, movedPrefix+s.db, s.log, func(_ string, x moved) {
+		if x.Phase == refused {
+			answered = x.ID
+		}
+	})
+	if m.ID == answered || m.ID == s.refused {
+		return failover.Move{}
+	}
+	return m
 }
 
 func (s *steward) state() failover.State {

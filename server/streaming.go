@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"math"
 	"net"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 
 const (
 	streamPatience = 10 * time.Second      // for a successor to stream and catch up, before anything pauses
+	streamStall    = 2 * time.Second       // for it to take any more of the log, or to begin to stream
 	streamPoll     = 10 * time.Millisecond // how often that is asked
 )
 
@@ -35,17 +37,24 @@ func (s *steward) awaitStream(ctx context.Context, region meridian.Region) error
 	}
 	tick := time.NewTicker(streamPoll)
 	defer tick.Stop()
+	moved, least := time.Now(), int64(math.MaxInt64)
 	for {
 		behind, streams := s.behind(ctx, c, region, begun)
-		if streams && behind <= 0 {
+		switch {
+		case streams && behind <= 0:
 			return nil
+		case streams && behind < least:
+			moved, least = time.Now(), behind
+		case !s.alive(region):
+			return fmt.Errorf("%s does not answer %s", region, s.self.Region)
+		case time.Since(moved) >= streamStall && streams:
+			return fmt.Errorf("the standby of %s is %d bytes of log behind, and took none for %v", region, behind, streamStall)
+		case time.Since(moved) >= streamStall:
+			return fmt.Errorf("the standby of %s does not stream from %s", region, s.self.Region)
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			if !streams {
-				return fmt.Errorf("the standby of %s does not stream from %s", region, s.self.Region)
-			}
 			return fmt.Errorf("the standby of %s is %d bytes of log behind", region, behind)
 		}
 	}

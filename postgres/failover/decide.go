@@ -103,6 +103,7 @@ const (
 	Hold    Action = "renew"   // renew the lease
 	Raise   Action = "raise"   // renew it in a term above every pledge
 	Hand    Action = "hand"    // hand the record over, in a planned move
+	Refuse  Action = "refuse"  // refuse a planned move
 	Recruit Action = "recruit" // pledge the next term and report
 	Take    Action = "take"    // take the record
 	Promote Action = "promote" // make the standby the primary: the record is ours
@@ -149,6 +150,7 @@ func (v View) holder() Decision {
 		if v.Alive[m.To] || m.Force {
 			return Decision{Hand, m.To, term + 1, fmt.Sprintf("an operator moves the primary to %s", m.To)}
 		}
+		return Decision{Refuse, m.To, term, fmt.Sprintf("%s does not answer %s", m.To, v.Self)}
 	}
 	if v.State == Standby {
 		return Decision{Promote, v.Self, term, fmt.Sprintf("%s holds term %d and is a standby still", v.Self, term)}

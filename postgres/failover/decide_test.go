@@ -110,7 +110,7 @@ func FuzzDecide(f *testing.F) {
 			t.Errorf("%s takes the record while %s may still act", v.Self, v.Record.Region)
 		case d.Do == failover.Take && d.Term <= v.Record.Term:
 			t.Errorf("term %d is taken after term %d", d.Term, v.Record.Term)
-		case (d.Do == failover.Hold || d.Do == failover.Hand || d.Do == failover.Raise || d.Do == failover.Promote) && v.Record.Region != v.Self:
+		case (d.Do == failover.Hold || d.Do == failover.Hand || d.Do == failover.Refuse || d.Do == failover.Raise || d.Do == failover.Promote) && v.Record.Region != v.Self:
 			t.Errorf("%s does %s with the record of %s", v.Self, d.Do, v.Record.Region)
 		case d.Do == failover.Raise && d.Term <= v.Record.Term:
 			t.Errorf("raised from term %d to %d", v.Record.Term, d.Term)
