@@ -19,22 +19,13 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"meridian"
 	"meridian/test/operator"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := command(ctx, os.Args[1:], os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "episodes:", err)
-		os.Exit(1)
-	}
-}
+func main() { operator.Main("episodes", command) }
 
 func command(ctx context.Context, args []string, out io.Writer) error {
 	var s settings

@@ -15,12 +15,9 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"os"
-	"os/signal"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -29,14 +26,7 @@ import (
 	"meridian/test/operator"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := command(ctx, os.Args[1:], os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "failovers:", err)
-		os.Exit(1)
-	}
-}
+func main() { operator.Main("failovers", command) }
 
 // A settings is what an operator may say.
 type settings struct {

@@ -19,8 +19,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"meridian/client"
@@ -37,14 +35,7 @@ type settings struct {
 	http        bool
 }
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := command(ctx, os.Args[1:], os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "pairs:", err)
-		os.Exit(1)
-	}
-}
+func main() { operator.Main("pairs", command) }
 
 func command(ctx context.Context, args []string, out io.Writer) (err error) {
 	var s settings

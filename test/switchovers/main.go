@@ -14,11 +14,7 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"fmt"
 	"io"
-	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"meridian"
@@ -27,14 +23,7 @@ import (
 	"meridian/test/operator"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := command(ctx, os.Args[1:], os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "switchovers:", err)
-		os.Exit(1)
-	}
-}
+func main() { operator.Main("switchovers", command) }
 
 func command(ctx context.Context, args []string, out io.Writer) (err error) {
 	flags := flag.NewFlagSet("switchovers", flag.ContinueOnError)
