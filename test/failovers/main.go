@@ -126,13 +126,16 @@ func series(ctx context.Context, w operator.World, s settings, out io.Writer) er
 
 // lose loses the primary's region once, and heals it.
 func lose(ctx context.Context, w operator.World, kind string, quiet time.Duration, out io.Writer) (time.Duration, error) {
-	var s client.Status
-	if err := operator.Until(ctx, patience, func(ctx context.Context) (err error) {
-		if s, err = w.Status(ctx); err == nil {
-			err = operator.Whole(s)
-		}
-		return err
-	}); err != nil {
+	if _, err := whole(ctx, w); err != nil {
+		return 0, err
+	}
+	select {
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	case <-time.After(quiet):
+	}
+	s, err := whole(ctx, w) // again: a node that was cut off may just have named the primary of before
+	if err != nil {
 		return 0, err
 	}
 	var lost string
@@ -144,16 +147,6 @@ func lose(ctx context.Context, w operator.World, kind string, quiet time.Duratio
 			continue
 		}
 		left, dsn = append(left, r.Name), append(dsn, r.Postgres)
-	}
-	for _, d := range dsn {
-		if err := operator.Until(ctx, patience, func(ctx context.Context) error { return write(ctx, d) }); err != nil {
-			return 0, err
-		}
-	}
-	select {
-	case <-ctx.Done():
-		return 0, ctx.Err()
-	case <-time.After(quiet):
 	}
 	begin := time.Now()
 	for _, args := range breaking(kind, lost, left) {
@@ -167,6 +160,22 @@ func lose(ctx context.Context, w operator.World, kind string, quiet time.Duratio
 	}
 	_, err = w.Run(ctx, "fault", "heal")
 	return back, err
+}
+
+// whole waits until each region is healthy and can write.
+func whole(ctx context.Context, w operator.World) (s client.Status, err error) {
+	err = operator.Until(ctx, patience, func(ctx context.Context) error {
+		if s, err = w.Status(ctx); err == nil {
+			err = operator.Whole(s)
+		}
+		for _, r := range s.Regions {
+			if err == nil {
+				err = write(ctx, r.Postgres)
+			}
+		}
+		return err
+	})
+	return s, err
 }
 
 // writesBack returns when the last of the regions that are left could write.
