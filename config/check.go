@@ -52,7 +52,7 @@ func (d *decoder) check(f *File) {
 		d.needs(c.pos, "key", c.Key, "a PEM file with a private key")
 	}
 	if f.Database != nil {
-		d.checkDatabase(*f.Database)
+		d.checkDatabase(f, *f.Database)
 		d.checkDurability(f, d.at(f.Database.pos, "durability"), f.Database.Durability)
 	}
 	if f.DNS.TTL < time.Second || f.DNS.TTL > time.Hour {
@@ -245,7 +245,7 @@ func (d *decoder) checkAuthorizer(a Authorizer) {
 	}
 }
 
-func (d *decoder) checkDatabase(db Database) {
+func (d *decoder) checkDatabase(f *File, db Database) {
 	if db.Name == "" {
 		d.missing(db.pos, "name", "a lower-case name such as conduit")
 	} else if !dbName.MatchString(db.Name) || db.Name == "meridian" || strings.HasPrefix(db.Name, "pg_") {
@@ -273,6 +273,7 @@ func (d *decoder) checkDatabase(db Database) {
 	if db.Backup != nil {
 		d.checkBackup(*db.Backup)
 	}
+	d.checkServers(f, db)
 	if db.MaxConnections < 20 || db.MaxConnections > 10_000 {
 		d.fail(d.at(db.pos, "maxConnections"), fmt.Sprintf("maxConnections is %d", db.MaxConnections), "a number from 20 to 10000")
 	} else if db.Connections < 4 || db.Connections > db.MaxConnections-10 {
@@ -341,6 +342,27 @@ func (f *File) predicted(a, b meridian.Region) time.Duration {
 	}
 	p50, _ := wan.RTT(from, to)
 	return p50
+}
+
+// checkServers wants a server for every region: a standby of Meridian's cannot
+// follow a primary that it may not ask for replication.
+func (d *decoder) checkServers(f *File, db Database) {
+	if len(db.Servers) == 0 {
+		return
+	}
+	p := d.at(db.pos, "servers")
+	for _, name := range sorted(db.Servers) {
+		s := db.Servers[name]
+		if !slices.ContainsFunc(f.Regions, func(r Region) bool { return string(r.Name) == name }) {
+			d.fail(d.names[s.pos.key], fmt.Sprintf("found %q", name), "a region of this file")
+		}
+		d.needs(s.pos, "dsn", s.DSN, "a file with a DSN")
+	}
+	for _, r := range f.Regions {
+		if _, ok := db.Servers[string(r.Name)]; !ok {
+			d.fail(p, fmt.Sprintf("no server for %s", r.Name), "one for every region, or none")
+		}
+	}
 }
 
 // bucket is s3:// with the name of a bucket, and maybe a prefix.

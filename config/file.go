@@ -108,6 +108,7 @@ type Database struct {
 	QueueTimeout   time.Duration       `key:"queueTimeout" default:"10s" doc:"How long a client waits for a server connection."`
 	Pooling        string              `key:"pooling" default:"session" doc:"How long a client keeps a server connection on the primary: for its session, or for one transaction." want:"session or transaction"`
 	LocalFunctions []string            `key:"localFunctions" doc:"User-defined volatile functions that only read: they may run on a standby." want:"names of functions"`
+	Servers        map[string]Server   `key:"servers" doc:"PostgreSQL servers that somebody else runs, by region: for every region, or none. Meridian follows whoever is primary there. Default: it runs its own."`
 	Backup         *Backup             `key:"backup" doc:"Base backups, and every change of the log in between. Default: none."`
 	MaxConnections int                 `key:"maxConnections" default:"120" doc:"PostgreSQL's max_connections, the same in all regions." want:"a number from 20 to 10000"`
 	pos            position
@@ -122,6 +123,12 @@ type Failover struct {
 type Tokens struct {
 	Cookie bool `key:"cookie" default:"true" doc:"In a cookie, which browsers keep by themselves."`
 	Header bool `key:"header" default:"true" doc:"In the header Meridian-Consistency, which cross-origin scripts may read."`
+}
+
+// A Server is a PostgreSQL that somebody else runs.
+type Server struct {
+	DSN string `key:"dsn" doc:"A file with its DSN: postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=verify-full." want:"a file with a DSN"`
+	pos position
 }
 
 // A Backup says where copies of the database go.

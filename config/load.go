@@ -101,6 +101,10 @@ func (f *File) paths(dir string) {
 	if f.Database != nil {
 		abs(&f.Database.Migrations)
 		abs(&f.Database.Password)
+		for k, s := range f.Database.Servers {
+			abs(&s.DSN)
+			f.Database.Servers[k] = s
+		}
 		if b := f.Database.Backup; b != nil {
 			abs(&b.Credentials)
 			if !strings.HasPrefix(b.To, "s3://") {

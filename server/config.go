@@ -28,6 +28,9 @@ type Config struct {
 // Check finds the mistakes in what the file points at: the OpenAPI file, the
 // keys of its authorizers, its certificates. It starts nothing.
 func Check(f *config.File) error {
+	if err := checkTheirs(f); err != nil {
+		return err
+	}
 	_, keys := authorizers(f)
 	var certs error
 	if len(f.Certificates) > 0 { // an up world has its own

@@ -70,6 +70,9 @@ func draw(v view) *topology.Snapshot {
 // primary returns where the writes go: what the store says, or before it said
 // anything, what the file says.
 func (v view) primary() failover.Record {
+	if theirs(v.file) {
+		return v.foreignPrimary()
+	}
 	if v.file.Database != nil {
 		if r, ok := v.desired.primary[v.file.Database.Name]; ok {
 			return r

@@ -147,6 +147,9 @@ func (n *node) setDurability(ctx context.Context, d meridian.Durability) (client
 	if n.file.Database == nil {
 		return client.Durability{}, meridian.WithKind(meridian.Invalid, fmt.Errorf("this world has no database"))
 	}
+	if theirs(n.file) {
+		return client.Durability{}, errTheirs
+	}
 	db := n.file.Database.Name
 	r, ok := n.promiseOf(db)
 	if !ok {

@@ -50,6 +50,9 @@ func (n *node) lostHere(ctx context.Context) ([]client.LostWrite, error) {
 // lost gathers what all regions list. A region that does not answer is an
 // error: a list that lacks some would be taken for the whole.
 func (n *node) lost(ctx context.Context) ([]client.LostWrite, error) {
+	if theirs(n.file) {
+		return nil, errTheirs
+	}
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	out := []client.LostWrite{}

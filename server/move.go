@@ -34,6 +34,9 @@ func (n *node) move(ctx context.Context, to meridian.Region, how client.Move) (c
 	if n.file.Database == nil {
 		return client.Moved{}, meridian.WithKind(meridian.Invalid, errors.New("this world has no database"))
 	}
+	if theirs(n.file) {
+		return client.Moved{}, errTheirs
+	}
 	if _, ok := n.atlas.Now().Region(to); !ok {
 		return client.Moved{}, meridian.WithKind(meridian.NotFound, fmt.Errorf("there is no region %q; expected one of %s", to, n.regionNames()))
 	}

@@ -99,6 +99,9 @@ func gatewayServer(h http.Handler, f *config.File) *http.Server {
 
 // addDatabase adds PostgreSQL and its proxy, and on the primary the migrations.
 func (n *node) addDatabase(g *lifecycle.Group) (*postgres.Proxy, error) {
+	if theirs(n.file) {
+		return n.addForeign(g)
+	}
 	db := n.file.Database
 	sockets, err := sockdir.For(n.cfg.State)
 	if err != nil {
@@ -112,35 +115,8 @@ func (n *node) addDatabase(g *lifecycle.Group) (*postgres.Proxy, error) {
 	if err != nil {
 		return nil, err
 	}
-	promise, err := meridian.ParseConsistency(db.Consistency)
-	if err != nil {
-		return nil, err
-	}
-	word, err := password(n.file)
-	if err != nil {
-		return nil, err
-	}
-	certs, err := certificates(n.file)
-	if err != nil {
-		return nil, err
-	}
 	n.tenure = n.newTenure()
-	proxy, err := postgres.New(postgres.Config{
-		Region: n.self.Region, Database: db.Name, Role: db.Name,
-		Listen:    netip.AddrPortFrom(n.self.Address, n.self.Ports.Postgres).String(),
-		MaxServer: db.Connections, QueueTimeout: db.QueueTimeout, Consistency: promise, Unreachable: meridian.Unreachable(db.OnUnreachable),
-		LocalFunctions: db.LocalFunctions, TransactionPooling: db.Pooling == "transaction",
-		Users: map[string]string{db.Name: word},
-		// Who writes while the primary is lost hears so at once and tries again:
-		// nobody can promise when there will be another.
-		NoFailover: true,
-		// What was sent already cannot be tried again: it waits for who can tell.
-		DoubtBudget: doubtBudget,
-	}, postgres.Deps{
-		Local: pg.Dial, Remote: n.dialProxy, Peers: n.backbone.Listener("pg"), Map: &n.atlas,
-		Lease: n.lease(pg), Forks: n.forks, Durability: n.demand, Outcomes: n.outcomes,
-		TLS: serverTLS(certs.GetCertificate), Log: n.log, Metrics: n.tele.Metrics, Tracer: n.tele.Tracer,
-	})
+	proxy, err := n.newProxy(pg.Dial, postgres.Deps{Lease: n.lease(pg), Forks: n.forks, Durability: n.demand, Outcomes: n.outcomes})
 	if err != nil {
 		return nil, err
 	}
@@ -151,7 +127,9 @@ func (n *node) addDatabase(g *lifecycle.Group) (*postgres.Proxy, error) {
 	g.Add("primary known", func(ctx context.Context, ready func()) error { return st.learn(ctx, &role, ready) })
 	g.Add("postgres", func(ctx context.Context, ready func()) error { return pg.Run(ctx, role, ready) })
 	g.Add("replication", func(ctx context.Context, ready func()) error { return st.serveStandbys(ctx, standbys, ready) })
-	g.Add("migrations", func(ctx context.Context, ready func()) error { return n.migrate(ctx, pg, ready) })
+	g.Add("migrations", func(ctx context.Context, ready func()) error {
+		return n.migrate(ctx, pg.Dial, pg.Role() == instance.Primary, ready)
+	})
 	g.Add("database proxy", proxy.Run)
 	g.Add("steward", st.start)
 	if err := n.addBackup(g, pg); err != nil {
@@ -162,14 +140,14 @@ func (n *node) addDatabase(g *lifecycle.Group) (*postgres.Proxy, error) {
 }
 
 // migrate applies the migrations, on the primary.
-func (n *node) migrate(ctx context.Context, pg *instance.Instance, ready func()) error {
-	if pg.Role() == instance.Primary && n.file.Database.Migrations != "" {
+func (n *node) migrate(ctx context.Context, dial func(context.Context) (net.Conn, error), primary bool, ready func()) error {
+	if primary && n.file.Database.Migrations != "" {
 		applied, err := migrate.Apply(ctx, func(ctx context.Context) (*pgx.Conn, error) {
 			c, err := pgx.ParseConfig(fmt.Sprintf("host=/postgres user=%s database=%s sslmode=disable", n.file.Database.Name, n.file.Database.Name))
 			if err != nil {
 				return nil, err
 			}
-			c.DialFunc = func(ctx context.Context, _, _ string) (net.Conn, error) { return pg.Dial(ctx) }
+			c.DialFunc = func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) }
 			return pgx.ConnectConfig(ctx, c)
 		}, os.DirFS(n.file.Database.Migrations))
 		if err != nil {

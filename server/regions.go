@@ -116,6 +116,9 @@ func Joining(f *config.File, region meridian.Region) (client.Join, error) {
 // join lets a region into the world. It returns once that is asked for; the
 // status shows when the region counts.
 func (n *node) join(ctx context.Context, asked client.Join) (json.RawMessage, error) {
+	if theirs(n.file) {
+		return nil, errTheirs
+	}
 	w := wish{Region: meridian.Region(asked.Region), Outline: asked.Outline}
 	if err := json.Unmarshal(asked.Roster, &w.File); err != nil {
 		return nil, meridian.WithKind(meridian.Invalid, fmt.Errorf("region %s: %w", asked.Region, err))
@@ -136,6 +139,9 @@ func (n *node) regions() json.RawMessage { return mustJSON(n.inForce.Load().rost
 // leave takes a region out of the world. It returns once that is asked for; the
 // status shows when the region is gone.
 func (n *node) leave(ctx context.Context, region meridian.Region) error {
+	if theirs(n.file) {
+		return errTheirs
+	}
 	_, err := n.enroll(ctx, func(r roster) (roster, error) { return r.leave(region, n.standing(r)) })
 	return err
 }

@@ -74,6 +74,9 @@ func (n *node) keepTokenKeys(ctx context.Context, ready func()) error {
 			ready()
 			ready = nil
 		}
+		if ready != nil { // the map takes the keys from the same view, maybe a moment later
+			retry = min(retry, tokenKeyRetry/20)
+		}
 		t := time.NewTimer(retry)
 		select {
 		case <-ctx.Done():
