@@ -1,9 +1,11 @@
 package postgres
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -193,5 +195,87 @@ func TestLazyBlocksReadHereUntilTheyWrite(t *testing.T) {
 	}
 	if _, err := c.Exec(t.Context(), "set meridian.transactions = sometimes"); state(err) != "22023" {
 		t.Errorf("a value that is none: %v", err)
+	}
+}
+
+// TestABusyFunctionDoesNotKeepAnotherOut lets sixteen sessions of one function
+// write without a pause through one server connection, and one of another
+// function now and then. Control: first come, first served, it waits for all
+// of them each time.
+func TestABusyFunctionDoesNotKeepAnotherOut(t *testing.T) {
+	const busy, writes = 16, 5
+	for name, p := range map[string]func(*world) *Proxy{"here": func(w *world) *Proxy { return w.iad }, "from a secondary": func(w *world) *Proxy { return w.dub }} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, func(c *Config, _ *Deps) { c.TransactionPooling, c.MaxServer = true, 1 })
+			w.exec(w.connect(dsn(w.iad)), "drop table if exists turns", "create table turns (v int)", "grant all on turns to public")
+			others := make([]*pgx.Conn, busy)
+			for i := range others {
+				others[i] = w.attach(p(w), fmt.Sprintf("busy-%d-%d", i, i))
+			}
+			quiet := w.attach(p(w), "quiet-1-1")
+			passed := func() (n int64) { // of the busy one, while the other writes
+				var stop atomic.Bool
+				var count atomic.Int64
+				var all sync.WaitGroup
+				for _, c := range others {
+					all.Go(func() {
+						for !stop.Load() {
+							if _, err := c.Exec(context.Background(), "insert into turns values (1)"); err != nil {
+								t.Error(err)
+								return
+							}
+							count.Add(1)
+						}
+					})
+				}
+				w.eventually("they queue", func() bool { return w.iad.pool.Stats().Queued >= busy/2 })
+				before := count.Load()
+				for range writes {
+					w.exec(quiet, "insert into turns values (2)")
+				}
+				n = count.Load() - before
+				stop.Store(true)
+				all.Wait()
+				return n
+			}
+			// What passes while the quiet client itself is slow counts, too: one try must show it.
+			w.eventually("the quiet function gets its turns", func() bool { return passed() <= 4*writes })
+			w.iad.pool.FirstComeFirstServed()
+			if n := passed(); n < writes*busy/2 {
+				t.Errorf("the control: %d writes of the busy function went before %d of the quiet one", n, writes)
+			}
+		})
+	}
+}
+
+// TestATransactionThatGetsNoConnectionFailsAlone holds the one server connection
+// for longer than the queue allows.
+func TestATransactionThatGetsNoConnectionFailsAlone(t *testing.T) {
+	w := newWorld(t, func(c *Config, _ *Deps) {
+		if c.TransactionPooling = true; c.Region == iad {
+			c.MaxServer, c.QueueTimeout = 1, 100*time.Millisecond
+		}
+	})
+	w.exec(w.connect(dsn(w.iad)), "drop table if exists queued", "create table queued (v int)")
+	holder := w.connect(dsn(w.iad))
+	waiters := []*pgx.Conn{w.connect(dsn(w.iad)), w.connect(dsn(w.dub))}
+	for _, c := range waiters {
+		w.exec(c, "set app.mine = 'kept'", "insert into queued values (0)")
+	}
+	w.exec(holder, "begin", "insert into queued values (1)")
+	for i, c := range waiters {
+		if _, err := c.Exec(t.Context(), "insert into queued values (2)"); state(err) != "53300" || c.IsClosed() {
+			t.Errorf("waiter %d: %v", i, err)
+		}
+	}
+	w.exec(holder, "commit")
+	for _, c := range waiters {
+		w.exec(c, "insert into queued values (3)")
+		if got := get[string](w, c, "select current_setting('app.mine') from queued limit 1"); got != "kept" {
+			t.Errorf("its setting is %q", got)
+		}
+	}
+	if n := get[int](w, holder, "select count(*) from queued where v = 2"); n > 0 {
+		t.Errorf("%d refused writes were done", n)
 	}
 }

@@ -234,6 +234,14 @@ func (p *Pool) leaveLocked(turn chan struct{}) {
 	}
 }
 
+// FirstComeFirstServed is a negative control: the places do not go round any
+// more.
+func (p *Pool) FirstComeFirstServed() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.queue.oneForAll = true
+}
+
 // Stats returns the pool's counts.
 func (p *Pool) Stats() Stats {
 	p.mu.Lock()
