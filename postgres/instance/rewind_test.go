@@ -125,6 +125,48 @@ func TestStandbyAheadOfTheNewPrimaryRejoins(t *testing.T) {
 	a.eventually("SELECT string_agg(n::text, ' ') FROM t", "2")
 }
 
+// TestTheLogThatIsKeptCoversARewind writes log between the last checkpoint that
+// two regions share and the loss of the primary, which then makes another
+// checkpoint: pg_rewind reads the old primary's own log from the shared one on.
+// The negative control keeps none of that: the data must be copied anew, and is.
+func TestTheLogThatIsKeptCoversARewind(t *testing.T) {
+	for name, settings := range map[string]map[string]string{"kept": nil, "control: not kept": {"wal_keep_size": "0", "min_wal_size": "32MB"}} {
+		t.Run(name, func(t *testing.T) {
+			w := idleWorld(t, "us-east-1", "eu-west-1")
+			for _, c := range w.all {
+				c.cfg.Settings = settings
+			}
+			w.start()
+			a, b := w.all[0], w.all[1]
+			w.check(a.DropSlots(w.patient(), []string{Slot("ap-south-1")})) // of nobody: it would keep the log, too
+			a.must("CREATE TABLE t (n int)")
+			w.check(a.Checkpoint(w.patient()))
+			for n := range 3 {
+				a.must(fmt.Sprintf("INSERT INTO t VALUES (%d)", n))
+				w.check(a.exec(w.patient(), "SELECT pg_switch_wal()"))
+			}
+			b.eventually("SELECT count(*) FROM t", "3")
+			a.eventually("SELECT restart_lsn = pg_current_wal_flush_lsn() FROM pg_replication_slots", "t")
+			release := w.hold(b.cfg.Region)
+			defer release()
+			a.write(10)
+			w.check(a.Checkpoint(w.patient()))
+			w.kill()
+			_, err := b.Recruit(w.patient(), 2)
+			w.check(err)
+			w.promote(b, 0)
+			release()
+			b.write(11)
+			w.check(a.Start(w.patient(), Standby))
+			a.eventually("SELECT string_agg(n::text, ' ' ORDER BY n) FROM t", "0 1 2 11")
+			kept := settings == nil
+			if rewinds, copies := testutil.ToFloat64(a.stats.rewinds), testutil.ToFloat64(a.stats.clones); (rewinds == 1) != kept || (copies == 0) != kept {
+				t.Errorf("%v rewinds, %v copies", rewinds, copies)
+			}
+		})
+	}
+}
+
 // TestTwoPrimariesNeverShareATimeline promotes a standby that has not heard of
 // the promotion before its own. The negative control reserves no timelines:
 // both take number 2.
