@@ -83,7 +83,9 @@ func everyWay(b *testing.B, main, replica *pgtest.Server) []way {
 	proxied := func(addr string) string { return "postgres://conduit:secret@" + addr + "/conduit?sslmode=disable" }
 	ways := []way{{name: "direct (Unix socket)", dsn: local(main)}}
 	addr, _, pid := again(b, "relay", main, "")
-	ways = append(ways, way{"bare Go relay", proxied(addr), pid})
+	ways = append(ways, way{"Go relay, io.Copy", proxied(addr), pid})
+	addr, _, pid = again(b, "loop", main, "")
+	ways = append(ways, way{"Go relay, read/write", proxied(addr), pid})
 	addr, peers, pid := again(b, string(primary), main, "")
 	ways = append(ways, way{"meridian, primary", proxied(addr), pid})
 	addr, _, pid = again(b, string(secondary), replica, peers)

@@ -26,7 +26,7 @@ import (
 // The environment by which this program, run again, becomes a relay or a proxy:
 // each is a process of its own, so that its CPU time can be told apart.
 const (
-	envRole   = "BENCH_ROLE" // relay, or a region
+	envRole   = "BENCH_ROLE" // relay, loop, or a region
 	envSocket = "BENCH_SOCKET"
 	envPeer   = "BENCH_PEER" // where the primary's proxy takes peers
 )
@@ -49,6 +49,8 @@ func TestMain(m *testing.M) {
 			}
 			return err
 		})
+	case "loop":
+		child(loop)
 	default:
 		child(func(ctx context.Context, dial func(context.Context) (net.Conn, error)) error {
 			return runProxy(ctx, meridian.Region(role), dial)
@@ -69,6 +71,40 @@ func child(run func(context.Context, func(context.Context) (net.Conn, error)) er
 		os.Exit(1)
 	}
 	os.Exit(0)
+}
+
+// loop relays by reads and writes. io.Copy between sockets, with which package
+// relay does it, splices: for small messages that is slower.
+func loop(ctx context.Context, dial func(context.Context) (net.Conn, error)) error {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	defer context.AfterFunc(ctx, func() { l.Close() })()
+	fmt.Println(l.Addr(), "-")
+	pass := func(to, from net.Conn) {
+		defer to.Close()
+		for buf := make([]byte, 16<<10); ; {
+			n, err := from.Read(buf)
+			if err != nil {
+				return
+			}
+			to.Write(buf[:n])
+		}
+	}
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return nil
+		}
+		to, err := dial(ctx)
+		if err != nil {
+			c.Close()
+			continue
+		}
+		go pass(c, to) // they end with their client, or with the process
+		go pass(to, c)
+	}
 }
 
 func runProxy(ctx context.Context, region meridian.Region, dial func(context.Context) (net.Conn, error)) error {
