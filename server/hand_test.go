@@ -77,3 +77,17 @@ func TestAMoveWaitsAsLongAsItMay(t *testing.T) {
 		}
 	}
 }
+
+// TestAMoveWaitsForATargetThatMayHaveComeBack: a moment, and each move anew.
+func TestAMoveWaitsForATargetThatMayHaveComeBack(t *testing.T) {
+	s := &steward{}
+	if !s.mayComeBack("one") {
+		t.Error("refused before any other node's word could come")
+	}
+	if s.deafAt -= backGrace; s.mayComeBack("one") {
+		t.Error("waits for ever")
+	}
+	if !s.mayComeBack("two") {
+		t.Error("another move has no moment of its own")
+	}
+}

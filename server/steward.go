@@ -84,6 +84,8 @@ type steward struct {
 	lag      time.Duration // at the last time that the primary was heard
 	waiting  waiting       // for sessions that cannot move
 	refused  string        // the move that was refused last
+	deaf     string        // the move whose target did not answer
+	deafAt   time.Duration // boottime at which that was first so
 	lastSaid failover.Decision
 	change   change
 	slotted  string    // the regions whose slots are as they should be
@@ -113,6 +115,19 @@ func (s *steward) run(ctx context.Context) {
 	}
 }
 
+// backGrace is how long a move waits for a target that does not answer. Of a
+// region that has just come back one node hears a moment before another: it may
+// be shown as well already, and moved to.
+const backGrace = time.Second
+
+// mayComeBack reports whether a move has waited for its target for less.
+func (s *steward) mayComeBack(move string) bool {
+	if s.deaf != move {
+		s.deaf, s.deafAt = move, boottime.Now()
+	}
+	return boottime.Now()-s.deafAt < backGrace
+}
+
 // step decides once and does it.
 func (s *steward) step(ctx context.Context) {
 	v := s.look()
@@ -137,6 +152,9 @@ func (s *steward) step(ctx context.Context) {
 			err = s.hand(ctx, d, v.Move)
 		}
 	case failover.Refuse:
+		if s.mayComeBack(v.Move.ID) {
+			return
+		}
 		err = s.refuse(ctx, v.Move, errors.New(d.Why))
 	case failover.Recruit:
 		err = s.recruit(ctx, d)
