@@ -112,8 +112,8 @@ type LostWrite struct {
 	Timeline uint32    `json:"timeline"`
 	LSN      string    `json:"lsn"` // of its commit record
 	XID      uint32    `json:"xid"`
-	Handle   string    `json:"handle,omitempty"`
-	Kept     time.Time `json:"kept"` // when the region came back and kept it
+	Handle   string    `json:"handle,omitempty"` // by which a client was told of it; "" if it left none
+	Kept     time.Time `json:"kept"`             // when the region came back and kept it
 }
 
 // A Backup is one base backup of the database, and how far the log leads from

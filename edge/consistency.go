@@ -84,6 +84,22 @@ func merge(ts, more meridian.Tokens) (_ meridian.Tokens, advanced bool) {
 	return ts, advanced
 }
 
+// mergeOwn is merge for tokens of one caller: where the newer of two does not name
+// the caller's last write, and the older does, the result names it as well.
+func mergeOwn(ts, more meridian.Tokens, keys meridian.TokenKeys) meridian.Tokens {
+	old := ts
+	merged, _ := merge(ts, more)
+	ts = append(meridian.Tokens(nil), merged...)
+	for i, t := range ts {
+		for _, u := range []meridian.Token{old.Of(t.Database), more.Of(t.Database)} {
+			if j := t.Join(u); u.System == t.System && j != t.Bare() {
+				ts[i] = keys.Seal(j)
+			}
+		}
+	}
+	return ts
+}
+
 // tell lets the client keep its tokens: in its cookie, and in a header that
 // scripts of other origins may read too.
 func tell(h http.Header, ts meridian.Tokens, by meridian.Carriers) {

@@ -202,3 +202,33 @@ func TestForgedTokensDoNotHideTheCallersOwn(t *testing.T) {
 		}
 	}
 }
+
+// TestAnAddressNamesNoWrite: who shares an address waits for the other's write,
+// and does not hear of its loss. The caller itself, who is known by a credential,
+// does, though another of its devices has read since.
+func TestAnAddressNamesNoWrite(t *testing.T) {
+	g, floor := echoing()
+	w := newWorld(t, []*region{g})
+	w.do("POST", "/", "", "X-Token", "db:1:1:30:28:0a", "Authorization", "Token ann")
+	<-floor
+	for _, tt := range []struct{ who, credential, token, want string }{
+		{"ann", "Token ann", "db:1:1:20", "db:1:1:30:28:0a"},
+		{"ann, who has read something newer", "Token ann", "db:1:1:40", "db:1:1:40:28:0a"},
+		{"ann, on a later timeline", "Token ann", "db:1:2:10", "db:1:2:10"},
+		{"bob, at ann's address", "Token bob", "", "db:1:1:30"},
+	} {
+		extra := []string{"Authorization", tt.credential}
+		if tt.token != "" {
+			extra = append(extra, "Meridian-Consistency", tt.token)
+		}
+		w.do("GET", "/", "", extra...)
+		if got := <-floor; got != tt.want {
+			t.Errorf("%s: the region was sent %q, want %q", tt.who, got, tt.want)
+		}
+	}
+	keys := meridian.TokenKeys{{ID: "00000001", Secret: []byte("secret")}}
+	named := keys.Seal(meridian.Token{Database: "db", System: 1, Timeline: 1, LSN: 5, Handle: "0a", Wrote: 4})
+	if got := nameless(meridian.Tokens{named}, keys)[0]; keys.Check(got) != nil || got.Handle != "" || got.LSN != 5 {
+		t.Errorf("without its name the token is %s", got)
+	}
+}

@@ -127,7 +127,7 @@ func (x *exchange) floor(h http.Header) {
 	if x.cfg.IgnoreConsistency {
 		return
 	}
-	ts, _ := merge(x.tokens, x.recall.get(x.caller, x.start))
+	ts := mergeOwn(x.tokens, x.recall.get(x.caller, x.start), x.deps.TokenKeys())
 	if len(x.tokens) == 0 { // a client that keeps neither cookies nor headers
 		ts, _ = merge(ts, x.recall.get(neighbour(x.r.RemoteAddr), x.start))
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 // passed are the Meridian-* headers of a region that a client may see.
-var passed = []string{"Meridian-Region", "Meridian-Primary-Away", "Meridian-Stale"}
+var passed = []string{"Meridian-Region", "Meridian-Primary-Away", "Meridian-Stale", "Meridian-Lost-Write"}
 
 // respond passes a region's response on.
 func (x *exchange) respond(resp *http.Response) {
@@ -56,11 +56,24 @@ func (x *exchange) learn(h http.Header) meridian.Tokens {
 		seen = mergeText(seen, line, nil) // the link says that a region wrote it
 	}
 	x.recall.add(x.caller, seen, x.deps.Now())
-	x.recall.add(neighbour(x.r.RemoteAddr), seen, x.deps.Now())
+	x.recall.add(neighbour(x.r.RemoteAddr), nameless(seen, x.deps.TokenKeys()), x.deps.Now())
 	if ts, advanced := merge(x.tokens, seen); advanced {
 		return ts
 	}
 	return nil
+}
+
+// nameless returns tokens that name no write: who shares an address with their
+// bearer shall wait for it, and not hear of its loss.
+func nameless(ts meridian.Tokens, keys meridian.TokenKeys) meridian.Tokens {
+	out := make(meridian.Tokens, len(ts))
+	for i, t := range ts {
+		if out[i] = t; t.Handle != "" {
+			t.Handle, t.Wrote = "", 0
+			out[i] = keys.Seal(t)
+		}
+	}
+	return out
 }
 
 var buffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}

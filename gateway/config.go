@@ -64,10 +64,13 @@ type Deps struct {
 	// TokenKeys returns what consistency tokens are sealed with and believed by;
 	// nil: they are neither sealed nor looked at.
 	TokenKeys func() meridian.TokenKeys
-	Log       *slog.Logger
-	Metrics   prometheus.Registerer
-	Tracer    trace.Tracer
-	Now       func() time.Time // wall time, for events; zero: time.Now
+	// Fate says what became, after a failover, of what a token names; nil: every
+	// token is good.
+	Fate    func(context.Context, meridian.Token) meridian.Fate
+	Log     *slog.Logger
+	Metrics prometheus.Registerer
+	Tracer  trace.Tracer
+	Now     func() time.Time // wall time, for events; zero: time.Now
 }
 
 // An Invoker runs a function and waits for its answer. It returns once ctx is

@@ -32,20 +32,29 @@ func floorOf(r *http.Request, trusted bool, by meridian.Carriers, keys meridian.
 	return floor, bad
 }
 
-// observe writes the token of an answer to its headers. An edge gets the token
-// alone, since it is the version of what it may cache. A stranger gets all of
-// its tokens with this one among them, and the cookie only when that advances.
+// observe writes what an answer's data is as new as to its headers: the token
+// that was seen, if any, and those that were made fresh. An edge gets these
+// alone, since they are the version of what it may cache. A stranger gets all of
+// its tokens with these among them, and the cookie only when that advances.
 func (x *exchange) observe(seen meridian.Token) {
 	h, keys, by := x.w.Header(), x.g.sealing(), x.g.cfg.Carriers
-	if seen.IsZero() {
+	var tokens meridian.Tokens
+	if !x.trusted {
+		tokens = x.held
+	}
+	advanced := false
+	for _, t := range append(x.fresh[:len(x.fresh):len(x.fresh)], seen) {
+		next, ok := tokens.Advance(t)
+		tokens, advanced = next, advanced || ok
+	}
+	if seen.IsZero() && len(x.fresh) == 0 {
 		return
 	}
-	if x.trusted {
-		h.Set(identity.HeaderConsistency, keys.Seal(seen).String())
-		return
-	}
-	tokens, advanced := x.floor.Advance(seen)
 	text := keys.SealAll(tokens).String()
+	if x.trusted {
+		h.Set(identity.HeaderConsistency, text)
+		return
+	}
 	if !by.NoHeader {
 		h.Set(identity.HeaderConsistency, text)
 	}

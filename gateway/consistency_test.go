@@ -168,3 +168,65 @@ func TestTheGatewaysOwnDoorKeepsToTheCarriers(t *testing.T) {
 		w.ask(w.inner, "GET", "/pets", "").header(t, "Meridian-Consistency", newer.String())
 	}
 }
+
+// TestWhoseWriteIsLostHearsItOnce comes with tokens of before a failover: only
+// who wrote what is lost, or what nobody can find any more, hears of it, and with
+// the token of that answer never again.
+func TestWhoseWriteIsLostHearsItOnce(t *testing.T) {
+	old := meridian.Token{Database: "pets", System: 7, Timeline: 1, LSN: 0x40, Handle: "0a", Wrote: 0x38}
+	fresh := meridian.Token{Database: "pets", System: 7, Timeline: 2, LSN: 0x30}
+	after := meridian.Token{Database: "pets", System: 7, Timeline: 2, LSN: 0x50}
+	for _, tt := range []struct {
+		is     meridian.Outcome
+		status int
+		body   string
+		lost   string
+	}{
+		{meridian.Lost, 409, `{"message":"Conflict","reason":"why"}`, "0a"},
+		{meridian.Unknown, 409, `{"message":"Conflict","reason":"why"}`, ""},
+		{meridian.Committed, 200, "ok", ""},
+		{meridian.ReadOnly, 200, "ok", ""},
+		{meridian.Sought, 503, `{"message":"Service Unavailable","reason":"why"}`, ""},
+		{meridian.Valid, 200, "ok", ""},
+	} {
+		fate := func(_ context.Context, t meridian.Token) meridian.Fate {
+			switch {
+			case t.Timeline == 2 || tt.is == meridian.Valid:
+				return meridian.Fate{Is: meridian.Valid}
+			case tt.is == meridian.Sought:
+				return meridian.Fate{Is: meridian.Sought, Why: "why"}
+			}
+			return meridian.Fate{Is: tt.is, Why: "why", Fresh: fresh}
+		}
+		replaced := tt.is != meridian.Valid && tt.is != meridian.Sought
+		w := newWorld(t, always(fine, meridian.Observation{}), func(_ *gateway.Config, d *gateway.Deps) { d.Fate = fate })
+		a := w.ask(w.public, "GET", "/pets", "", "Cookie", "Meridian-Consistency="+old.String(), "Meridian-Consistency", other.String())
+		a.want(t, tt.status, tt.body)
+		a.header(t, "Meridian-Lost-Write", tt.lost)
+		next := ""
+		if replaced {
+			next = other.String() + "," + fresh.String()
+			a.header(t, "Set-Cookie", "Meridian-Consistency="+strings.ReplaceAll(next, ",", "|")+"; Path=/; HttpOnly; Secure; SameSite=Lax")
+		}
+		a.header(t, "Meridian-Consistency", next)
+		if tt.status == 200 && replaced {
+			if got := meridian.Tokens(w.fns.last(t).Floor).Of("pets"); got != fresh {
+				t.Errorf("%s: floor %s", tt.is, got)
+			}
+		}
+		if replaced { // with what it was given the caller goes on
+			a = w.ask(w.public, "GET", "/pets", "", "Meridian-Consistency", next)
+			a.want(t, 200, "ok")
+			a.header(t, "Meridian-Consistency", "")
+		}
+		// An edge gets the fresh token alone, and what was seen beside it counts.
+		w = newWorld(t, always(fine, meridian.Observation{Token: after}), func(_ *gateway.Config, d *gateway.Deps) { d.Fate = fate })
+		a = w.ask(w.inner, "GET", "/pets", "", "Meridian-Consistency", old.String())
+		switch {
+		case tt.status == 409:
+			a.header(t, "Meridian-Consistency", fresh.String())
+		case tt.status == 200:
+			a.header(t, "Meridian-Consistency", after.String())
+		}
+	}
+}

@@ -79,6 +79,12 @@ var promises = []struct {
 		ask(g.Public(), headerPlaced, "us-east-1")
 		return r.left
 	}, true},
+	{"nothing is served to whose write is lost before it is told", withoutFate, func(g *Gateway, r *recorder) bool {
+		g.deps.Fate = func(context.Context, meridian.Token) meridian.Fate {
+			return meridian.Fate{Is: meridian.Lost, Why: "lost", Fresh: meridian.Token{Database: "pets", System: 7, Timeline: 2, LSN: 0x10}}
+		}
+		return ask(g.Inner(), identity.HeaderConsistency, "pets:7:1:20") == http.StatusConflict && r.last.ID == ""
+	}, false},
 	{"what may have been executed elsewhere is not run again (guarantee 4)", withoutDoubt, func(g *Gateway, r *recorder) bool {
 		return ask(g.Inner(), "X-Any", "1") == http.StatusServiceUnavailable && r.last.ID == ""
 	}, true},

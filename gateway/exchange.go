@@ -26,7 +26,9 @@ type exchange struct {
 	began       time.Time
 	path, query string // raw
 	caller      caller
-	floor       meridian.Tokens
+	held        meridian.Tokens // what the caller came with
+	floor       meridian.Tokens // what it may not miss
+	fresh       meridian.Tokens // of these, what stands for a token that went down with an old primary
 	share       share
 	span        trace.Span
 
@@ -88,6 +90,9 @@ func (x *exchange) integrate() {
 		return
 	}
 	x.readFloor()
+	if x.reckon() {
+		return
+	}
 	if d := x.place(); d.Where == placement.AtPrimary && x.forward(x.note.placed, body) {
 		return
 	}
@@ -132,6 +137,7 @@ func (x *exchange) readFloor() {
 	if x.floor, bad = floorOf(x.r, x.trusted, x.g.cfg.Carriers, x.g.believing()); bad != nil {
 		x.g.metrics.badTokens.Inc()
 	}
+	x.held = x.floor
 }
 
 // invoke runs the function and reads its output to the end, since only then

@@ -160,7 +160,7 @@ func (x *exchange) relay(resp *http.Response) {
 	x.heed(resp)
 	x.stale(told.Get(headerStale))
 	for name, values := range told {
-		if !event.Reserved(name) || name == "Meridian-Region" || name == "Meridian-Primary-Away" || name == headerStale || name == "Content-Length" {
+		if !event.Reserved(name) || name == "Meridian-Region" || name == "Meridian-Primary-Away" || name == headerStale || name == headerLost || name == "Content-Length" {
 			h[name] = values
 		}
 	}

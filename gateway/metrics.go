@@ -22,6 +22,7 @@ type metrics struct {
 	badTokens   prometheus.Counter
 	primaryAway prometheus.Counter
 	stale       prometheus.Counter
+	lostWrites  *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer, b *budget) (*metrics, error) {
@@ -43,6 +44,8 @@ func newMetrics(reg prometheus.Registerer, b *budget) (*metrics, error) {
 			Name: "meridian_gateway_bad_tokens_total", Help: "Requests with a consistency token that could not be read, or that no region gave."}),
 		primaryAway: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "meridian_gateway_primary_away_total", Help: "Answers 503 because the primary could not be reached."}),
+		lostWrites: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "meridian_gateway_lost_writes_told_total", Help: "Requests that were answered with what became of their caller's last write, after a failover, by what that is."}, []string{"outcome"}),
 		stale: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "meridian_gateway_stale_answers_total", Help: "Answers that rest on older data than was promised, and say so."}),
 	}
@@ -51,7 +54,7 @@ func newMetrics(reg prometheus.Registerer, b *budget) (*metrics, error) {
 	if reg == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.requests, m.latency, m.integration, m.placements, m.forward, m.loads, m.badTokens, m.primaryAway, m.stale, held} {
+	for _, c := range []prometheus.Collector{m.requests, m.latency, m.integration, m.placements, m.forward, m.loads, m.badTokens, m.primaryAway, m.stale, m.lostWrites, held} {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("gateway metrics: %w", err)
 		}

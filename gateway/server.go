@@ -37,6 +37,7 @@ const (
 	withoutStrip       // strangers are believed as edges are
 	withoutAdmit       // whoever asks may use a route
 	withoutOnce        // a request that was placed here may be placed again
+	withoutFate        // a token that went down with an old primary is good
 	withoutDoubt       // what may have been executed elsewhere runs at home too
 )
 

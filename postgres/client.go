@@ -244,6 +244,9 @@ func (c *client) skip(f wire.Frame) error {
 
 // place finds a backend for the group at hand and runs it there.
 func (c *client) place(ctx context.Context) error {
+	if e := c.reckon(ctx); e != nil {
+		return c.fail(e)
+	}
 	v := c.view()
 	c.mode, c.reads = v.Mode, v.Reads
 	d := route(v)

@@ -84,6 +84,9 @@ type Deps struct {
 	// Forks returns where the database's timelines ended, oldest first. It may
 	// be nil.
 	Forks func() []Fork
+	// Horizon returns what a successor found in its log of the time before a
+	// timeline's end; nil as long as none has said. It may be nil.
+	Horizon func(timeline uint32) *Horizon
 	// Outcomes reads the local PostgreSQL's log from a position, or from the
 	// oldest that is kept, to where its timeline began. Nil: what is in doubt
 	// stays so.

@@ -48,7 +48,7 @@ func (u *upstream) resolve(ctx context.Context, flights []flight) map[string]wir
 		if f.mark.where == noMark {
 			continue
 		}
-		q := wire.Doubt{Handle: f.mark.handle, Statement: true, Region: string(u.region), Timeline: f.mark.since.Timeline, Since: f.mark.since.LSN}
+		q := wire.Doubt{Handle: f.mark.handle, Region: string(u.region), Timeline: f.mark.since.Timeline, Since: f.mark.since.LSN}
 		for {
 			a, err := p.outcome(ctx, q)
 			if err == nil {
@@ -80,17 +80,17 @@ func (u *upstream) settleLocked(flights []flight, answers map[string]wire.Doubte
 		}
 		e := u.verdict(cause, true)
 		switch {
-		case ok && a.Outcome == outCommitted && f.mark.completes:
+		case ok && a.Outcome == string(meridian.Committed) && f.mark.completes:
 			u.sawLocked(a, f.mark.handle)
 			u.c.p.metrics.resolved("")
 			u.c.out = u.tracker.Answer(u.c.out, "COMMIT")
 			continue
-		case ok && a.Outcome == outCommitted:
+		case ok && a.Outcome == string(meridian.Committed):
 			u.sawLocked(a, f.mark.handle)
 			e.Code, e.Hint = stateCommitted, "It was carried out. Do not send it again."
 			e.Message = fmt.Sprintf("meridian: the transaction was committed, and its answer lost with the primary in %s", u.region)
 			e.Detail = a.Why
-		case ok && a.Outcome == outLost:
+		case ok && a.Outcome == string(meridian.Lost):
 			e.Code, e.Hint = stateUndone, "Nothing of it was carried out. It may be sent again."
 			e.Message = fmt.Sprintf("meridian: the transaction was lost with the primary in %s", u.region)
 			e.Detail = "Handle " + f.mark.handle + ": " + a.Why

@@ -130,35 +130,32 @@ func TestWhatWasInDoubtIsAnswered(t *testing.T) {
 }
 
 // TestDecideOutcome: only who was promoted since may say that it is lost.
+// Control: without the horizon it is said of what was not looked for.
 func TestDecideOutcome(t *testing.T) {
 	promoted := Outcomes{Timeline: 3, Fork: 0x500, Forks: map[uint32]meridian.LSN{1: 0x300, 2: 0x500}, Since: 0x100, Handles: map[string]meridian.LSN{"aa": 0x480}}
 	first := Outcomes{Timeline: 1, Forks: map[uint32]meridian.LSN{}}
-	statement := wire.Doubt{Statement: true, Region: "iad", Primary: "dub", Timeline: 2, Since: 0x400, Handle: "bb"}
-	edit := func(q wire.Doubt, f func(*wire.Doubt)) wire.Doubt { f(&q); return q }
-	token := wire.Doubt{Timeline: 2, LSN: 0x600, Wrote: 0x580, Handle: "bb"}
+	statement := wire.Doubt{Region: "iad", Primary: "dub", Timeline: 2, Since: 0x400, Handle: "bb"}
+	edit := func(f func(*wire.Doubt)) wire.Doubt { q := statement; f(&q); return q }
+	old := edit(func(q *wire.Doubt) { q.Since = 0x80 })
 	for _, tt := range []struct {
 		name string
 		q    wire.Doubt
 		o    Outcomes
-		want string
+		want meridian.Outcome
 	}{
-		{"a statement that is in the log", edit(statement, func(q *wire.Doubt) { q.Handle = "aa" }), promoted, outCommitted},
-		{"one that is not", statement, promoted, outLost},
-		{"one that was sent after the fork", edit(statement, func(q *wire.Doubt) { q.Since = 0x700 }), promoted, outLost},
-		{"one of whose time the log is gone", edit(statement, func(q *wire.Doubt) { q.Since = 0x80 }), promoted, outUnknown},
-		{"a primary that was never promoted", statement, first, outUnknown},
-		{"the same primary", edit(statement, func(q *wire.Doubt) { q.Primary, q.Timeline = "iad", 3 }), promoted, outUnknown},
-		{"the same region, promoted since", edit(statement, func(q *wire.Doubt) { q.Primary = "iad" }), promoted, outLost},
-		{"a token before the fork", edit(token, func(q *wire.Doubt) { q.LSN = 0x500 }), promoted, outValid},
-		{"a token of now", edit(token, func(q *wire.Doubt) { q.Timeline = 3 }), promoted, outValid},
-		{"past the fork, its write before", edit(token, func(q *wire.Doubt) { q.Wrote = 0x500 }), promoted, outCommitted},
-		{"past the fork, acknowledged past it, committed before", edit(token, func(q *wire.Doubt) { q.Handle = "aa" }), promoted, outCommitted},
-		{"past the fork, and wrote nothing", edit(token, func(q *wire.Doubt) { q.Handle, q.Wrote = "", 0 }), promoted, outReadOnly},
-		{"past the fork, and its write with it", token, promoted, outLost},
-		{"past the fork, and its log is gone", token, Outcomes{Timeline: 3, Fork: 0x500, Forks: promoted.Forks, Since: 0x500}, outUnknown},
+		{"a statement that is in the log", edit(func(q *wire.Doubt) { q.Handle = "aa" }), promoted, meridian.Committed},
+		{"one that is not", statement, promoted, meridian.Lost},
+		{"one that was sent after the fork", edit(func(q *wire.Doubt) { q.Since = 0x700 }), promoted, meridian.Lost},
+		{"one of whose time the log is gone", old, promoted, meridian.Unknown},
+		{"a primary that was never promoted", statement, first, meridian.Unknown},
+		{"the same primary", edit(func(q *wire.Doubt) { q.Primary, q.Timeline = "iad", 3 }), promoted, meridian.Unknown},
+		{"the same region, promoted since", edit(func(q *wire.Doubt) { q.Primary = "iad" }), promoted, meridian.Lost},
 	} {
-		if got := decideOutcome(tt.q, tt.o); got.Is != tt.want || got.Why == "" {
-			t.Errorf("%s: %s (%s), want %s", tt.name, got.Is, got.Why, tt.want)
+		if got := decideOutcome(tt.q, tt.o, false); got.Is != tt.want || got.Why == "" {
+			t.Errorf("%s: %v, want %s", tt.name, got, tt.want)
 		}
+	}
+	if got := decideOutcome(old, promoted, true); got.Is != meridian.Lost {
+		t.Errorf("control: %v", got)
 	}
 }

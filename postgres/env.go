@@ -31,6 +31,7 @@ type work struct {
 	floor    meridian.Token
 	reads    meridian.Promise
 	observed meridian.Observation
+	wrote    meridian.Token // its last write, as far as it has a handle
 	early    meridian.Token // of the control sampleFirst alone
 }
 
@@ -113,6 +114,7 @@ func (p *Proxy) end(e *env, w *work) meridian.Observation {
 		e.inFlight = slices.Delete(e.inFlight, i, i+1)
 	}
 	o, own := w.observed, e.own
+	own.Handle, own.Wrote = "", 0 // of another caller
 	e.mu.Unlock()
 	if o.Local+o.Forwarded == 0 {
 		return o
@@ -125,6 +127,7 @@ func (p *Proxy) end(e *env, w *work) meridian.Observation {
 	if o.Local > 0 || own.IsZero() {
 		o.Token = newest(own, p.sampleAfter(w.ctx))
 	}
+	o.Token = p.name(o.Token, w)
 	return o
 }
 

@@ -6,7 +6,12 @@ import "meridian"
 type Fork struct {
 	Timeline uint32 // that ended
 	LSN      meridian.LSN
+	Next     uint32 `json:",omitempty"` // that began there
+	Planned  bool   `json:",omitempty"` // nothing that was acknowledged came after it
 }
+
+// next returns the timeline that began at the fork. Old records do not say it.
+func (f Fork) next() uint32 { return max(f.Next, f.Timeline+1) }
 
 // settle returns the floor as far as it is part of the database's history, and
 // whether that is all of it. A position past the end of its timeline went down

@@ -2,7 +2,8 @@ package postgres
 
 import (
 	"crypto/rand"
-	"encoding/hex"
+	"encoding/binary"
+	"fmt"
 
 	"meridian"
 	"meridian/postgres/classify"
@@ -118,17 +119,22 @@ func (m *marks) next(v markView) mark {
 	if m.off || d.Where == noMark {
 		return mark{}
 	}
-	return mark{handle: newHandle(), where: d.Where, since: v.Since, completes: completes(v, d.Where)}
+	return mark{handle: newHandle(v.Since.LSN), where: d.Where, since: v.Since, completes: completes(v, d.Where)}
 }
 
 // unsure notes that more was sent of a group that got its mark, or none.
 func (m *marks) unsure() { m.wrote = true }
 
-// newHandle returns a name that no other transaction has.
-func newHandle() string {
-	var b [12]byte
+// newHandle returns a name that no other transaction has. It tells where the log
+// was, at the least, before it was sent.
+func newHandle(since meridian.LSN) string {
+	var b [8]byte
 	rand.Read(b[:]) // never fails
-	return hex.EncodeToString(b[:])
+	return handleOf(since, binary.BigEndian.Uint64(b[:]))
+}
+
+func handleOf(since meridian.LSN, random uint64) string {
+	return fmt.Sprintf("%016x%016x", uint64(since), random)
 }
 
 // markView collects what decides on the mark of the group at hand. The caller
@@ -139,7 +145,7 @@ func (c *client) markView(folded bool) markView {
 		c.marks.open = u.tracker.Status != 'I'
 		c.marks.wrote = c.marks.wrote && c.marks.open
 	}
-	v := markView{Open: c.marks.open || folded, Known: u.tracker.Quiet(), Failed: u.tracker.Status == 'E', Wrote: c.marks.wrote, Whole: c.group.Ended, Since: c.p.watch.known().served}
+	v := markView{Open: c.marks.open || folded, Known: u.tracker.Quiet(), Failed: u.tracker.Status == 'E', Wrote: c.marks.wrote, Whole: c.group.Ended, Since: c.p.history(c.p.watch.known().served)}
 	for _, m := range c.group.Messages {
 		switch {
 		case m.Kind == 'Q' || m.Kind == 'F':

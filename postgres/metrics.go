@@ -1,6 +1,10 @@
 package postgres
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"meridian"
+)
 
 // metrics are the hop's numbers.
 type metrics struct {
@@ -16,6 +20,7 @@ type metrics struct {
 	stale  prometheus.Counter
 	unsure prometheus.Counter
 	doubts *prometheus.CounterVec
+	lost   prometheus.Counter
 }
 
 func newMetrics(p *Proxy) (*metrics, error) {
@@ -31,12 +36,13 @@ func newMetrics(p *Proxy) (*metrics, error) {
 		unsure: prometheus.NewCounter(prometheus.CounterOpts{Name: "meridian_postgres_unconfirmed_successes_total", Help: "Successes of PostgreSQL that had to wait for the word of its standbys."}),
 		stale:  prometheus.NewCounter(prometheus.CounterOpts{Name: "meridian_postgres_stale_reads_total", Help: "Reads that no node could answer as promised and that were answered from the replica, with a warning."}),
 		doubts: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "meridian_postgres_doubts_total", Help: "Statements that a lost primary did not answer and whose handle was looked for, by what became of them."}, []string{"outcome"}),
+		lost:   prometheus.NewCounter(prometheus.CounterOpts{Name: "meridian_postgres_lost_writes_told_total", Help: "Sessions that were told that their last write is lost with an old primary."}),
 		away:   prometheus.NewCounter(prometheus.CounterOpts{Name: "meridian_postgres_primary_away_total", Help: "Statements for which the primary could not be reached."}),
 	}
 	gauge := func(name, help string, f func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f)
 	}
-	for _, c := range []prometheus.Collector{m.routes, m.logins, m.waited, m.away, m.probes, m.late, m.killed, m.moved, m.beyond, m.stale, m.unsure, m.doubts,
+	for _, c := range []prometheus.Collector{m.routes, m.logins, m.waited, m.away, m.probes, m.late, m.killed, m.moved, m.beyond, m.stale, m.unsure, m.doubts, m.lost,
 		gauge("meridian_postgres_server_connections", "Connections to the local PostgreSQL, in use and warm.", func() float64 { return float64(p.pool.Stats().Open) }),
 		gauge("meridian_postgres_server_connections_idle", "Warm connections to the local PostgreSQL.", func() float64 { return float64(p.pool.Stats().Idle) }),
 		gauge("meridian_postgres_queue_length", "Callers that wait for a connection.", func() float64 { return float64(p.pool.Stats().Queued) }),
@@ -61,7 +67,7 @@ func (m *metrics) routed(do string) { m.routes.WithLabelValues(routes[do]).Inc()
 
 // resolved counts an outcome by what the client was told.
 func (m *metrics) resolved(code string) {
-	m.doubts.WithLabelValues(map[string]string{"": outCommitted, stateCommitted: outCommitted, stateUndone: outLost, stateInDoubt: outUnknown}[code]).Inc()
+	m.doubts.WithLabelValues(string(map[string]meridian.Outcome{"": meridian.Committed, stateCommitted: meridian.Committed, stateUndone: meridian.Lost, stateInDoubt: meridian.Unknown}[code])).Inc()
 }
 
 func (m *metrics) login(how string) { m.logins.WithLabelValues(how).Inc() }

@@ -22,52 +22,27 @@ type Outcomes struct {
 	Handles  map[string]meridian.LSN // of the transactions that are part of its history: where they committed
 }
 
-// What became of a transaction, or of what a token names.
-const (
-	outValid     = "valid"     // the token's position is part of the history
-	outReadOnly  = "read-only" // it is not, but its bearer wrote nothing that could be lost
-	outCommitted = "committed"
-	outLost      = "lost"
-	outUnknown   = "unknown"
-)
-
 // An outcome is the answer to a wire.Doubt, and why.
-type outcome struct{ Is, Why string }
+type outcome struct {
+	Is  meridian.Outcome
+	Why string
+}
 
 // decideOutcome says what became of what q names. Only a PostgreSQL that was
 // promoted after the transaction was sent can tell that it is lost: on any other
 // it may yet commit.
-func decideOutcome(q wire.Doubt, o Outcomes) outcome {
+func decideOutcome(q wire.Doubt, o Outcomes, noHorizon bool) outcome {
 	at, found := o.Handles[q.Handle]
-	fork, ancestor := o.Forks[q.Timeline]
-	over := fmt.Sprintf("the history of timeline %d ended at %s", q.Timeline, fork)
 	switch {
 	case found && q.Handle != "":
-		return outcome{outCommitted, fmt.Sprintf("it committed at %s", at)}
-	case q.Statement && (o.Fork == 0 || q.Region == q.Primary && o.Timeline <= q.Timeline):
-		return outcome{outUnknown, "the primary was not replaced since"}
-	case q.Statement && o.Since <= q.Since:
-		return outcome{outLost, fmt.Sprintf("it is not in the log up to %s, where timeline %d began", o.Fork, o.Timeline)}
-	case q.Statement:
-		return outcome{outUnknown, fmt.Sprintf("the log before %s is gone", o.Since)}
-	case q.Timeline >= o.Timeline:
-		return outcome{outValid, "its timeline is the newest"}
-	case ancestor && q.LSN <= fork:
-		return outcome{outValid, over}
-	case q.Handle == "":
-		return outcome{outReadOnly, over + ", and its bearer wrote nothing"}
-	case ancestor && q.Wrote <= fork:
-		return outcome{outCommitted, over + ", after the write"}
-	case o.Since < o.Fork:
-		return outcome{outLost, over + ", and the write is not in it"}
+		return outcome{meridian.Committed, fmt.Sprintf("it committed at %s", at)}
+	case o.Fork == 0 || q.Region == q.Primary && o.Timeline <= q.Timeline:
+		return outcome{meridian.Unknown, "the primary was not replaced since"}
+	case o.Since <= q.Since || noHorizon:
+		return outcome{meridian.Lost, fmt.Sprintf("it is not in the log up to %s, where timeline %d began", o.Fork, o.Timeline)}
 	}
-	return outcome{outUnknown, over + ", and its log is gone"}
+	return outcome{meridian.Unknown, fmt.Sprintf("the log before %s is gone", o.Since)}
 }
-
-// reachBack is how much log before the fork is looked through for a token's
-// write: it committed shortly before it was acknowledged, and that was past the
-// fork.
-const reachBack = 256 << 20
 
 // outcomes remembers what the local log says, since it does not change while
 // the server stays on its timeline.
@@ -94,19 +69,15 @@ func (x *outcomes) of(ctx context.Context, q wire.Doubt) (wire.Doubted, error) {
 	q.Primary = string(x.p.cfg.Region)
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	since := q.Since
-	if !q.Statement && x.known.Timeline == s.served.Timeline {
-		since = x.known.Fork - min(x.known.Fork, reachBack)
-	}
-	if x.known.Timeline != s.served.Timeline || since < x.tried {
-		if x.known, err = x.p.deps.Outcomes(ctx, since); err != nil {
+	if x.known.Timeline != s.served.Timeline || q.Since < x.tried {
+		if x.known, err = x.p.deps.Outcomes(ctx, q.Since); err != nil {
 			x.known = Outcomes{}
 			return wire.Doubted{}, fmt.Errorf("read the log of %s: %w", x.p.cfg.Region, err)
 		}
-		x.tried = since
+		x.tried = q.Since
 	}
-	o := decideOutcome(q, x.known)
-	return wire.Doubted{Outcome: o.Is, Why: o.Why, Timeline: s.served.Timeline, Fork: x.known.Fork}, nil
+	o := decideOutcome(q, x.known, x.p.noHorizon)
+	return wire.Doubted{Outcome: string(o.Is), Why: o.Why, Timeline: s.served.Timeline, Fork: x.known.Fork}, nil
 }
 
 // outcome asks the primary of now what became of what q names.
@@ -116,7 +87,7 @@ func (p *Proxy) outcome(ctx context.Context, q wire.Doubt) (wire.Doubted, error)
 	case region == "":
 		return wire.Doubted{}, errors.New("no region is primary")
 	case here && p.deps.Outcomes == nil:
-		return wire.Doubted{Outcome: outUnknown, Why: "no log is read here"}, nil
+		return wire.Doubted{Outcome: string(meridian.Unknown), Why: "no log is read here"}, nil
 	case here:
 		return p.outcomes.of(ctx, q)
 	}

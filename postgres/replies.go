@@ -107,6 +107,7 @@ func (u *upstream) finish(f wire.Frame) {
 		if g.credit != nil {
 			g.credit() // before the client can end the invocation
 		}
+		u.wroteLocked(g.mark)
 		u.flights = u.flights[1:]
 	}
 	if u.tracker.Status == 'I' && u.tracker.TookDDL() {

@@ -19,7 +19,7 @@ import (
 func (n *node) newSteward(pg *instance.Instance, proxy *postgres.Proxy) *steward {
 	s := &steward{
 		self: n.self, db: n.file.Database.Name, file: n.file, world: n.world, counted: n.counted, left: func() []meridian.Region { return n.inForce.Load().roster.Left }, pg: pg, proxy: proxy, tenure: n.tenure,
-		store: n.store, changed: n.nudge, warm: n.warm, lead: n.lead, lag: -1,
+		store: n.store, changed: n.nudge, search: n.outcomes, warm: n.warm, lead: n.lead, lag: -1,
 		dir: databaseIn(n.cfg.State),
 		log: n.log.With("hop", "postgres", "region", string(n.self.Region)),
 		alive: func(r meridian.Region) bool {
@@ -93,6 +93,7 @@ func (s *steward) learn(ctx context.Context, role *instance.Role, ready func()) 
 	var wg sync.WaitGroup
 	wg.Go(func() { s.run(ctx) })
 	wg.Go(func() { s.keepReady(ctx) })
+	wg.Go(func() { s.keepHorizons(ctx) })
 	s.tenure.run(ctx)
 	wg.Wait()
 	return nil
@@ -160,13 +161,6 @@ func (s *steward) fit() bool {
 		return true
 	}
 	return boottime.Now()-time.Duration(s.fitAt.Load()) < unfitPatience
-}
-
-// forks returns where the timelines of this node's database ended, oldest
-// first.
-func (n *node) forks() (out []postgres.Fork) {
-	each(n.store.Now(), forkPrefix+n.file.Database.Name+"/", n.log, func(_ string, f postgres.Fork) { out = append(out, f) })
-	return out
 }
 
 // ended returns where the history that all regions follow left a timeline, 0 if

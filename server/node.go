@@ -55,6 +55,7 @@ type node struct {
 	inForce   atomic.Pointer[inForce]
 	end       context.CancelCauseFunc // of the whole node
 	tokenKeys atomic.Pointer[[]tokenKeyRecord]
+	parted    atomic.Pointer[parted]
 
 	changed chan struct{} // holds one nudge: the map may have changed
 

@@ -30,12 +30,14 @@ import (
 // addRegion adds the desk, the work and the memory of one region.
 func (n *node) addRegion(g *lifecycle.Group) error {
 	databases := map[string]lambda.Database{}
+	var fate func(context.Context, meridian.Token) meridian.Fate
 	if n.file.Database != nil {
 		proxy, err := n.addDatabase(g)
 		if err != nil {
 			return err
 		}
 		databases[n.file.Database.Name] = proxy
+		fate = n.fate(proxy)
 	}
 	fns, err := n.functions()
 	if err != nil {
@@ -48,15 +50,15 @@ func (n *node) addRegion(g *lifecycle.Group) error {
 	}
 	g.Add("token keys", n.keepTokenKeys)
 	g.Add("functions", work.Run)
-	return n.addGateway(g, work)
+	return n.addGateway(g, work, fate)
 }
 
-func (n *node) addGateway(g *lifecycle.Group, work gateway.Invoker) error {
+func (n *node) addGateway(g *lifecycle.Group, work gateway.Invoker, fate func(context.Context, meridian.Token) meridian.Fate) error {
 	api, err := os.ReadFile(n.file.API)
 	if err != nil {
 		return fmt.Errorf("read the API: %w", err)
 	}
-	deps := gateway.Deps{Invoke: work, Verify: n.verify, Open: n.open, TokenKeys: n.sealsTokens, Log: n.log, Metrics: n.tele.Metrics, Tracer: n.tele.Tracer}
+	deps := gateway.Deps{Invoke: work, Verify: n.verify, Open: n.open, TokenKeys: n.sealsTokens, Fate: fate, Log: n.log, Metrics: n.tele.Metrics, Tracer: n.tele.Tracer}
 	if n.file.Database != nil {
 		c := newCrossing(n.self.Region, &n.atlas, n.dialGateway)
 		g.Add("gateway crossing", c.run)
@@ -116,7 +118,7 @@ func (n *node) addDatabase(g *lifecycle.Group) (*postgres.Proxy, error) {
 		return nil, err
 	}
 	n.tenure = n.newTenure()
-	proxy, err := n.newProxy(pg.Dial, postgres.Deps{Lease: n.lease(pg), Forks: n.forks, Durability: n.demand, Outcomes: n.outcomes})
+	proxy, err := n.newProxy(pg.Dial, postgres.Deps{Lease: n.lease(pg), Forks: n.forks, Durability: n.demand, Outcomes: n.outcomes, Horizon: n.horizon})
 	if err != nil {
 		return nil, err
 	}

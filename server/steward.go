@@ -71,7 +71,8 @@ type steward struct {
 	streams *streams
 	store   store.Store
 	alive   func(meridian.Region) bool
-	changed func()                                       // the map must be drawn anew
+	changed func() // the map must be drawn anew
+	search  func(context.Context, meridian.LSN) (postgres.Outcomes, error)
 	warm    func(context.Context, meridian.Region) error // opens the link to a region
 	lead    func(context.Context) error                  // makes this node's member lead the store, if it is one
 	dir     string                                       // of the instance
@@ -289,9 +290,9 @@ func (s *steward) promote(ctx context.Context, r failover.Record) error {
 	s.changed()
 	at := s.awaitRight(ctx)
 	s.log.Info("primary: open for writes", "term", r.Term, "timeline", p.Timeline, "fork", p.Fork.String(), "took", time.Since(begin))
-	fork := postgres.Fork{Timeline: p.Before, LSN: p.Fork}
+	fork := postgres.Fork{Timeline: p.Before, LSN: p.Fork, Next: p.Timeline, Planned: r.Gate != 0}
 	return errors.Join(err,
-		s.store.Put(ctx, fmt.Sprintf("%s%s/%08d", forkPrefix, s.db, fork.Timeline), mustJSON(fork)),
+		s.store.Put(ctx, forkKey(s.db, fork.Timeline), mustJSON(fork)),
 		s.opened(ctx, r.Term, at))
 }
 

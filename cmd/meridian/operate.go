@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -197,9 +198,9 @@ func (c *lostWritesCmd) Run(ctx context.Context, g *Global) error {
 		return nil
 	}
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(w, "REGION\tTIMELINE\tCOMMIT\tTRANSACTION\tFOUND")
+	fmt.Fprintln(w, "REGION\tTIMELINE\tCOMMIT\tTRANSACTION\tHANDLE\tFOUND")
 	for _, l := range lost {
-		fmt.Fprintf(w, "%s\t%d\t%s\t%d\t%s\n", l.Region, l.Timeline, l.LSN, l.XID, l.Kept.Format(time.DateTime))
+		fmt.Fprintf(w, "%s\t%d\t%s\t%d\t%s\t%s\n", l.Region, l.Timeline, l.LSN, l.XID, cmp.Or(l.Handle, "-"), l.Kept.Format(time.DateTime))
 	}
 	return w.Flush()
 }

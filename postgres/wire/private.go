@@ -31,7 +31,7 @@ const (
 	PurposeSession = "session" // carry one client's session
 	PurposeCancel  = "cancel"  // cancel what the session of that ID runs
 	PurposeProbe   = "probe"   // answer probes with the newest position
-	PurposeDoubt   = "doubt"   // say what became of one transaction or token
+	PurposeDoubt   = "doubt"   // say what became of one transaction
 )
 
 // A Hello opens a stream. The first statement follows it in the same flight.
@@ -64,16 +64,13 @@ type Refusal struct {
 	Away    bool   `json:"away"` // this region cannot act as the primary
 }
 
-// A Doubt asks the primary of now what became of a transaction: of a statement
-// that a lost primary did not answer, or of the last write of a token's bearer.
+// A Doubt asks the primary of now what became of the transaction of a statement
+// that a lost primary did not answer.
 type Doubt struct {
-	Handle    string       `json:"handle,omitempty"`
-	Timeline  uint32       `json:"timeline"` // of the lost primary as far as is known, or the token's
-	Statement bool         `json:"statement,omitempty"`
-	Region    string       `json:"region,omitempty"` // of a statement: where it was sent
-	Since     meridian.LSN `json:"since,omitempty"`  // of a statement: it committed at or past this, if it did
-	LSN       meridian.LSN `json:"lsn,omitempty"`    // a token's
-	Wrote     meridian.LSN `json:"wrote,omitempty"`  // a token's
+	Handle   string       `json:"handle"`
+	Timeline uint32       `json:"timeline"` // of the lost primary as far as is known
+	Region   string       `json:"region"`   // where it was sent
+	Since    meridian.LSN `json:"since"`    // it committed at or past this, if it did
 
 	Primary string `json:"-"` // who answers
 }

@@ -2,8 +2,11 @@ package world_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
+	"net/http"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -216,15 +219,24 @@ func TestWhatWasLostIsListed(t *testing.T) {
 		w.Do("fault", "cut", primary.Name, other.Name)
 	}
 	exec(t, primary.Postgres, "INSERT INTO ledger VALUES ('lost')")
+	status, counted := visit(t, s, primary.Name, "POST", "")
+	if status != http.StatusCreated {
+		t.Fatalf("a visit of the region that was cut off: %d", status)
+	}
+	_, read := visit(t, s, primary.Name, "GET", "")
 	harness.Eventually(t, 30*time.Second, func() error { return try(third, "INSERT INTO ledger VALUES ('kept') ON CONFLICT DO NOTHING") })
 	if err := try(primary.Postgres, "INSERT INTO ledger VALUES ('by two')"); err == nil {
 		t.Error("two regions acknowledge writes")
 	}
+	handle := toldOnce(t, s, s.Regions[2].Name, counted.Get("Meridian-Consistency"))
+	if status, h := visit(t, s, s.Regions[2].Name, "GET", read.Get("Meridian-Consistency")); status != http.StatusOK || h.Get("Meridian-Lost-Write") != "" {
+		t.Errorf("who only read hears %d, %s", status, h.Get("Meridian-Lost-Write"))
+	}
 	w.Do("fault", "heal")
 	harness.Eventually(t, 40*time.Second, func() error {
 		said, err := w.Try(20*time.Second, "lost-writes")
-		if err == nil && !strings.Contains(said, primary.Name) {
-			err = fmt.Errorf("lost-writes says %q", said)
+		if err == nil && (strings.Count(said, primary.Name) < 2 || !strings.Contains(said, handle)) {
+			err = fmt.Errorf("lost-writes says %q, without %s", said, handle)
 		}
 		return err
 	})
@@ -234,4 +246,56 @@ func TestWhatWasLostIsListed(t *testing.T) {
 	if got := count(t, third, "SELECT count(*) FROM ledger WHERE id IN ('lost', 'by two')"); got != 0 {
 		t.Errorf("%d rows of an abandoned history are there", got)
 	}
+}
+
+// visit sends a request for /visits through a place's edge, with a consistency
+// token unless that is "".
+func visit(t *testing.T, s harness.Status, place, method, token string) (int, http.Header) {
+	t.Helper()
+	client := http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{RootCAs: s.Roots(t)}, DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, s.Edge(place))
+		},
+	}}
+	req, err := http.NewRequestWithContext(t.Context(), method, "https://"+s.Domain+"/visits", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if token != "" {
+		req.Header.Set("Meridian-Consistency", token)
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	return resp.StatusCode, resp.Header
+}
+
+// toldOnce comes to an edge with the token of a write that is lost: it is told
+// so, with a token with which it goes on. It returns the write's handle.
+func toldOnce(t *testing.T, s harness.Status, place, token string) string {
+	t.Helper()
+	var told http.Header
+	harness.Eventually(t, 20*time.Second, func() error {
+		status, h := visit(t, s, place, "GET", token)
+		switch status {
+		case http.StatusConflict:
+			told = h
+		case http.StatusServiceUnavailable:
+			return errors.New("nobody can tell yet")
+		default:
+			t.Fatalf("whose write is lost hears %d", status)
+		}
+		return nil
+	})
+	handle, fresh := told.Get("Meridian-Lost-Write"), told.Get("Meridian-Consistency")
+	if handle == "" || !strings.Contains(token, handle) || strings.Contains(fresh, handle) {
+		t.Errorf("the answer names %q, and brings the token %q after %q", handle, fresh, token)
+	}
+	if status, h := visit(t, s, place, "GET", fresh); status != http.StatusOK || h.Get("Meridian-Lost-Write") != "" {
+		t.Errorf("with the fresh token: %d, %s", status, h.Get("Meridian-Lost-Write"))
+	}
+	return handle
 }
