@@ -13,6 +13,7 @@ type controls struct {
 	readsWait       bool // without the right to act nothing is read in the primary's region
 	writableReads   bool // what is read there then may write
 	exposes         bool // and may see what its standbys lack
+	ownTimeline     bool // the server to which a statement was sent is taken to be on the asker's timeline
 	noHorizon       bool // a write that is not found is lost, however far back was searched
 	criesWolf       bool // a token past a fork is taken for lost, whatever it names
 }

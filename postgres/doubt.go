@@ -38,8 +38,9 @@ func (c *client) settled(ctx context.Context) error {
 }
 
 // resolve asks the primary of now what became of each transaction in flight,
-// for as long as the budget allows.
-func (u *upstream) resolve(ctx context.Context, flights []flight) map[string]wire.Doubted {
+// for as long as the budget allows. The server to which they were sent was on
+// timeline, if that is not 0.
+func (u *upstream) resolve(ctx context.Context, flights []flight, timeline uint32) map[string]wire.Doubted {
 	answers := map[string]wire.Doubted{}
 	p := u.c.p
 	ctx, cancel := context.WithTimeout(ctx, p.cfg.DoubtBudget)
@@ -48,7 +49,7 @@ func (u *upstream) resolve(ctx context.Context, flights []flight) map[string]wir
 		if f.mark.where == noMark {
 			continue
 		}
-		q := wire.Doubt{Handle: f.mark.handle, Region: string(u.region), Timeline: f.mark.since.Timeline, Since: f.mark.since.LSN}
+		q := wire.Doubt{Handle: f.mark.handle, Timeline: timeline, Since: f.mark.since.LSN, SinceOn: f.mark.since.Timeline}
 		for {
 			a, err := p.outcome(ctx, q)
 			if err == nil {

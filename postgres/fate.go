@@ -154,13 +154,12 @@ func (c *client) reckon(ctx context.Context) *wire.Error {
 
 // wroteLocked notes the write of a group that was answered, by its handle.
 func (u *upstream) wroteLocked(k mark) {
-	if k.where == noMark || !u.tracker.Committed() {
+	if k.where == noMark || !u.tracker.Committed() || u.backend != nil && u.timeline == 0 {
 		return
 	}
 	c, t := u.c, u.at
 	if u.backend != nil { // the position is sampled at the invocation's end
-		t = c.p.watch.known().served
-		t.LSN = 0
+		t = meridian.Token{System: c.p.watch.known().served.System, Timeline: u.timeline}
 	}
 	t.Handle, t.Wrote = k.handle, t.LSN
 	if c.env != nil {
@@ -189,8 +188,8 @@ func (p *Proxy) name(t meridian.Token, w *work) meridian.Token {
 	switch {
 	case last.Handle == "":
 		last = w.floor
-	case last.System == 0: // nobody had asked PostgreSQL yet
-		last.System, last.Timeline = t.System, t.Timeline
+	case last.System == 0: // the sample was just being taken anew
+		last.System = t.System
 	}
 	switch {
 	case last.Handle == "" || last.System != t.System:

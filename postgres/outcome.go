@@ -28,20 +28,41 @@ type outcome struct {
 	Why string
 }
 
-// decideOutcome says what became of what q names. Only a PostgreSQL that was
-// promoted after the transaction was sent can tell that it is lost: on any other
-// it may yet commit.
-func decideOutcome(q wire.Doubt, o Outcomes, noHorizon bool) outcome {
+// decideOutcome says what became of what q names. Only a PostgreSQL whose
+// timeline began after that of the server to which the transaction was sent can
+// tell that it is lost: on any other it may have committed since, or may yet. A
+// server says itself on which timeline it is; what the asker knows of the primary
+// may be older.
+func decideOutcome(q wire.Doubt, o Outcomes, off controls) outcome {
 	at, found := o.Handles[q.Handle]
+	sent := q.Timeline
+	if off.ownTimeline {
+		sent = q.SinceOn
+	}
 	switch {
 	case found && q.Handle != "":
 		return outcome{meridian.Committed, fmt.Sprintf("it committed at %s", at)}
-	case o.Fork == 0 || q.Region == q.Primary && o.Timeline <= q.Timeline:
+	case sent == 0:
+		return outcome{meridian.Unknown, "the server to which it was sent had not said which it is"}
+	case o.Fork == 0 || o.Timeline <= sent:
 		return outcome{meridian.Unknown, "the primary was not replaced since"}
-	case o.Since <= q.Since || noHorizon:
+	case o.Since <= o.since(q) || off.noHorizon:
 		return outcome{meridian.Lost, fmt.Sprintf("it is not in the log up to %s, where timeline %d began", o.Fork, o.Timeline)}
 	}
 	return outcome{meridian.Unknown, fmt.Sprintf("the log before %s is gone", o.Since)}
+}
+
+// since returns from where the log must be searched for what q names: the asker
+// may have been ahead of where the timeline on which it was then ended.
+func (o Outcomes) since(q wire.Doubt) meridian.LSN {
+	end, ended := o.Forks[q.SinceOn]
+	switch {
+	case ended:
+		return min(q.Since, end)
+	case q.SinceOn == o.Timeline:
+		return q.Since
+	}
+	return 0
 }
 
 // outcomes remembers what the local log says, since it does not change while
@@ -66,18 +87,35 @@ func (x *outcomes) of(ctx context.Context, q wire.Doubt) (wire.Doubted, error) {
 	if err != nil {
 		return wire.Doubted{}, fmt.Errorf("ask for an outcome at %s: %w", x.p.cfg.Region, err)
 	}
-	q.Primary = string(x.p.cfg.Region)
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.known.Timeline != s.served.Timeline || q.Since < x.tried {
-		if x.known, err = x.p.deps.Outcomes(ctx, q.Since); err != nil {
-			x.known = Outcomes{}
-			return wire.Doubted{}, fmt.Errorf("read the log of %s: %w", x.p.cfg.Region, err)
+	if x.known.Timeline != s.served.Timeline {
+		if err := x.read(ctx, q.Since); err != nil {
+			return wire.Doubted{}, err
 		}
-		x.tried = q.Since
 	}
-	o := decideOutcome(q, x.known, x.p.noHorizon)
+	if from := x.known.since(q); from < x.tried {
+		if err := x.read(ctx, from); err != nil {
+			return wire.Doubted{}, err
+		}
+	}
+	// What another region has taken over meanwhile this log does not tell.
+	if !x.p.leased() && !x.p.gate.relayLate {
+		return wire.Doubted{}, fmt.Errorf("ask for an outcome at %s: its right to act as the primary is not confirmed", x.p.cfg.Region)
+	}
+	o := decideOutcome(q, x.known, x.p.controls)
 	return wire.Doubted{Outcome: string(o.Is), Why: o.Why, Timeline: s.served.Timeline, Fork: x.known.Fork}, nil
+}
+
+// read reads the log from a position. The caller holds mu.
+func (x *outcomes) read(ctx context.Context, since meridian.LSN) error {
+	o, err := x.p.deps.Outcomes(ctx, since)
+	if err != nil {
+		x.known = Outcomes{}
+		return fmt.Errorf("read the log of %s: %w", x.p.cfg.Region, err)
+	}
+	x.known, x.tried = o, since
+	return nil
 }
 
 // outcome asks the primary of now what became of what q names.

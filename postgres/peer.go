@@ -125,11 +125,21 @@ func (p *Proxy) servePeerSession(ctx context.Context, conn net.Conn, rd *wire.Re
 	if p.gate.paused.Load() { // since it was admitted
 		s.leave(ctx, finishing)
 	}
-	if _, err := conn.Write(wire.Builder(nil).Message(wire.FrameWelcome, b.Params, wire.Builder(nil).Parameter(paramProcess, fmt.Sprint(b.Key.PID)))); err != nil {
+	if _, err := conn.Write(wire.Builder(nil).Message(wire.FrameWelcome, b.Params, wire.Builder(nil).Parameter(paramProcess, fmt.Sprint(b.Key.PID)).Parameter(paramTimeline, fmt.Sprint(p.timeline(ctx))))); err != nil {
 		b.Release(true)
 		return
 	}
 	s.serve(ctx)
+}
+
+// timeline returns that of the local PostgreSQL, a primary, of now or later than
+// any backend was taken before the call; 0 if it cannot be asked.
+func (p *Proxy) timeline(ctx context.Context) uint32 {
+	s, err := p.watch.sample(ctx)
+	if err != nil || s.standby {
+		return 0
+	}
+	return s.served.Timeline
 }
 
 // serve relays until either end is gone.

@@ -142,7 +142,7 @@ func (u *upstream) private(f wire.Frame) error {
 	switch f.Type() {
 	case wire.FrameWelcome:
 		u.params = append([]byte(nil), f.Body()...)
-		u.pid = processOf(u.params)
+		u.pid, u.timeline = numberOf(u.params, paramProcess), numberOf(u.params, paramTimeline)
 		select {
 		case <-u.hello:
 		default:
@@ -167,18 +167,21 @@ func (u *upstream) private(f wire.Frame) error {
 	return fmt.Errorf("frame %#x from %s: %w", f.Type(), u.region, wire.ErrProtocol)
 }
 
-// paramProcess names the server process among a backend's parameters, between
-// proxies.
-const paramProcess = "meridian.process"
+// paramProcess and paramTimeline name the server process, and the timeline on
+// which its server is, among a backend's parameters, between proxies.
+const (
+	paramProcess  = "meridian.process"
+	paramTimeline = "meridian.timeline"
+)
 
-// processOf returns the process that the parameters name, or 0.
-func processOf(params []byte) (pid uint32) {
+// numberOf returns the number that the parameters give a name, or 0.
+func numberOf(params []byte, wanted string) (number uint32) {
 	pool.Parameters(params, func(name, value string) {
-		if n, err := strconv.ParseUint(value, 10, 32); name == paramProcess && err == nil {
-			pid = uint32(n)
+		if n, err := strconv.ParseUint(value, 10, 32); name == wanted && err == nil {
+			number = uint32(n)
 		}
 	})
-	return pid
+	return number
 }
 
 // token makes a token of what a proxy or PostgreSQL says.
@@ -218,8 +221,9 @@ func (u *upstream) lost(ctx context.Context, cause error) {
 	answered := false
 	if wrote && u.doubtsLocked(flights, groups) {
 		u.resolving = make(chan struct{})
+		timeline := u.timeline
 		c.mu.Unlock()
-		answers := u.resolve(ctx, flights)
+		answers := u.resolve(ctx, flights, timeline)
 		c.mu.Lock()
 		u.settleLocked(flights, answers, cause)
 		groups, wrote = u.tracker.Pending()

@@ -186,7 +186,7 @@ func (p *Proxy) open(ctx context.Context, conn net.Conn, rd *wire.Reader, u *use
 	p.register(c)
 	out := wire.Builder(nil).AuthenticationOk()
 	pool.Parameters(status, func(name, value string) {
-		if name != paramProcess {
+		if name != paramProcess && name != paramTimeline {
 			out = out.Parameter(name, honest(name, value))
 		}
 	})

@@ -36,6 +36,7 @@ type upstream struct {
 	tracker   *session.Tracker
 	params    []byte
 	pid       uint32 // of its server process; 0 until it is known
+	timeline  uint32 // on which its server is, as that says; 0 until it is known
 	dead      bool
 	refusal   *wire.Refusal
 	suppress  int      // replies that the client has from the standby already
@@ -92,6 +93,9 @@ func (u *upstream) openLocal(ctx context.Context) error {
 		return fmt.Errorf("bring the session's state: %w", err)
 	}
 	u.backend, u.conn, u.rd, u.params, u.pid = b, b.Conn, b.Reader, b.Params, b.Key.PID
+	if u.c.env != nil { // others' writes have no handle here
+		u.timeline = u.c.p.timeline(ctx)
+	}
 	close(u.hello)
 	return nil
 }

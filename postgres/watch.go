@@ -57,6 +57,7 @@ type watch struct {
 	waiting waiters       // want the position to be reached
 	err     error         // why the last query failed
 
+	sure    bool          // the timeline was read once this connection's server was a primary; of run alone
 	conn    *pool.Backend // nil while there is none; it is used by run alone
 	calm    bool          // the standbys have what this PostgreSQL had when it became what it is
 	counted bool          // had is known
@@ -175,6 +176,7 @@ func (w *watch) run(ctx context.Context) {
 	for {
 		var err error
 		if conn == nil {
+			w.sure = false
 			retry.Reset(reconnectEvery)
 			if conn, id, err = w.connect(ctx); err != nil {
 				w.fail(err)
@@ -317,11 +319,12 @@ func (w *watch) pause(since time.Duration) {
 // is on a new timeline.
 func (w *watch) round(conn *pool.Backend, id *meridian.Token, batch []chan sample) error {
 	s, err := w.query(conn, *id)
-	if err == nil && s.standby != w.known().standby {
+	if err == nil && (s.standby != w.known().standby || !s.standby && !w.sure) {
 		if *id, err = w.identify(conn); err == nil {
 			s, err = w.query(conn, *id)
 		}
 	}
+	w.sure = w.sure || err == nil && !s.standby
 	if err != nil {
 		for _, c := range batch {
 			close(c)

@@ -318,7 +318,7 @@ func (l *link) sever() {
 func (l *link) mend() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.cut = false
+	l.cut, l.mute = false, false
 }
 
 func (l *link) Accept() (net.Conn, error) {

@@ -68,11 +68,9 @@ type Refusal struct {
 // that a lost primary did not answer.
 type Doubt struct {
 	Handle   string       `json:"handle"`
-	Timeline uint32       `json:"timeline"` // of the lost primary as far as is known
-	Region   string       `json:"region"`   // where it was sent
-	Since    meridian.LSN `json:"since"`    // it committed at or past this, if it did
-
-	Primary string `json:"-"` // who answers
+	Timeline uint32       `json:"timeline"` // of the server to which it was sent, as that said; 0: it had not said anything yet
+	Since    meridian.LSN `json:"since"`    // the log was at or past this before it was sent,
+	SinceOn  uint32       `json:"sinceOn"`  // on this timeline
 }
 
 // A Doubted answers a Doubt.
