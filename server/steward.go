@@ -119,7 +119,7 @@ func (s *steward) run(ctx context.Context) {
 // backGrace is how long a move waits for a target that does not answer. Of a
 // region that has just come back one node hears a moment before another: it may
 // be shown as well already, and moved to.
-const backGrace = time.Second
+const backGrace = 3 * time.Second
 
 // mayComeBack reports whether a move has waited for its target for less.
 func (s *steward) mayComeBack(move string) bool {
