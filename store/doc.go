@@ -1,8 +1,9 @@
 // Package store is what a node remembers: the desired state of the world and
 // its switches, as keys and values that change by compare-and-set.
 //
-// Three or five regions are members: each runs etcd inside the node's process,
-// and their peers speak over the backbone. Every other node is a follower: it
+// Three regions are members: each runs etcd inside the node's process, and their
+// peers speak over the backbone. Who they are may change while they run, one seat
+// after another (KeepSeats). Every other node is a follower: it
 // gets a snapshot and then the changes from the nearest member that answers,
 // and sends its writes there. A member does the same at the other members
 // beside its own etcd, so that one that is cut from the leader alone still sees

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"go.etcd.io/etcd/server/v3/embed"
@@ -31,6 +33,10 @@ func (c MemberConfig) embedded(log *zap.Logger) (*embed.Config, error) {
 	cfg.InitialClusterToken = c.Cluster
 	cfg.TickMs = uint(c.Heartbeat.Milliseconds())
 	cfg.ElectionMs = uint(c.Election.Milliseconds())
+	cfg.MaxLearners = 2 // see decideSeats
+	if c.existing {
+		cfg.ClusterState = embed.ClusterStateFlagExisting
+	}
 	cfg.QuotaBackendBytes = 128 << 20
 	cfg.MaxRequestBytes = 1 << 20
 	cfg.SnapshotCount = 5000
@@ -56,11 +62,11 @@ func (c MemberConfig) initialCluster() string {
 var errGaveUp = errors.New("etcd gave up")
 
 // runEtcd runs the member and follows it until ctx is canceled or it fails.
-func (m *Member) runEtcd(ctx context.Context, ready func()) error {
+func (m *Member) runEtcd(ctx context.Context, c MemberConfig, ready func()) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	fatal := func(msg string) { cancel(fmt.Errorf("%w: %s", errGaveUp, msg)) }
-	cfg, err := m.cfg.embedded(newZap(ctx, m.log, fatal))
+	cfg, err := c.embedded(newZap(ctx, m.log, fatal))
 	if err != nil {
 		return err
 	}
@@ -68,12 +74,24 @@ func (m *Member) runEtcd(ctx context.Context, ready func()) error {
 	if err != nil {
 		return errors.Join(err, context.Cause(ctx))
 	}
-	defer stop(e)
+	stop := sync.OnceFunc(func() { stop(e) })
+	defer stop()
 	select {
 	case <-e.Server.ReadyNotify():
 		err = m.lead(ctx, e, ready)
+	case <-m.misfounded(ctx, c):
+		stop()
+		return errors.Join(os.RemoveAll(m.data()), errUnseated)
+	case <-e.Server.StopNotify():
+		err = errEnded
 	case err = <-e.Err():
 	case <-ctx.Done():
+	}
+	if errors.Is(err, errEnded) && ctx.Err() == nil {
+		stop()
+		if gone := m.unseated(ctx, e.Server.IsIDRemoved(uint64(e.Server.MemberID()))); gone != nil {
+			return gone
+		}
 	}
 	return errors.Join(err, context.Cause(ctx))
 }
@@ -89,15 +107,53 @@ func (m *Member) lead(ctx context.Context, e *embed.Etcd, ready func()) (err err
 	defer m.stats.connected.Set(0)
 
 	followed := make(chan error, 1)
-	go func() { followed <- m.follow(ctx, client, uint64(e.Server.Cluster().ID()), ready) }()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		followed <- m.follow(ctx, client, uint64(e.Server.Cluster().ID()), e.Server.StoppingNotify(), ready)
+	}()
 	select {
 	case err = <-followed:
 	case err = <-e.Err():
 		client.Close()
 		<-followed
+	case <-removed(ctx, e):
+		cancel() // nothing may read from an etcd that is about to close
+		m.server.Store(nil)
+		client.Close()
+		<-followed
+		err = errEnded
 	}
 	return err
 }
+
+// removedPoll is less than the second that etcd goes on for after its seat was
+// taken away.
+const removedPoll = 100 * time.Millisecond
+
+// removed returns a channel that closes once a member's seat was taken away, or
+// its etcd ends by itself, or ctx does.
+func removed(ctx context.Context, e *embed.Etcd) <-chan struct{} {
+	out := make(chan struct{})
+	go func() { // ends with ctx
+		defer close(out)
+		tick := time.NewTicker(removedPoll)
+		defer tick.Stop()
+		for !e.Server.IsIDRemoved(uint64(e.Server.MemberID())) {
+			select {
+			case <-ctx.Done():
+				return
+			case <-e.Server.StoppingNotify():
+				return
+			case <-tick.C:
+			}
+		}
+	}()
+	return out
+}
+
+// errEnded means that etcd ended by itself: its seat may have been taken away.
+var errEnded = errors.New("etcd ended by itself")
 
 const (
 	startGrace = 2 * time.Second         // for an etcd that starts when its node stops

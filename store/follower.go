@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"sync"
 
 	"meridian"
@@ -35,6 +36,12 @@ func NewFollower(cfg FollowerConfig, deps Deps) (*Follower, error) {
 	f.writer = writer{mirror: mirror, attempt: func(ctx context.Context, t try, _ int) (finding, error) { return f.relays.attempt(ctx, t) }}
 	return f, nil
 }
+
+// SetRelays says which ways to members there are from now on.
+func (f *Follower) SetRelays(open []func(context.Context) (net.Conn, error)) { f.relays.set(open) }
+
+// Members asks who the members are.
+func (f *Follower) Members(ctx context.Context) ([]Seat, error) { return f.relays.members(ctx) }
 
 // Run implements Store. It never returns an error: without a relay it goes on
 // with the last good copy, and keeps asking.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,10 +17,13 @@ import (
 
 // MemberConfig says which member to run. Dir, Name and Peers are needed.
 type MemberConfig struct {
-	Dir     string
-	Name    string            // this member
-	Peers   map[string]string // all members, this one too: name to peer URL; "" is PeerURL(name)
-	Cluster string            // keeps worlds apart; "" is "meridian"; never changes once chosen
+	Dir   string
+	Name  string            // this member
+	Peers map[string]string // all members, this one too: name to peer URL; "" is PeerURL(name)
+	// Names are all who may become members, this one and the peers too. Peers are
+	// the founders: who votes later is for KeepSeats.
+	Names   []string
+	Cluster string // keeps worlds apart; "" is "meridian"; never changes once chosen
 
 	// Heartbeat should be half the largest round trip between members (0 is
 	// 300 ms), Election ten times that (0 is 3 s): a lost leader is missed after
@@ -26,9 +31,13 @@ type MemberConfig struct {
 	// for as long after it heard the leader. Finer ticks make it rarer that two
 	// ask for the lead at once, and both in vain.
 	Heartbeat, Election time.Duration
+
+	existing bool // Peers are members of a cluster that this one joins
+	founding bool // there is no cluster yet, as far as this one knows
 }
 
-// A Member is a voter of the store. Run may be called once.
+// A Member is a voter of the store, or may become one: until it is, it follows
+// the others as a Follower does. Run may be called once.
 type Member struct {
 	writer
 	cfg  MemberConfig
@@ -38,6 +47,11 @@ type Member struct {
 	once   sync.Once              // closes it
 	server atomic.Pointer[served] // nil while etcd is not up
 	relays *relays                // of the other members
+	seats  struct {
+		mu      sync.Mutex      // guards what follows
+		sockets map[string]bool // by the name of a peer: whether it was made
+		named   chan struct{}   // holds one nudge
+	}
 }
 
 // NewMember checks cfg and makes Dir. The process's working folder must not
@@ -57,6 +71,8 @@ func NewMember(cfg MemberConfig, deps Deps) (*Member, error) {
 		return nil, meridian.WithKind(meridian.Invalid, fmt.Errorf("store member %s: %w", cfg.Name, err))
 	}
 	m := &Member{cfg: cfg, deps: deps, joined: make(chan struct{}), relays: newRelays(deps.Relays)}
+	m.seats.sockets, m.seats.named = map[string]bool{}, make(chan struct{}, 1)
+	m.SetNames(append(slices.Collect(maps.Keys(cfg.Peers)), append(cfg.Names, cfg.Name)...))
 	mirror, err := newMirror(cfg.Dir, &m.deps)
 	if err != nil {
 		return nil, fmt.Errorf("store member %s: %w", cfg.Name, err)
@@ -80,7 +96,7 @@ func (c MemberConfig) check(deps Deps) error {
 	if c.Dir == "" {
 		return errors.New("no folder")
 	}
-	if _, ok := c.Peers[c.Name]; !ok {
+	if _, ok := c.Peers[c.Name]; !ok && !slices.Contains(c.Names, c.Name) {
 		return errors.New("it is not among the peers")
 	}
 	if (deps.DialPeer == nil) != (deps.PeerListener == nil) {
@@ -114,24 +130,40 @@ func (m *Member) Run(ctx context.Context, ready func()) error {
 	defer parts.Wait()
 	defer cancel()
 	parts.Go(func() { m.keep(ctx) })
-	if len(m.relays.clients) > 0 {
-		// Always, not only while this member has no leader: what is needed in an
-		// emergency is better in use before it.
-		parts.Go(func() { m.relays.trail(ctx, m.mirror, ready, func() {}) })
-	}
+	// Always, not only while this member has no leader: what is needed in an
+	// emergency is better in use before it.
+	parts.Go(func() {
+		m.relays.trail(ctx, m.mirror, func() { m.stats.connected.Set(1); ready() }, func() {
+			if m.server.Load() == nil {
+				m.stats.connected.Set(0)
+			}
+		})
+	})
 	if err := m.joinPeers(ctx, &parts); err != nil {
 		return fmt.Errorf("store member %s: %w", m.cfg.Name, err)
 	}
 	for ctx.Err() == nil {
-		err := m.runEtcd(ctx, ready)
+		cfg, err := m.takeSeat(ctx)
+		if err == nil {
+			err = m.runEtcd(ctx, cfg, ready)
+		}
 		if ctx.Err() != nil {
 			return nil
+		}
+		if errors.Is(err, errUnseated) {
+			m.log.Info("this node votes on the store no more, and follows it")
+			continue
 		}
 		if errors.Is(err, errGaveUp) {
 			m.log.Error("this member of the store is down until the node is started again; "+
 				"the node goes on with its last good copy", "err", err)
 			<-ctx.Done()
 			return nil
+		}
+		if cfg.existing && !m.founded() { // the seats changed meanwhile
+			m.log.Info("this node has not taken its seat in the store yet", "err", err)
+			pause(ctx, seatEvery)
+			continue
 		}
 		m.log.Error("this member of the store is down, starting it again", "pause", restartPause, "err", err)
 		pause(ctx, restartPause)
@@ -144,8 +176,13 @@ const restartPause = 3 * time.Second
 
 // follow feeds the mirror from this member's own data: no read of it waits for
 // the other members.
-func (m *Member) follow(ctx context.Context, client *clientv3.Client, cluster uint64, ready func()) error {
+func (m *Member) follow(ctx context.Context, client *clientv3.Client, cluster uint64, stopping <-chan struct{}, ready func()) error {
 	for ctx.Err() == nil {
+		select {
+		case <-stopping: // what is read from a closed backend ends the process
+			return errEnded
+		default:
+		}
 		all, err := client.Get(ctx, "", clientv3.WithPrefix(), clientv3.WithSerializable())
 		if err != nil {
 			return err

@@ -44,12 +44,60 @@ func (m *Member) joinPeers(ctx context.Context, parts *sync.WaitGroup) error {
 	if m.deps.DialPeer == nil {
 		return nil
 	}
+	if err := m.makeSockets(ctx, parts); err != nil {
+		return err
+	}
+	parts.Go(func() { // ends with ctx
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-m.seats.named:
+			}
+			if err := m.makeSockets(ctx, parts); err != nil {
+				m.log.Error("a peer that was named has no socket", "err", err)
+			}
+		}
+	})
+	return nil
+}
+
+// SetNames says who else may become a member from now on.
+func (m *Member) SetNames(names []string) {
+	m.seats.mu.Lock()
+	defer m.seats.mu.Unlock()
+	for _, name := range names {
+		if _, ok := m.seats.sockets[name]; !ok {
+			m.seats.sockets[name] = false
+		}
+	}
+	select {
+	case m.seats.named <- struct{}{}:
+	default:
+	}
+}
+
+// SetRelays says which ways to the others there are from now on.
+func (m *Member) SetRelays(open []func(context.Context) (net.Conn, error)) { m.relays.set(open) }
+
+// makeSockets makes those that are not there yet.
+func (m *Member) makeSockets(ctx context.Context, parts *sync.WaitGroup) error {
 	failed := func(err error) { m.log.Debug("peer not reached", "err", err) }
-	for name, u := range m.cfg.Peers {
+	m.seats.mu.Lock()
+	defer m.seats.mu.Unlock()
+	for name, made := range m.seats.sockets {
+		if made {
+			continue
+		}
+		u := PeerURL(name)
+		if given, ok := m.cfg.Peers[name]; ok {
+			u = given
+		}
 		file, err := socket(u)
 		if err != nil {
 			return err
 		}
+		m.seats.sockets[name] = true
 		if name == m.cfg.Name {
 			parts.Go(func() {
 				relay.Serve(ctx, m.deps.PeerListener, func(ctx context.Context) (net.Conn, error) {

@@ -17,6 +17,7 @@ import (
 //
 //	GET /v1/watch   a stream of changes, one JSON object a line, the first whole;
 //	                at least one each beat, if only an empty one
+//	GET /v1/members the members, as a majority has them
 //	POST /v1/try    a conditional write; the answer is what the store found, or a
 //	                failure. It is never passed on to another member
 const (
@@ -65,6 +66,7 @@ func (m *Member) Serve(ctx context.Context, l net.Listener) error {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET "+watchPath, counted(func(w http.ResponseWriter, r *http.Request) { m.serveWatch(ctx, w, r) }))
+	mux.Handle("GET "+membersPath, counted(m.serveMembers))
 	mux.Handle("POST "+tryPath, counted(m.serveTry))
 	srv := &http.Server{Handler: mux, ReadHeaderTimeout: lineLimit}
 	stop := context.AfterFunc(ctx, func() { srv.Close() })
@@ -77,6 +79,10 @@ func (m *Member) Serve(ctx context.Context, l net.Listener) error {
 }
 
 func (m *Member) serveWatch(ctx context.Context, w http.ResponseWriter, r *http.Request) {
+	if m.server.Load() == nil && !m.founded() { // it follows others itself: two of them could follow each other
+		http.Error(w, "this node is no member of the store now", http.StatusServiceUnavailable)
+		return
+	}
 	out := http.NewResponseController(w)
 	enc := json.NewEncoder(w)
 	send := func(c change) error {

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,16 +19,33 @@ import (
 
 // relays are ways to other members of the store, the nearest first.
 type relays struct {
+	mu      sync.Mutex // guards what follows
 	clients []*http.Client
-	first   atomic.Int64 // counts up; the one to begin a write with: the last that answered
+
+	first atomic.Int64 // counts up; the one to begin a write with: the last that answered
 }
 
 func newRelays(open []func(context.Context) (net.Conn, error)) *relays {
 	r := &relays{}
+	r.set(open)
+	return r
+}
+
+// set says which ways there are from now on.
+func (r *relays) set(open []func(context.Context) (net.Conn, error)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.clients = nil
 	for _, o := range open {
 		r.clients = append(r.clients, &http.Client{Transport: transport(o)})
 	}
-	return r
+}
+
+// now returns the ways of now.
+func (r *relays) now() []*http.Client {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.clients
 }
 
 // relayPatience bounds one try through one relay: the way there, and the time
@@ -58,9 +76,10 @@ func transport(open func(context.Context) (net.Conn, error)) http.RoundTripper {
 // does not answer it is not asked again before the others were.
 func (r *relays) attempt(ctx context.Context, t try) (f finding, err error) {
 	err = passing(errUnreached)
-	for range r.clients {
+	clients := r.now()
+	for range clients {
 		first := r.first.Load()
-		if f, err = send(ctx, r.clients[int(first)%len(r.clients)], t); err == nil {
+		if f, err = send(ctx, clients[int(first)%len(clients)], t); err == nil {
 			return f, nil
 		}
 		r.first.CompareAndSwap(first, first+1)
@@ -112,14 +131,19 @@ func send(ctx context.Context, relay *http.Client, t try) (f finding, err error)
 func (r *relays) trail(ctx context.Context, into *mirror, heard, lost func()) {
 	wait := firstPause
 	for n := 0; ctx.Err() == nil; n++ {
-		err := watch(ctx, r.clients[n%len(r.clients)], func(c change) {
+		clients := r.now()
+		if len(clients) == 0 { // the only member
+			pause(ctx, longestPause)
+			continue
+		}
+		err := watch(ctx, clients[n%len(clients)], func(c change) {
 			wait = firstPause
 			into.apply(c)
 			heard()
 		})
 		lost()
 		into.log.Debug("relay lost, trying the next", "err", err)
-		if (n+1)%len(r.clients) != 0 {
+		if (n+1)%len(clients) != 0 {
 			continue
 		}
 		pause(ctx, wait)

@@ -91,11 +91,11 @@ func settle(t try, f finding) (next *try, r result) {
 // through the other members in turn. It asks only them while this member has no
 // leader: it may be the only one that has none.
 func (m *Member) attempt(ctx context.Context, t try, n int) (finding, error) {
-	if len(m.relays.clients) == 0 || m.led() && n%2 == 0 {
+	if len(m.relays.now()) == 0 || m.led() && n%2 == 0 {
 		return m.own(ctx, t)
 	}
 	f, err := m.relays.attempt(ctx, t)
-	if errors.Is(err, errUnreached) {
+	if errors.Is(err, errUnreached) && (m.server.Load() != nil || m.founded()) {
 		return m.own(ctx, t)
 	}
 	return f, err
@@ -161,6 +161,9 @@ func txn(ctx context.Context, client *clientv3.Client, t try) (finding, error) {
 // mayPass reports whether an error is one of finding no leader or no majority
 // in time, or a leader that is handing over, which another try may not meet.
 func mayPass(err error) bool {
+	if strings.Contains(err.Error(), stopped) || strings.Contains(err.Error(), dropped) {
+		return true
+	}
 	var e rpctypes.EtcdError
 	if !errors.As(err, &e) {
 		return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
@@ -169,12 +172,15 @@ func mayPass(err error) bool {
 	case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled:
 		return true
 	}
-	return strings.Contains(e.Error(), dropped)
+	return false
 }
 
 // dropped is what raft says of a proposal that it did not take: its leader is
 // handing over to another. It comes without a code of its own.
 const dropped = "raft proposal dropped"
+
+// stopped is what raft says once its member gave up its seat.
+const stopped = "raft: stopped"
 
 // A served is an etcd that is up.
 type served struct {
