@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -268,36 +267,43 @@ func (n *node) tell() map[string]string {
 	return out
 }
 
-// newStore returns this node's part in the store: a member in the first
-// regions, a follower elsewhere.
+// newStore returns this node's part in the store: of a region and of the witness
+// a member, or who may become one; a follower elsewhere.
 func (n *node) newStore() (store.Store, error) {
-	members := map[string]string{}
-	var relays []string
-	for _, o := range n.members() {
-		members[memberName(o.Name)] = ""
-		relays = append(relays, o.Name)
-	}
-	deps := store.Deps{Log: n.log, Metrics: n.tele.Metrics}
+	deps := store.Deps{Log: n.log, Metrics: n.tele.Metrics, Relays: n.relays(n.world())}
 	dir := filepath.Join(n.cfg.State, "store")
-	if _, ok := members[memberName(n.self.Name)]; ok && (n.self.Has(config.RoleRegion) || n.self.Has(config.RoleWitness)) {
-		deps.PeerListener = n.backbone.Listener("etcd")
-		deps.DialPeer = func(ctx context.Context, member string) (net.Conn, error) {
-			for _, o := range n.members() {
-				if memberName(o.Name) == member {
-					return n.backbone.Dial(ctx, o.Name, "etcd")
-				}
-			}
-			return nil, meridian.WithKind(meridian.NotFound, fmt.Errorf("no member of the store is named %s", member))
-		}
-		deps.Relays = n.ways(slices.DeleteFunc(relays, func(r string) bool { return r == n.self.Name }))
-		m, err := store.NewMember(store.MemberConfig{Dir: dir, Name: memberName(n.self.Name), Peers: members, Heartbeat: n.heartbeat()}, deps)
-		if err != nil {
-			return nil, err
-		}
-		return relaying{m, n.backbone.Listener("store"), n.wantedLeader}, nil
+	if !seatable(n.self) {
+		return store.NewFollower(store.FollowerConfig{Dir: dir}, deps)
 	}
-	deps.Relays = n.ways(relays)
-	return store.NewFollower(store.FollowerConfig{Dir: dir}, deps)
+	founders := map[string]string{}
+	for _, o := range membersOf(n.file) {
+		founders[memberName(o.Name)] = ""
+	}
+	deps.PeerListener = n.backbone.Listener("etcd")
+	deps.DialPeer = func(ctx context.Context, member string) (net.Conn, error) {
+		for _, o := range n.world().Nodes {
+			if seatable(o) && memberName(o.Name) == member {
+				return n.backbone.Dial(ctx, o.Name, "etcd")
+			}
+		}
+		return nil, meridian.WithKind(meridian.NotFound, fmt.Errorf("no member of the store is named %s", member))
+	}
+	m, err := store.NewMember(store.MemberConfig{Dir: dir, Name: memberName(n.self.Name), Peers: founders, Names: seatNames(n.world()), Heartbeat: n.heartbeat()}, deps)
+	if err != nil {
+		return nil, err
+	}
+	return relaying{m, n.backbone.Listener("store"), n.wantedLeader, n.wantedVotes}, nil
+}
+
+// relays returns how to reach the nodes that may be members, but for this one.
+func (n *node) relays(f *config.File) []func(context.Context) (net.Conn, error) {
+	var others []string
+	for _, o := range f.Nodes {
+		if seatable(o) && o.Name != n.self.Name {
+			others = append(others, o.Name)
+		}
+	}
+	return n.ways(others)
 }
 
 // ways returns how to reach the relays of members, the nearest first.
@@ -326,7 +332,8 @@ func (n *node) wantedLeader() string {
 type relaying struct {
 	*store.Member
 	followers net.Listener
-	wanted    func() string // the member that should lead
+	wanted    func() string               // the member that should lead
+	votes     func(now []string) []string // who should vote
 }
 
 // Run runs the member and its relay.
@@ -346,9 +353,15 @@ func (r relaying) Run(ctx context.Context, ready func()) error {
 		defer close(led)
 		r.KeepLead(ctx, r.wanted)
 	}()
+	seated := make(chan struct{})
+	go func() { // awaited below
+		defer close(seated)
+		r.KeepSeats(ctx, r.votes)
+	}()
 	err := r.Member.Run(ctx, ready)
 	cancel()
 	<-done
 	<-led
+	<-seated
 	return errors.Join(err, relay)
 }

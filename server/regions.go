@@ -102,6 +102,14 @@ func (n *node) meet(r roster) {
 	}
 	n.backbone.SetPeers(peers, r.Gone)
 	n.prober.SetPeers(others)
+	f := r.in(n.file)
+	switch s := n.store.(type) {
+	case relaying:
+		s.SetNames(seatNames(f))
+		s.SetRelays(n.relays(f))
+	case *store.Follower:
+		s.SetRelays(n.relays(f))
+	}
 }
 
 // Joining is what a file says of a region that is to join.
@@ -125,9 +133,6 @@ func (n *node) join(ctx context.Context, asked client.Join) (json.RawMessage, er
 	}
 	now, err := n.enroll(ctx, func(r roster) (roster, error) {
 		out, err := r.join(w, config.Outline(n.file), n.cfg.Start)
-		if err == nil {
-			err = sameVoters(r, out, n.file)
-		}
 		return out, err
 	})
 	return mustJSON(now), err
@@ -174,9 +179,6 @@ func (n *node) enroll(ctx context.Context, change func(roster) (roster, error)) 
 // standing gathers what a roster's change goes by.
 func (n *node) standing(r roster) standing {
 	s := standing{database: n.file.Database != nil, self: n.self.Name, ready: true, streams: true}
-	for _, o := range n.members() {
-		s.voters = append(s.voters, o.Name)
-	}
 	if s.database {
 		db := n.file.Database.Name
 		s.record, _ = n.promiseOf(db)
@@ -203,13 +205,21 @@ func (n *node) standing(r roster) standing {
 	return s
 }
 
-// sameVoters refuses a region that would change who votes on the store.
-func sameVoters(now, next roster, f *config.File) error {
-	a, b := membersOf(now.in(f)), membersOf(next.in(f))
-	if slices.EqualFunc(a, b, func(x, y config.Node) bool { return x.Name == y.Name }) {
-		return nil
+// voting reports whether a node of a region votes on the store, or may.
+func (n *node) voting(ctx context.Context, r roster, region meridian.Region) bool {
+	ctx, cancel := context.WithTimeout(ctx, applyBudget)
+	defer cancel()
+	var seats []store.Seat
+	var err error
+	switch s := n.store.(type) {
+	case relaying:
+		seats, err = s.Members(ctx)
+	case *store.Follower:
+		seats, err = s.Members(ctx)
 	}
-	return refusal(meridian.Invalid, "with that region the store would have %d votes, and not %d; that takes a start of all nodes", len(b), len(a))
+	return err != nil || slices.ContainsFunc(r.at(region), func(o config.Node) bool {
+		return slices.ContainsFunc(seats, func(s store.Seat) bool { return s.Peer == store.PeerURL(memberName(o.Name)) })
+	})
 }
 
 // keepRegions takes what joins and leaves on to its next step, until ctx is
@@ -231,6 +241,7 @@ func (n *node) keepRegions(ctx context.Context, ready func()) error {
 		}
 		s := n.standing(r)
 		s.drained = time.Since(since) >= n.file.DNS.TTL+goodbye
+		s.votes = p == leaving && s.drained && n.voting(ctx, r, region)
 		_, due, why := r.next(s, n.cfg.Start)
 		if region != "" && why != said {
 			n.log.Info("regions", "of", region, "phase", string(p), "why", why)

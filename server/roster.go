@@ -46,12 +46,19 @@ func rosterOf(f *config.File, start string) roster {
 	return r
 }
 
-// digest names what a roster says of regions and nodes.
+// digest names what a roster says of regions and nodes, in whatever order.
 func (r roster) digest(start string) string {
-	// A list that is empty and one that is not there say the same.
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s %s %s %s %s", start, mustJSON(append([]config.Region{}, r.Regions...)), names(r.Edges),
-		mustJSON(append([]config.Node{}, r.Nodes...)), mustJSON(append([]config.Clients{}, r.Clients...))))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %s %s %s %s", start,
+		sorted(r.Regions, func(x config.Region) string { return string(x.Name) }), sorted(r.Edges, func(x meridian.Region) string { return string(x) }),
+		sorted(r.Nodes, func(x config.Node) string { return x.Name }), sorted(r.Clients, func(x config.Clients) string { return string(x.Place) })))
 	return hex.EncodeToString(sum[:8])
+}
+
+// sorted returns a list as JSON, by name: [] also for one that is not there.
+func sorted[T any](all []T, name func(T) string) []byte {
+	all = append([]T{}, all...)
+	slices.SortFunc(all, func(a, b T) int { return strings.Compare(name(a), name(b)) })
+	return mustJSON(all)
 }
 
 // over reports whether r stands over what a file says.
@@ -196,7 +203,7 @@ func (r roster) grown(w wish, start string) (roster, error) {
 	if !serves {
 		return r, refusal(meridian.Invalid, "no new node of the file has the role region in %s; expected one", w.Region)
 	}
-	out.Over = append(slices.Clone(r.Over), out.digest(start)) // the nodes that come have that file
+	out.Over = append(slices.Clone(r.Over), out.digest(start), w.File.digest(start)) // what the nodes that come have
 	return out, nil
 }
 
@@ -207,12 +214,12 @@ type standing struct {
 	asked    meridian.Durability // by an operator, last; where nobody asked, the record's
 	moving   meridian.Region     // to where the primary is being moved
 	self     string              // the node that is asked
-	voters   []string            // nodes that are members of the store
 
 	ready   bool   // all nodes of the region that joins are up
 	streams bool   // its standby replays what the primary writes
 	why     string // the reason for either
 	drained bool   // the region that leaves has had no new work for long enough
+	votes   bool   // and is a member of the store still
 }
 
 // leave returns the roster in which a region leaves, or why it may not.
@@ -237,9 +244,6 @@ func (r roster) leave(region meridian.Region, s standing) (roster, error) {
 		return r, refusal(meridian.Invalid, "durability sync: %s waits for it; `meridian durability` without it first", region)
 	}
 	for _, n := range r.at(region) {
-		if slices.Contains(s.voters, n.Name) {
-			return r, refusal(meridian.Invalid, "%s votes on the store; expected a region that does not", n.Name)
-		}
 		if n.Name == s.self {
 			return r, refusal(meridian.Invalid, "%s is of this region itself; ask a control node elsewhere", n.Name)
 		}
@@ -274,6 +278,8 @@ func (r roster) next(s standing, start string) (out roster, due bool, why string
 		return r, false, fmt.Sprintf("%s leaves, and commits still count on it: %s", region, promise)
 	case !s.drained:
 		return r, false, fmt.Sprintf("%s leaves, and ends what it has begun", region)
+	case s.votes:
+		return r, false, fmt.Sprintf("%s leaves, and votes on the store still", region)
 	}
 	return r.shrunk(region, s, start), true, fmt.Sprintf("%s has nothing left to do", region)
 }

@@ -31,8 +31,8 @@ import (
 //	primary R              who holds the record; of R...: among whom commits count
 //	durability D           of the record; asked D: by an operator, since
 //	becoming               the record's promise is on its way
-//	moving R, voter N, self N
-//	up, streams, drained   of the region that joins or leaves
+//	moving R, self N
+//	up, streams, drained, votes   of the region that joins or leaves
 func TestRoster(t *testing.T) {
 	datadriven.Walk(t, "testdata/roster", func(t *testing.T, path string) {
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
@@ -117,8 +117,8 @@ func (p *play) read(words []string) {
 		p.s.record.Promise.Next = &p.s.record.Promise.Now
 	case "moving":
 		p.s.moving = meridian.Region(rest[0])
-	case "voter":
-		p.s.voters = append(p.s.voters, rest[0])
+	case "votes":
+		p.s.votes = true
 	case "self":
 		p.s.self = rest[0]
 	case "up":
@@ -185,6 +185,9 @@ func TestARosterStandsOverTheFilesItWasMadeFrom(t *testing.T) {
 	other := inhabited([]string{"us-east-1", "ca-central-1"})
 	file := func(r roster, start string) roster { r.Over = []string{r.digest(start)}; return r }
 	base := file(three, "one")
+	turned := four
+	turned.Regions = slices.Clone(four.Regions)
+	slices.Reverse(turned.Regions)
 	joined, err := base.join(wish{"sa-east-1", four, nil}, nil, "one")
 	if err != nil {
 		t.Fatal(err)
@@ -199,6 +202,7 @@ func TestARosterStandsOverTheFilesItWasMadeFrom(t *testing.T) {
 	}{
 		"the file of before":               {view(joined), base, regionsIn(four)},
 		"the file of after":                {view(joined), file(four, "one"), regionsIn(four)},
+		"in another order":                 {view(joined), file(turned, "one"), regionsIn(four)},
 		"a file that still has who left":   {view(shrunk), file(four, "one"), regionsIn(three)},
 		"another file":                     {view(joined), file(other, "one"), regionsIn(other)},
 		"the next start of an up world":    {view(joined), file(three, "two"), regionsIn(three)},
