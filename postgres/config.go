@@ -84,6 +84,9 @@ type Deps struct {
 	// Forks returns where the database's timelines ended, oldest first. It may
 	// be nil.
 	Forks func() []Fork
+	// Handed reports whether the primary of now was handed the database in a
+	// planned move, so that nothing was lost on the way. It may be nil.
+	Handed func() bool
 	// Horizon returns what a successor found in its log of the time before a
 	// timeline's end; nil as long as none has said. It may be nil.
 	Horizon func(timeline uint32) *Horizon

@@ -100,6 +100,11 @@ func (p *Proxy) Fate(t meridian.Token) meridian.Fate {
 
 // fate is Fate where the database is seen to have come to a position.
 func (p *Proxy) fate(t, now meridian.Token) meridian.Fate {
+	if p.deps.Handed != nil && now.Timeline == t.Timeline+1 && p.deps.Handed() {
+		// All that was acknowledged before is part of what was handed over,
+		// whether its fork is told yet or not.
+		now.Timeline = t.Timeline
+	}
 	if own := now.System; p.deps.Forks == nil || t.IsZero() || own != 0 && own != t.System {
 		return meridian.Fate{Is: meridian.Valid, Why: "it is of no history that is known here"}
 	}

@@ -214,3 +214,22 @@ func TestWhatATokenNamesIsLookedUpAfterAFailover(t *testing.T) {
 		t.Errorf("control, cries wolf: %+v", f)
 	}
 }
+
+// TestAPlannedMoveLeavesNobodyWaiting: before its fork is told, a token of the
+// time before it is good. Control: of who was not handed the database that is
+// not known yet.
+func TestAPlannedMoveLeavesNobodyWaiting(t *testing.T) {
+	for _, handed := range []bool{true, false} {
+		p := &Proxy{deps: Deps{Forks: func() []Fork { return nil }, Handed: func() bool { return handed }}}
+		want := map[bool]meridian.Outcome{true: meridian.Valid, false: meridian.Sought}[handed]
+		now := meridian.Token{System: 7, Timeline: 6, LSN: 0x30}
+		tok := meridian.Token{System: 7, Timeline: 5, LSN: 0x20, Wrote: 0x18, Handle: "0a"}
+		if f := p.fate(tok, now); f.Is != want {
+			t.Errorf("handed %v: %+v, want %s", handed, f, want)
+		}
+		tok.Timeline = 4 // how that one ended the move does not say
+		if f := p.fate(tok, now); f.Is != meridian.Sought {
+			t.Errorf("handed %v, an older timeline: %+v", handed, f)
+		}
+	}
+}

@@ -59,6 +59,12 @@ func (n *node) forks() []postgres.Fork {
 	return p.forks
 }
 
+// handed reports whether the holder of now got the database in a planned move.
+func (n *node) handed() bool {
+	r, _, _ := n.tenure.now()
+	return r.Gate != 0
+}
+
 // horizon returns what a successor said of the time before a timeline's end, or
 // nil.
 func (n *node) horizon(timeline uint32) *postgres.Horizon {

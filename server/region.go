@@ -118,7 +118,7 @@ func (n *node) addDatabase(g *lifecycle.Group) (*postgres.Proxy, error) {
 		return nil, err
 	}
 	n.tenure = n.newTenure()
-	proxy, err := n.newProxy(pg.Dial, postgres.Deps{Lease: n.lease(pg), Forks: n.forks, Durability: n.demand, Outcomes: n.outcomes, Horizon: n.horizon})
+	proxy, err := n.newProxy(pg.Dial, postgres.Deps{Lease: n.lease(pg), Forks: n.forks, Durability: n.demand, Outcomes: n.outcomes, Horizon: n.horizon, Handed: n.handed})
 	if err != nil {
 		return nil, err
 	}
