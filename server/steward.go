@@ -159,6 +159,8 @@ func (s *steward) step(ctx context.Context) {
 		err = s.refuse(ctx, v.Move, errors.New(d.Why))
 	case failover.Recruit:
 		err = s.recruit(ctx, d)
+	case failover.Tell:
+		err = s.report(ctx, d.Term, s.pg.Settle)
 	case failover.Take:
 		err = s.take(ctx, d)
 	case failover.Promote:
@@ -239,15 +241,21 @@ func (s *steward) raise(ctx context.Context, d failover.Decision) error {
 
 // recruit pledges a term, and tells how far this standby's log reaches.
 func (s *steward) recruit(ctx context.Context, d failover.Decision) error {
+	s.streams.cut("")
+	return s.report(ctx, d.Term, func(ctx context.Context) (instance.Report, error) { return s.pg.Recruit(ctx, d.Term) })
+}
+
+// report tells what a standby that pledged a term says of its log.
+func (s *steward) report(ctx context.Context, term uint64, ask func(context.Context) (instance.Report, error)) error {
 	bounded, cancel := context.WithTimeout(ctx, recruitBudget)
 	defer cancel()
-	s.streams.cut("")
-	p, err := s.pg.Recruit(bounded, d.Term)
+	s.follows = 0
+	p, err := ask(bounded)
 	if err != nil {
 		return err
 	}
-	s.follows, s.since = 0, time.Now()
-	report := failover.Report{Region: s.self.Region, Term: d.Term, Timeline: p.Timeline, Flushed: p.Flushed}
+	s.since = time.Now()
+	report := failover.Report{Region: s.self.Region, Term: term, Timeline: p.Timeline, Flushed: p.Flushed}
 	return s.store.Put(ctx, reportPrefix+s.db+"/"+string(s.self.Region), mustJSON(report))
 }
 

@@ -105,6 +105,7 @@ const (
 	Hand    Action = "hand"    // hand the record over, in a planned move
 	Refuse  Action = "refuse"  // refuse a planned move
 	Recruit Action = "recruit" // pledge the next term and report
+	Tell    Action = "tell"    // report again for the term that is pledged
 	Take    Action = "take"    // take the record
 	Promote Action = "promote" // make the standby the primary: the record is ours
 	Follow  Action = "follow"  // follow the record's holder in its term
@@ -181,6 +182,9 @@ func (v View) successor() Decision {
 	if v.Pledged > next { // a holder that was never seen took a term and is gone
 		next = v.Pledged
 	}
+	if !v.reported(next) { // its PostgreSQL was not up when it pledged, or the store had no leader
+		return Decision{Tell, v.Self, next, fmt.Sprintf("%s; %s pledged term %d and has not reported", lost, v.Self, next)}
+	}
 	best, n := v.best(next)
 	durable, lacks := v.represented(next)
 	tied := v.Witness != "" && len(v.Regions)%2 == 0
@@ -210,6 +214,11 @@ func (v View) successor() Decision {
 		return wait("%s was %v behind, more than %v may be lost without a person's word", v.Self, v.Lag.Round(time.Millisecond), v.MaxLoss)
 	}
 	return Decision{Take, v.Self, next, fmt.Sprintf("%s; %s has the longest log of %d, %d/%s", lost, v.Self, n, best.Timeline, best.Flushed)}
+}
+
+// reported reports whether this node's own report of a term is there.
+func (v View) reported(term uint64) bool {
+	return slices.ContainsFunc(v.Reports, func(p Report) bool { return p.Region == v.Self && p.Term == term })
 }
 
 // witnessed returns how many votes the witness gave to a term.

@@ -42,15 +42,20 @@ func (in *Instance) Follow(_ context.Context, term uint64) error { return in.gat
 // amount does not grow until Follow.
 //
 // At or below the pledge the error is Forbidden. When ctx ends early the
-// pledge holds all the same; Report then says how far the replay is.
+// pledge holds all the same; Settle then goes on.
 func (in *Instance) Recruit(ctx context.Context, term uint64) (Report, error) {
 	if err := in.gate.recruit(term); err != nil {
 		return Report{}, fmt.Errorf("PostgreSQL of %s: %w", in.cfg.Region, err)
 	}
+	return in.Settle(ctx)
+}
+
+// Settle is Recruit for the term that is pledged already, and not followed.
+func (in *Instance) Settle(ctx context.Context) (Report, error) {
 	for {
 		r, err := in.settled(ctx)
 		if err == nil {
-			in.log.Info("recruited", "term", term, "timeline", r.Timeline, "flushed", r.Flushed.String())
+			in.log.Info("recruited", "term", in.Term(), "timeline", r.Timeline, "flushed", r.Flushed.String())
 			return r, nil
 		}
 		if wait(ctx, poll) != nil {

@@ -38,6 +38,32 @@ func TestPledgeOutlivesARestart(t *testing.T) {
 	w.check(err)
 }
 
+// TestARegionWhoseDatabaseWasDownReportsLater pledges a term while PostgreSQL is
+// down, and reports once it is up: all that it had, and nothing newer.
+func TestARegionWhoseDatabaseWasDownReportsLater(t *testing.T) {
+	w := newWorld(t, "us-east-1", "eu-west-1")
+	a, b := w.all[0], w.all[1]
+	a.must("CREATE TABLE t (n int)")
+	b.eventually("SELECT count(*) FROM t", "0")
+	_, err := b.Stop(w.patient())
+	w.check(err)
+	ctx, cancel := shortly(t)
+	defer cancel()
+	if _, err := b.Recruit(ctx, 5); err == nil || b.Term() != 5 {
+		t.Fatalf("recruited without a database: %v, term %d", err, b.Term())
+	}
+	a.must("INSERT INTO t VALUES (1)")
+	w.check(b.Start(w.patient(), Standby))
+	r, err := b.Settle(w.patient())
+	w.check(err)
+	if r.Term != 5 || r.Flushed == 0 || r.Flushed != r.Replayed || r.Role != Standby {
+		t.Errorf("reported %+v", r)
+	}
+	if n := b.must("SELECT count(*) FROM t"); n != "0" {
+		t.Errorf("%s rows: it followed the older term", n)
+	}
+}
+
 // TestRecruitTakesNoMoreOfTheOlderTerm writes on the deposed primary and waits
 // until the log would have come. The negative control leaves out the cut.
 func TestRecruitTakesNoMoreOfTheOlderTerm(t *testing.T) {

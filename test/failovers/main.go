@@ -101,6 +101,9 @@ const (
 	// settled is how long a primary stays before it is lost: by then it leads
 	// the store as well, which makes its loss the worst.
 	settled = 7 * time.Second
+	// caughtUp is how far a standby may be behind: one that still winds back, or
+	// copies, is lost as well, and then nobody may take over.
+	caughtUp = time.Second
 	// give up a loss, or a recovery, that takes longer.
 	patience = 90 * time.Second
 )
@@ -169,6 +172,9 @@ func whole(ctx context.Context, w operator.World) (s client.Status, err error) {
 			err = operator.Whole(s)
 		}
 		for _, r := range s.Regions {
+			if err == nil && !r.Primary && (r.ReplayLag < 0 || r.ReplayLag > caughtUp.Milliseconds()) {
+				err = fmt.Errorf("%s is %d ms behind", r.Name, r.ReplayLag)
+			}
 			if err == nil {
 				err = write(ctx, r.Postgres)
 			}
