@@ -203,8 +203,8 @@ func (c counted) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// expire removes base backups beyond the number to keep, what was left of ones
-// that failed, and log that is older than what remains. A backup's note goes
+// expire removes base backups beyond the number to keep, and log that is older
+// than what remains. A backup's note goes
 // first: what is half removed is no backup.
 func (k *Keeper) expire(ctx context.Context, system uint64) error {
 	backups, err := Backups(ctx, k.deps.Place, system)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // A dir is a Place in a folder.
@@ -16,19 +17,27 @@ type dir string
 // unfinished begins the names of files that are being written.
 const unfinished = ".new-"
 
-// Put writes beside the name, and renames once the content is on disk.
+// deadAfter is how long nothing was written to a file before its writer is
+// taken for dead.
+const deadAfter = 24 * time.Hour
+
+// Put writes into a file of another name, and renames it once the content is on
+// disk.
 func (d dir) Put(_ context.Context, key string, content io.Reader) error {
 	name := d.path(key)
 	parent := filepath.Dir(name)
 	if err := os.MkdirAll(parent, 0o700); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(parent, unfinished)
+	f, err := os.CreateTemp(string(d), unfinished)
 	if err != nil {
 		return err
 	}
 	defer os.Remove(f.Name())
 	defer f.Close()
+	if err := d.sweep(time.Now()); err != nil {
+		return err
+	}
 	if _, err := io.Copy(f, content); err != nil {
 		return err
 	}
@@ -39,6 +48,27 @@ func (d dir) Put(_ context.Context, key string, content io.Reader) error {
 		return err
 	}
 	return d.sync(parent)
+}
+
+// sweep removes what writers left behind that died.
+func (d dir) sweep(now time.Time) error {
+	entries, err := os.ReadDir(string(d))
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), unfinished) {
+			continue
+		}
+		info, err := e.Info()
+		if err == nil && now.Sub(info.ModTime()) > deadAfter {
+			err = os.Remove(filepath.Join(string(d), e.Name()))
+		}
+		if ignoreMissing(err) != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // sync makes the names on the way to a folder lasting.

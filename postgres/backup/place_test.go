@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"io"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"testing"
+	"time"
 )
 
 // TestPlacesKeepWhatTheyAreGiven writes an object of a known size, one of an
@@ -50,5 +52,27 @@ func TestPlacesKeepWhatTheyAreGiven(t *testing.T) {
 				t.Error("what was deleted is read")
 			}
 		})
+	}
+}
+
+// TestAFolderForgetsWhoDied leaves two files behind as a killed node does. The
+// one to which nothing was written for long goes; the control, which may be
+// another region's, stays.
+func TestAFolderForgetsWhoDied(t *testing.T) {
+	d := dir(t.TempDir())
+	for name, age := range map[string]time.Duration{unfinished + "dead": deadAfter + time.Hour, unfinished + "alive": deadAfter - time.Hour} {
+		if err := os.WriteFile(d.path(name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(d.path(name), time.Time{}, time.Now().Add(-age)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := d.Put(t.Context(), "1/wal/x", bytes.NewReader(nil)); err != nil {
+		t.Fatal(err)
+	}
+	left, err := filepath.Glob(d.path(unfinished + "*"))
+	if err != nil || len(left) != 1 || filepath.Base(left[0]) != unfinished+"alive" {
+		t.Errorf("%v, %v", left, err)
 	}
 }
