@@ -262,6 +262,9 @@ func (c *client) place(ctx context.Context) error {
 		}
 		return c.runNear(ctx, v.Verdict)
 	case doFold:
+		if c.group.Sent > 0 { // a part of it was answered
+			break
+		}
 		if err := c.reachable(ctx); err != nil { // better now than within the block
 			return c.notSent(err)
 		}

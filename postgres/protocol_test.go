@@ -177,6 +177,26 @@ func TestFlushedGroupMoves(t *testing.T) {
 	if types, _ := r.until('Z'); types != strings.Repeat("D", 8)+"CZ" {
 		t.Errorf("the rest: %s", types)
 	}
+	// What was shown of a read is not shown again when the rest of its group
+	// belongs on the primary, as psycopg's pipelines have it.
+	r.send(join(parse("", "select 1"), bind("", ""), execute(""), flushMsg))
+	if types, _ := r.until('C'); types != "12DC" {
+		t.Errorf("the read: %s", types)
+	}
+	r.send(join(parse("", "begin"), bind("", ""), execute(""), syncMsg))
+	if types, status := r.until('Z'); types != "12CZ" || string(status) != "T" {
+		t.Errorf("BEGIN after a read: %s, %s", types, status)
+	}
+	r.send(wire.Builder(nil).Query("rollback"))
+	if types, status := r.until('Z'); types != "CZ" || string(status) != "I" {
+		t.Errorf("the end: %s, %s", types, status)
+	}
+	r.send(join(parse("", "begin"), flushMsg))
+	r.until('1')
+	r.send(join(bind("", ""), execute(""), syncMsg))
+	if types, status := r.until('Z'); types != "2CZ" || string(status) != "T" {
+		t.Errorf("BEGIN in two parts: %s, %s", types, status)
+	}
 }
 
 // TestErrorsSkipToSync sends groups with errors of either backend, byte for

@@ -388,6 +388,10 @@ func (c *client) abandonNear() error {
 	if c.group.Sent == 0 || c.near == nil {
 		return nil
 	}
+	if c.released.data { // the client has the results: they must not come again
+		c.group.Drop(c.group.Sent)
+		c.released = released{}
+	}
 	c.group.Sent = 0
 	sync := session.Message{Kind: 'S', Frame: wire.Frame(wire.Builder(nil).Sync())}
 	c.mu.Lock()

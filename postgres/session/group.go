@@ -164,6 +164,16 @@ func (g *Group) Add(m Message) {
 	}
 }
 
+// Drop takes the first n messages out: they were run elsewhere.
+func (g *Group) Drop(n int) {
+	for _, m := range g.Messages[:n] {
+		if m.Verdict != nil || m.Kind == 'E' {
+			g.Executes--
+		}
+	}
+	g.Messages = g.Messages[:copy(g.Messages, g.Messages[n:])]
+}
+
 // Size returns the bytes held.
 func (g *Group) Size() int { return len(g.buf) }
 
