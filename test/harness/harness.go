@@ -27,15 +27,30 @@ func Root(t testing.TB) string {
 	return filepath.Dir(strings.TrimSpace(string(out)))
 }
 
-// Binary returns the path of a freshly built meridian, which goes with the
-// test. The build cache makes the second build a link.
+// Binary returns the path of meridian as the sources now are, which goes with
+// the test. To link it takes seconds, so that it is kept in the module's build
+// folder: go build links it again only where the sources have changed, and puts
+// it in place as a whole. What the test gets is a link to it, which a later
+// build does not touch.
 func Binary(t testing.TB) string {
 	t.Helper()
-	bin := filepath.Join(t.TempDir(), "meridian")
-	cmd := exec.Command("go", "build", "-o", bin, "meridian/cmd/meridian")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	kept := filepath.Join(Root(t), "build", "test")
+	if err := os.MkdirAll(kept, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.MkdirTemp(kept, "of-a-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	newest, bin := filepath.Join(kept, "meridian"), filepath.Join(dir, "meridian")
+	cmd := exec.Command("go", "build", "-o", newest, "meridian/cmd/meridian")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOTMPDIR="+dir) // the same file system: it is renamed, not copied
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v: %s", err, out)
+	}
+	if err := os.Link(newest, bin); err != nil {
+		t.Fatal(err)
 	}
 	return bin
 }
