@@ -49,6 +49,7 @@ const (
 	PassedOver Cause = "passed-over" // a nearer one is not serving, or failed
 	LastResort Cause = "last-resort" // nothing looks good; this looks least bad
 	NoRegion   Cause = "no-region"   // the map is empty
+	Named      Cause = "named"       // it is no region, but an origin that the behaviour names
 )
 
 // A Choice is a region and the reason for it. Region is "" if there is none.

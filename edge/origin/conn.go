@@ -5,14 +5,19 @@ import (
 	"net"
 	"net/http"
 	"sync/atomic"
+	"time"
 
 	"meridian"
 )
 
-// A conn is one HTTP/2 connection to a region.
+// A conn is one connection: over HTTP/2 to a region, or of a pool.
 type conn struct {
 	*http.ClientConn
 	limit atomic.Int64 // most requests at once, as last seen
+
+	// Of a pool, and guarded by its mu.
+	streams bool      // it is HTTP/2
+	last    time.Time // when a request last ended here, or when it was made
 }
 
 // load returns how many requests more the connection takes at once, and how

@@ -18,6 +18,8 @@ import (
 var (
 	errLost = errors.New("the region was found to be down")
 	errSlow = errors.New("the region did not answer in time")
+
+	errSlowOrigin = errors.New("the origin did not answer in time")
 )
 
 // A Trip is one attempt to have a request answered.
@@ -102,7 +104,7 @@ func classify(ctx context.Context, r meridian.Region, err error, sent Sent) *Err
 	case cause == nil && sent == MaybeSent:
 		e.Kind = meridian.Malformed
 	case cause == nil:
-	case errors.Is(cause, errSlow):
+	case errors.Is(cause, errSlow), errors.Is(cause, errSlowOrigin):
 		e.Kind, e.Err = meridian.Timeout, cause
 	case errors.Is(cause, errLost):
 		e.Err = cause
