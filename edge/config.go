@@ -34,6 +34,11 @@ type Config struct {
 	Upstream Upstream
 	Landing  Landing
 
+	// Behaviors are tried in order; a request that none matches goes to the
+	// regions as it is. Origins are those, beside the regions, that they name.
+	Behaviors []Behavior
+	Origins   []origin.CustomConfig
+
 	// BindBody binds a sealed identity to the SHA-256 of the body, where there
 	// is one of known length that the edge holds whole. The gateways must do the
 	// same, or they refuse the identity; so it is off unless they say so.
@@ -100,6 +105,9 @@ func (c Config) defaults() (Config, error) {
 	}
 	if c.TLS.Min != 0 && c.TLS.Min != tls.VersionTLS12 && c.TLS.Min != tls.VersionTLS13 {
 		return c, fmt.Errorf("edge %q: TLS version %s: want 1.2 or 1.3", c.Node, tls.VersionName(c.TLS.Min))
+	}
+	if err := c.checkBehaviors(); err != nil {
+		return c, err
 	}
 	orDefault(&c.Limits.Header, 32<<10)
 	orDefault(&c.Limits.Body, 10_000_000)

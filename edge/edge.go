@@ -12,6 +12,7 @@ type Edge struct {
 	cfg     Config
 	deps    Deps
 	origin  *origin.Origin
+	customs map[string]*origin.Custom
 	recall  recall
 	metrics *metrics
 	retry   func(origin.Attempt) origin.Verdict
@@ -39,7 +40,8 @@ func New(cfg Config, deps Deps) (*Edge, error) {
 	}
 	e := &Edge{
 		cfg: cfg, deps: deps, metrics: m, retry: origin.Retry,
-		origin: origin.New(cfg.origin(), origin.Deps{Map: deps.Map, Dial: deps.Dial, RTT: deps.RTT, Log: deps.Log}),
+		customs: customs(cfg.Origins),
+		origin:  origin.New(cfg.origin(), origin.Deps{Map: deps.Map, Dial: deps.Dial, RTT: deps.RTT, Log: deps.Log}),
 	}
 	e.recall.size, e.recall.ttl = cfg.Limits.Remembered, cfg.Timeouts.Remember
 	return e, nil
@@ -51,6 +53,11 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := e.begin(w, r)
 	defer x.end()
 	if a, ok := e.refuse(r); ok {
+		x.answer(a)
+		return
+	}
+	x.behave()
+	if a, ok := x.behavior.admits(r.Method); !ok {
 		x.answer(a)
 		return
 	}

@@ -28,6 +28,13 @@ type exchange struct {
 	at   target
 	span trace.Span
 
+	behavior  Match
+	custom    *origin.Custom // where the request goes, if that is no region
+	way       origin.Way     // there
+	policy    RequestPolicy  // what is sent there
+	sent      target         // at, as far as that is sent
+	sentQuery bool           // with a question mark
+
 	start     time.Time
 	began     time.Time // when the region's headers came; zero if they did not
 	principal *identity.Principal
@@ -83,12 +90,17 @@ func (x *exchange) prepare() error {
 	x.tokens = clientTokens(h, x.cfg.Carriers, x.deps.TokenKeys())
 	stripHops(h)
 	stripInternal(h)
+	x.policy.filter(h)
 	if hasToken(x.r.Header, "Te", "trailers") {
 		h.Set("Te", "trailers")
 	}
 	delete(h, "Expect") // answered here, when the body is first read
 	x.forwarded(h)
-	x.floor(h)
+	if x.custom != nil {
+		x.estrange(h)
+	} else {
+		x.floor(h)
+	}
 	x.header = h
 	return x.hold()
 }
@@ -159,6 +171,7 @@ func (x *exchange) fail(err error) {
 	if x.r.Context().Err() != nil {
 		a = byKind[meridian.Canceled]
 	}
+	a = x.reworded(a, err)
 	if a.status == statusClientGone {
 		x.w.status = a.status
 		return
@@ -183,6 +196,9 @@ func (x *exchange) end() {
 		x.span.SetAttributes(
 			attribute.String("place", string(x.cfg.Place)), attribute.String("region", string(x.choice.Region)), attribute.String("why", x.choice.Why),
 			attribute.String("request", x.id), attribute.Int("status", x.w.status), attribute.Int("tries", x.tries))
+		if path := x.behavior.path(); path != "" && len(x.cfg.Behaviors) > 0 {
+			x.span.SetAttributes(attribute.String("behavior", path), attribute.String("policy", x.policy.Name), attribute.String("behavior.why", x.behavior.Why))
+		}
 	}
 	x.span.End()
 	attrs := []slog.Attr{
@@ -191,6 +207,9 @@ func (x *exchange) end() {
 		slog.String("client", x.r.RemoteAddr), slog.String("protocol", x.r.Proto),
 		slog.String("method", x.r.Method), slog.String("host", x.r.Host), slog.String("path", x.at.path),
 		slog.Int("status", x.w.status), slog.Int64("bytes", x.w.bytes), slog.Duration("took", took),
+	}
+	if path := x.behavior.path(); path != "" && len(x.cfg.Behaviors) > 0 {
+		attrs = append(attrs, slog.String("behavior", path), slog.String("policy", x.policy.Name))
 	}
 	if !x.began.IsZero() {
 		attrs = append(attrs, slog.Duration("first_byte", x.began.Sub(x.start)))

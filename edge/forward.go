@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/textproto"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -34,7 +33,7 @@ func (x *exchange) forward() {
 	deadline := x.start.Add(x.cfg.Timeouts.FirstByte)
 	var tried []meridian.Region
 	for {
-		x.choice = x.origin.Choose(tried)
+		x.choice = x.way.Choose(tried)
 		if x.choice.Region == "" {
 			x.fail(meridian.WithKind(meridian.Unavailable, errors.New(x.choice.Why)))
 			return
@@ -48,7 +47,7 @@ func (x *exchange) forward() {
 		}
 		v := x.retry(x.failed(err, deadline.Sub(x.deps.Now())))
 		x.metrics.failed(err, v.Again)
-		x.deps.Log.Warn("a region did not answer", "request", x.id, "region", x.choice.Region, "error", err, "again", v.Again, "why", v.Why)
+		x.deps.Log.Warn(x.unanswered(), "request", x.id, "region", x.choice.Region, "error", err, "again", v.Again, "why", v.Why)
 		if !v.Again {
 			x.fail(err)
 			return
@@ -61,7 +60,7 @@ func (x *exchange) forward() {
 func (x *exchange) failed(err error, left time.Duration) origin.Attempt {
 	a := origin.Attempt{
 		Method: x.r.Method, Sent: origin.MaybeSent, Replayable: true, ClientGone: x.r.Context().Err() != nil,
-		Tries: x.tries, MaxTries: x.cfg.Upstream.MaxTries, Left: left,
+		Tries: x.tries, MaxTries: x.maxTries(), Left: left,
 	}
 	if x.body != nil {
 		a.Replayable = x.body.replayable() && x.body.failure() == nil
@@ -81,11 +80,14 @@ func (x *exchange) attempt(left time.Duration) (*http.Response, error) {
 	req := x.outgoing(left)
 	propagator.Inject(ctx, propagation.HeaderCarrier(req.Header))
 	early := &interim{x: x}
-	resp, err := x.origin.RoundTrip(req.WithContext(ctx), origin.Trip{
+	resp, err := x.way.RoundTrip(req.WithContext(ctx), origin.Trip{
 		Region: x.choice.Region, FirstByte: max(left, time.Millisecond), Interim: early.pass,
 		Abandon: origin.Safe(x.r.Method) && len(x.deps.Map.Now().Serving()) > 1,
 	})
 	early.end()
+	if err == nil && x.custom != nil {
+		distrust(resp)
+	}
 	if err == nil && resp.StatusCode == http.StatusServiceUnavailable && resp.Header.Get(HeaderNotServing) != "" {
 		resp.Body.Close()
 		x.origin.Refused(x.choice.Region)
@@ -103,16 +105,16 @@ func (x *exchange) attempt(left time.Duration) (*http.Response, error) {
 // outgoing makes the request for one attempt.
 func (x *exchange) outgoing(left time.Duration) *http.Request {
 	h := maps.Clone(x.header)
-	h.Set(identity.HeaderTimeLeft, strconv.FormatInt(max(left.Milliseconds(), 1), 10))
-	if x.principal != nil && x.deps.Key != nil {
+	if x.custom == nil {
+		h.Set(identity.HeaderTimeLeft, strconv.FormatInt(max(left.Milliseconds(), 1), 10))
+	}
+	if x.custom == nil && x.principal != nil && x.deps.Key != nil {
 		h.Set(identity.HeaderIdentity, identity.Seal(x.deps.Key(), x.principal, identity.Binding{
-			Method: x.r.Method, Host: x.host(), Path: x.at.path, Query: x.at.query, RequestID: x.id, BodyHash: x.bodyHash,
+			Method: x.r.Method, Host: x.host(), Path: x.sent.path, Query: x.sent.query, RequestID: x.id, BodyHash: x.bodyHash,
 		}, x.deps.Now()))
 	}
-	req := &http.Request{
-		Method: x.r.Method, URL: outURL(x.at.String(strings.Contains(x.r.RequestURI, "?")), x.host()), Host: x.host(),
-		Proto: "HTTP/2.0", ProtoMajor: 2, Header: h,
-	}
+	req := &http.Request{Method: x.r.Method, Proto: "HTTP/2.0", ProtoMajor: 2, Header: h}
+	x.address(req)
 	if x.body != nil {
 		req.Body, req.ContentLength = x.body.reader(), x.r.ContentLength
 		if len(x.r.Trailer) > 0 {
@@ -121,14 +123,6 @@ func (x *exchange) outgoing(left time.Duration) *http.Request {
 		}
 	}
 	return req
-}
-
-// host returns what the client called the API. HTTP/1.0 need not say.
-func (x *exchange) host() string {
-	if x.r.Host == "" {
-		return x.cfg.Domain
-	}
-	return x.r.Host
 }
 
 // announce puts the names of from into to, but internal ones, and returns to.

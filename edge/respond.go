@@ -48,7 +48,7 @@ func (x *exchange) respond(resp *http.Response) {
 // learn takes the region's tokens, remembers them for the caller, and returns
 // what the client should be told: its own tokens, moved on, or nothing.
 func (x *exchange) learn(h http.Header) meridian.Tokens {
-	if x.cfg.IgnoreConsistency {
+	if x.cfg.IgnoreConsistency || x.custom != nil {
 		return nil
 	}
 	var seen meridian.Tokens

@@ -27,6 +27,11 @@ func (e *Edge) Run(ctx context.Context, ready func()) error {
 	connecting := make(chan struct{})
 	way.Go(func() { e.origin.Run(upstream, func() { close(connecting) }) }) // returns nil only
 	<-connecting
+	defer func() {
+		for _, c := range e.customs {
+			c.Close()
+		}
+	}()
 	return e.serve(ctx, doors, ready)
 }
 

@@ -1,0 +1,133 @@
+package edge
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+
+	"meridian/edge/cache"
+	"meridian/identity"
+)
+
+// A RequestPolicy says what an origin is sent of a request: CloudFront's origin
+// request policy. The method, the path, the body and the headers of alwaysSent
+// are not in its hands. The zero policy means the default of the origin: a
+// region gets everything, another gets what strangers holds back taken away.
+type RequestPolicy struct {
+	Name                    string
+	Headers, Cookies, Query cache.Selection
+}
+
+// alwaysSent are the headers that no policy holds back: how to read the body,
+// which part or version of the response is meant, and that a write is one.
+var alwaysSent = map[string]bool{
+	"Content-Type": true, "Content-Encoding": true, "Content-Length": true, "Content-Language": true, "Content-Digest": true,
+	"Range": true, "If-Range": true, "If-Match": true, "If-None-Match": true, "If-Modified-Since": true, "If-Unmodified-Since": true,
+	"Te": true, "Idempotency-Key": true,
+}
+
+// managedRequests are CloudFront's managed origin request policies, by their
+// names there, but for those that add headers which only CloudFront has.
+var managedRequests = map[string]RequestPolicy{
+	"AllViewer":                 {Headers: all, Cookies: all, Query: all},
+	"AllViewerExceptHostHeader": {Headers: allExcept("Host"), Cookies: all, Query: all},
+	"CORS-CustomOrigin":         {Headers: allow("Origin")},
+	"CORS-S3Origin":             {Headers: allow("Origin", "Access-Control-Request-Headers", "Access-Control-Request-Method")},
+	"HostHeaderOnly":            {Headers: allow("Host")},
+	"UserAgentRefererHeaders":   {Headers: allow("User-Agent", "Referer")},
+	"Elemental-MediaTailor-PersonalizedManifests": {
+		Headers: allow("Origin", "Access-Control-Request-Headers", "Access-Control-Request-Method", "User-Agent", "X-Forwarded-For"), Query: all},
+}
+
+// strangers is the default of an origin that somebody else runs: credentials
+// and cookies are of the API, and are nobody else's business.
+var strangers = RequestPolicy{
+	Name:    "without credentials",
+	Headers: allExcept("Host", "Authorization", identity.HeaderAPIKey, "Cookie"), Query: all,
+}
+
+var all = cache.Selection{Mode: cache.All}
+
+func allow(names ...string) cache.Selection {
+	return cache.Selection{Mode: cache.Allow, Names: names}
+}
+
+func allExcept(names ...string) cache.Selection {
+	return cache.Selection{Mode: cache.AllExcept, Names: names}
+}
+
+// ManagedRequest returns CloudFront's managed origin request policy of that
+// name.
+func ManagedRequest(name string) (RequestPolicy, bool) {
+	p, ok := managedRequests[name]
+	p.Name = name
+	return p, ok
+}
+
+// isZero reports whether the policy is the default of its origin.
+func (p RequestPolicy) isZero() bool {
+	return p.Name == "" && p.Headers.Mode == "" && p.Cookies.Mode == "" && p.Query.Mode == ""
+}
+
+// passesAll reports whether the policy changes nothing.
+func (p RequestPolicy) passesAll() bool {
+	return p.isZero() || p.Headers.Mode == cache.All && p.Cookies.Mode == cache.All && p.Query.Mode == cache.All
+}
+
+// filter removes from h what the policy holds back. Whether the Host is sent is
+// p.Headers.Has("Host"), and for the caller to see to.
+func (p RequestPolicy) filter(h http.Header) {
+	if p.passesAll() {
+		return
+	}
+	for name := range h {
+		if name != "Cookie" && !alwaysSent[name] && !p.Headers.Has(name) {
+			delete(h, name)
+		}
+	}
+	if lines := p.cookies(h["Cookie"]); len(lines) > 0 {
+		h["Cookie"] = lines
+	} else {
+		delete(h, "Cookie")
+	}
+}
+
+// cookies returns Cookie lines with the pairs that the policy lets pass, as the
+// viewer wrote them.
+func (p RequestPolicy) cookies(lines []string) (out []string) {
+	if p.Cookies.Mode == cache.All {
+		return lines
+	}
+	for _, line := range lines {
+		var kept []string
+		for pair := range strings.SplitSeq(line, ";") {
+			pair = strings.TrimSpace(pair)
+			if name, _, _ := strings.Cut(pair, "="); pair != "" && p.Cookies.Has(name) {
+				kept = append(kept, pair)
+			}
+		}
+		if len(kept) > 0 {
+			out = append(out, strings.Join(kept, "; "))
+		}
+	}
+	return out
+}
+
+// query returns the raw query with the parameters that the policy lets pass, in
+// their order and as the viewer wrote them. Their names are compared decoded.
+func (p RequestPolicy) query(raw string) string {
+	if raw == "" || p.isZero() || p.Query.Mode == cache.All {
+		return raw
+	}
+	var kept []string
+	for pair := range strings.SplitSeq(raw, "&") {
+		name, _, _ := strings.Cut(pair, "=")
+		if plain, err := url.QueryUnescape(name); err == nil {
+			name = plain
+		}
+		if pair != "" && p.Query.Has(name) {
+			kept = append(kept, pair)
+		}
+	}
+	return strings.Join(kept, "&")
+}
