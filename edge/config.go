@@ -81,6 +81,7 @@ type Upstream struct {
 	ConnectTimeout time.Duration
 	PingEvery      time.Duration
 	PingTimeout    time.Duration
+	Silence        time.Duration
 	MaxTries       int // attempts for one request; 0 means 4
 }
 
@@ -133,7 +134,7 @@ func orDefault[T comparable](v *T, d T) {
 
 func (c Config) origin() origin.Config {
 	u := c.Upstream
-	return origin.Config{Place: c.Place, Connections: u.Connections, ConnectTimeout: u.ConnectTimeout, PingEvery: u.PingEvery, PingTimeout: u.PingTimeout}
+	return origin.Config{Place: c.Place, Connections: u.Connections, ConnectTimeout: u.ConnectTimeout, PingEvery: u.PingEvery, PingTimeout: u.PingTimeout, Silence: u.Silence}
 }
 
 // A Verifier says who sent a request; identity.Verifier is one. It returns nil

@@ -41,7 +41,7 @@ func New(cfg Config, deps Deps) (*Edge, error) {
 	e := &Edge{
 		cfg: cfg, deps: deps, metrics: m, retry: origin.Retry,
 		customs: customs(cfg.Origins),
-		origin:  origin.New(cfg.origin(), origin.Deps{Map: deps.Map, Dial: deps.Dial, RTT: deps.RTT, Log: deps.Log}),
+		origin:  origin.New(cfg.origin(), origin.Deps{Map: deps.Map, Dial: deps.Dial, RTT: deps.RTT, Log: deps.Log, Turned: m.turned}),
 	}
 	e.recall.size, e.recall.ttl = cfg.Limits.Remembered, cfg.Timeouts.Remember
 	return e, nil

@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"meridian"
 	"meridian/edge/origin"
 )
 
@@ -17,6 +18,7 @@ type metrics struct {
 	requests *prometheus.CounterVec   // by region, cause, class
 	seconds  *prometheus.HistogramVec // by region
 	failures *prometheus.CounterVec   // of attempts, by region, sent, again
+	circuits *prometheus.CounterVec   // that turned, by region, phase, by
 	inFlight prometheus.Gauge
 }
 
@@ -32,6 +34,9 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "meridian_edge_attempt_failures_total", Help: "Attempts that a region did not answer, by whether the request may have been sent, and whether it went on to another.",
 		}, []string{"region", "sent", "again"}),
+		circuits: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "meridian_edge_circuit_turns_total", Help: "Turns of a region's circuit, by what it became, and by what it had been opened.",
+		}, []string{"region", "phase", "by"}),
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "meridian_edge_requests_in_flight", Help: "Requests that are being answered.",
 		}),
@@ -40,7 +45,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		return m, nil
 	}
 	var errs []error
-	for _, c := range []prometheus.Collector{m.requests, m.seconds, m.failures, m.inFlight} {
+	for _, c := range []prometheus.Collector{m.requests, m.seconds, m.failures, m.circuits, m.inFlight} {
 		errs = append(errs, reg.Register(c))
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -52,6 +57,10 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 func (m *metrics) observe(c origin.Choice, status int, took time.Duration) {
 	m.requests.WithLabelValues(string(c.Region), string(c.Cause), strconv.Itoa(status/100)+"xx").Inc()
 	m.seconds.WithLabelValues(string(c.Region)).Observe(took.Seconds())
+}
+
+func (m *metrics) turned(r meridian.Region, c origin.Circuit) {
+	m.circuits.WithLabelValues(string(r), c.Phase.String(), string(c.By)).Inc()
 }
 
 func (m *metrics) failed(err error, again bool) {

@@ -16,9 +16,10 @@ type State int
 
 // The states, best first.
 const (
-	Ready  State = iota // connected, and nothing speaks against it
-	Cold                // not connected yet
-	Broken              // it failed a moment ago
+	Ready   State = iota // connected, and nothing speaks against it
+	Warming              // it returned, and this request is not of its share yet
+	Cold                 // not connected yet
+	Broken               // its circuit is open
 )
 
 // Own is this edge's own experience of one region. A region of the snapshot
@@ -27,7 +28,7 @@ type Own struct {
 	Region meridian.Region
 	RTT    time.Duration // -1 if it was not measured
 	State  State
-	Why    string // of a Broken state
+	Why    string // of a state that is not Ready, or of a probe
 	Tries  int    // how often this request was sent there already
 }
 
@@ -69,8 +70,9 @@ const (
 // Choose returns the region that the next attempt of a request goes to: the
 // nearest of those that serve, that this edge can reach, and that the request
 // has not been sent to. Where no region has all of that, it gives up, in this
-// order, that a connection stands ready, that the map says the region serves,
-// that it has not failed lately, and that it was not tried: an unlikely answer
+// order, that the request is of a returning region's share, that a connection
+// stands ready, that the map says the region serves, that its circuit is not
+// open, and that it was not tried: an unlikely answer
 // is better than none (guarantee 8).
 func Choose(v View) Choice {
 	cs := candidates(v)
@@ -93,6 +95,7 @@ type candidate struct {
 	rtt    time.Duration // -1 if unknown
 	rank   rank
 	why    string // what speaks against it, "" if nothing does
+	note   string // what is to be said of it though it may be used
 }
 
 // A rank orders candidates ahead of their distance; less is better, and an
@@ -102,10 +105,11 @@ type rank struct {
 	broken bool
 	tier   int // 0 serving, 1 healthy but drained, 2 unhealthy
 	cold   bool
+	warm   bool // of those that return, beyond its share
 }
 
 func (r rank) compare(s rank) int {
-	return cmp.Or(cmp.Compare(r.tries, s.tries), compareBool(r.broken, s.broken), cmp.Compare(r.tier, s.tier), compareBool(r.cold, s.cold))
+	return cmp.Or(cmp.Compare(r.tries, s.tries), compareBool(r.broken, s.broken), cmp.Compare(r.tier, s.tier), compareBool(r.cold, s.cold), compareBool(r.warm, s.warm))
 }
 
 func candidates(v View) []candidate {
@@ -128,7 +132,7 @@ func candidates(v View) []candidate {
 
 // judge weighs one region and says what speaks against it, the worst first.
 func judge(r topology.Region, own Own, serves bool) candidate {
-	c := candidate{region: r.Name, rtt: own.RTT, rank: rank{tries: own.Tries, broken: own.State == Broken, cold: own.State == Cold}}
+	c := candidate{region: r.Name, rtt: own.RTT, rank: rank{tries: own.Tries, broken: own.State == Broken, cold: own.State == Cold, warm: own.State == Warming}}
 	switch {
 	case serves:
 	case r.Healthy:
@@ -147,6 +151,10 @@ func judge(r topology.Region, own Own, serves bool) candidate {
 		c.why = cmp.Or(r.Why, "is unhealthy")
 	case own.State == Cold:
 		c.why = "is not connected yet"
+	case own.State == Warming:
+		c.why = cmp.Or(own.Why, "is let in again")
+	case own.Why != "":
+		c.note = "; it " + own.Why
 	}
 	return c
 }
@@ -173,9 +181,9 @@ func explain(best candidate, cs []candidate) Choice {
 		}
 	}
 	if len(over) > 0 {
-		return Choice{best.region, PassedOver, distance(best.rtt) + "; passed over " + strings.Join(over, ", ")}
+		return Choice{best.region, PassedOver, distance(best.rtt) + "; passed over " + strings.Join(over, ", ") + best.note}
 	}
-	return Choice{best.region, Nearest, "nearest, " + distance(best.rtt)}
+	return Choice{best.region, Nearest, "nearest, " + distance(best.rtt) + best.note}
 }
 
 // compareRTT orders round trips, the unknown ones last.

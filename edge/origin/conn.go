@@ -15,6 +15,10 @@ type conn struct {
 	*http.ClientConn
 	limit atomic.Int64 // most requests at once, as last seen
 
+	// To a region.
+	ear    *ear
+	blamed atomic.Bool // its end was counted as a failure
+
 	// Of a pool, and guarded by its mu.
 	streams bool      // it is HTTP/2
 	last    time.Time // when a request last ended here, or when it was made
@@ -49,8 +53,18 @@ func transport(region meridian.Region, cfg Config, deps Deps) *http.Transport {
 	return &http.Transport{
 		// The backbone's connection is TLS already: HTTP/2 begins on it with
 		// prior knowledge (RFC 9113, section 3.3).
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return deps.Dial(ctx, region) },
-		Protocols:   protocols,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			c, err := deps.Dial(ctx, region)
+			if err != nil {
+				return nil, err
+			}
+			e := newEar(c, time.Now())
+			if hand, ok := ctx.Value(handKey{}).(func(*ear)); ok {
+				hand(e)
+			}
+			return e, nil
+		},
+		Protocols: protocols,
 		// Bodies and their codings are the client's and the region's.
 		DisableCompression: true,
 		HTTP2: &http.HTTP2Config{
@@ -63,13 +77,19 @@ func transport(region meridian.Region, cfg Config, deps Deps) *http.Transport {
 	}
 }
 
+// handKey is under what connect's context carries who takes the connection's
+// ear: the transport gives only the finished ClientConn back.
+type handKey struct{}
+
 // connect makes one connection.
 func connect(ctx context.Context, t *http.Transport, region meridian.Region) (*conn, error) {
+	var own *ear
+	ctx = context.WithValue(ctx, handKey{}, func(e *ear) { own = e })
 	cc, err := t.NewClientConn(ctx, "http", string(region)+":80")
 	if err != nil {
 		return nil, err
 	}
-	c := &conn{ClientConn: cc}
+	c := &conn{ClientConn: cc, ear: own}
 	c.load()
 	return c, nil
 }

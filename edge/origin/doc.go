@@ -13,7 +13,11 @@
 //
 // It never sends a request twice: one RoundTrip is at most one HEADERS frame,
 // and its error says whether that frame may have left ([Unsent], [MaybeSent]).
-// When a region is down, requests are refused as unsent at once, the region is
-// remembered as broken and is passed over, and the first connection that
-// succeeds again ends that.
+//
+// When a region is down, its [Circuit] opens: after three failures, or as soon
+// as nothing was heard on any of its connections for less than half a second,
+// since a connection that stands is pinged all the time. Safe requests that
+// wait there are moved at once, and the others pass it over. No request is
+// risked on a region that is silent: a byte or a new connection lets one probe
+// go, and its answer a share of the requests that grows.
 package origin

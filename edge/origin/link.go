@@ -16,14 +16,18 @@ import (
 // A link is this edge's connections to one region. Its keeper, run, dials them
 // ahead and replaces those that end.
 type link struct {
-	region  meridian.Region
-	node    *http.Transport
-	size    int           // connections to keep
-	timeout time.Duration // of a dial
-	memory  *memory
+	region meridian.Region
+	cfg    Config
+	node   *http.Transport
+	rtt    func() time.Duration // to the region; 0 if unknown
+	memory *memory
 
 	kick chan struct{} // buffered: look again now
+	ever atomic.Bool   // it stood once
 	turn atomic.Uint32 // spreads requests over equally loaded connections
+
+	listened, awake time.Time // of attend alone: the last listening, and the last after a standstill
+	hushed          bool      // of attend alone: the region fell silent
 
 	mu      sync.Mutex    // guards what follows
 	conns   []*conn       // to take requests from
@@ -43,9 +47,9 @@ const (
 	lastRetry  = 2 * time.Second
 )
 
-func newLink(region meridian.Region, cfg Config, deps Deps, m *memory) *link {
+func newLink(region meridian.Region, cfg Config, deps Deps, rtt func() time.Duration, m *memory) *link {
 	l := &link{
-		region: region, node: transport(region, cfg, deps), size: cfg.Connections, timeout: cfg.ConnectTimeout, memory: m,
+		region: region, cfg: cfg, node: transport(region, cfg, deps), rtt: rtt, memory: m, listened: time.Now(),
 		kick: make(chan struct{}, 1), changed: make(chan struct{}),
 	}
 	l.up, l.lose = context.WithCancel(context.Background())
@@ -55,6 +59,9 @@ func newLink(region meridian.Region, cfg Config, deps Deps, m *memory) *link {
 // run keeps the link's connections until ctx is canceled.
 func (l *link) run(ctx context.Context) {
 	defer l.close()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() { l.attend(ctx) })
 	tick := time.NewTicker(keepEvery)
 	defer tick.Stop()
 	pause, next := firstRetry, time.Time{}
@@ -73,6 +80,20 @@ func (l *link) run(ctx context.Context) {
 			next = time.Time{}
 		case <-tick.C:
 		case <-at(next):
+		}
+	}
+}
+
+// attend listens until ctx is canceled.
+func (l *link) attend(ctx context.Context) {
+	tick := time.NewTicker(listenEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			l.listen(time.Now())
 		}
 	}
 }
@@ -104,7 +125,7 @@ func (l *link) prune() int {
 		}
 		return false
 	})
-	return l.size - len(l.conns)
+	return l.cfg.Connections - len(l.conns)
 }
 
 // fill dials n connections. The first is dialed alone, so that a region that
@@ -124,7 +145,7 @@ func (l *link) fill(ctx context.Context, n int) error {
 
 // dial makes one connection and puts it to use.
 func (l *link) dial(ctx context.Context) error {
-	wait, cancel := context.WithTimeout(ctx, l.timeout)
+	wait, cancel := context.WithTimeout(ctx, l.cfg.ConnectTimeout)
 	defer cancel()
 	c, err := connect(wait, l.node, l.region)
 	switch {
@@ -133,15 +154,16 @@ func (l *link) dial(ctx context.Context) error {
 			c.Close()
 		}
 		return ctx.Err()
-	case err != nil:
-		l.memory.fail(l.region, fmt.Sprintf("cannot be reached: %v", err), true, time.Now())
-	default:
+	case err != nil && l.ever.Load(): // what never stood cannot break: it is merely cold
+		l.memory.fail(l.region, ByLink, fmt.Sprintf("cannot be reached: %v", err), time.Now())
+	case err == nil:
 		c.SetStateHook(func(cc *http.ClientConn) {
 			if cc.Err() != nil {
 				l.look()
 			}
 		})
-		l.memory.linked(l.region)
+		l.ever.Store(true)
+		l.memory.linked(l.region, time.Now())
 	}
 	l.settle(c, err)
 	return err
@@ -169,17 +191,18 @@ func (l *link) look() {
 }
 
 // pick returns the connection with the fewest requests, or nil if none takes
-// any. A full one is taken only if all are.
+// any. A full one is taken only if all are, a silent one only if all are.
 func (l *link) pick() (best *conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	least, room := 0, false
+	least, room, heard := 0, false, false
 	start := int(l.turn.Add(1))
 	for i := range l.conns {
 		c := l.conns[(start+i)%len(l.conns)]
 		free, flying, open := c.load()
-		if open && (best == nil || free > 0 && !room || (free > 0) == room && flying < least) {
-			best, least, room = c, flying, free > 0
+		speaks := !c.ear.silent()
+		if open && (best == nil || speaks && !heard || speaks == heard && (free > 0 && !room || (free > 0) == room && flying < least)) {
+			best, least, room, heard = c, flying, free > 0, speaks
 		}
 	}
 	return best

@@ -7,71 +7,99 @@ import (
 	"meridian"
 )
 
-// How long a region is passed over after its first failure, and at most. Each
-// failure that follows at once doubles it.
-const (
-	firstAvoid = time.Second
-	longAvoid  = 16 * time.Second
-)
-
-// A memory remembers which regions failed. After a while it lets one request
-// through as a probe; what becomes of that one decides for the others.
+// A memory keeps the circuit of every region.
 type memory struct {
-	mu    sync.Mutex // guards what follows
-	marks map[meridian.Region]mark
+	turned func(meridian.Region, Circuit) // called, without the lock, when a circuit changed its phase; may be nil
+
+	mu       sync.Mutex // guards what follows
+	circuits map[meridian.Region]Circuit
 }
 
-// A mark is one region's latest failures.
-type mark struct {
-	why   string
-	link  bool // a connection broke or could not be made
-	fails int
-	until time.Time
-}
-
-// fail notes a failure. link says that a new connection would disprove it.
-func (m *memory) fail(r meridian.Region, why string, link bool, now time.Time) {
+// change replaces a region's circuit by what f makes of it.
+func (m *memory) change(r meridian.Region, f func(Circuit) Circuit) {
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.marks == nil {
-		m.marks = map[meridian.Region]mark{}
+	was := m.circuits[r]
+	now := f(was)
+	if m.circuits == nil {
+		m.circuits = map[meridian.Region]Circuit{}
 	}
-	k := m.marks[r]
-	avoid := min(firstAvoid<<min(k.fails, 8), longAvoid)
-	m.marks[r] = mark{why, link, k.fails + 1, now.Add(avoid)}
-}
-
-// heal forgets a region's failures, after a request that it answered.
-func (m *memory) heal(r meridian.Region) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	delete(m.marks, r)
-}
-
-// linked forgets the failures that a new connection disproves.
-func (m *memory) linked(r meridian.Region) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.marks[r].link {
-		delete(m.marks, r)
+	m.circuits[r] = now
+	m.mu.Unlock()
+	if was.Phase != now.Phase && m.turned != nil {
+		m.turned(r, now)
 	}
 }
 
-// broken reports whether a region is passed over now, and why.
-func (m *memory) broken(r meridian.Region, now time.Time) (string, bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	k, ok := m.marks[r]
-	return k.why, ok && now.Before(k.until)
+// fail notes a failure.
+func (m *memory) fail(r meridian.Region, by Evidence, why string, now time.Time) {
+	m.change(r, func(c Circuit) Circuit { return c.Failed(now, by, why) })
 }
 
-// probe is told that a request is about to go to r. If r was being passed over
-// until just now, the request is a probe, and others keep away for a while.
-func (m *memory) probe(r meridian.Region, now time.Time) {
+// silent notes that nothing is heard from a region.
+func (m *memory) silent(r meridian.Region, why string, now time.Time) {
+	m.change(r, func(c Circuit) Circuit { return c.Silent(now, why) })
+}
+
+// spoke notes that a region is heard again.
+func (m *memory) spoke(r meridian.Region, now time.Time) {
+	m.change(r, func(c Circuit) Circuit { return c.Spoke(now) })
+}
+
+// linked notes a new connection.
+func (m *memory) linked(r meridian.Region, now time.Time) {
+	m.change(r, func(c Circuit) Circuit { return c.Linked(now) })
+}
+
+// heal notes an answer.
+func (m *memory) heal(r meridian.Region, now time.Time) {
+	m.change(r, func(c Circuit) Circuit { return c.Answered(now) })
+}
+
+// ask returns what a region's circuit says to one request.
+func (m *memory) ask(r meridian.Region, now time.Time) (s State, why string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if k, ok := m.marks[r]; ok && !now.Before(k.until) {
-		k.until = now.Add(firstAvoid)
-		m.marks[r] = k
+	c, ok := m.circuits[r]
+	if !ok || c.Phase == Closed {
+		return Ready, ""
 	}
+	c, may := c.Ask(now)
+	m.circuits[r] = c
+	return stateOf(c, may), c.Says(now)
+}
+
+// look returns what ask would, and counts no request.
+func (m *memory) look(r meridian.Region, now time.Time) (State, string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c := m.circuits[r]
+	_, may := c.Ask(now)
+	return stateOf(c, may), c.Says(now)
+}
+
+func stateOf(c Circuit, may bool) State {
+	switch {
+	case may:
+		return Ready
+	case c.Phase == Slow:
+		return Warming
+	}
+	return Broken
+}
+
+// went is told that a request is about to go to r.
+func (m *memory) went(r meridian.Region, now time.Time) {
+	m.mu.Lock()
+	c, ok := m.circuits[r]
+	m.mu.Unlock()
+	if ok && c.Phase != Closed {
+		m.change(r, func(c Circuit) Circuit { return c.Went(now) })
+	}
+}
+
+// circuit returns a region's circuit as it is.
+func (m *memory) circuit(r meridian.Region) Circuit {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.circuits[r]
 }

@@ -17,8 +17,9 @@ type Config struct {
 	Place          meridian.Region // where the edge stands
 	Connections    int             // kept to each region; 0 means 3
 	ConnectTimeout time.Duration   // of a dial, TLS included; 0 means 3 s
-	PingEvery      time.Duration   // of silence, before a connection is probed; 0 means 500 ms
+	PingEvery      time.Duration   // of silence, before a connection is probed; 0 means 150 ms
 	PingTimeout    time.Duration   // after which a silent connection is dead; 0 means 1.5 s
+	Silence        time.Duration   // after which a region is passed over, more on a long path: see Patience; 0 means 350 ms
 }
 
 func (c Config) defaults() Config {
@@ -29,10 +30,13 @@ func (c Config) defaults() Config {
 		c.ConnectTimeout = 3 * time.Second
 	}
 	if c.PingEvery == 0 {
-		c.PingEvery = 500 * time.Millisecond
+		c.PingEvery = 150 * time.Millisecond
 	}
 	if c.PingTimeout == 0 {
 		c.PingTimeout = 1500 * time.Millisecond
+	}
+	if c.Silence == 0 {
+		c.Silence = 350 * time.Millisecond
 	}
 	return c
 }
@@ -43,6 +47,10 @@ type Deps struct {
 	Dial func(context.Context, meridian.Region) (net.Conn, error) // a TLS connection to the region's gateway
 	RTT  func(meridian.Region) (time.Duration, bool)              // as this node measured it; may be nil
 	Log  *slog.Logger                                             // may be nil
+
+	// Turned is called when the circuit of a region changed its phase. It must
+	// not block. It may be nil.
+	Turned func(meridian.Region, Circuit)
 }
 
 // An Origin is an edge's way to the regions. Its methods may be called by many
@@ -62,7 +70,9 @@ func New(cfg Config, deps Deps) *Origin {
 	if deps.Log == nil {
 		deps.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Origin{cfg: cfg.defaults(), deps: deps, links: map[meridian.Region]*link{}}
+	o := &Origin{cfg: cfg.defaults(), deps: deps, links: map[meridian.Region]*link{}}
+	o.memory.turned = o.turned
+	return o
 }
 
 // followEvery is how often the map is read for regions that came, went, or
@@ -98,7 +108,7 @@ func (o *Origin) follow(ctx context.Context, wg *sync.WaitGroup, stops map[merid
 	snap := o.deps.Map.Now()
 	for _, r := range snap.Regions {
 		if _, ok := stops[r.Name]; !ok {
-			l := newLink(r.Name, o.cfg, o.deps, &o.memory)
+			l := newLink(r.Name, o.cfg, o.deps, func() time.Duration { return o.rtt(r.Name) }, &o.memory)
 			own, stop := context.WithCancel(ctx)
 			stops[r.Name] = stop
 			o.put(r.Name, l)
@@ -143,7 +153,7 @@ func (o *Origin) Choose(tried []meridian.Region) Choice {
 		if c.Region != v.Last && len(tried) == 0 {
 			o.last.Store(&c.Region)
 		}
-		o.memory.probe(c.Region, time.Now())
+		o.memory.went(c.Region, time.Now())
 	}
 	return c
 }
@@ -161,8 +171,8 @@ func (o *Origin) own(tried []meridian.Region) []Own {
 				w.RTT = d
 			}
 		}
-		if why, ok := o.memory.broken(name, now); ok {
-			w.State, w.Why = Broken, why
+		if s, why := o.memory.ask(name, now); s != Ready || w.State == Ready {
+			w.State, w.Why = s, why
 		}
 		for _, t := range tried {
 			if t == name {
@@ -174,16 +184,40 @@ func (o *Origin) own(tried []meridian.Region) []Own {
 	return out
 }
 
+// rtt returns the round trip to a region, 0 if nobody measured it.
+func (o *Origin) rtt(r meridian.Region) time.Duration {
+	if o.deps.RTT != nil {
+		if d, ok := o.deps.RTT(r); ok {
+			return d
+		}
+	}
+	d, _ := o.deps.Map.Now().RTT(o.cfg.Place, r)
+	return d
+}
+
+// turned tells that a circuit changed its phase.
+func (o *Origin) turned(r meridian.Region, c Circuit) {
+	level := slog.LevelInfo
+	if c.Phase == Open {
+		level = slog.LevelWarn
+	}
+	o.deps.Log.Log(context.Background(), level, "the circuit of a region turned", "region", r, "phase", c.Phase.String(), "by", string(c.By), "why", c.Why)
+	if o.deps.Turned != nil {
+		o.deps.Turned(r, c)
+	}
+}
+
 // Refused remembers that a region said it is not serving, as a node does that
 // is being drained.
 func (o *Origin) Refused(r meridian.Region) {
-	o.memory.fail(r, "said that it is not serving", false, time.Now())
+	now := time.Now()
+	o.memory.change(r, func(c Circuit) Circuit { return c.Refused(now, "said that it is not serving") })
 }
 
 // State says what this edge knows of its way to a region, and why.
 func (o *Origin) State(r meridian.Region) (State, string) {
-	if why, ok := o.memory.broken(r, time.Now()); ok {
-		return Broken, why
+	if s, why := o.memory.look(r, time.Now()); s != Ready {
+		return s, why
 	}
 	if l := o.link(r); l != nil {
 		return l.state(), ""

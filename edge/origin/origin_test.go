@@ -151,37 +151,7 @@ func TestRefusedRequestLeavesTheConnectionInUse(t *testing.T) {
 	if err := <-errs; err != nil {
 		t.Error(err)
 	}
-	if _, broken := o.memory.broken("r", time.Now()); broken {
-		t.Error("a region that answered is still remembered as broken")
-	}
-}
-
-func TestMemoryPassesARegionOverAndLetsOneProbeThrough(t *testing.T) {
-	var m memory
-	at := func(d time.Duration) time.Time { return time.Time{}.Add(time.Hour + d) }
-	broken := func(d time.Duration) bool { _, b := m.broken("r", at(d)); return b }
-	m.fail("r", "timeout", false, at(0))
-	if !broken(firstAvoid-1) || broken(firstAvoid) {
-		t.Error("the first failure is not remembered for a second")
-	}
-	m.probe("r", at(firstAvoid))
-	if !broken(firstAvoid) {
-		t.Error("others follow the probe")
-	}
-	m.fail("r", "timeout", false, at(firstAvoid))
-	if !broken(3*firstAvoid-1) || broken(3*firstAvoid) {
-		t.Error("the second failure does not count twice")
-	}
-	m.linked("r")
-	if !broken(2 * firstAvoid) {
-		t.Error("a connection disproved a timeout")
-	}
-	m.heal("r")
-	if broken(2 * firstAvoid) {
-		t.Error("an answer did not heal it")
-	}
-	m.fail("r", "connection refused", true, at(0))
-	if m.linked("r"); broken(0) {
-		t.Error("a connection did not disprove a failed dial")
+	if c := o.memory.circuit("r"); c.Phase != Closed || c.row != 0 {
+		t.Errorf("a region that answered is remembered as %+v", c)
 	}
 }

@@ -14,7 +14,7 @@ import (
 
 // TestChoose runs the scripts in testdata/choose. A line is a region, how far it
 // is ("68ms", or "?" if nobody measured it), what the map says of it (drained,
-// down) and what this edge knows of it (cold, broken, tried).
+// down) and what this edge knows of it (cold, warming, broken, tried).
 func TestChoose(t *testing.T) {
 	datadriven.Walk(t, "testdata/choose", func(t *testing.T, path string) {
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
@@ -46,6 +46,8 @@ func readRegion(t *testing.T, v *View, words []string) {
 			own.State = Cold
 		case "broken":
 			own.State, own.Why = Broken, "its connection broke"
+		case "warming":
+			own.State, own.Why = Warming, "is let in again, 37 % (was silent for 350ms)"
 		case "tried":
 			own.Tries++
 		case "?":
@@ -73,7 +75,7 @@ func FuzzChoose(f *testing.F) {
 		for i, b := range regions[:min(len(regions), 30)] {
 			name := meridian.Region(fmt.Sprint("r", i))
 			r := topology.Region{Name: name, Healthy: b&1 == 0, Drained: b&2 != 0}
-			own := Own{Region: name, RTT: time.Duration(b>>6) * time.Millisecond, State: State(int(b>>2) & 3 % 3), Tries: int(b>>4) & 3}
+			own := Own{Region: name, RTT: time.Duration(b>>6) * time.Millisecond, State: State(int(b>>2) & 3), Tries: int(b>>4) & 3}
 			v.Map.Regions, v.Own = append(v.Map.Regions, r), append(v.Own, own)
 			if own.State == Ready && own.Tries == 0 {
 				good[name] = true

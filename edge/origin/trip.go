@@ -26,7 +26,7 @@ var (
 type Trip struct {
 	Region    meridian.Region
 	FirstByte time.Duration                                  // longest wait for the response's headers; 0 waits for ever
-	Abandon   bool                                           // stop waiting when the map says the region is down
+	Abandon   bool                                           // stop waiting when the region is found to be down or silent
 	Interim   func(status int, h textproto.MIMEHeader) error // takes 1xx responses; may be nil
 }
 
@@ -40,17 +40,16 @@ func (o *Origin) RoundTrip(req *http.Request, t Trip) (*http.Response, error) {
 	}
 	ctx, cancel := context.WithCancelCause(req.Context())
 	stop := watch(cancel, t, l)
-	resp, err := o.send(ctx, l, req, t)
+	resp, err := o.send(ctx, cancel, l, req, t)
 	if stop(); err == nil && ctx.Err() != nil {
 		resp.Body.Close()
 		err = classify(ctx, t.Region, ctx.Err(), MaybeSent)
 	}
 	if err != nil {
 		cancel(nil)
-		o.note(err)
 		return nil, err
 	}
-	o.memory.heal(t.Region)
+	o.memory.heal(t.Region, time.Now())
 	resp.Body = &body{resp.Body, cancel}
 	return resp, nil
 }
@@ -69,17 +68,22 @@ func watch(cancel context.CancelCauseFunc, t Trip, l *link) (stop func()) {
 }
 
 // send takes a connection and makes the round trip on it.
-func (o *Origin) send(ctx context.Context, l *link, req *http.Request, t Trip) (*http.Response, error) {
+func (o *Origin) send(ctx context.Context, cancel context.CancelCauseFunc, l *link, req *http.Request, t Trip) (*http.Response, error) {
 	c, err := o.take(ctx, l)
 	if err != nil {
 		return nil, classify(ctx, t.Region, err, Unsent)
+	}
+	if t.Abandon {
+		defer context.AfterFunc(c.ear.whileHeard(), func() { cancel(errSilent) })()
 	}
 	var wrote atomic.Bool
 	trace := &httptrace.ClientTrace{WroteHeaders: func() { wrote.Store(true) }, Got1xxResponse: t.Interim}
 	resp, err := c.RoundTrip(req.WithContext(httptrace.WithClientTrace(ctx, trace)))
 	if err != nil {
 		l.look()
-		return nil, classify(ctx, t.Region, err, sentBy(err, wrote.Load(), ctx.Err() != nil))
+		e := classify(ctx, t.Region, err, sentBy(err, wrote.Load(), ctx.Err() != nil))
+		o.note(c, e)
+		return nil, e
 	}
 	return resp, nil
 }
@@ -106,7 +110,7 @@ func classify(ctx context.Context, r meridian.Region, err error, sent Sent) *Err
 	case cause == nil:
 	case errors.Is(cause, errSlow), errors.Is(cause, errSlowOrigin):
 		e.Kind, e.Err = meridian.Timeout, cause
-	case errors.Is(cause, errLost):
+	case errors.Is(cause, errLost), errors.Is(cause, errSilent):
 		e.Err = cause
 	default:
 		e.Kind, e.Err = meridian.Canceled, fmt.Errorf("canceled: %w", cause)
@@ -114,11 +118,18 @@ func classify(ctx context.Context, r meridian.Region, err error, sent Sent) *Err
 	return e
 }
 
-// note remembers a failure that says something of the region.
-func (o *Origin) note(err error) {
-	var e *Error
-	if errors.As(err, &e) && e.Kind != meridian.Canceled && e.Kind != meridian.Invalid {
-		o.memory.fail(e.Region, e.Err.Error(), e.Kind != meridian.Timeout, time.Now())
+// note remembers a failure that says something of the region. A request that
+// took too long does not: its connection is listened to, and would be silent if
+// it were the region's fault. A connection that ends counts once, however many
+// requests it takes along.
+func (o *Origin) note(c *conn, e *Error) {
+	switch {
+	case e.Kind != meridian.Unavailable && e.Kind != meridian.Malformed:
+	case errors.Is(e.Err, errLost), errors.Is(e.Err, errSilent):
+	case c.Err() == nil:
+		o.memory.fail(e.Region, ByRequest, e.Err.Error(), time.Now())
+	case c.blamed.CompareAndSwap(false, true):
+		o.memory.fail(e.Region, ByLink, e.Err.Error(), time.Now())
 	}
 }
 

@@ -1,0 +1,282 @@
+package edge
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"meridian"
+	"meridian/edge/cert"
+	"meridian/edge/origin"
+	"meridian/internal/delay"
+	"meridian/topology"
+)
+
+// A pipes is a listener without a socket.
+type pipes chan net.Conn
+
+func (p pipes) Accept() (net.Conn, error) {
+	c, ok := <-p
+	if !ok {
+		return nil, net.ErrClosed
+	}
+	return c, nil
+}
+func (p pipes) Close() error   { return nil }
+func (p pipes) Addr() net.Addr { return &net.TCPAddr{} }
+
+// A lab is an edge and its regions in simulated time: real HTTP/2 on simulated
+// lines, and no TLS on the clients' side.
+type lab struct {
+	*Edge
+	t     *testing.T
+	lines map[meridian.Region]*delay.Line
+	ends  []func()
+
+	mu     sync.Mutex
+	ledger map[string]int // how often each request was executed
+}
+
+// newLab starts an edge at eu-west-1 and the given regions. Call end.
+func newLab(t *testing.T, regions []*region, opts ...func(*Config, *Deps)) *lab {
+	l := &lab{t: t, lines: map[meridian.Region]*delay.Line{}, ledger: map[string]int{}}
+	ctx, cancel := context.WithCancel(context.Background())
+	slow := delay.NewGroup(delay.Timers{})
+	var wg, run sync.WaitGroup
+	l.ends = append(l.ends, cancel, run.Wait, slow.Close)
+	doors := map[meridian.Region]pipes{}
+	for _, g := range regions {
+		l.lines[g.name] = delay.NewLine(g.rtt, g.rtt)
+		doors[g.name] = make(pipes)
+		srv := l.serve(g)
+		wg.Go(func() { srv.Serve(doors[g.name]) })
+		l.ends = append(l.ends, func() { close(doors[g.name]); srv.Close() })
+	}
+	cfg := Config{Place: "eu-west-1", Node: "eu-west-1/edge", Domain: domain, HTTPS: "127.0.0.1:0"}
+	deps := Deps{Certs: cert.New(cert.Config{Domains: []string{domain}}), Dial: func(ctx context.Context, r meridian.Region) (net.Conn, error) {
+		return slow.Dial(ctx, l.lines[r], func(ctx context.Context) (net.Conn, error) {
+			here, there := net.Pipe()
+			select {
+			case doors[r] <- there:
+				return here, nil
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+		})
+	}}
+	deps.Map = &topology.Map{}
+	deps.Map.Publish(draw(regions))
+	for _, o := range opts {
+		o(&cfg, &deps)
+	}
+	e, err := New(cfg, deps)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Edge = e
+	run.Go(func() { e.origin.Run(ctx, func() {}) })
+	l.ends = append(l.ends, wg.Wait)
+	time.Sleep(3 * time.Second) // simulated: all are connected
+	return l
+}
+
+func (l *lab) end() {
+	for _, f := range l.ends {
+		f()
+	}
+}
+
+// serve returns a region's server, which keeps the ledger.
+func (l *lab) serve(g *region) *http.Server {
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	return &http.Server{Protocols: protocols, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		l.mu.Lock()
+		l.ledger[r.URL.Query().Get("n")]++
+		l.mu.Unlock()
+		g.serve(w, r)
+	})}
+}
+
+// A sample is one answered request.
+type sample struct {
+	method string
+	begin  time.Duration // since the load began
+	took   time.Duration
+	status int
+	from   string
+}
+
+// load sends n requests at an even rate, whether they are answered or not, one
+// of ten a write, and returns all once they are.
+func (l *lab) load(rate, n int) []sample {
+	out := make([]sample, n)
+	var wg sync.WaitGroup
+	start := time.Now()
+	for i := range out {
+		time.Sleep(time.Until(start.Add(time.Duration(i) * time.Second / time.Duration(rate))))
+		method := "GET"
+		if i%10 == 9 {
+			method = "POST"
+		}
+		wg.Go(func() { out[i] = l.one(method, fmt.Sprintf("/items?n=%d", i), start) })
+	}
+	wg.Wait()
+	return out
+}
+
+func (l *lab) one(method, target string, start time.Time) sample {
+	r := httptest.NewRequest(method, "https://"+domain+target, nil)
+	if method == "POST" {
+		r = httptest.NewRequest(method, "https://"+domain+target, strings.NewReader("body"))
+	}
+	w, s := httptest.NewRecorder(), sample{method: method, begin: time.Since(start)}
+	l.ServeHTTP(w, r)
+	s.took, s.status, s.from = time.Since(start)-s.begin, w.Code, w.Body.String()
+	return s
+}
+
+// plain returns a region that answers with its name, and at once.
+func plain(name meridian.Region, rtt time.Duration) *region {
+	return &region{name: name, rtt: rtt, serve: func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		io.WriteString(w, string(name))
+	}}
+}
+
+func farRegions() []*region {
+	return []*region{plain("us-east-1", 68*time.Millisecond), plain("eu-central-1", 20*time.Millisecond), plain("ap-southeast-1", 170*time.Millisecond)}
+}
+
+// slowReads counts safe requests that took longer than a second, which is what
+// half a second of silence and the way to any other region fit into.
+func slowReads(all []sample) (n int) {
+	for _, s := range all {
+		if s.method == "GET" && (s.took > time.Second || s.status != 200) {
+			n++
+		}
+	}
+	return n
+}
+
+// after returns how long reads took that began in a span of time, sorted.
+func after(all []sample, from, to time.Duration) (out []time.Duration) {
+	for _, s := range all {
+		if s.method == "GET" && s.begin >= from && s.begin < to {
+			out = append(out, s.took)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// blackHole cuts the nearest region off at a second of a load of 2,000 requests
+// a second, in silence, and returns what became of all requests.
+func blackHole(t *testing.T, opts ...func(*Config, *Deps)) (all []sample, twice int) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, farRegions(), opts...)
+		defer l.end()
+		defer time.AfterFunc(time.Second, func() { l.lines["eu-central-1"].Set(delay.Fault{Cut: true}) }).Stop()
+		all = l.load(2000, 8000)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		for _, n := range l.ledger {
+			if n > 1 {
+				twice++
+			}
+		}
+	})
+	return all, twice
+}
+
+// A region that falls silent under 2,000 requests a second costs at most ten
+// slow reads, and a second later nobody notices. Without the ears, thousands
+// wait until their connections are given up.
+func TestBlackHoledRegionIsLeftWithinASecond(t *testing.T) {
+	all, _ := blackHole(t)
+	if n := slowReads(all); n > 10 {
+		t.Errorf("%d slow reads, want at most 10", n)
+	}
+	late := after(all, 2*time.Second, 4*time.Second)
+	if p99 := late[len(late)*99/100]; p99 > 80*time.Millisecond {
+		t.Errorf("a second later the 99th percentile is %v, want that of the next region", p99)
+	}
+	first := after(all, time.Second, 2*time.Second)
+	t.Logf("reads of the first second: p50 %v, p90 %v, longest %v", first[len(first)/2], first[len(first)*9/10], first[len(first)-1])
+	unknown := 0
+	for _, s := range all {
+		if s.method == "POST" && s.status != 200 {
+			unknown++
+		}
+	}
+	t.Logf("%d of 800 writes were answered 502: nobody can know what became of them", unknown)
+
+	all, _ = blackHole(t, func(c *Config, _ *Deps) { c.Upstream.Silence = time.Hour })
+	if n := slowReads(all); n <= 10 {
+		t.Errorf("without ears %d reads were slow: the test shows nothing", n)
+	}
+}
+
+// A write that may have been executed is not moved, whatever the silence.
+func TestSilenceExecutesNoWriteTwice(t *testing.T) {
+	var all atomic.Int32
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, farRegions())
+		defer l.end()
+		line := l.lines["eu-central-1"]
+		done := make(chan sample)
+		line.Set(delay.Fault{Deaf: true}) // requests arrive, answers do not
+		go func() { done <- l.one("POST", "/items?n=w", time.Now()) }()
+		if s := <-done; s.status != http.StatusBadGateway {
+			t.Errorf("answered %d by %q, want 502", s.status, s.from)
+		}
+		all.Add(int32(l.ledger["w"]))
+		if s := l.one("POST", "/items?n=v", time.Now()); s.from != "us-east-1" {
+			t.Errorf("the next write was answered %d by %q, want us-east-1", s.status, s.from)
+		}
+	})
+	if all.Load() != 1 {
+		t.Errorf("the write was executed %d times, want once", all.Load())
+	}
+}
+
+// A region that returns gets a growing share, and all in the end.
+func TestRegionThatReturnsIsLetInSlowly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, farRegions())
+		defer l.end()
+		line := l.lines["eu-central-1"]
+		line.Set(delay.Fault{Cut: true})
+		time.Sleep(10 * time.Second)
+		if s, why := l.origin.State("eu-central-1"); s != origin.Broken {
+			t.Fatalf("state %v (%s) of a region that is silent, want broken", s, why)
+		}
+		line.Set(delay.Fault{})
+		all := l.load(200, 200*12)
+		share := func(second int) (n int) {
+			for _, s := range all[second*200 : (second+1)*200] {
+				if s.from == "eu-central-1" {
+					n++
+				}
+			}
+			return n * 100 / 200
+		}
+		shares := make([]int, 12)
+		for i := range shares {
+			shares[i] = share(i)
+		}
+		if !slices.IsSorted(shares) || shares[11] != 100 || !slices.ContainsFunc(shares, func(n int) bool { return n > 5 && n < 60 }) {
+			t.Errorf("percent of requests by second after the return: %v; want a growing share that ends at 100", shares)
+		}
+	})
+}

@@ -1,0 +1,115 @@
+package origin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// errSilent is why a request is moved that waits on a silent connection.
+var errSilent = errors.New("nothing is heard from the region")
+
+// listenEvery is how often ears are asked whether they still hear.
+const listenEvery = 25 * time.Millisecond
+
+// An ear notes when a connection was last heard. A connection that stands is
+// never quiet for long: net/http pings it whenever it was quiet for a while,
+// requests or not. So silence alone is evidence, and no request need be lost to
+// find out.
+type ear struct {
+	net.Conn
+	heard atomic.Int64 // unix nanoseconds
+
+	mu   sync.Mutex // guards what follows
+	deaf bool
+	hope context.Context // ends when the connection falls silent
+	lose context.CancelCauseFunc
+}
+
+func newEar(c net.Conn, now time.Time) *ear {
+	e := &ear{Conn: c}
+	e.heard.Store(now.UnixNano())
+	e.hope, e.lose = context.WithCancelCause(context.Background())
+	return e
+}
+
+func (e *ear) Read(b []byte) (int, error) {
+	n, err := e.Conn.Read(b)
+	if n > 0 {
+		e.heard.Store(time.Now().UnixNano())
+	}
+	return n, err
+}
+
+// listen reports whether the connection is silent: it was not heard since
+// patience before now, nor since the edge itself last stood still.
+func (e *ear) listen(now, awake time.Time, patience time.Duration) bool {
+	heard := time.Unix(0, e.heard.Load())
+	if awake.After(heard) {
+		heard = awake
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch deaf := now.Sub(heard) >= patience; {
+	case deaf && !e.deaf:
+		e.deaf = true
+		e.lose(errSilent)
+	case !deaf && e.deaf:
+		e.deaf = false
+		e.hope, e.lose = context.WithCancelCause(context.Background())
+	}
+	return e.deaf
+}
+
+// whileHeard returns a context that ends when the connection falls silent.
+func (e *ear) whileHeard() context.Context {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.hope
+}
+
+func (e *ear) silent() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.deaf
+}
+
+// Patience is how long a region's connection may be silent: what a ping needs
+// that goes after every, with a margin, and never less than floor.
+func Patience(floor, every, rtt time.Duration) time.Duration {
+	return max(floor, every+rtt+rtt/4+50*time.Millisecond)
+}
+
+// listen asks all ears, and tells the circuit when the region as a whole fell
+// silent or is heard again.
+func (l *link) listen(now time.Time) {
+	if now.Sub(l.listened) > 4*listenEvery {
+		l.awake = now // this process stood still: silence before proves nothing
+	}
+	l.listened = now
+	patience := Patience(l.cfg.Silence, l.cfg.PingEvery, l.rtt())
+	l.mu.Lock()
+	silent, open := 0, 0
+	for _, c := range l.conns {
+		if c.Err() != nil {
+			continue
+		}
+		open++
+		if c.ear.listen(now, l.awake, patience) {
+			silent++
+		}
+	}
+	l.mu.Unlock()
+	switch all := open > 0 && silent == open; {
+	case all && !l.hushed:
+		l.hushed = true
+		l.memory.silent(l.region, fmt.Sprintf("is silent for %v", patience.Round(time.Millisecond)), now)
+	case l.hushed && silent < open:
+		l.hushed = false
+		l.memory.spoke(l.region, now)
+	}
+}
