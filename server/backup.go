@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"path/filepath"
 	"slices"
-	"time"
 
 	"meridian"
 	"meridian/client"
@@ -49,17 +48,7 @@ func (n *node) addBackup(g *lifecycle.Group, pg *instance.Instance) error {
 
 // tellBackup keeps the fact of how the backups do.
 func (n *node) tellBackup(ctx context.Context, ready func()) error {
-	tick := time.NewTicker(redraw)
-	defer tick.Stop()
-	ready()
-	for {
-		n.fact(factBackup, string(mustJSON(n.keeper.State())))
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-	}
+	return lifecycle.Every(ctx, redraw, ready, func() { n.fact(factBackup, string(mustJSON(n.keeper.State()))) })
 }
 
 // keeping returns how the backups do, as the primary's region tells; nil

@@ -62,10 +62,8 @@ func (n *node) addForeign(g *lifecycle.Group) (*postgres.Proxy, error) {
 
 // tellRole keeps the fact of what the region's PostgreSQL is.
 func (n *node) tellRole(ctx context.Context, watch *foreign.Watch, address string, ready func()) error {
-	tick := time.NewTicker(redraw / 2)
-	defer tick.Stop()
 	said := ""
-	for {
+	return lifecycle.Every(ctx, redraw/2, ready, func() {
 		role, _ := watch.Now()
 		now := roleFact(role)
 		n.fact(factRole, now)
@@ -77,16 +75,7 @@ func (n *node) tellRole(ctx context.Context, watch *foreign.Watch, address strin
 			n.log.Info("the PostgreSQL of this region", "address", address, "role", now)
 		}
 		said = now
-		if ready != nil {
-			ready()
-			ready = nil
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-	}
+	})
 }
 
 func roleFact(r foreign.Role) string {

@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"slices"
-	"time"
 
 	"meridian"
 	"meridian/edge/origin"
@@ -79,18 +78,8 @@ func (c *crossing) run(ctx context.Context, ready func()) error {
 
 // follow keeps the map of the others.
 func (c *crossing) follow(ctx context.Context, ready func()) error {
-	tick := time.NewTicker(redraw)
-	defer tick.Stop()
-	last := c.publish(nil)
-	ready()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-			last = c.publish(last)
-		}
-	}
+	var last *topology.Snapshot
+	return lifecycle.Every(ctx, redraw, ready, func() { last = c.publish(last) })
 }
 
 // publish publishes the newest map if it is not the last one.

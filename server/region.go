@@ -164,21 +164,13 @@ func (n *node) migrate(ctx context.Context, dial func(context.Context) (net.Conn
 
 // tellLag keeps the fact of how far this region's standby is behind.
 func (n *node) tellLag(ctx context.Context, proxy *postgres.Proxy, ready func()) error {
-	tick := time.NewTicker(redraw)
-	defer tick.Stop()
-	ready()
-	for {
+	return lifecycle.Every(ctx, redraw, ready, func() {
 		lag, value := proxy.ReplayLag(), ""
 		if lag >= 0 {
 			value = strconv.FormatInt(lag.Milliseconds(), 10)
 		}
 		n.fact(factLag, value)
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-	}
+	})
 }
 
 // dialPrimary opens a connection to the primary's PostgreSQL, for replication.

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"meridian/internal/boottime"
+	"meridian/internal/lifecycle"
 )
 
 const (
@@ -61,26 +62,13 @@ func (w *Watch) Why() error {
 
 // Run asks until ctx is over.
 func (w *Watch) Run(ctx context.Context, ready func()) error {
-	tick := time.NewTicker(askEvery)
-	defer tick.Stop()
 	var conn *pgconn.PgConn
 	defer func() {
 		if conn != nil {
 			conn.Close(context.WithoutCancel(ctx))
 		}
 	}()
-	for {
-		conn = w.ask(ctx, conn)
-		if ready != nil {
-			ready()
-			ready = nil
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-	}
+	return lifecycle.Every(ctx, askEvery, ready, func() { conn = w.ask(ctx, conn) })
 }
 
 // roleSQL reads the timeline of a standby from its receiver, or from what it
