@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -56,6 +57,7 @@ func get(t *testing.T, c *conduit.Client, method, path string, body any, want in
 // at a second, reads at a third with no wait between, loses a secondary region
 // and then the primary's in the middle, and checks every answer.
 func TestConduitStoryAcrossEdges(t *testing.T) {
+	t.Parallel()
 	state := filepath.Join(harness.Folder(t), "world")
 	w := harness.Up(t, conduitFile, state)
 	s := w.Status()
@@ -99,13 +101,17 @@ func TestConduitStoryAcrossEdges(t *testing.T) {
 	})
 
 	t.Run("every edge passes the suite", func(t *testing.T) {
-		for _, e := range s.Edges {
-			t.Run(e.Name, func(t *testing.T) {
-				one := newJar(t)
-				conduit.Suite(t, func() *conduit.Client { return door(t, s, e.Name, one) })
-				conduit.OtherOrigins(t, door(t, s, e.Name, one))
+		var all sync.WaitGroup
+		for _, e := range s.Edges { // at once: what takes the time is their distance
+			all.Go(func() {
+				t.Run(e.Name, func(t *testing.T) {
+					one := newJar(t)
+					conduit.Suite(t, func() *conduit.Client { return door(t, s, e.Name, one) })
+					conduit.OtherOrigins(t, door(t, s, e.Name, one))
+				})
 			})
 		}
+		all.Wait()
 	})
 
 	t.Run("kill -9 of the supervisor leaves nothing behind, and the data whole", func(t *testing.T) {
@@ -119,6 +125,7 @@ func TestConduitStoryAcrossEdges(t *testing.T) {
 // TestStaleReadsShowWithoutTokens is the negative control of guarantee 1: the
 // same pairs, with edges that forget and drop consistency tokens, must fail.
 func TestStaleReadsShowWithoutTokens(t *testing.T) {
+	t.Parallel()
 	w := harness.Up(t, conduitFile, filepath.Join(harness.Folder(t), "world"), "MERIDIAN_TEST_IGNORE_CONSISTENCY=1")
 	s := w.Status()
 	jar := newJar(t)

@@ -19,6 +19,7 @@ import (
 
 // TestPartsOfAWorldFailAlone takes parts of one world away.
 func TestPartsOfAWorldFailAlone(t *testing.T) {
+	t.Parallel()
 	w := harness.Up(t, helloFile, filepath.Join(harness.Folder(t), "world"))
 	s := w.Status()
 	exec(t, s.Regions[0].Postgres, "CREATE TABLE ledger (id text PRIMARY KEY)")

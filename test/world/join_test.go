@@ -20,6 +20,7 @@ import (
 // error, no acknowledged write is lost, and no node was started again. Started
 // with all four in its file, the world has the one that left as well.
 func TestARegionJoinsAndLeavesARunningWorld(t *testing.T) {
+	t.Parallel()
 	state := filepath.Join(harness.Folder(t), "world")
 	w := harness.Up(t, "test/world/testdata/three.yaml", state)
 	before := w.Status()

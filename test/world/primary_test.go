@@ -24,6 +24,7 @@ const helloFile = "examples/hello/meridian.yaml"
 // clients of every region write. No client sees an error, and the ledger holds
 // each acknowledged write once.
 func TestPrimaryMovesUnderLoad(t *testing.T) {
+	t.Parallel()
 	w := harness.Up(t, helloFile, filepath.Join(harness.Folder(t), "world"))
 	s := w.Status()
 	exec(t, s.Regions[0].Postgres, "CREATE TABLE ledger (id text PRIMARY KEY)")
@@ -58,6 +59,7 @@ func TestPrimaryMovesUnderLoad(t *testing.T) {
 // TestLostPrimaryIsReplaced kills the primary's region: another takes the
 // writes by itself, and the lost one comes back as a standby that catches up.
 func TestLostPrimaryIsReplaced(t *testing.T) {
+	t.Parallel()
 	w := harness.Up(t, helloFile, filepath.Join(harness.Folder(t), "world"))
 	s := w.Status()
 	third := s.Regions[2].Postgres
@@ -216,6 +218,7 @@ func ask[T any](t *testing.T, dsn, sql string) (v T) {
 // take writes. What it acknowledged then nobody else has; when it is back, it
 // follows the new primary, and the write is listed.
 func TestWhatWasLostIsListed(t *testing.T) {
+	t.Parallel()
 	w := harness.Up(t, helloFile, filepath.Join(harness.Folder(t), "world"))
 	s := w.Status()
 	primary, third := s.Regions[0], s.Regions[2].Postgres

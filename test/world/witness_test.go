@@ -12,6 +12,7 @@ import (
 // witness the other takes the writes by itself, and the lost one comes back as a
 // standby. The world then lives without its witness.
 func TestTwoRegionsAndAWitnessFailOver(t *testing.T) {
+	t.Parallel()
 	w := harness.Up(t, "test/world/testdata/witness.yaml", filepath.Join(harness.Folder(t), "world"))
 	s := w.Status()
 	lost, left := s.Regions[0], s.Regions[1]
@@ -40,6 +41,7 @@ func TestTwoRegionsAndAWitnessFailOver(t *testing.T) {
 // other region has seen the lease expire, and takes nothing for longer than the
 // witness's world needs.
 func TestTwoRegionsAloneWait(t *testing.T) {
+	t.Parallel()
 	w := harness.Up(t, "test/world/testdata/two.yaml", filepath.Join(harness.Folder(t), "world"))
 	s := w.Status()
 	lost, left := s.Regions[0], s.Regions[1]
