@@ -247,6 +247,7 @@ func (c *child) line() string {
 // TestMembersAcrossContinents runs the shape of production: a process and a
 // working folder for each member, forwarders, 220 ms round trips.
 func TestMembersAcrossContinents(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	began := time.Now()
 	names := []string{"a", "b", "c"}
@@ -342,6 +343,7 @@ func cutFromLeader(t *testing.T, all []*child) (cut, other *child) {
 // TestMemberThatIsCutFromTheLeaderAloneSeesAndWrites is a broken link between
 // two of three regions: a majority is there, and nobody may be left out of it.
 func TestMemberThatIsCutFromTheLeaderAloneSeesAndWrites(t *testing.T) {
+	t.Parallel()
 	cut, other := cutFromLeader(t, trio(t))
 	for i, value := range []string{"2", "3", "4"} {
 		began := time.Now()
@@ -358,6 +360,7 @@ func TestMemberThatIsCutFromTheLeaderAloneSeesAndWrites(t *testing.T) {
 // TestMemberWithoutRelaysIsLeftOut is the control: with its own etcd alone it
 // writes nothing.
 func TestMemberWithoutRelaysIsLeftOut(t *testing.T) {
+	t.Parallel()
 	cut, _ := cutFromLeader(t, trio(t, "STORE_TEST_ALONE=1"))
 	cut.ask("put k 2 6s")
 	cut.says(string(meridian.Unavailable))
@@ -365,6 +368,7 @@ func TestMemberWithoutRelaysIsLeftOut(t *testing.T) {
 
 // TestMemberGetsTheLeadThatItAsksFor asks from each member in turn.
 func TestMemberGetsTheLeadThatItAsksFor(t *testing.T) {
+	t.Parallel()
 	all := trio(t)
 	for i, c := range all {
 		began := time.Now()

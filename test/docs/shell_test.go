@@ -21,6 +21,7 @@ const patience = 3 * time.Minute
 // TestCommandsWithoutAWorldRun runs the sh blocks of each page in a folder of
 // its own, with the examples and the files that the page shows.
 func TestCommandsWithoutAWorldRun(t *testing.T) {
+	t.Parallel()
 	ran := 0
 	for _, page := range pages(t) {
 		script := scriptOf(t, page, false)
@@ -53,6 +54,7 @@ func TestCommandsWithoutAWorldRun(t *testing.T) {
 // TestCommandsRunInAWorld runs the sh world blocks of all pages in one world,
 // as a reader would who goes from page to page.
 func TestCommandsRunInAWorld(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Log("a whole world is for the long run")
 		return

@@ -16,6 +16,7 @@ import (
 // down. `make episodes EPISODES=500` plays more, and FAULTS=all takes the
 // primary away as well.
 func TestNoPromiseIsBrokenInEpisodes(t *testing.T) {
+	t.Parallel()
 	n := 30
 	if testing.Short() {
 		n = 1
@@ -35,6 +36,7 @@ func TestNoPromiseIsBrokenInEpisodes(t *testing.T) {
 // TestEachBrokenPromiseIsAViolation, that asynchronous durability does lose by
 // meridian/test/world's TestWhatWasLostIsListed.
 func TestQuorumLosesNothingWithThePrimary(t *testing.T) {
+	t.Parallel()
 	n := 4
 	if testing.Short() {
 		n = 1

@@ -17,6 +17,7 @@ import (
 // TestSwitchoversInARowCostNoErrorAndNoWrite makes a few; `make switchovers N=50`
 // makes fifty, and holds them to the pause that is promised.
 func TestSwitchoversInARowCostNoErrorAndNoWrite(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join("..", "episodes", "testdata", "world.yaml")
 	promise, err := promises(file)
 	if err != nil {
@@ -41,6 +42,7 @@ func TestSwitchoversInARowCostNoErrorAndNoWrite(t *testing.T) {
 // table: the primary stays, and so does the session. When that is gone, the
 // same command moves it.
 func TestASwitchoverThatSparesGivesUpAndSaysWhy(t *testing.T) {
+	t.Parallel()
 	w, end, err := operator.Up(context.WithoutCancel(t.Context()), harness.Binary(t), filepath.Join("..", "episodes", "testdata", "world.yaml"), 0)
 	if err != nil {
 		t.Fatal(err)
