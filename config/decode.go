@@ -215,6 +215,10 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, path, want string) {
 		d.envValue(n, v.Addr().Interface().(*Value), path)
 	case t == durableType && n.Kind == yaml.MappingNode:
 		d.durability(n, v.Addr().Interface().(*meridian.Durability), path, want)
+	case t == selectionType:
+		d.selection(n, v.Addr().Interface().(*Selection), path)
+	case t == originRequestType:
+		d.originRequest(n, v.Addr().Interface().(*OriginRequest), path, want)
 	case t == reflect.TypeFor[[]Region]():
 		d.regions(n, v.Addr().Interface().(*[]Region), path)
 	case t == reflect.TypeFor[[]Function]():

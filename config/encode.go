@@ -31,6 +31,10 @@ func encode(v reflect.Value) *yaml.Node {
 		return n
 	case Value:
 		return encodeEnv(x)
+	case Selection:
+		return encodeSelection(x)
+	case OriginRequest:
+		return encodeOriginRequest(x)
 	case fmt.Stringer:
 		if isScalar(v.Type()) {
 			return text(x.String())

@@ -94,6 +94,14 @@ func (f *File) paths(dir string) {
 		abs(&a.Keys)
 		f.Authorizers[k] = a
 	}
+	for k, o := range f.Origins {
+		abs(&o.CA)
+		for name, v := range o.Headers {
+			abs(&v.File)
+			o.Headers[name] = v
+		}
+		f.Origins[k] = o
+	}
 	for i := range f.Certificates {
 		abs(&f.Certificates[i].Cert)
 		abs(&f.Certificates[i].Key)

@@ -22,19 +22,20 @@ func Outline(f *File) map[string]string {
 	for i := range c.Functions {
 		fn := &c.Functions[i]
 		fn.Go, fn.Binary, fn.Zip = "", "", ""
-		env := map[string]Value{}
-		for name, v := range fn.Env {
-			if v.File != "" {
-				v.File = "a file"
-			}
-			env[name] = v
-		}
-		fn.Env = env
+		fn.Env = outlined(fn.Env)
 	}
 	c.Authorizers = map[string]Authorizer{}
 	for name, a := range f.Authorizers {
 		a.Keys = "a file"
 		c.Authorizers[name] = a
+	}
+	c.Origins = map[string]Origin{}
+	for name, o := range f.Origins {
+		if o.CA != "" {
+			o.CA = "a file"
+		}
+		o.Headers = outlined(o.Headers)
+		c.Origins[name] = o
 	}
 	if f.Database != nil {
 		db := *f.Database
@@ -55,6 +56,18 @@ func Outline(f *File) map[string]string {
 		}
 		sum := sha256.Sum256(b)
 		out[k.key] = hex.EncodeToString(sum[:8])
+	}
+	return out
+}
+
+// outlined returns values without the paths of their files.
+func outlined(values map[string]Value) map[string]Value {
+	out := map[string]Value{}
+	for name, v := range values {
+		if v.File != "" {
+			v.File = "a file"
+		}
+		out[name] = v
 	}
 	return out
 }

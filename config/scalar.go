@@ -24,7 +24,7 @@ var (
 
 func isScalar(t reflect.Type) bool {
 	switch t {
-	case addrType, addrPortType, prefixType, durableType:
+	case addrType, addrPortType, prefixType, durableType, selectionType:
 		return true
 	}
 	switch t.Kind() {
@@ -47,6 +47,8 @@ func setScalar(v reflect.Value, s string) error {
 		return set(p, s, netip.ParseAddrPort)
 	case *netip.Prefix:
 		return set(p, s, netip.ParsePrefix)
+	case *Selection:
+		return set(p, s, parseSelection)
 	case *meridian.Durability:
 		return set(p, s, meridian.ParseDurability)
 	}

@@ -30,6 +30,10 @@ func schemaOf(t reflect.Type) schema {
 		return byName(orNull(schemaOf(t.Elem())))
 	case reflect.TypeFor[[]Clients]():
 		return byName(schema{"type": "array", "items": schema{"type": "string"}})
+	case selectionType:
+		return selectionSchema()
+	case originRequestType:
+		return schema{"oneOf": []schema{{"type": "string"}, structSchema(reflect.TypeFor[OriginRequestPolicy]())}}
 	case valueType:
 		refs := schema{"file": schema{"type": "string"}, "secret": schema{"type": "string"}}
 		return schema{"oneOf": []schema{

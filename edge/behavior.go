@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"meridian/internal/pathpattern"
 )
 
 // A Behavior says what becomes of the requests whose path its pattern matches:
@@ -44,109 +46,13 @@ func MatchPath(bs []Behavior, path string) Match {
 	if len(bs) == 0 {
 		return Match{&everything, "there is one for all paths"}
 	}
-	path = normalPath(path)
+	path = pathpattern.Normalize(path)
 	for i := range bs {
-		if Glob(bs[i].Path, path) {
+		if pathpattern.Match(bs[i].Path, path) {
 			return Match{&bs[i], fmt.Sprintf("%s is the first pattern that matches, of %d", bs[i].Path, len(bs))}
 		}
 	}
 	return Match{&everything, fmt.Sprintf("none of %d patterns matches", len(bs))}
-}
-
-// Glob reports whether a pattern matches the whole of a path.
-func Glob(pattern, path string) bool {
-	pattern = Rooted(pattern)
-	p, s, star, mark := 0, 0, -1, 0
-	for s < len(path) {
-		switch {
-		case p < len(pattern) && pattern[p] == '*':
-			star, mark = p, s
-			p++
-		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == path[s]):
-			p, s = p+1, s+1
-		case star >= 0: // the last * takes one more
-			mark++
-			p, s = star+1, mark
-		default:
-			return false
-		}
-	}
-	return strings.Trim(pattern[p:], "*") == ""
-}
-
-// Rooted returns a pattern with the leading / that may be left out.
-func Rooted(pattern string) string {
-	if strings.HasPrefix(pattern, "/") || strings.HasPrefix(pattern, "*") {
-		return pattern
-	}
-	return "/" + pattern
-}
-
-// normalPath decodes what needs no escape (RFC 3986, section 6.2.2.2), writes
-// other escapes in upper case, and removes dot segments (section 5.2.4).
-func normalPath(path string) string {
-	if strings.Contains(path, "%") {
-		path = normalEscapes(path)
-	}
-	if !strings.Contains(path, "/.") {
-		return path
-	}
-	var out []string
-	segments := strings.Split(path, "/")
-	for i, s := range segments {
-		last := i == len(segments)-1
-		switch {
-		case s == "..":
-			if len(out) > 1 {
-				out = out[:len(out)-1]
-			}
-		case s != ".":
-			out = append(out, s)
-			last = false
-		}
-		if last { // what ends in a dot segment is a folder
-			out = append(out, "")
-		}
-	}
-	return strings.Join(out, "/")
-}
-
-func normalEscapes(path string) string {
-	var b strings.Builder
-	for i := 0; i < len(path); i++ {
-		if path[i] != '%' {
-			b.WriteByte(path[i])
-			continue
-		}
-		if i+2 >= len(path) || !isHex(path[i+1]) || !isHex(path[i+2]) {
-			b.WriteString("%25") // it escapes nothing: it is itself
-			continue
-		}
-		if c := unhex(path[i+1])<<4 | unhex(path[i+2]); unreserved(c) {
-			b.WriteByte(c)
-		} else {
-			fmt.Fprintf(&b, "%%%02X", c)
-		}
-		i += 2
-	}
-	return b.String()
-}
-
-func isHex(c byte) bool {
-	return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F'
-}
-
-func unhex(c byte) byte {
-	if c <= '9' {
-		return c - '0'
-	}
-	return c&^0x20 - 'A' + 10
-}
-
-// unreserved reports whether c stands for itself in any part of a URI (RFC
-// 3986, section 2.3).
-func unreserved(c byte) bool {
-	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || strings.IndexByte("-._~", c) >= 0
 }
 
 // admits returns the answer to a request whose method the behaviour does not

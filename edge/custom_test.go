@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -116,8 +117,7 @@ func TestAnOriginOfYourOwnIsSentNoIdentity(t *testing.T) {
 		t.Errorf("host %s, %v", r.Host, r.Header)
 	}
 	// Control: a policy that lets all pass does, but for what is between nodes.
-	all, _ := ManagedRequest("AllViewer")
-	r = send(all)
+	r = send(RequestPolicy{Name: "AllViewer", Headers: all, Cookies: all, Query: all})
 	if r.Host != domain || r.Header.Get("Authorization") != "Bearer t" || r.Header.Get("Cookie") != "sid=1" || r.Header.Get("X-Origin-Verify") != "secret" || r.Header.Get(identity.HeaderIdentity) != "" {
 		t.Errorf("with AllViewer: host %s, %v", r.Host, r.Header)
 	}
@@ -244,6 +244,36 @@ func TestBehaviorsThatCannotWorkAreRefused(t *testing.T) {
 	for _, b := range []Behavior{{Path: ""}, {Path: strings.Repeat("x", 256)}, {Path: "/a", Origin: "nobody"}} {
 		if _, err := New(Config{Place: "a", HTTPS: ":0", Behaviors: []Behavior{b}}, Deps{}); err == nil || !strings.Contains(err.Error(), "behavior") {
 			t.Errorf("%+v: %v", b, err)
+		}
+	}
+}
+
+// An origin breaks off each first try, having executed it. Control: with a
+// retry policy without the guard, the write is executed again.
+func TestAWriteToAnOriginIsNeverExecutedTwice(t *testing.T) {
+	for _, tt := range []struct {
+		name, method string
+		retry        func(origin.Attempt) origin.Verdict
+		arrived      int64
+	}{
+		{"a read", "GET", origin.Retry, 2},
+		{"a write", "POST", origin.Retry, 1},
+		{"control", "POST", func(a origin.Attempt) origin.Verdict { return origin.Verdict{Again: a.Tries < 2} }, 2},
+	} {
+		for _, h2 := range []bool{false, true} {
+			var n atomic.Int64
+			_, o := stranger(t, h2, func(w http.ResponseWriter, r *http.Request) {
+				io.Copy(io.Discard, r.Body)
+				if n.Add(1) == 1 {
+					panic(http.ErrAbortHandler)
+				}
+			})
+			w := newWorld(t, []*region{named("eu-west-1", 0)}, behaviors(o, Behavior{Path: "*", Origin: "assets"}))
+			w.Edge.retry = tt.retry
+			w.do(tt.method, "/", "x", "Idempotency-Key", "1")
+			if n.Load() != tt.arrived {
+				t.Errorf("%s, h2 %t: arrived %d times, want %d", tt.name, h2, n.Load(), tt.arrived)
+			}
 		}
 	}
 }

@@ -26,19 +26,6 @@ var alwaysSent = map[string]bool{
 	"Te": true, "Idempotency-Key": true,
 }
 
-// managedRequests are CloudFront's managed origin request policies, by their
-// names there, but for those that add headers which only CloudFront has.
-var managedRequests = map[string]RequestPolicy{
-	"AllViewer":                 {Headers: all, Cookies: all, Query: all},
-	"AllViewerExceptHostHeader": {Headers: allExcept("Host"), Cookies: all, Query: all},
-	"CORS-CustomOrigin":         {Headers: allow("Origin")},
-	"CORS-S3Origin":             {Headers: allow("Origin", "Access-Control-Request-Headers", "Access-Control-Request-Method")},
-	"HostHeaderOnly":            {Headers: allow("Host")},
-	"UserAgentRefererHeaders":   {Headers: allow("User-Agent", "Referer")},
-	"Elemental-MediaTailor-PersonalizedManifests": {
-		Headers: allow("Origin", "Access-Control-Request-Headers", "Access-Control-Request-Method", "User-Agent", "X-Forwarded-For"), Query: all},
-}
-
 // strangers is the default of an origin that somebody else runs: credentials
 // and cookies are of the API, and are nobody else's business.
 var strangers = RequestPolicy{
@@ -48,20 +35,8 @@ var strangers = RequestPolicy{
 
 var all = cache.Selection{Mode: cache.All}
 
-func allow(names ...string) cache.Selection {
-	return cache.Selection{Mode: cache.Allow, Names: names}
-}
-
 func allExcept(names ...string) cache.Selection {
 	return cache.Selection{Mode: cache.AllExcept, Names: names}
-}
-
-// ManagedRequest returns CloudFront's managed origin request policy of that
-// name.
-func ManagedRequest(name string) (RequestPolicy, bool) {
-	p, ok := managedRequests[name]
-	p.Name = name
-	return p, ok
 }
 
 // isZero reports whether the policy is the default of its origin.

@@ -26,7 +26,8 @@ type Config struct {
 }
 
 // Check finds the mistakes in what the file points at: the OpenAPI file, the
-// keys of its authorizers, its certificates. It starts nothing.
+// keys of its authorizers, its certificates, what its origins are sent and
+// believed by. It starts nothing.
 func Check(f *config.File) error {
 	if err := checkTheirs(f); err != nil {
 		return err
@@ -36,7 +37,8 @@ func Check(f *config.File) error {
 	if len(f.Certificates) > 0 { // an up world has its own
 		_, certs = certificates(f)
 	}
-	return errors.Join(checkAPI(f), keys, certs)
+	_, beside := origins(f)
+	return errors.Join(checkAPI(f), keys, certs, beside)
 }
 
 // Able reports what this machine lacks to run every node of the file.
@@ -115,19 +117,11 @@ func authorizers(f *config.File) (out []identity.JWT, err error) {
 func environment(f *config.File, fn config.Function) (map[string]string, error) {
 	out := map[string]string{}
 	for name, v := range fn.Env {
-		path := v.File
-		if v.Secret != "" {
-			path = f.Secrets[v.Secret].File
-		}
-		if path == "" {
-			out[name] = v.Text
-			continue
-		}
-		b, err := os.ReadFile(path)
+		text, err := value(f, v)
 		if err != nil {
 			return nil, fmt.Errorf("function %s: variable %s: %w", fn.Name, name, err)
 		}
-		out[name] = strings.TrimRight(string(b), "\r\n")
+		out[name] = text
 	}
 	return out, nil
 }

@@ -29,6 +29,10 @@ func (n *node) addEdge(g *lifecycle.Group) error {
 	if err != nil {
 		return err
 	}
+	beside, err := origins(n.file)
+	if err != nil {
+		return err
+	}
 	door, err := edge.New(edge.Config{
 		Place: n.self.Region, Node: n.self.Name, Domain: n.file.Domain,
 		HTTPS:             netip.AddrPortFrom(n.self.Address, n.self.Ports.HTTPS).String(),
@@ -36,6 +40,8 @@ func (n *node) addEdge(g *lifecycle.Group) error {
 		Limits:            edge.Limits{Header: int(n.file.Limits.Header), Body: int64(n.file.Limits.Body)},
 		Timeouts:          edge.Timeouts{FirstByte: n.file.Limits.Timeout},
 		Landing:           landing(n.file),
+		Behaviors:         behaviors(n.file),
+		Origins:           beside,
 		Carriers:          carriers(n.file),
 		IgnoreConsistency: os.Getenv(ignoreTokens) == "1",
 	}, edge.Deps{

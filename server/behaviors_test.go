@@ -1,0 +1,75 @@
+package server
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"meridian/config"
+	"meridian/edge"
+	"meridian/edge/cache"
+)
+
+// fileOf reads a file whose API is a file of that folder.
+func fileOf(t *testing.T, dir, text string) *config.File {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(dir, "openapi.yaml"), []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := config.Parse("meridian.yaml", dir, []byte("domain: api.example.test\nregions: {us-east-1: {primary: true}}\napi: openapi.yaml\n"+text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func TestTheFilesBehaviorsAreTheEdges(t *testing.T) {
+	f := fileOf(t, t.TempDir(), `
+behaviors:
+  - {path: /a, methods: [GET]}
+  - {path: /b, origin: assets, originRequest: CORS-CustomOrigin}
+  - {path: /c, originRequest: mine}
+  - {path: /d, originRequest: {query: {allExcept: [a]}}}
+origins: {assets: {url: "http://assets.example.test"}}
+originRequestPolicies: {mine: {headers: [accept, x-API-key], cookies: none}}
+`)
+	all := cache.Selection{Mode: cache.All}
+	want := []edge.Behavior{
+		{Path: "/a", Methods: []string{"GET"}},
+		{Path: "/b", Origin: "assets", Request: edge.RequestPolicy{Name: "CORS-CustomOrigin",
+			Headers: cache.Selection{Mode: cache.Allow, Names: []string{"Origin"}}, Cookies: cache.Selection{Mode: cache.None}, Query: cache.Selection{Mode: cache.None}}},
+		{Path: "/c", Request: edge.RequestPolicy{Name: "mine",
+			Headers: cache.Selection{Mode: cache.Allow, Names: []string{"Accept", "X-Api-Key"}}, Cookies: cache.Selection{Mode: cache.None}, Query: all}},
+		{Path: "/d", Request: edge.RequestPolicy{Name: "of /d", Headers: all, Cookies: all, Query: cache.Selection{Mode: cache.AllExcept, Names: []string{"a"}}}},
+	}
+	if diff := cmp.Diff(want, behaviors(f)); diff != "" {
+		t.Errorf("(- want, + got)\n%s", diff)
+	}
+}
+
+func TestWhatOriginsNeedIsReadFromFiles(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const text = "secrets: {word: {file: word}}\norigins: {assets: {url: \"https://assets.example.test/p\", headers: {x-verify: {secret: word}, X-Plain: a}, ca: ca.pem}}\n"
+	write("word", "s3cret\n")
+	write("ca.pem", "no PEM")
+	_, err := origins(fileOf(t, dir, text))
+	if err == nil || !strings.Contains(err.Error(), "origin assets: ") || !strings.Contains(err.Error(), "ca.pem has no certificate; expected a PEM file with certificates") {
+		t.Errorf("%v", err)
+	}
+	os, err := origins(fileOf(t, dir, strings.Replace(text, ", ca: ca.pem", "", 1)))
+	if err != nil || len(os) != 1 || os[0].Headers.Get("X-Verify") != "s3cret" || os[0].Headers.Get("X-Plain") != "a" || os[0].URL.Path != "/p" {
+		t.Errorf("%+v %v", os, err)
+	}
+	write("word", "two\nlines")
+	if _, err := origins(fileOf(t, dir, strings.Replace(text, ", ca: ca.pem", "", 1))); err == nil || !strings.Contains(err.Error(), "expected one line of text") {
+		t.Errorf("%v", err)
+	}
+}
