@@ -82,6 +82,7 @@ type Upstream struct {
 	PingEvery      time.Duration
 	PingTimeout    time.Duration
 	Silence        time.Duration
+	Blind          bool
 	MaxTries       int // attempts for one request; 0 means 4
 }
 
@@ -134,7 +135,7 @@ func orDefault[T comparable](v *T, d T) {
 
 func (c Config) origin() origin.Config {
 	u := c.Upstream
-	return origin.Config{Place: c.Place, Connections: u.Connections, ConnectTimeout: u.ConnectTimeout, PingEvery: u.PingEvery, PingTimeout: u.PingTimeout, Silence: u.Silence}
+	return origin.Config{Place: c.Place, Connections: u.Connections, ConnectTimeout: u.ConnectTimeout, PingEvery: u.PingEvery, PingTimeout: u.PingTimeout, Silence: u.Silence, Blind: u.Blind}
 }
 
 // A Verifier says who sent a request; identity.Verifier is one. It returns nil

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"fmt"
 	"net/http"
 	"sync/atomic"
 
@@ -42,6 +43,11 @@ func New(cfg Config, deps Deps) (*Edge, error) {
 		cfg: cfg, deps: deps, metrics: m, retry: origin.Retry,
 		customs: customs(cfg.Origins),
 		origin:  origin.New(cfg.origin(), origin.Deps{Map: deps.Map, Dial: deps.Dial, RTT: deps.RTT, Log: deps.Log, Turned: m.turned}),
+	}
+	if deps.Metrics != nil {
+		if err := deps.Metrics.Register(newQueues(e)); err != nil {
+			return nil, fmt.Errorf("register the edge's metrics: %w", err)
+		}
 	}
 	e.recall.size, e.recall.ttl = cfg.Limits.Remembered, cfg.Timeouts.Remember
 	return e, nil

@@ -59,6 +59,24 @@ func (m *metrics) observe(c origin.Choice, status int, took time.Duration) {
 	m.seconds.WithLabelValues(string(c.Region)).Observe(took.Seconds())
 }
 
+// queues tells how much later than usual each region answers.
+type queues struct {
+	desc *prometheus.Desc
+	edge *Edge
+}
+
+func newQueues(e *Edge) *queues {
+	return &queues{prometheus.NewDesc("meridian_edge_queue_seconds", "How much later than usual a region answers now.", []string{"region"}, nil), e}
+}
+
+func (q *queues) Describe(ch chan<- *prometheus.Desc) { ch <- q.desc }
+
+func (q *queues) Collect(ch chan<- prometheus.Metric) {
+	for _, r := range q.edge.deps.Map.Now().Regions {
+		ch <- prometheus.MustNewConstMetric(q.desc, prometheus.GaugeValue, q.edge.origin.Queue(r.Name).Seconds(), string(r.Name))
+	}
+}
+
 func (m *metrics) turned(r meridian.Region, c origin.Circuit) {
 	m.circuits.WithLabelValues(string(r), c.Phase.String(), string(c.By)).Inc()
 }

@@ -27,6 +27,7 @@ const (
 type Own struct {
 	Region meridian.Region
 	RTT    time.Duration // -1 if it was not measured
+	Queue  time.Duration // how much later than usual it answers, as this request is told
 	State  State
 	Why    string // of a state that is not Ready, or of a probe
 	Tries  int    // how often this request was sent there already
@@ -45,9 +46,9 @@ type Cause string
 
 // The causes.
 const (
-	Nearest    Cause = "nearest"     // the least latency of all regions
+	Nearest    Cause = "nearest"     // the least round trip of all regions
 	Kept       Cause = "kept"        // another is nearer, but not by enough to move
-	PassedOver Cause = "passed-over" // a nearer one is not serving, or failed
+	PassedOver Cause = "passed-over" // a nearer one is not serving, failed, or answers late
 	LastResort Cause = "last-resort" // nothing looks good; this looks least bad
 	NoRegion   Cause = "no-region"   // the map is empty
 	Named      Cause = "named"       // it is no region, but an origin that the behaviour names
@@ -67,8 +68,8 @@ const (
 	gainShare = 10 // percent
 )
 
-// Choose returns the region that the next attempt of a request goes to: the
-// nearest of those that serve, that this edge can reach, and that the request
+// Choose returns the region that the next attempt of a request goes to: the one
+// that answers soonest, by its round trip and its queue, of those that serve, that this edge can reach, and that the request
 // has not been sent to. Where no region has all of that, it gives up, in this
 // order, that the request is of a returning region's share, that a connection
 // stands ready, that the map says the region serves, that its circuit is not
@@ -80,11 +81,11 @@ func Choose(v View) Choice {
 		return Choice{"", NoRegion, "the map has no region"}
 	}
 	slices.SortStableFunc(cs, func(a, b candidate) int {
-		return cmp.Or(a.rank.compare(b.rank), compareRTT(a.rtt, b.rtt))
+		return cmp.Or(a.rank.compare(b.rank), compareRTT(a.cost(), b.cost()))
 	})
 	best := cs[0]
 	if i := slices.IndexFunc(cs, func(c candidate) bool { return c.region == v.Last }); i > 0 && keeps(cs[i], best) {
-		return Choice{v.Last, Kept, fmt.Sprintf("kept, %s; %s (%s) gains too little to move", distance(cs[i].rtt), best.region, distance(best.rtt))}
+		return Choice{v.Last, Kept, fmt.Sprintf("kept, %s; %s (%s) gains too little to move", cs[i].distance(), best.region, best.distance())}
 	}
 	return explain(best, cs)
 }
@@ -93,9 +94,27 @@ func Choose(v View) Choice {
 type candidate struct {
 	region meridian.Region
 	rtt    time.Duration // -1 if unknown
+	queue  time.Duration
 	rank   rank
 	why    string // what speaks against it, "" if nothing does
 	note   string // what is to be said of it though it may be used
+}
+
+// cost is how long after now an answer may begin, but for the function's own
+// time; -1 if unknown.
+func (c candidate) cost() time.Duration {
+	if c.rtt < 0 {
+		return c.rtt
+	}
+	return c.rtt + c.queue
+}
+
+// distance says what cost is made of.
+func (c candidate) distance() string {
+	if c.queue <= 0 {
+		return distance(c.rtt)
+	}
+	return fmt.Sprintf("%s and %s behind", distance(c.rtt), ms(c.queue))
 }
 
 // A rank orders candidates ahead of their distance; less is better, and an
@@ -132,7 +151,7 @@ func candidates(v View) []candidate {
 
 // judge weighs one region and says what speaks against it, the worst first.
 func judge(r topology.Region, own Own, serves bool) candidate {
-	c := candidate{region: r.Name, rtt: own.RTT, rank: rank{tries: own.Tries, broken: own.State == Broken, cold: own.State == Cold, warm: own.State == Warming}}
+	c := candidate{region: r.Name, rtt: own.RTT, queue: own.Queue, rank: rank{tries: own.Tries, broken: own.State == Broken, cold: own.State == Cold, warm: own.State == Warming}}
 	switch {
 	case serves:
 	case r.Healthy:
@@ -164,26 +183,30 @@ func keeps(last, best candidate) bool {
 	if last.rank != best.rank || last.rtt < 0 || best.rtt < 0 {
 		return false
 	}
-	gain := last.rtt - best.rtt
-	return gain < gainTime || gain*100 < last.rtt*gainShare
+	gain := last.cost() - best.cost()
+	return gain < gainTime || gain*100 < last.cost()*gainShare
 }
 
 // explain says why best, the first of cs, was taken: by its distance, and by
 // what spoke against each nearer one.
 func explain(best candidate, cs []candidate) Choice {
 	if best.rank.tries > 0 || best.rank.broken || best.rank.tier > 0 {
-		return Choice{best.region, LastResort, fmt.Sprintf("it %s, but no other looks better; %s", best.why, distance(best.rtt))}
+		return Choice{best.region, LastResort, fmt.Sprintf("it %s, but no other looks better; %s", best.why, best.distance())}
 	}
 	var over []string
 	for _, c := range cs[1:] {
-		if c.why != "" && compareRTT(c.rtt, best.rtt) < 0 {
+		switch {
+		case compareRTT(c.rtt, best.rtt) >= 0:
+		case c.why != "":
 			over = append(over, fmt.Sprintf("%s (%s): %s", c.region, distance(c.rtt), c.why))
+		case c.queue > 0:
+			over = append(over, fmt.Sprintf("%s (%s): answers late", c.region, c.distance()))
 		}
 	}
 	if len(over) > 0 {
-		return Choice{best.region, PassedOver, distance(best.rtt) + "; passed over " + strings.Join(over, ", ") + best.note}
+		return Choice{best.region, PassedOver, best.distance() + "; passed over " + strings.Join(over, ", ") + best.note}
 	}
-	return Choice{best.region, Nearest, "nearest, " + distance(best.rtt) + best.note}
+	return Choice{best.region, Nearest, "nearest, " + best.distance() + best.note}
 }
 
 // compareRTT orders round trips, the unknown ones last.
@@ -208,5 +231,12 @@ func distance(d time.Duration) string {
 	if d < 0 {
 		return "at an unknown distance"
 	}
-	return fmt.Sprintf("%.3g ms away", float64(d)/float64(time.Millisecond))
+	return ms(d) + " away"
+}
+
+func ms(d time.Duration) string {
+	if f := float64(d) / float64(time.Millisecond); f < 100 {
+		return fmt.Sprintf("%.3g ms", f)
+	}
+	return fmt.Sprint(d.Milliseconds(), " ms")
 }

@@ -20,6 +20,9 @@ type Config struct {
 	PingEvery      time.Duration   // of silence, before a connection is probed; 0 means 150 ms
 	PingTimeout    time.Duration   // after which a silent connection is dead; 0 means 1.5 s
 	Silence        time.Duration   // after which a region is passed over, more on a long path: see Patience; 0 means 350 ms
+
+	// Blind makes nothing of how late regions answer. It is a negative control.
+	Blind bool
 }
 
 func (c Config) defaults() Config {
@@ -60,6 +63,7 @@ type Origin struct {
 	deps   Deps
 	memory memory
 	last   atomic.Pointer[meridian.Region] // the choice before
+	turn   atomic.Uint32
 
 	mu    sync.RWMutex // guards what follows
 	links map[meridian.Region]*link
@@ -160,12 +164,15 @@ func (o *Origin) Choose(tried []meridian.Region) Choice {
 
 // own gathers this edge's experience of every region.
 func (o *Origin) own(tried []meridian.Region) []Own {
-	now := time.Now()
+	now, turn := time.Now(), o.turn.Add(1)
 	o.mu.RLock()
 	defer o.mu.RUnlock()
 	out := make([]Own, 0, len(o.links))
 	for name, l := range o.links {
 		w := Own{Region: name, RTT: -1, State: l.state()}
+		if !o.cfg.Blind {
+			w.Queue = told(l.sense.queue(now), turn)
+		}
 		if o.deps.RTT != nil {
 			if d, ok := o.deps.RTT(name); ok {
 				w.RTT = d
@@ -212,6 +219,14 @@ func (o *Origin) turned(r meridian.Region, c Circuit) {
 func (o *Origin) Refused(r meridian.Region) {
 	now := time.Now()
 	o.memory.change(r, func(c Circuit) Circuit { return c.Refused(now, "said that it is not serving") })
+}
+
+// Queue returns how much later than usual a region answers now.
+func (o *Origin) Queue(r meridian.Region) time.Duration {
+	if l := o.link(r); l != nil {
+		return l.sense.queue(time.Now())
+	}
+	return 0
 }
 
 // State says what this edge knows of its way to a region, and why.

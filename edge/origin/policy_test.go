@@ -14,7 +14,7 @@ import (
 
 // TestChoose runs the scripts in testdata/choose. A line is a region, how far it
 // is ("68ms", or "?" if nobody measured it), what the map says of it (drained,
-// down) and what this edge knows of it (cold, warming, broken, tried).
+// down) and what this edge knows of it (cold, warming, broken, tried, "late 50ms").
 func TestChoose(t *testing.T) {
 	datadriven.Walk(t, "testdata/choose", func(t *testing.T, path string) {
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
@@ -51,12 +51,18 @@ func readRegion(t *testing.T, v *View, words []string) {
 		case "tried":
 			own.Tries++
 		case "?":
+		case "late":
+			own.Queue = -1
 		default:
 			d, err := time.ParseDuration(word)
 			if err != nil {
 				t.Fatalf("%q: %v", word, err)
 			}
-			own.RTT = d
+			if own.Queue < 0 {
+				own.Queue = d
+			} else {
+				own.RTT = d
+			}
 		}
 	}
 	v.Map.Regions = append(v.Map.Regions, r)

@@ -25,6 +25,7 @@ var (
 // A Trip is one attempt to have a request answered.
 type Trip struct {
 	Region    meridian.Region
+	Class     int                                            // of the route: see ClassOf
 	FirstByte time.Duration                                  // longest wait for the response's headers; 0 waits for ever
 	Abandon   bool                                           // stop waiting when the region is found to be down or silent
 	Interim   func(status int, h textproto.MIMEHeader) error // takes 1xx responses; may be nil
@@ -40,7 +41,9 @@ func (o *Origin) RoundTrip(req *http.Request, t Trip) (*http.Response, error) {
 	}
 	ctx, cancel := context.WithCancelCause(req.Context())
 	stop := watch(cancel, t, l)
+	flight := l.sense.begin(t.Class, time.Now())
 	resp, err := o.send(ctx, cancel, l, req, t)
+	flight.end(err == nil, time.Now())
 	if stop(); err == nil && ctx.Err() != nil {
 		resp.Body.Close()
 		err = classify(ctx, t.Region, ctx.Err(), MaybeSent)
