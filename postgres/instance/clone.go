@@ -19,7 +19,7 @@ func (in *Instance) clone(ctx context.Context) error {
 		return err
 	}
 	in.stats.clones.Inc()
-	slot := Slot(in.cfg.Region)
+	slot := in.cfg.slot()
 	err := in.program(ctx, "", "pg_basebackup", "--pgdata", in.partial(),
 		"--dbname", conninfo(in.upstream(), slot), "--slot", slot,
 		"--wal-method", "stream", "--checkpoint", "fast", "--no-manifest")
@@ -54,7 +54,7 @@ func (in *Instance) ask(ctx context.Context) (answer, error) {
 	if err != nil {
 		return answer{}, fmt.Errorf("ask the primary which database it has: %w", err)
 	}
-	return a, reserve(ctx, conn, Slot(in.cfg.Region))
+	return a, reserve(ctx, conn, in.cfg.slot())
 }
 
 // askTimeout holds a handful of round trips between continents, and a

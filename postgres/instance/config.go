@@ -37,7 +37,11 @@ const (
 
 // Config says what to run. Region, Dir, SocketDir and Database are needed.
 type Config struct {
-	Region    meridian.Region
+	Region meridian.Region
+	// Further names a standby beside the region's own PostgreSQL, which it
+	// follows wherever the primary is: Deps.Upstream connects to that. It is never
+	// promoted, and pledges nothing. "" is the region's own.
+	Further   string
 	Dir       string // the state folder of this region's database
 	SocketDir string // at most 60 bytes; made with mode 0700
 	Database  string
@@ -145,6 +149,21 @@ func checkName(what, name string) error {
 		return fmt.Errorf("%s %q: want 1 to 63 bytes, no control characters, and not pg_ in front", what, name)
 	}
 	return nil
+}
+
+// FurtherSlot names the physical replication slot of a further standby, on its
+// region's own PostgreSQL. It begins as no region's does: nobody's commit may
+// wait for one, or be taken for safe because of it.
+func FurtherSlot(node string) string { return furtherPrefix + Slot(meridian.Region(node)) }
+
+const furtherPrefix = "_"
+
+// slot names the slot from which this instance streams.
+func (c Config) slot() string {
+	if c.Further != "" {
+		return FurtherSlot(c.Further)
+	}
+	return Slot(c.Region)
 }
 
 // Slot names the physical replication slot of a region.

@@ -29,6 +29,10 @@ func (in *Instance) Role() Role {
 	return s.role
 }
 
+// PID returns that of PostgreSQL, 0 while none runs: what it was asked for once
+// it may lack after another start, on data that was copied or rewound.
+func (in *Instance) PID() int { return int(in.running.Load()) }
+
 // Checkpoint writes out what changed, so that the next stop is short.
 func (in *Instance) Checkpoint(ctx context.Context) error {
 	return in.exec(ctx, "CHECKPOINT")

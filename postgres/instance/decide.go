@@ -27,6 +27,7 @@ type View struct {
 	// PostgreSQL said took another turn than the primary.
 	Turned     bool         // PostgreSQL said so
 	Recovering bool         // what was reached is not promoted yet
+	Further    bool         // nor need it be: this copy follows its region's
 	Primary    uint32       // the primary's timeline
 	Timeline   uint32       // the data's
 	Fork       meridian.LSN // where the primary's history left Timeline, or if that cannot be asked, where Deps.Ended says so; 0 if it never was on it
@@ -92,7 +93,7 @@ func Decide(v View) (Step, string) {
 // primary's history does not.
 func rejoin(v View) (Step, string) {
 	switch {
-	case v.Recovering:
+	case v.Recovering && !v.Further:
 		return Wait, "the data was a primary's, and no other region is promoted yet"
 	case v.Primary < v.Timeline:
 		return Wait, fmt.Sprintf("the primary reached is on timeline %d, this data already on %d", v.Primary, v.Timeline)

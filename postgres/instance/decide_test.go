@@ -32,6 +32,8 @@ func TestDecide(t *testing.T) {
 				v.Unreadable = true
 			case "recovering":
 				v.Recovering = true
+			case "further":
+				v.Further = true
 			case "their-timeline":
 				arg.Scan(t, 0, &v.Primary)
 			case "our-timeline":

@@ -22,6 +22,11 @@
 // and Follow on the others. What the old primary had and the new one has not is
 // kept when it comes back (Tails, Lost), and undone (rewind.go).
 //
+// A region may have further standbys (Config.Further). One follows its region's
+// PostgreSQL, whatever that is at the time: it streams from it in a cascade, goes
+// from timeline to timeline with it, and rewinds or copies anew where it took log
+// that this one gave up. Nobody asks it for its vote.
+//
 // Terms are the caller's count of primaries. A pledge on disk keeps an instance
 // from ever taking log of a term below (gate.go), and a new timeline is
 // numbered after its term, so that no two primaries share one (timeline.go).

@@ -66,7 +66,7 @@ func (in *Instance) provide(ctx context.Context, role Role) error {
 // look finds out what Decide must know. The second error says why the primary
 // could not be asked.
 func (in *Instance) look(ctx context.Context, role Role, had trouble) (v View, h history, unreached, err error) {
-	v = View{Role: role, Major: in.bin.Major(), Half: in.halfRewound(), Turned: had == turned, Behind: had == behind}
+	v = View{Role: role, Major: in.bin.Major(), Half: in.halfRewound(), Turned: had == turned, Behind: had == behind, Further: in.cfg.Further != ""}
 	if v.Folder, err = inspect(in.data()); err != nil || role == Primary {
 		return v, nil, nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"meridian"
@@ -62,7 +63,7 @@ var errNotDiverged = errors.New("pg_rewind finds nothing to undo, yet the copy c
 // rewindTo runs pg_rewind. A mark beside the data says that it is under way:
 // data that it left half done is of no use.
 func (in *Instance) rewindTo(ctx context.Context, c controlFile, v View) error {
-	if err := in.checkpointUpstream(ctx); err != nil {
+	if err := in.checkpointUpstream(ctx, v.Primary); err != nil {
 		return err
 	}
 	// pg_rewind ends a crash recovery itself, as a primary's only.
@@ -102,7 +103,7 @@ func (in *Instance) halfRewound() bool {
 
 // checkpointUpstream makes the primary note its timeline in its control file.
 // Until it has, pg_rewind says that there is nothing to do.
-func (in *Instance) checkpointUpstream(ctx context.Context) error {
+func (in *Instance) checkpointUpstream(ctx context.Context, timeline uint32) error {
 	conn, err := connect(ctx, in.dialUpstream, Superuser, "postgres", nil)
 	if err != nil {
 		return meridian.WithKind(meridian.PrimaryUnavailable, fmt.Errorf("checkpoint on the primary: %w", err))
@@ -110,6 +111,17 @@ func (in *Instance) checkpointUpstream(ctx context.Context) error {
 	defer conn.Close(context.WithoutCancel(ctx))
 	if _, err := conn.Exec(ctx, "CHECKPOINT").ReadAll(); err != nil {
 		return meridian.WithKind(meridian.PrimaryUnavailable, fmt.Errorf("checkpoint on the primary: %w", err))
+	}
+	if in.cfg.Further == "" {
+		return nil
+	}
+	// A standby makes one only where it has replayed a primary's.
+	noted, err := one(ctx, conn, "SELECT timeline_id FROM pg_control_checkpoint()")
+	if err == nil && noted != strconv.FormatUint(uint64(timeline), 10) {
+		err = fmt.Errorf("its last one is on timeline %s, and it follows %d", noted, timeline)
+	}
+	if err != nil {
+		return meridian.WithKind(meridian.PrimaryUnavailable, fmt.Errorf("checkpoint on the region's PostgreSQL: %w", err))
 	}
 	return nil
 }

@@ -201,7 +201,7 @@ func (in *Instance) serve(ctx context.Context, role Role, p *proc.Process, up fu
 			in.checkpoints(ctx)
 		}
 	})
-	if role == Standby {
+	if role == Standby && in.cfg.Further == "" {
 		helping.Go(func() { in.keepSlots(ctx) })
 	}
 	defer cancel(nil)

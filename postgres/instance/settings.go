@@ -87,8 +87,8 @@ func (c Config) settings(upstream string) map[string]string {
 		"log_destination":         "stderr",
 		"logging_collector":       "off",
 		"lc_messages":             "C", // log.go reads them
-		"primary_conninfo":        conninfo(upstream, Slot(c.Region)),
-		"primary_slot_name":       Slot(c.Region),
+		"primary_conninfo":        conninfo(upstream, c.slot()),
+		"primary_slot_name":       c.slot(),
 	})
 	return s
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -59,6 +60,31 @@ func (in *Instance) DropSlots(ctx context.Context, names []string) error {
 		if r.Err != nil {
 			return fmt.Errorf("drop replication slot %s: %w", name, r.Err)
 		}
+	}
+	return nil
+}
+
+// FurtherSlots makes the slots of this region's further standbys, by their
+// nodes, and drops those of others, which would keep log for nobody. One that is
+// in use is an error: its node has not ended yet.
+func (in *Instance) FurtherSlots(ctx context.Context, nodes []string) error {
+	var names []string
+	for _, node := range nodes {
+		names = append(names, FurtherSlot(node))
+	}
+	if err := in.Slots(ctx, names); err != nil {
+		return err
+	}
+	conn, err := connect(ctx, in.Dial, Superuser, "postgres", nil)
+	if err != nil {
+		return in.unavailable("drop replication slots", err)
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	r := conn.ExecParams(ctx, `SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots
+		WHERE slot_type = 'physical' AND starts_with(slot_name, $1) AND slot_name <> ALL (string_to_array($2, ','))`,
+		texts(furtherPrefix, strings.Join(names, ",")), nil, nil, nil).Read()
+	if r.Err != nil {
+		return fmt.Errorf("drop the replication slots of nodes that left: %w", r.Err)
 	}
 	return nil
 }
@@ -137,6 +163,9 @@ func advances(ours, theirs []slot, rest meridian.LSN) (to []slot) {
 		at[s.Name] = s.From
 	}
 	for _, s := range ours {
+		if strings.HasPrefix(s.Name, furtherPrefix) {
+			continue // who streams from here moves it
+		}
 		want, listed := at[s.Name]
 		if !listed {
 			want = rest
