@@ -45,6 +45,16 @@ type Region struct {
 	ReplayLag int64  `json:"replay_lag_ms"` // -1: unknown
 	Gateway   string `json:"gateway"`
 	Postgres  string `json:"postgres,omitempty"`
+
+	Standbys []Standby `json:"standbys,omitempty"` // beside its own PostgreSQL
+}
+
+// A Standby is a further PostgreSQL standby of a region in a Status.
+type Standby struct {
+	Node      string `json:"node"`
+	Healthy   bool   `json:"healthy"`
+	Why       string `json:"why"`
+	ReplayLag int64  `json:"replay_lag_ms"` // behind the primary; -1: unknown
 }
 
 // An Edge is one edge in a Status.

@@ -101,6 +101,12 @@ func (d *decoder) checkRegions(f *File) {
 		case r.Lon != nil && (*r.Lon < -180 || *r.Lon > 180):
 			d.fail(d.at(r.pos, "lon"), fmt.Sprintf("lon is %v", *r.Lon), "degrees between -180 and 180")
 		}
+		switch p := d.at(r.pos, "standbys"); {
+		case r.Standbys < 0 || r.Standbys > maxStandbys:
+			d.fail(p, fmt.Sprintf("standbys is %d", r.Standbys), fmt.Sprintf("a number from 0 to %d", maxStandbys))
+		case r.Standbys > 0 && f.Database == nil && !d.broken("database"):
+			d.fail(p, "standbys without a database", "database:, or no standbys")
+		}
 	}
 	first := f.Regions[0].pos
 	switch len(primaries) {

@@ -45,7 +45,9 @@ type Region struct {
 	Primary bool            `key:"primary" doc:"This region's PostgreSQL takes the writes at the first start. Exactly one region says so."`
 	Lat     *float64        `key:"lat" doc:"Latitude in degrees, for a name that is no AWS region code." want:"degrees between -90 and 90"`
 	Lon     *float64        `key:"lon" doc:"Longitude in degrees, for a name that is no AWS region code." want:"degrees between -180 and 180"`
-	pos     position
+	// Standbys is left out of a roster's digest where it is 0, as before there were any.
+	Standbys int `key:"standbys" json:",omitempty" doc:"Further PostgreSQL standbys of this region, beside its own: they carry reads. In production each is a node with the role standby." want:"a number from 0 to 8"`
+	pos      position
 }
 
 // CORS is API Gateway's corsConfiguration.
@@ -172,6 +174,7 @@ const (
 	RoleEdge    Role = "edge"    // the door
 	RoleControl Role = "control" // DNS, admin API and console
 	RoleWitness Role = "witness" // a vote in the store and on a lost primary, no data
+	RoleStandby Role = "standby" // a further PostgreSQL of its region, which carries reads
 )
 
 // A Node is one process of a production world.
@@ -180,7 +183,7 @@ type Node struct {
 	Region   meridian.Region `key:"region" doc:"The place where it stands."`
 	Address  netip.Addr      `key:"address" doc:"The IP address on which it listens." want:"an IP address"`
 	Backbone netip.AddrPort  `key:"backbone" doc:"Where other nodes reach it. Default: its address, port 7443." want:"an IP address and a port"`
-	Roles    []Role          `key:"roles" doc:"Any of region, edge, control, witness." want:"region, edge, control or witness"`
+	Roles    []Role          `key:"roles" doc:"Any of region, edge, control, witness; or standby, alone." want:"region, edge, control, witness or standby"`
 	Ports    Ports           `key:"ports" doc:"Other ports than the usual ones."`
 	pos      position
 }

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"regexp"
 	"slices"
+	"strings"
 
 	"meridian"
 )
@@ -57,19 +58,22 @@ func (d *decoder) checkAddress(n *Node, taken map[netip.AddrPort]string) {
 
 func (d *decoder) checkRoles(f *File, n Node) {
 	if len(n.Roles) == 0 {
-		d.missing(n.pos, "roles", "some of region, edge, control, witness")
+		d.missing(n.pos, "roles", "some of region, edge, control, witness; or standby")
 	}
 	for i, r := range n.Roles {
-		if r != RoleRegion && r != RoleEdge && r != RoleControl && r != RoleWitness {
-			d.fail(d.at(n.pos, fmt.Sprintf("roles[%d]", i)), "found "+short(string(r)), "region, edge, control or witness")
+		if !slices.Contains([]Role{RoleRegion, RoleEdge, RoleControl, RoleWitness, RoleStandby}, r) {
+			d.fail(d.at(n.pos, fmt.Sprintf("roles[%d]", i)), "found "+short(string(r)), "region, edge, control, witness or standby")
 		}
+	}
+	if n.Has(RoleStandby) {
+		d.checkStandby(f, n)
 	}
 	isRegion := slices.ContainsFunc(f.Regions, func(r Region) bool { return r.Name == n.Region })
 	_, isPlace := f.Place(n.Region)
 	switch p := d.at(n.pos, "region"); {
 	case n.Region == "":
 		d.missing(n.pos, "region", "the place where the node stands")
-	case n.Has(RoleRegion) && !isRegion:
+	case (n.Has(RoleRegion) || n.Has(RoleStandby)) && !isRegion:
 		d.fail(p, fmt.Sprintf("%q is not under regions", n.Region), "a region of this file")
 	case n.Has(RoleEdge) && !slices.Contains(f.Edges, n.Region):
 		d.fail(p, fmt.Sprintf("%q is not under edges", n.Region), "an edge of this file")
@@ -77,6 +81,30 @@ func (d *decoder) checkRoles(f *File, n Node) {
 		d.fail(p, fmt.Sprintf("%q is not the witness", n.Region), "the place that witness: names")
 	case !isPlace:
 		d.fail(p, "found "+short(string(n.Region)), "a region of this file, or an AWS region code")
+	}
+}
+
+// maxStandbys is how many further standbys a region may have: each takes a slot
+// and a sender of its PostgreSQL.
+const maxStandbys = 8
+
+// slotName is what PostgreSQL keeps of a node's name.
+func slotName(node string) string { return strings.NewReplacer("/", "_", "-", "_").Replace(node) }
+
+func (d *decoder) checkStandby(f *File, n Node) {
+	p := d.at(n.pos, "roles")
+	switch {
+	case len(n.Roles) > 1:
+		d.fail(p, "standby beside another role", "a node of its own for a standby")
+	case f.Database == nil:
+		d.fail(p, "a standby without a database", "database:, or no such node")
+	case len(n.Name) > 62:
+		d.fail(d.at(n.pos, "name"), fmt.Sprintf("a name of %d characters", len(n.Name)), "at most 62 for a standby: a replication slot bears it")
+	}
+	for _, o := range f.Nodes {
+		if o.Has(RoleStandby) && o.Name < n.Name && slotName(o.Name) == slotName(n.Name) {
+			d.fail(d.at(n.pos, "name"), fmt.Sprintf("%q is %q to PostgreSQL, as %q is", n.Name, slotName(n.Name), o.Name), "a name that differs in a letter or a digit")
+		}
 	}
 }
 
@@ -94,6 +122,12 @@ func (d *decoder) checkServed(f *File) {
 	for _, r := range f.Regions {
 		if n := serving(RoleRegion, r.Name); n != 1 {
 			d.fail(p, fmt.Sprintf("%d nodes with the role region in %s", n, r.Name), "one")
+		}
+		switch n := serving(RoleStandby, r.Name); {
+		case r.Standbys > 0 && r.Standbys <= maxStandbys && n != r.Standbys:
+			d.fail(d.at(r.pos, "standbys"), fmt.Sprintf("standbys is %d, and %d nodes have the role standby in %s", r.Standbys, n, r.Name), "as many nodes; or leave it out, beside nodes:")
+		case n > maxStandbys:
+			d.fail(p, fmt.Sprintf("%d nodes with the role standby in %s", n, r.Name), fmt.Sprintf("at most %d", maxStandbys))
 		}
 	}
 	if n := serving(RoleWitness, f.Witness); f.Witness != "" && n != 1 {

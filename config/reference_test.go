@@ -62,7 +62,7 @@ func TestReferenceIsGoodWithAllItsKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(f.Regions) != 3 || len(f.Functions) != 3 || len(f.Nodes) != 5 || f.CORS == nil || f.Database == nil {
+	if len(f.Regions) != 3 || len(f.Functions) != 3 || len(f.Nodes) != 6 || f.CORS == nil || f.Database == nil {
 		t.Errorf("not everything was read: %+v", f)
 	}
 }

@@ -103,7 +103,7 @@ func scalarSchema(t reflect.Type) schema {
 			one("sync", "."), one("rpo", `^([0-9.]+(ns|us|µs|ms|s|m|h))+$`),
 		}}
 	case t == reflect.TypeFor[Role]():
-		return schema{"enum": []Role{RoleRegion, RoleEdge, RoleControl, RoleWitness}}
+		return schema{"enum": []Role{RoleRegion, RoleEdge, RoleControl, RoleWitness, RoleStandby}}
 	}
 	switch t.Kind() {
 	case reflect.Bool:

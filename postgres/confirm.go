@@ -57,6 +57,10 @@ func (p *Proxy) demand() Demand {
 const standbysSQL = `SELECT p.*, CASE WHEN p.r THEN '' ELSE coalesce((SELECT string_agg(application_name || ' ' || flush_lsn, ',')
  FROM pg_stat_replication WHERE flush_lsn IS NOT NULL), '') END FROM (` + positionSQL + `) AS p`
 
+// furtherPrefix begins the names of further standbys of this region: they are
+// lost together with it, and no commit is safer for being on one.
+const furtherPrefix = "_"
+
 // parseStandbys reads the last column of standbysSQL. Of a name that stands
 // twice, as where an old connection is not seen to be dead yet, the higher
 // position is true of the disk, too.
@@ -64,7 +68,7 @@ func parseStandbys(s string) (map[meridian.Region]meridian.LSN, error) {
 	at := map[meridian.Region]meridian.LSN{}
 	for one := range strings.SplitSeq(s, ",") {
 		name, pos, ok := strings.Cut(one, " ")
-		if !ok {
+		if !ok || strings.HasPrefix(name, furtherPrefix) {
 			continue
 		}
 		lsn, err := meridian.ParseLSN(pos)

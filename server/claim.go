@@ -27,7 +27,7 @@ func (n *node) newSteward(pg *instance.Instance, proxy *postgres.Proxy) *steward
 			return ok && x.Healthy && n.phaseOf(r) == ""
 		},
 	}
-	s.streams = newStreams(pg.Dial, n.tenure.holds, s.log)
+	s.streams, s.further = newStreams(pg.Dial, n.tenure.holds, s.log), newStreams(pg.Dial, nil, s.log)
 	n.tenure.fit = s.fit
 	return s
 }

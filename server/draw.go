@@ -86,13 +86,14 @@ func (v view) region(n config.Node, primary failover.Record) topology.Region {
 	r := topology.Region{
 		Name: n.Region, Node: n.Name, Healthy: alive, Why: why,
 		Primary: n.Region == primary.Region, Gateway: netip.AddrPortFrom(n.Address, n.Ports.Gateway),
-		ReplayLag: -1,
 	}
 	if _, out := v.desired.drained[n.Region]; out {
 		r.Drained, r.Why = true, "drained by an operator; "+why
 	}
-	if ms, err := strconv.ParseInt(v.verdicts[n.Name].facts[factLag], 10, 64); err == nil {
-		r.ReplayLag = time.Duration(ms) * time.Millisecond
+	r.ReplayLag = v.lag(n.Name, factLag)
+	for _, name := range standbysOf(v.file, n.Region) {
+		ok, why := v.health(name)
+		r.Standbys = append(r.Standbys, topology.Standby{Node: name, Healthy: ok, Why: why, ReplayLag: v.lag(n.Name, factLagOf(name))})
 	}
 	switch v.phases[n.Region] {
 	case joining:
@@ -105,6 +106,19 @@ func (v view) region(n config.Node, primary failover.Record) topology.Region {
 	}
 	return r
 }
+
+// lag returns what a node tells of a standby, -1 if it does not say.
+func (v view) lag(node, fact string) time.Duration {
+	ms, err := strconv.ParseInt(v.verdicts[node].facts[fact], 10, 64)
+	if err != nil {
+		return -1
+	}
+	return time.Duration(ms) * time.Millisecond
+}
+
+// factLagOf is the fact by which a region's node tells how far one of its further
+// standbys is behind.
+func factLagOf(standby string) string { return factLag + " " + standby }
 
 // health says whether a node can do its work: it answers, and says that all of
 // its parts are up.

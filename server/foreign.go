@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -116,6 +117,9 @@ func checkTheirs(f *config.File) error {
 		beside = "database.backup"
 	case db.Durability != (meridian.Durability{}):
 		beside = "database.durability"
+	case slices.ContainsFunc(f.Regions, func(r config.Region) bool { return r.Standbys > 0 }),
+		slices.ContainsFunc(f.Nodes, func(n config.Node) bool { return n.Has(config.RoleStandby) }):
+		beside = "a further standby"
 	default:
 		return nil
 	}

@@ -41,9 +41,9 @@ func (s *steward) hand(ctx context.Context, d failover.Decision, asked *failover
 	if err != nil {
 		return s.refuse(ctx, asked, err)
 	}
-	s.streams.cut(to.Name)
+	s.cut(to.Name)
 	if !s.streams.has(to.Name) {
-		s.streams.admit(true)
+		s.admit(true)
 		s.proxy.Resume()
 		return s.refuse(ctx, asked, s.noStream(d.Who))
 	}

@@ -206,6 +206,9 @@ func (n *node) addRoles(ctx context.Context, g *lifecycle.Group) error {
 			return err
 		}
 	}
+	if n.self.Has(config.RoleStandby) {
+		return n.addStandby(g)
+	}
 	if n.self.Has(config.RoleWitness) && n.file.Database != nil {
 		g.Add("witness", n.witness)
 	}

@@ -125,10 +125,11 @@ func (n *node) addDatabase(g *lifecycle.Group) (*postgres.Proxy, error) {
 	n.leavePG = pg.Leave
 	st := n.newSteward(pg, proxy)
 	var role instance.Role
-	standbys := n.backbone.Listener("pgrepl")
+	standbys, further := n.backbone.Listener("pgrepl"), only{n.backbone.Listener(serviceCascade), n.standsByOwn}
 	g.Add("primary known", func(ctx context.Context, ready func()) error { return st.learn(ctx, &role, ready) })
 	g.Add("postgres", func(ctx context.Context, ready func()) error { return pg.Run(ctx, role, ready) })
 	g.Add("replication", func(ctx context.Context, ready func()) error { return st.serveStandbys(ctx, standbys, ready) })
+	g.Add("further standbys", func(ctx context.Context, ready func()) error { return st.serveFurther(ctx, further, ready) })
 	g.Add("migrations", func(ctx context.Context, ready func()) error {
 		return n.migrate(ctx, pg.Dial, pg.Role() == instance.Primary, ready)
 	})

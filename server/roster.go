@@ -88,7 +88,7 @@ func (r roster) has(region meridian.Region) bool {
 // at returns the nodes at a place that leave with its region: all of them.
 func (r roster) at(place meridian.Region) (out []config.Node) {
 	for _, n := range r.Nodes {
-		if n.Region == place && (n.Has(config.RoleRegion) || n.Has(config.RoleEdge)) {
+		if n.Region == place && (n.Has(config.RoleRegion) || n.Has(config.RoleEdge) || n.Has(config.RoleStandby)) {
 			out = append(out, n)
 		}
 	}

@@ -14,10 +14,11 @@ import (
 const slotRetry = 2 * time.Second
 
 // keepSlots makes the replication slots of this region's PostgreSQL be those of
-// the regions of now, on a standby too.
+// the regions of now, on a standby too, and of the region's further standbys.
+// Data that was copied or rewound has none.
 func (s *steward) keepSlots(ctx context.Context) error {
-	want, gone := s.slots(), s.goneSlots()
-	is := fmt.Sprint(want, gone)
+	want, gone, further := s.slots(), s.goneSlots(), standbysOf(s.world(), s.self.Region)
+	is := fmt.Sprint(want, gone, further, s.pg.PID())
 	if !s.started.Load() || s.slotted == is || s.state() == failover.Stopped || time.Since(s.slotting) < slotRetry {
 		return nil
 	}
@@ -28,6 +29,9 @@ func (s *steward) keepSlots(ctx context.Context) error {
 		return err
 	}
 	if err := s.pg.DropSlots(bounded, gone); err != nil {
+		return err
+	}
+	if err := s.pg.FurtherSlots(bounded, further); err != nil {
 		return err
 	}
 	s.slotted = is

@@ -32,7 +32,7 @@ func status(v view, s *topology.Snapshot, password string) client.Status {
 	for _, r := range s.Regions {
 		out.Regions = append(out.Regions, client.Region{
 			Name: string(r.Name), Primary: r.Primary, Healthy: r.Healthy, Drained: r.Drained, Phase: string(v.phases[r.Name]), Why: r.Why,
-			ReplayLag: lagMillis(r), Gateway: "https://" + r.Gateway.String(), Postgres: v.dsn(r, password),
+			ReplayLag: lagMillis(r), Standbys: standbysIn(r), Gateway: "https://" + r.Gateway.String(), Postgres: v.dsn(r, password),
 		})
 	}
 	out.Backup = v.keeping(s)
@@ -53,6 +53,17 @@ func (v view) node(n config.Node) client.Node {
 	out := client.Node{Name: n.Name, Alive: alive, Why: why}
 	for _, r := range n.Roles {
 		out.Roles = append(out.Roles, string(r))
+	}
+	return out
+}
+
+func standbysIn(r topology.Region) (out []client.Standby) {
+	for _, s := range r.Standbys {
+		lag := int64(-1)
+		if s.Healthy && s.ReplayLag >= 0 {
+			lag = s.ReplayLag.Milliseconds()
+		}
+		out = append(out, client.Standby{Node: s.Node, Healthy: s.Healthy, Why: s.Why, ReplayLag: lag})
 	}
 	return out
 }

@@ -68,7 +68,8 @@ type steward struct {
 	tenure  *tenure
 	pg      *instance.Instance
 	proxy   *postgres.Proxy
-	streams *streams
+	streams *streams // to other regions
+	further *streams // to further standbys of this one
 	store   store.Store
 	alive   func(meridian.Region) bool
 	changed func() // the map must be drawn anew
@@ -89,7 +90,7 @@ type steward struct {
 	deafAt   time.Duration // boottime at which that was first so
 	lastSaid failover.Decision
 	change   change
-	slotted  string    // the regions whose slots are as they should be
+	slotted  string    // whose slots are as they should be, and in which PostgreSQL
 	slotting time.Time // when they were last seen to
 }
 
@@ -321,6 +322,7 @@ func (s *steward) assume(r failover.Record) error {
 // reopen runs this region's PostgreSQL as the primary that it was: it handed
 // the record over, and got it back without anybody having promoted.
 func (s *steward) reopen(ctx context.Context, r failover.Record) error {
+	s.cut("")
 	bounded, cancel := context.WithTimeout(ctx, stopBudget)
 	defer cancel()
 	if _, err := s.pg.Stop(bounded); err != nil {
@@ -361,9 +363,22 @@ func (s *steward) follow(ctx context.Context, term uint64) error {
 	return nil
 }
 
+// cut ends the streams of all but one node before PostgreSQL stops: one that is
+// frozen would hold that up.
+func (s *steward) cut(except string) {
+	s.streams.cut(except)
+	s.further.cut("")
+}
+
+// admit lets standbys come again, those of other regions only to a primary.
+func (s *steward) admit(primary bool) {
+	s.streams.admit(primary)
+	s.further.admit(true)
+}
+
 // rejoin gives up being the primary, and follows.
 func (s *steward) rejoin(ctx context.Context, term uint64) error {
-	s.streams.cut("")
+	s.cut("")
 	if _, err := s.proxy.Pause(ctx, 0); err != nil {
 		return err
 	}
@@ -387,7 +402,7 @@ func (s *steward) restart(ctx context.Context, role instance.Role, term uint64) 
 		s.follows = term
 	}
 	err := s.pg.Start(bounded, role)
-	s.streams.admit(role == instance.Primary)
+	s.admit(role == instance.Primary)
 	if role == instance.Standby && bounded.Err() != nil {
 		return nil // it waits for the primary of now, which this loop must not
 	}

@@ -13,10 +13,11 @@ import (
 
 // streams carries the replication connections of other regions to this
 // region's PostgreSQL, and can cut them: a stream of an older term must not
-// reach a standby that follows a newer one.
+// reach a standby that follows a newer one. Those of the region's own further
+// standbys know no term.
 type streams struct {
 	local func(context.Context) (net.Conn, error)
-	term  func() (uint64, bool) // that this region holds the record in, if it does
+	term  func() (uint64, bool) // that this region holds the record in, if it does; nil: none is asked for
 	log   *slog.Logger
 
 	mu   sync.Mutex // guards what follows
@@ -49,14 +50,7 @@ func (s *streams) carry(ctx context.Context, c net.Conn) {
 		return
 	}
 	defer s.leave(c)
-	term, holds := s.term()
-	if !holds {
-		return
-	}
-	if err := answerGreeting(c, term); err != nil {
-		if meridian.KindOf(err) == meridian.Forbidden {
-			s.log.Warn("a replication stream is refused", "from", backbone.NodeOf(c), "why", err.Error())
-		}
+	if s.term != nil && !s.greets(c) {
 		return
 	}
 	to, err := s.local(ctx)
@@ -64,6 +58,19 @@ func (s *streams) carry(ctx context.Context, c net.Conn) {
 		return // the standby asks again
 	}
 	relay.Join(ctx, c, to)
+}
+
+// greets reports whether the other end is in the term that this region holds.
+func (s *streams) greets(c net.Conn) bool {
+	term, holds := s.term()
+	if !holds {
+		return false
+	}
+	err := answerGreeting(c, term)
+	if meridian.KindOf(err) == meridian.Forbidden {
+		s.log.Warn("a replication stream is refused", "from", backbone.NodeOf(c), "why", err.Error())
+	}
+	return err == nil
 }
 
 func (s *streams) enter(c net.Conn) bool {

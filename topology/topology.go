@@ -36,6 +36,15 @@ type Region struct {
 
 	Gateway   netip.AddrPort // public gateway, port 9443
 	ReplayLag time.Duration  // of its standby; 0 on the primary, -1 if unknown
+	Standbys  []Standby      // beside its own PostgreSQL
+}
+
+// A Standby is a further PostgreSQL of a region, which carries reads.
+type Standby struct {
+	Node      string
+	Healthy   bool
+	Why       string
+	ReplayLag time.Duration // behind the primary; -1 if unknown
 }
 
 // An Edge is one door.

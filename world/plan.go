@@ -19,6 +19,22 @@ const WitnessNode = "witness"
 // EdgeNode names the node of an edge at a place where a region may stand too.
 func EdgeNode(place meridian.Region) string { return string(place) + "/edge" }
 
+// StandbyNode names the node of the nth further standby of a region.
+func StandbyNode(region meridian.Region, n int) string {
+	return fmt.Sprintf("%s/standby-%d", region, n)
+}
+
+// firstStandby is the last byte of the backbone's address of the first of them.
+const firstStandby = 11
+
+// standbys returns the nodes of a region's further standbys, at place n.
+func standbys(r config.Region, block, n int) (out []config.Node) {
+	for i := range r.Standbys {
+		out = append(out, node(StandbyNode(r.Name, i+1), r.Name, block, n, firstStandby+i, config.RoleStandby))
+	}
+	return out
+}
+
 // FolderOf returns the name of a node's folder below the state folder.
 func FolderOf(node string) string { return strings.ReplaceAll(node, "/", "+") }
 
@@ -50,15 +66,16 @@ func Places(f *config.File) (out []meridian.Region) {
 func Plan(f config.File, block int, state string) config.File {
 	f.Nodes, f.Clients = nil, nil
 	f.PKI = filepath.Join(state, "pki")
-	regions := map[meridian.Region]bool{}
+	regions := map[meridian.Region]config.Region{}
 	for _, r := range f.Regions {
-		regions[r.Name] = true
+		regions[r.Name] = r
 	}
 	f.Nodes = append(f.Nodes, node(ControlNode, f.Primary(), block, 0, 1, config.RoleControl))
 	for i, place := range Places(&f) {
 		n := i + 1
-		if regions[place] {
+		if r, ok := regions[place]; ok {
 			f.Nodes = append(f.Nodes, node(string(place), place, block, n, 1, config.RoleRegion))
+			f.Nodes = append(f.Nodes, standbys(r, block, n)...)
 		}
 		for _, e := range f.Edges {
 			if e == place {

@@ -25,15 +25,16 @@ type Roster struct {
 func Grow(plan, f config.File, region meridian.Region) (config.File, error) {
 	out := f
 	out.Nodes, out.Clients, out.PKI = slices.Clone(plan.Nodes), slices.Clone(plan.Clients), plan.PKI
-	if !slices.ContainsFunc(f.Regions, func(r config.Region) bool { return r.Name == region }) ||
+	at := slices.IndexFunc(f.Regions, func(r config.Region) bool { return r.Name == region })
+	if at < 0 ||
 		slices.ContainsFunc(plan.Regions, func(r config.Region) bool { return r.Name == region }) {
 		return out, nil
 	}
 	place, block := byte(0), byte(0)
 	for _, n := range plan.Nodes {
-		at := n.Address.As4()
-		if block = at[1]; n.Region == region && !n.Has(config.RoleControl) {
-			place = at[2]
+		ip := n.Address.As4()
+		if block = ip[1]; n.Region == region && !n.Has(config.RoleControl) {
+			place = ip[2]
 		}
 	}
 	if place == 0 {
@@ -46,6 +47,7 @@ func Grow(plan, f config.File, region meridian.Region) (config.File, error) {
 		out.Clients = append(out.Clients, config.Clients{Place: region, Prefixes: []netip.Prefix{ClientsOf(int(place))}})
 	}
 	out.Nodes = append(out.Nodes, node(string(region), region, int(block), int(place), 1, config.RoleRegion))
+	out.Nodes = append(out.Nodes, standbys(f.Regions[at], int(block), int(place))...)
 	if _, has := plan.Node(EdgeNode(region)); !has && slices.Contains(f.Edges, region) {
 		out.Nodes = append(out.Nodes, node(EdgeNode(region), region, int(block), int(place), 2, config.RoleEdge))
 	}

@@ -124,6 +124,13 @@ func printStatus(out io.Writer, s client.Status, r world.Record) error {
 			role, lag = "primary", "-"
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", x.Name, or(x.Phase, health(x.Healthy, x.Drained)), role, lag, x.Gateway, x.Why)
+		for _, y := range x.Standbys {
+			lag := fmt.Sprintf("%d ms", y.ReplayLag)
+			if y.ReplayLag < 0 {
+				lag = "unknown"
+			}
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", y.Node, health(y.Healthy, false), "reads", lag, "-", y.Why)
+		}
 	}
 	fmt.Fprintln(w, "\t\t\t\t\t")
 	fmt.Fprintln(w, "EDGE\tHEALTH\tSERVED BY\tCLIENTS\tHTTPS\tWHY")
