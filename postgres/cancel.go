@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"time"
 
 	"meridian"
@@ -65,7 +66,7 @@ func (c *client) cancel(ctx context.Context) error {
 	}()
 	switch {
 	case near:
-		return c.p.cancelLocal(ctx, n.backend.Key)
+		return cancelAt(ctx, n.on.dial, n.backend.Key)
 	case u.backend != nil:
 		return c.p.cancelLocal(ctx, u.backend.Key)
 	}
@@ -79,9 +80,14 @@ func (p *Proxy) spent(cancels <-chan struct{}) {
 	}
 }
 
-// cancelLocal cancels by PostgreSQL's own key.
+// cancelLocal cancels what the region's own PostgreSQL does.
 func (p *Proxy) cancelLocal(ctx context.Context, k wire.Key) error {
-	conn, err := p.deps.Local(ctx)
+	return cancelAt(ctx, p.deps.Local, k)
+}
+
+// cancelAt cancels by PostgreSQL's own key.
+func cancelAt(ctx context.Context, dial func(context.Context) (net.Conn, error), k wire.Key) error {
+	conn, err := dial(ctx)
 	if err != nil {
 		return fmt.Errorf("cancel: %w", err)
 	}

@@ -29,6 +29,8 @@ type catalogue struct {
 	told  int            // how often another region said that they changed
 	asked int            // how often of these it is known up to where
 	need  meridian.Token // names read before this position may be wrong
+	as    meridian.Token // where the catalogues were no older than the names in force
+	from  *replica       // whose they are; of run alone
 	tells map[chan struct{}]bool
 }
 
@@ -93,6 +95,25 @@ func (k *catalogue) behind() bool {
 	return !k.read || k.told > k.asked || !k.need.IsZero()
 }
 
+// asOf returns a position at which the names in force held: where PostgreSQL has
+// not come so far, others may have.
+func (k *catalogue) asOf() meridian.Token {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.as
+}
+
+// source returns the replica whose catalogues are read: the region's own, or
+// while that is down another.
+func (k *catalogue) source() *replica {
+	for _, r := range k.p.replicas {
+		if _, up := r.watch.stands(); up {
+			return r
+		}
+	}
+	return k.p.own()
+}
+
 // caughtUp says that the names were read when at was served. While the primary
 // is away nothing is replayed either, and where it is here nothing is awaited:
 // the names are those of what is here.
@@ -126,7 +147,7 @@ func (k *catalogue) await(ctx context.Context) {
 		need = k.need
 		k.mu.Unlock()
 	}
-	k.p.watch.wait(ctx, need, catalogueEvery)
+	k.source().watch.wait(ctx, need, catalogueEvery)
 }
 
 // run reads the catalogues until ctx is canceled.
@@ -168,14 +189,19 @@ func (k *catalogue) run(ctx context.Context) {
 func (k *catalogue) refresh(ctx context.Context, conn **pool.Backend, seen *string) error {
 	ctx, cancel := context.WithTimeout(ctx, watchTimeout)
 	defer cancel()
+	if from := k.source(); from != k.from && *conn != nil {
+		(*conn).Close()
+		*conn = nil
+	}
 	if *conn == nil {
-		c, err := pool.Connect(ctx, k.p.deps.Local, k.p.cfg.Role, k.p.cfg.Database, nil)
+		k.from = k.source()
+		c, err := pool.Connect(ctx, k.from.dial, k.p.cfg.Role, k.p.cfg.Database, nil)
 		if err != nil {
 			return err
 		}
 		*conn, *seen = c, ""
 	}
-	at, err := k.p.watch.sample(ctx)
+	at, err := k.from.watch.sample(ctx)
 	if err != nil {
 		return err
 	}
@@ -192,10 +218,28 @@ func (k *catalogue) refresh(ctx context.Context, conn **pool.Backend, seen *stri
 		if err != nil {
 			return err
 		}
+		if err := k.held(ctx); err != nil {
+			return err
+		}
 		k.p.verdicts.SetNames(names)
 		*seen = rows[0][0]
 	}
 	k.caughtUp(at.served)
+	return nil
+}
+
+// held notes how far PostgreSQL is once the names were read.
+func (k *catalogue) held(ctx context.Context) error {
+	if len(k.p.replicas) == 1 {
+		return nil
+	}
+	after, err := k.from.watch.sample(ctx)
+	if err != nil {
+		return err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.as = after.served
 	return nil
 }
 

@@ -44,6 +44,8 @@ type client struct {
 	meter    meter
 	credit   func()               // for the trip that the group at hand is, or nil
 	begin    begun                // of the open block
+	at       *replica             // on which the group at hand reads, where it does
+	alone    stand                // of people's sessions
 	mode     meridian.Consistency // what the group at hand is promised
 	reads    bool                 // it reads, which is when that matters
 	nearBusy atomic.Bool

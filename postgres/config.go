@@ -68,6 +68,9 @@ type Config struct {
 type Deps struct {
 	// Local connects to the region's own PostgreSQL, which trusts the socket.
 	Local func(context.Context) (net.Conn, error)
+	// Standbys are the region's further PostgreSQLs, which follow its own. Reads
+	// run on any of them while the primary is elsewhere.
+	Standbys []Standby
 	// Remote opens a stream to the proxy of another region.
 	Remote func(context.Context, meridian.Region) (net.Conn, error)
 	// Peers accepts the streams of other regions' proxies. It may be nil.

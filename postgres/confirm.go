@@ -279,18 +279,19 @@ func (w *watch) settle(s sample) {
 // unsettled reports whether somebody waits for that.
 func (w *watch) unsettled() bool {
 	_, here := w.p.primary()
-	return here && !w.calm && len(w.p.demand().Quorums) > 0
+	return here && !w.further && !w.calm && len(w.p.demand().Quorums) > 0
 }
 
 // lost forgets a connection that broke: what starts again may be another state.
 // The caller holds mu.
 func (w *watch) lost() {
 	w.last, w.conn, w.calm, w.counted, w.confirmed = sample{}, nil, false, false, confirmed{}
+	w.life++
 }
 
 // ask returns the prepared statement that answers what is wanted now.
 func (w *watch) ask() string {
-	if w.p.demand().none() {
+	if w.further || w.p.demand().none() {
 		return "p"
 	}
 	return "s"

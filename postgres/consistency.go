@@ -111,10 +111,19 @@ func reads(v *classify.Verdict) bool {
 // await waits until the local PostgreSQL holds what the group at hand may not
 // miss.
 func (c *client) await(ctx context.Context) freshDecision {
+	if c.at = c.stays(); c.at == nil {
+		c.at = c.p.own()
+	}
 	if c.block == onNear && !c.looksAgain() {
 		return freshDecision{freshServe, "its block has its view"}
 	}
 	v := c.fresh(ctx)
+	c.stepTo(ctx, &v)
+	c.look(&v)
+	if v.Mode.Level == meridian.Bounded && v.Age > v.Mode.Bound/2 { // the sample may be what is old
+		c.at.watch.sample(ctx)
+		c.look(&v)
+	}
 	d := decideFresh(v)
 	began := time.Now()
 	trip := patience(c.p.deps.Map.Now(), c.p.cfg.Region)
@@ -128,9 +137,10 @@ func (c *client) await(ctx context.Context) freshDecision {
 			cancel()
 			v.Asked, v.Mute, v.Floor = true, err != nil, newest(v.Floor, a.token)
 		} else {
-			c.p.watch.wait(ctx, v.Floor, trip)
+			c.awaitFloor(ctx, v.Floor, trip)
 			v.Waited = true
 		}
+		c.stepTo(ctx, &v)
 		c.look(&v)
 		d = decideFresh(v)
 	}
@@ -169,23 +179,18 @@ func (c *client) fresh(ctx context.Context) freshView {
 		v.Lapsed = c.p.lapsed()
 		v.Trip, _ = s.RTT(c.p.cfg.Region, primary.Name)
 	}
-	c.look(&v)
-	if v.Mode.Level == meridian.Bounded && v.Age > v.Mode.Bound/2 { // the sample may be what is old
-		c.p.watch.sample(ctx)
-		c.look(&v)
-	}
 	return v
 }
 
 // look reads what may have changed meanwhile.
 func (c *client) look(v *freshView) {
 	bounded := v.Mode.Level == meridian.Bounded
-	v.Here = c.p.watch.known().served
+	v.Here = c.at.watch.known().served
 	switch {
 	case bounded && v.Lapsed:
 		v.Age = c.p.sinceLapse()
 	case bounded:
-		v.Age = c.p.probe.staleness(v.Here)
+		v.Age = c.at.staleness()
 	}
 	if v.Lapsed {
 		v.Exposed = c.p.exposed()

@@ -18,6 +18,7 @@ import (
 type env struct {
 	name     string
 	function string // the part of the name that all environments of a function have
+	stand    stand
 
 	mu       sync.Mutex     // guards what follows
 	own      meridian.Token // the newest that its connections wrote or were shown
@@ -32,6 +33,7 @@ type work struct {
 	reads    meridian.Promise
 	observed meridian.Observation
 	wrote    meridian.Token // its last write, as far as it has a handle
+	on       []*replica     // where its statements ran, here
 	early    meridian.Token // of the control sampleFirst alone
 }
 
@@ -98,6 +100,9 @@ func (p *Proxy) Begin(ctx context.Context, name string, floor meridian.Token, re
 		w.early = p.sampleAfter(w.ctx)
 	}
 	e.mu.Lock()
+	if len(e.inFlight) == 0 {
+		e.stand.fresh() // who was shown more has a token that says so
+	}
 	e.inFlight = append(e.inFlight, w)
 	if len(e.inFlight) > 1 {
 		for _, w := range e.inFlight {
@@ -125,7 +130,13 @@ func (p *Proxy) end(e *env, w *work) meridian.Observation {
 	}
 	o.Token = own
 	if o.Local > 0 || own.IsZero() {
-		o.Token = newest(own, p.sampleAfter(w.ctx))
+		o.Token = own
+		for _, r := range w.on {
+			o.Token = newest(o.Token, p.seenOn(w.ctx, r))
+		}
+		if len(w.on) == 0 {
+			o.Token = newest(own, p.sampleAfter(w.ctx))
+		}
 	}
 	o.Token = p.name(o.Token, w)
 	return o
@@ -142,6 +153,44 @@ func (p *Proxy) sampleAfter(ctx context.Context) meridian.Token {
 		return meridian.Token{}
 	}
 	return s.seen
+}
+
+// seenOn is sampleAfter for what was read on a replica. Of one that does not
+// answer any more the primary knows it.
+func (p *Proxy) seenOn(ctx context.Context, on *replica) meridian.Token {
+	if len(p.replicas) == 1 {
+		return p.sampleAfter(ctx)
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	s, err := on.watch.sample(ctx)
+	if err == nil {
+		return s.seen
+	}
+	a, err := p.probe.ask(ctx)
+	if err != nil {
+		p.deps.Log.Warn("no position at the end of an invocation", "error", err)
+	}
+	return a.token
+}
+
+// stood notes that n statements of the group at hand ran on a replica.
+func (c *client) stood(on *replica, n int) {
+	if len(c.p.replicas) > 1 {
+		c.stand().showed(on)
+		c.p.metrics.replicas.WithLabelValues(or(on.name, "own")).Inc()
+	}
+	if c.env == nil {
+		return
+	}
+	c.env.mu.Lock()
+	defer c.env.mu.Unlock()
+	for _, w := range c.env.inFlight {
+		w.observed.Local += n
+		if !slices.Contains(w.on, on) {
+			w.on = append(w.on, on)
+		}
+	}
 }
 
 // newest returns the newer of two tokens, with the later of their writes; of

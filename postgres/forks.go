@@ -27,9 +27,19 @@ func settle(forks []Fork, floor meridian.Token) (meridian.Token, bool) {
 	return floor, true
 }
 
+// system returns the database's, as a replica of this region says it.
+func (p *Proxy) system() (id uint64) {
+	for _, r := range p.replicas {
+		if id = r.watch.known().served.System; id != 0 {
+			break
+		}
+	}
+	return id
+}
+
 // history returns settle's answer for the local database.
 func (p *Proxy) history(floor meridian.Token) meridian.Token {
-	if p.deps.Forks == nil || floor.IsZero() || floor.System != p.watch.known().served.System {
+	if p.deps.Forks == nil || floor.IsZero() || floor.System != p.system() {
 		return floor
 	}
 	known, whole := settle(p.deps.Forks(), floor)

@@ -22,6 +22,7 @@ type freshView struct {
 	Lapsed  bool                 // and has no right to act as that now: others may know of newer writes
 	Exposed string               // why what may be lost yet could show here, or ""
 	Away    string               // why the primary cannot be asked, or ""
+	Unknown string               // why it is not known what the session was shown before, on another replica; or ""
 	Stale   bool                 // a read whose promise no node can keep is served all the same
 }
 
@@ -45,6 +46,8 @@ func decideFresh(v freshView) freshDecision {
 	switch {
 	case v.Exposed != "":
 		return freshDecision{freshForward, v.Exposed}
+	case v.Unknown != "" && v.Mode.Level != meridian.Eventual:
+		return elsewhere(v, v.Unknown)
 	case v.Mode.Level == meridian.Eventual:
 		return freshDecision{freshServe, "eventual: what the replica has"}
 	case v.Lapsed && v.Mode.Level == meridian.Bounded:

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"meridian"
 	"meridian/postgres/classify"
 	"meridian/postgres/pool"
 	"meridian/postgres/session"
@@ -14,6 +13,7 @@ import (
 
 // A near is the session's backend on the local standby.
 type near struct {
+	on      *replica
 	backend *pool.Backend
 	side    *session.Side
 	tracker *session.Tracker
@@ -21,14 +21,19 @@ type near struct {
 	lapsed  bool // PostgreSQL is the primary's, whose right to act has ended
 }
 
-// openNear gets a backend on the local PostgreSQL.
-func (c *client) openNear(ctx context.Context) error {
-	b, err := c.p.pool.Acquire(ctx, c.who(), c.role, c.params)
+// openNear gets a backend on a replica.
+func (c *client) openNear(ctx context.Context, on *replica) error {
+	if on.name != "" { // one that is frozen says nothing
+		bounded, cancel := context.WithTimeout(ctx, c.p.cfg.PrimaryTimeout+c.p.cfg.QueueTimeout)
+		defer cancel()
+		ctx = bounded
+	}
+	b, err := on.pool.Acquire(ctx, c.who(), c.role, c.params)
 	if err != nil {
 		return err
 	}
 	side := session.NewSide()
-	n := &near{backend: b, side: side, lapsed: c.p.lapsed()}
+	n := &near{on: on, backend: b, side: side, lapsed: c.p.lapsed()}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	n.tracker = session.NewTracker(c.state, side)
@@ -76,6 +81,9 @@ func (c *client) runNear(ctx context.Context, v *classify.Verdict) error {
 		if c.block == onNear {
 			return c.blockLost(err)
 		}
+		if c.elsewhere(err) {
+			return c.runNear(ctx, v)
+		}
 		if c.p.away() != "" {
 			return c.fail(pgError(err))
 		}
@@ -85,7 +93,7 @@ func (c *client) runNear(ctx context.Context, v *classify.Verdict) error {
 		c.closeNear()
 		return c.runMain(ctx, "it cannot be kept from writing: "+err.Error())
 	}
-	end := c.span("postgres.read", string(c.p.cfg.Region), why(v))
+	end := c.span("postgres.read", or(c.near.on.name, string(c.p.cfg.Region)), why(v))
 	defer end()
 	c.nearBusy.Store(true)
 	defer c.nearBusy.Store(false)
@@ -139,11 +147,11 @@ func why(v *classify.Verdict) string {
 
 // prepareNear brings the standby's backend to where the session is.
 func (c *client) prepareNear(ctx context.Context, v *classify.Verdict) error {
-	if c.near != nil && c.near.lapsed != c.p.lapsed() && c.group.Sent == 0 {
-		c.leaveStandby() // its PostgreSQL is another thing now
+	if c.near != nil && (c.near.lapsed != c.p.lapsed() || c.near.on != c.at) && c.group.Sent == 0 {
+		c.leaveStandby() // its PostgreSQL is another thing now, or another one is better
 	}
 	if c.near == nil {
-		if err := c.openNear(ctx); err != nil {
+		if err := c.openNear(ctx, c.at); err != nil {
 			return err
 		}
 	}
@@ -330,7 +338,7 @@ func (c *client) finishNear() {
 		return
 	}
 	n := c.group.Executes
-	c.env.note(func(o *meridian.Observation) { o.Local += n })
+	c.stood(c.near.on, n)
 	c.followBlock()
 	c.begin.viewed = c.begin.viewed || c.reads
 	c.signalled()

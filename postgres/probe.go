@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -46,7 +47,12 @@ type probe struct {
 	until  time.Time     // when that ends to count
 
 	replayed time.Time // when the newest of what is replayed here was asked for
+
+	recent []answer // for further standbys, whatever is replayed; oldest first
 }
+
+// maxRecent bounds what is kept for them.
+const maxRecent = 64
 
 // An answer is the primary's position at an instant, not replayed here yet.
 type answer struct {
@@ -115,6 +121,9 @@ func (b *probe) run(ctx context.Context) {
 		region, here := b.p.primary()
 		if here || region == "" {
 			b.set(region, nil)
+			if here {
+				b.selfAnswer(ctx)
+			}
 			pause(ctx, probeEvery/5)
 			continue
 		}
@@ -187,6 +196,65 @@ func (b *probe) answered(ctx context.Context, a answer, look bool) {
 		b.open = append(b.open, a)
 	}
 	b.forget(here)
+	b.keepLocked(a)
+}
+
+// keepLocked keeps an answer for further standbys.
+func (b *probe) keepLocked(a answer) {
+	if len(b.p.replicas) == 1 {
+		return
+	}
+	if b.recent = append(b.recent, a); len(b.recent) > maxRecent {
+		b.recent = slices.Delete(b.recent, 0, len(b.recent)-maxRecent)
+	}
+}
+
+// selfAnswer keeps what the primary here would answer, for its further standbys.
+func (b *probe) selfAnswer(ctx context.Context) {
+	if len(b.p.replicas) == 1 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, b.p.cfg.PrimaryTimeout)
+	defer cancel()
+	at := b.p.deps.Now()
+	if s, err := b.p.watch.sample(ctx); err == nil && !s.standby {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.keepLocked(answer{at, s.served})
+	}
+}
+
+// sinceReached returns the time since the newest answer that is replayed where a
+// further standby is, and since the oldest that is not, which is 0 if all are; -1 each where that is not known.
+func (b *probe) sinceReached(here meridian.Token) (age, lag time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now, n := b.p.deps.Now(), len(b.recent)
+	i := n - 1
+	for i >= 0 && !reached(here, b.recent[i].token) {
+		i--
+	}
+	switch age, lag = -1, -1; {
+	case n == 0:
+	case i < 0:
+		lag = now.Sub(b.recent[0].at)
+	case i == n-1:
+		age, lag = now.Sub(b.recent[i].at), 0
+	default:
+		age, lag = now.Sub(b.recent[i].at), now.Sub(b.recent[i+1].at)
+	}
+	return age, lag
+}
+
+// staleness returns how old what is read on a replica may be; -1 if that is not
+// known.
+func (r *replica) staleness() time.Duration {
+	here, b := r.watch.known().served, r.watch.p.probe
+	if r.name == "" {
+		return b.staleness(here)
+	}
+	age, _ := b.sinceReached(here)
+	return age
 }
 
 // ask returns the primary's position at an instant after the call. All who ask

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,8 +29,9 @@ type Proxy struct {
 
 	verdicts  *classify.Cache
 	judge     session.Judge // verdicts, but in a negative control
-	pool      *pool.Pool
-	watch     *watch
+	replicas  []*replica    // the region's own first
+	pool      *pool.Pool    // of the region's own
+	watch     *watch        // of the same
 	catalogue *catalogue
 	probe     *probe
 	gate      *barrier
@@ -74,8 +76,13 @@ func New(cfg Config, deps Deps) (*Proxy, error) {
 		users: map[string]*user{}, envs: map[string]*env{}, sessions: map[wire.Key]*client{}, peers: map[string]*peer{},
 	}
 	p.judge = p.verdicts
-	p.pool = pool.New(pool.Config{Database: cfg.Database, Max: cfg.MaxServer, Queue: cfg.QueueTimeout}, deps.Local)
-	p.watch, p.catalogue, p.probe = newWatch(p), newCatalogue(p), newProbe(p)
+	for _, s := range slices.Concat([]Standby{{Dial: deps.Local}}, deps.Standbys) {
+		r := &replica{name: s.Name, dial: s.Dial, pool: pool.New(pool.Config{Database: cfg.Database, Max: cfg.MaxServer, Queue: cfg.QueueTimeout}, s.Dial)}
+		r.watch = newWatch(p, r)
+		p.replicas = append(p.replicas, r)
+	}
+	p.pool, p.watch = p.own().pool, p.own().watch
+	p.catalogue, p.probe = newCatalogue(p), newProbe(p)
 	p.gate = newGate(p)
 	if deps.TLS != nil {
 		p.tls = deps.TLS.Clone()
@@ -107,8 +114,12 @@ func (p *Proxy) Run(ctx context.Context, ready func()) error {
 	p.addr = l.Addr()
 	p.mu.Unlock()
 	var parts sync.WaitGroup
-	for _, run := range []func(context.Context){p.pool.Run, p.watch.run, p.catalogue.run, p.probe.run, p.gate.run} {
+	for _, run := range []func(context.Context){p.catalogue.run, p.probe.run, p.gate.run} {
 		parts.Go(func() { run(ctx) })
+	}
+	for _, r := range p.replicas {
+		parts.Go(func() { r.pool.Run(ctx) })
+		parts.Go(func() { r.watch.run(ctx) })
 	}
 	parts.Go(func() { p.accept(ctx, l, p.serveClient) })
 	if p.deps.Peers != nil {

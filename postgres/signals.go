@@ -23,8 +23,9 @@ const numbered = 1 << 30
 // signaled is what the group at hand signals.
 type signaled struct {
 	targets []*client
-	near    bool // all of them stand on the standby: so the statement runs there
-	ends    bool // it may end them
+	near    bool     // all of them stand on the standby: so the statement runs there
+	on      *replica // which, then
+	ends    bool     // it may end them
 }
 
 var terminates = []byte("pg_terminate_backend")
@@ -149,7 +150,8 @@ func (c *client) process(number uint32) uint32 {
 	first := len(c.signals.targets) == 0
 	n, u := target.near, target.main
 	switch {
-	case n != nil && free && (u == nil || u.dead || target.nearBusy.Load()):
+	case n != nil && free && (c.signals.on == nil || c.signals.on == n.on) && (u == nil || u.dead || target.nearBusy.Load()):
+		c.signals.on = n.on
 		c.signals.targets, c.signals.near = append(c.signals.targets, target), first || c.signals.near
 		return n.backend.Key.PID
 	case u != nil && !u.dead && u.pid != 0:

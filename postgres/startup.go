@@ -242,12 +242,23 @@ func (p *Proxy) forget(c *client) {
 	c.closeBackends()
 }
 
+// openFirst gets the first backend on whichever replica has one.
+func (c *client) openFirst(ctx context.Context) error {
+	for {
+		c.stepTo(ctx, &freshView{})
+		err := c.openNear(ctx, c.at)
+		if err == nil || !c.elsewhere(err) {
+			return err
+		}
+	}
+}
+
 // first opens the backend whose parameters the client is shown: the standby,
 // or where there is none the primary.
 func (c *client) first(ctx context.Context) (status []byte, err error) {
 	_, here := c.p.primary()
 	if !here || c.p.lapsed() {
-		if err = c.openNear(ctx); err == nil {
+		if err = c.openFirst(ctx); err == nil {
 			return c.near.backend.Params, nil
 		}
 		if meridian.KindOf(err) == meridian.Throttled || c.p.away() != "" && c.p.cfg.NoFailover {

@@ -227,14 +227,11 @@ func (c *client) kind() string {
 
 // count notes statements that ran on main.
 func (c *client) count(n int) {
-	local := c.main.backend != nil
-	c.env.note(func(o *meridian.Observation) {
-		if local {
-			o.Local += n
-		} else {
-			o.Forwarded += n
-		}
-	})
+	if c.main.backend != nil {
+		c.stood(c.p.own(), n)
+		return
+	}
+	c.env.note(func(o *meridian.Observation) { o.Forwarded += n })
 }
 
 // bringLocked sends what the backend lacks of the session's state.
@@ -379,7 +376,8 @@ func (c *client) leaveStandby() {
 	n := c.near
 	c.near = nil
 	c.mu.Unlock()
-	n.backend.Release(n.tracker.Idle() && n.tracker.Status == 'I')
+	_, up := n.on.watch.stands()
+	n.backend.Release((up || len(c.p.replicas) == 1) && n.tracker.Idle() && n.tracker.Status == 'I')
 }
 
 // abandonNear takes a group that was partly flushed on the standby away from

@@ -3,7 +3,9 @@ package postgres
 import (
 	"container/heap"
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"strconv"
 	"sync"
 	"time"
@@ -48,14 +50,18 @@ type sample struct {
 // own and for all who want to know: one query serves everybody who asked
 // before it was sent. It is silent while nobody asks.
 type watch struct {
-	p    *Proxy
-	wake chan struct{}
+	p       *Proxy
+	dial    func(context.Context) (net.Conn, error)
+	on      *replica
+	further bool // it is of a further standby, which never is the primary
+	wake    chan struct{}
 
 	mu      sync.Mutex // guards what follows
 	last    sample
 	asking  []chan sample // want a sample taken from now on
 	waiting waiters       // want the position to be reached
-	err     error         // why the last query failed
+	err     error         // why the last query failed, or a backend could not be had
+	life    int           // how often the connection was lost
 
 	sure    bool          // the timeline was read once this connection's server was a primary; of run alone
 	conn    *pool.Backend // nil while there is none; it is used by run alone
@@ -69,7 +75,9 @@ type watch struct {
 	healed    uint64    // of leaked, which all are confirmed by now
 }
 
-func newWatch(p *Proxy) *watch { return &watch{p: p, wake: make(chan struct{}, 1)} }
+func newWatch(p *Proxy, on *replica) *watch {
+	return &watch{p: p, dial: on.dial, on: on, further: on.name != "", wake: make(chan struct{}, 1)}
+}
 
 // A waiter waits for a position.
 type waiter struct {
@@ -100,6 +108,30 @@ func (w *watch) known() sample {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.last
+}
+
+// stands returns the last position, and whether PostgreSQL answers, as far as is
+// known.
+func (w *watch) stands() (here meridian.Token, up bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.last.served, w.conn != nil && w.err == nil && w.last.served.System != 0
+}
+
+// lifetime tells one PostgreSQL from the one that was started after it.
+func (w *watch) lifetime() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.life
+}
+
+// doubt says that PostgreSQL gave no backend: it is not up before it was asked
+// again.
+func (w *watch) doubt(err error) {
+	w.mu.Lock()
+	w.err = err
+	w.mu.Unlock()
+	w.poke()
 }
 
 // sample returns a position taken after the call.
@@ -177,7 +209,7 @@ func (w *watch) run(ctx context.Context) {
 		var err error
 		if conn == nil {
 			w.sure = false
-			retry.Reset(reconnectEvery)
+			retry.Reset(w.reconnects())
 			if conn, id, err = w.connect(ctx); err != nil {
 				w.fail(err)
 			} else {
@@ -212,6 +244,9 @@ func (w *watch) run(ctx context.Context) {
 			w.mu.Lock()
 			w.lost()
 			w.mu.Unlock()
+			if w.further {
+				w.p.dropNears(w.on)
+			}
 		}
 	}
 }
@@ -220,7 +255,7 @@ func (w *watch) run(ctx context.Context) {
 func (w *watch) connect(ctx context.Context) (*pool.Backend, meridian.Token, error) {
 	ctx, cancel := context.WithTimeout(ctx, w.p.cfg.PrimaryTimeout)
 	defer cancel()
-	conn, err := pool.Connect(ctx, w.p.deps.Local, w.p.cfg.Watcher, w.p.cfg.Database, nil)
+	conn, err := pool.Connect(ctx, w.dial, w.p.cfg.Watcher, w.p.cfg.Database, nil)
 	if err != nil {
 		return nil, meridian.Token{}, err
 	}
@@ -239,7 +274,7 @@ func (w *watch) connect(ctx context.Context) (*pool.Backend, meridian.Token, err
 }
 
 func (w *watch) identify(conn *pool.Backend) (meridian.Token, error) {
-	conn.Conn.SetDeadline(time.Now().Add(watchTimeout))
+	conn.Conn.SetDeadline(time.Now().Add(w.timeout()))
 	defer conn.Conn.SetDeadline(time.Time{})
 	rows, err := conn.Run(identitySQL)
 	if err != nil {
@@ -260,8 +295,25 @@ func (w *watch) identify(conn *pool.Backend) (meridian.Token, error) {
 // it mostly starts again in a fraction of a second.
 const reconnectEvery = 25 * time.Millisecond
 
+// reconnects is slower for a further standby, on another machine.
+func (w *watch) reconnects() time.Duration {
+	if w.further {
+		return 8 * reconnectEvery
+	}
+	return reconnectEvery
+}
+
 // watchTimeout bounds a query that PostgreSQL answers in microseconds.
 const watchTimeout = 5 * time.Second
+
+// timeout is shorter for a further standby: reads wait for it, and could run
+// elsewhere.
+func (w *watch) timeout() time.Duration {
+	if w.further {
+		return min(watchTimeout, w.p.cfg.PrimaryTimeout)
+	}
+	return watchTimeout
+}
 
 // serve asks until nobody wants to know any more.
 func (w *watch) serve(ctx context.Context, conn *pool.Backend, id *meridian.Token) error {
@@ -270,7 +322,7 @@ func (w *watch) serve(ctx context.Context, conn *pool.Backend, id *meridian.Toke
 		w.mu.Lock()
 		batch := w.asking
 		w.asking = nil
-		idle := len(batch) == 0 && len(w.waiting) == 0 && !w.unsettled()
+		idle := len(batch) == 0 && len(w.waiting) == 0 && !w.unsettled() && w.err == nil && (len(w.p.replicas) == 1 || w.last.served.System != 0)
 		behind := len(w.waiting) > 0 && w.waiting[0].floor.Timeline > id.Timeline
 		w.mu.Unlock()
 		if idle {
@@ -346,7 +398,7 @@ func (w *watch) round(conn *pool.Backend, id *meridian.Token, batch []chan sampl
 }
 
 func (w *watch) query(conn *pool.Backend, id meridian.Token) (sample, error) {
-	conn.Conn.SetDeadline(time.Now().Add(watchTimeout))
+	conn.Conn.SetDeadline(time.Now().Add(w.timeout()))
 	w.mu.Lock()
 	leaked := w.leaked
 	w.mu.Unlock()
@@ -362,6 +414,9 @@ func (w *watch) query(conn *pool.Backend, id meridian.Token) (sample, error) {
 		id.Timeline = max(id.Timeline, uint32(tli))
 	}
 	s := sample{standby: rows[0][0] == "t", served: id, seen: id}
+	if w.further && !s.standby {
+		return sample{}, errors.New("PostgreSQL of a further standby is a primary")
+	}
 	if rows[0][1] == "" { // nothing was replayed yet
 		return s, nil
 	}

@@ -118,7 +118,7 @@ func (n *node) addDatabase(g *lifecycle.Group) (*postgres.Proxy, error) {
 		return nil, err
 	}
 	n.tenure = n.newTenure()
-	proxy, err := n.newProxy(pg.Dial, postgres.Deps{Lease: n.lease(pg), Forks: n.forks, Durability: n.demand, Outcomes: n.outcomes, Horizon: n.horizon, Handed: n.handed})
+	proxy, err := n.newProxy(pg.Dial, postgres.Deps{Lease: n.lease(pg), Forks: n.forks, Durability: n.demand, Outcomes: n.outcomes, Horizon: n.horizon, Handed: n.handed, Standbys: n.readers()})
 	if err != nil {
 		return nil, err
 	}
@@ -163,14 +163,20 @@ func (n *node) migrate(ctx context.Context, dial func(context.Context) (net.Conn
 	return nil
 }
 
-// tellLag keeps the fact of how far this region's standby is behind.
+// tellLag keeps the facts of how far this region's standbys are behind.
 func (n *node) tellLag(ctx context.Context, proxy *postgres.Proxy, ready func()) error {
-	return lifecycle.Every(ctx, redraw, ready, func() {
-		lag, value := proxy.ReplayLag(), ""
+	tell := func(fact string, lag time.Duration) {
+		value := ""
 		if lag >= 0 {
 			value = strconv.FormatInt(lag.Milliseconds(), 10)
 		}
-		n.fact(factLag, value)
+		n.fact(fact, value)
+	}
+	return lifecycle.Every(ctx, redraw, ready, func() {
+		tell(factLag, proxy.ReplayLag())
+		for name, lag := range proxy.StandbyLags(ctx) {
+			tell(factLagOf(name), lag)
+		}
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 	"meridian/internal/lifecycle"
 	"meridian/internal/relay"
 	"meridian/internal/sockdir"
+	"meridian/postgres"
 	"meridian/postgres/instance"
 )
 
@@ -48,6 +49,16 @@ func (n *node) addStandby(g *lifecycle.Group) error {
 		return nil
 	})
 	return nil
+}
+
+// readers returns the ways to the further standbys of this node's region.
+func (n *node) readers() (out []postgres.Standby) {
+	for _, name := range standbysOf(n.file, n.self.Region) {
+		out = append(out, postgres.Standby{Name: name, Dial: func(ctx context.Context) (net.Conn, error) {
+			return n.backbone.Open(ctx, name, serviceReads)
+		}})
+	}
+	return out
 }
 
 // dialOwn opens a connection to the PostgreSQL of this standby's region, for

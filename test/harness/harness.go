@@ -167,6 +167,11 @@ type Status struct {
 		ReplayLag int64  `json:"replay_lag_ms"`
 		Gateway   string `json:"gateway"`
 		Postgres  string `json:"postgres"`
+		Standbys  []struct {
+			Node      string `json:"node"`
+			Healthy   bool   `json:"healthy"`
+			ReplayLag int64  `json:"replay_lag_ms"`
+		} `json:"standbys"`
 	} `json:"regions"`
 	Edges []struct {
 		Name  string `json:"name"`
