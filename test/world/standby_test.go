@@ -24,6 +24,7 @@ const which = "SELECT pg_postmaster_start_time()::text"
 // still, and from the one while the other is lost; and this follows the primary
 // through a switchover and a failover.
 func TestARegionReadsFromAFurtherStandby(t *testing.T) {
+	t.Parallel()
 	w := harness.Up(t, "test/world/testdata/standby.yaml", filepath.Join(harness.Folder(t), "world"))
 	s := w.Status()
 	dub := s.Regions[1]
