@@ -125,6 +125,7 @@ func (w *trio) leak(how string, at meridian.Region) (done <-chan error, thaw fun
 // TestASuccessIsToldOnceTheStandbysHaveIt has PostgreSQL tell of commits that
 // no standby has. Its proxy must not.
 func TestASuccessIsToldOnceTheStandbysHaveIt(t *testing.T) {
+	t.Parallel()
 	w := leaky(t)
 	for how := range leaks {
 		for _, at := range []meridian.Region{iad, sin} {
@@ -148,6 +149,7 @@ func TestASuccessIsToldOnceTheStandbysHaveIt(t *testing.T) {
 
 // TestAnUnconfirmedSuccessIsUnknown keeps the standbys away.
 func TestAnUnconfirmedSuccessIsUnknown(t *testing.T) {
+	t.Parallel()
 	w := leaky(t, func(c *Config, _ *Deps) { c.MoveBudget = time.Second })
 	for _, at := range []meridian.Region{iad, sin} {
 		t.Run("through "+string(at), func(t *testing.T) {
@@ -163,6 +165,7 @@ func TestAnUnconfirmedSuccessIsUnknown(t *testing.T) {
 // TestALeakedCommitIsLostWithoutTheConfirmation is the control of the tests
 // above: what the client was told of is not there after a failover.
 func TestALeakedCommitIsLostWithoutTheConfirmation(t *testing.T) {
+	t.Parallel()
 	w := leaky(t)
 	w.proxies[iad].gate.tellEarly = true
 	done, _ := w.leak("synchronous_commit", iad)
@@ -185,6 +188,7 @@ func TestALeakedCommitIsLostWithoutTheConfirmation(t *testing.T) {
 // they were told of. Control: where nobody waits for the standbys and one of
 // them is behind, some of it is gone.
 func TestNoAcknowledgedWriteIsLostWithTheQuorum(t *testing.T) {
+	t.Parallel()
 	for name, d := range map[string]meridian.Durability{"quorum": {Quorum: true}, "control: async": {}} {
 		t.Run(name, func(t *testing.T) {
 			w := newTrio(t, durable(d), func(c *Config, _ *Deps) { c.MoveBudget = 300 * time.Millisecond })
@@ -277,6 +281,7 @@ func (w *watch) waits() int {
 // no standby has and nobody was told of. Started again it would show it.
 // Control: without the demand it does.
 func TestNobodySeesAfterACrashWhatMayBeLost(t *testing.T) {
+	t.Parallel()
 	for name, d := range map[string]meridian.Durability{"": {Quorum: true}, "control": {}} {
 		t.Run(name, func(t *testing.T) {
 			w := newTrio(t, durable(d))
@@ -323,6 +328,7 @@ func TestNobodySeesAfterACrashWhatMayBeLost(t *testing.T) {
 
 // TestWritesStopAtTheRPO keeps all standbys away.
 func TestWritesStopAtTheRPO(t *testing.T) {
+	t.Parallel()
 	const rpo = 300 * time.Millisecond
 	w := newTrio(t, durable(meridian.Durability{RPO: rpo}))
 	c := w.connect(dsn(w.proxies[iad]))

@@ -90,6 +90,7 @@ func TestAHorizonSaysHowFarItReaches(t *testing.T) {
 // write that is there is called lost, and so is a token of who wrote nothing
 // where every token past the fork is taken for lost.
 func TestWhatATokenNamesIsLookedUpAfterAFailover(t *testing.T) {
+	t.Parallel()
 	var forks atomic.Pointer[[]Fork]
 	var horizon atomic.Pointer[Horizon]
 	forks.Store(&[]Fork{})
@@ -109,19 +110,11 @@ func TestWhatATokenNamesIsLookedUpAfterAFailover(t *testing.T) {
 		w.exec(c, sql)
 		return end().Token
 	}
-	for _, r := range []meridian.Region{dub, sin} {
-		s := w.superuser(w.servers[r])
-		w.eventually("the table is there", func() bool { return get[bool](w.world, s, "select to_regclass('named') is not null") })
-	}
+	w.standbys("the table is there", "select to_regclass('named') is not null")
 	w.exec(keeps, "insert into named values (1)")
 	forwarded, local := invoke(sin, meridian.Token{}, "insert into named values (2)"), invoke(iad, meridian.Token{}, "insert into named values (3)")
-	for _, r := range []meridian.Region{dub, sin} {
-		s := w.superuser(w.servers[r])
-		w.eventually("they are replicated", func() bool { return get[int](w.world, s, "select count(*) from named") == 3 })
-		if err := w.servers[r].Deafen(); err != nil {
-			t.Fatal(err)
-		}
-	}
+	w.standbys("they are replicated", "select count(*) = 3 from named")
+	w.deafen()
 	w.exec(loses, "insert into named values (4)")
 	lostForwarded, lostLocal := invoke(sin, meridian.Token{}, "insert into named values (5)"), invoke(iad, meridian.Token{}, "insert into named values (6)")
 	seen := invoke(iad, meridian.Token{}, "select count(*) from named")
@@ -135,17 +128,10 @@ func TestWhatATokenNamesIsLookedUpAfterAFailover(t *testing.T) {
 	if seen.Handle != "" || both.Handle != local.Handle || both.Wrote != local.Wrote {
 		t.Errorf("tokens of reads: %s, %s after %s", seen, both, local)
 	}
-	if err := w.servers[iad].Crash(); err != nil {
-		t.Fatal(err)
-	}
-	w.links[iad].sever()
-	if err := w.servers[dub].Promote(); err != nil {
-		t.Fatal(err)
-	}
+	w.lose(iad)
+	w.check(w.servers[dub].Promote())
 	o, err := readsLog(w.servers[dub])(t.Context(), 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	w.check(err)
 	fork := Fork{Timeline: 1, LSN: o.Fork, Next: o.Timeline}
 	p := w.proxies[sin]
 	forks.Store(&[]Fork{fork})
@@ -155,9 +141,7 @@ func TestWhatATokenNamesIsLookedUpAfterAFailover(t *testing.T) {
 	h := o.Horizon(fork)
 	horizon.Store(&h)
 	w.point(dub)
-	if err := w.servers[sin].Follow(w.servers[dub]); err != nil {
-		t.Fatal(err)
-	}
+	w.check(w.servers[sin].Follow(w.servers[dub]))
 	late := func(tok meridian.Token) meridian.Token { // it was acknowledged a moment later, past the fork
 		tok.LSN, tok.Wrote = seen.LSN, seen.LSN
 		return tok

@@ -91,6 +91,7 @@ func (w *world) named(p *Proxy, name string) {
 // and reads it in the primary's region once that has no right to act. Control:
 // a proxy that does not look shows it.
 func TestNothingUnconfirmedShowsWithoutTheRightToAct(t *testing.T) {
+	t.Parallel()
 	l := &lease{}
 	l.renew()
 	w := leaky(t, func(c *Config, d *Deps) {

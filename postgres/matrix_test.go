@@ -40,6 +40,7 @@ import (
 //	.notified          reads to a notification
 //	.cancel SQL        sends a simple query and cancels it once it runs
 func TestMatrix(t *testing.T) {
+	t.Parallel() // all others of the pair have ended by then
 	guide, err := os.ReadFile("../docs/guides/database.md")
 	if err != nil {
 		t.Fatal(err)

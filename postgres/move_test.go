@@ -136,6 +136,7 @@ func (l *load) end() (lost, twice int) {
 // TestThePrimaryMovesUnderLoad moves it round all regions, while clients of
 // all of them write.
 func TestThePrimaryMovesUnderLoad(t *testing.T) {
+	t.Parallel()
 	w := newTrio(t)
 	l := w.startLoad(iad, iad, iad, iad, dub, dub, sin, sin, sin, sin)
 	for _, to := range []meridian.Region{dub, sin, iad, sin} {
@@ -156,6 +157,7 @@ func TestThePrimaryMovesUnderLoad(t *testing.T) {
 
 // TestAMoveWithoutAPauseShows is the control of the test above.
 func TestAMoveWithoutAPauseShows(t *testing.T) {
+	t.Parallel()
 	w := newTrio(t)
 	for _, p := range w.proxies {
 		p.gate.neverShut = true
@@ -172,6 +174,7 @@ func TestAMoveWithoutAPauseShows(t *testing.T) {
 // TestASecondaryMayKnowOfThePrimaryFirst tells a secondary of a new primary
 // that does not know it yet itself.
 func TestASecondaryMayKnowOfThePrimaryFirst(t *testing.T) {
+	t.Parallel()
 	w := newTrio(t)
 	c := w.connect(dsn(w.proxies[sin]))
 	w.exec(c, "create table early (v int)")
@@ -197,6 +200,7 @@ func TestASecondaryMayKnowOfThePrimaryFirst(t *testing.T) {
 // TestALeaseThatFlapsCostsTimeOnly takes the lease away and gives it back
 // while clients write.
 func TestALeaseThatFlapsCostsTimeOnly(t *testing.T) {
+	t.Parallel()
 	right := &lease{}
 	right.renew()
 	w := newTrio(t, func(c *Config, d *Deps) {

@@ -173,21 +173,21 @@ func TestAPauseWaitsForTransactionsAndCancelsStatements(t *testing.T) {
 
 // TestARestartInPlaceIsWaitedOut crashes the primary's PostgreSQL.
 func TestARestartInPlaceIsWaitedOut(t *testing.T) {
+	t.Parallel()
 	w := newTrio(t)
 	here, there := w.connect(dsn(w.proxies[iad])), w.connect(dsn(w.proxies[sin]))
 	w.exec(here, "create table crash (v int)", "insert into crash values (0)")
 	w.exec(there, "insert into crash values (1)")
-	if err := w.servers[iad].Crash(); err != nil {
-		t.Fatal(err)
-	}
+	// A region whose standby is behind asks the primary for the catalogues.
+	w.standbys("the table is there", "select to_regclass('crash') is not null")
+	w.standbys("all is replayed", "select count(*) = 2 from crash")
+	w.check(w.servers[iad].Crash())
 	a, b := background(here, "insert into crash values (2)"), background(there, "insert into crash values (3)")
 	w.eventually("both wait", func() bool { return w.proxies[iad].gate.held.Load() > 0 && w.proxies[sin].gate.held.Load() > 0 })
 	if n := get[int](w.world, w.connect(dsn(w.proxies[dub])), "select count(*) from pg_class where relname = 'pg_class'"); n != 1 {
 		t.Error("no reads meanwhile")
 	}
-	if err := w.servers[iad].Again(nil); err != nil {
-		t.Fatal(err)
-	}
+	w.check(w.servers[iad].Again(nil))
 	for i, done := range []<-chan error{a, b} {
 		if err := <-done; err != nil {
 			t.Errorf("%d: %v", i, err)
@@ -201,6 +201,7 @@ func TestARestartInPlaceIsWaitedOut(t *testing.T) {
 // TestAnotherRegionTakesOver kills the primary's region: what was not sent
 // waits for the next primary, and reads go on.
 func TestAnotherRegionTakesOver(t *testing.T) {
+	t.Parallel()
 	w := newTrio(t, func(c *Config, _ *Deps) { c.PrimaryTimeout = 300 * time.Millisecond })
 	c, d := w.connect(dsn(w.proxies[sin])), w.connect(dsn(w.proxies[dub]))
 	w.exec(c, "create table successor (v int)", "insert into successor values (0)")

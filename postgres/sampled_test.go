@@ -77,6 +77,11 @@ func TestTheTokenIsTheFlushedPosition(t *testing.T) {
 func TestAsynchronousCommitsAreReadBack(t *testing.T) {
 	w, c := fixture(t, "unflushed")
 	w.exec(c, "set synchronous_commit = off")
+	su := w.superuser(pair.primary)
+	// Each read waits for the next flush: many of those are in a second, and yet
+	// a read takes a fraction of what is between two.
+	w.exec(su, "alter system set wal_writer_delay = '20ms'", "select pg_reload_conf()")
+	defer w.exec(su, "alter system reset wal_writer_delay", "select pg_reload_conf()")
 	n := 10
 	stale := func() bool {
 		n++

@@ -31,14 +31,14 @@ func newTrio(t *testing.T, change ...func(*Config, *Deps)) *trio {
 	t.Helper()
 	w := &trio{world: &world{t: t}, servers: map[meridian.Region]*pgtest.Server{}, proxies: map[meridian.Region]*Proxy{},
 		links: map[meridian.Region]*link{}, maps: map[meridian.Region]*topology.Map{}}
-	first, err := pgtest.Start("conduit")
+	first, err := pair.template.Primary()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, r := range trioRegions {
 		s := first
 		if r != iad {
-			if s, err = first.Standby(string(r)); err != nil {
+			if s, err = pair.template.Standby(string(r), first); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -55,8 +55,43 @@ func newTrio(t *testing.T, change ...func(*Config, *Deps)) *trio {
 	}
 	for _, r := range trioRegions {
 		w.catalogued(w.proxies[r])
+		if r != iad {
+			w.streams(r)
+		}
 	}
 	return w
+}
+
+// check ends the test if a step failed.
+func (w *trio) check(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// standbys waits until the two that began as standbys answer true.
+func (w *trio) standbys(what, sql string) {
+	w.t.Helper()
+	for _, r := range []meridian.Region{dub, sin} {
+		s := w.superuser(w.servers[r])
+		w.eventually(what, func() bool { return get[bool](w.world, s, sql) })
+	}
+}
+
+// deafen keeps the log from them from now on.
+func (w *trio) deafen() {
+	w.t.Helper()
+	for _, r := range []meridian.Region{dub, sin} {
+		w.check(w.servers[r].Deafen())
+	}
+}
+
+// lose kills a region's PostgreSQL, and cuts the region off.
+func (w *trio) lose(r meridian.Region) {
+	w.t.Helper()
+	w.check(w.servers[r].Crash())
+	w.links[r].sever()
 }
 
 func (w *trio) dial(ctx context.Context, region meridian.Region) (net.Conn, error) {

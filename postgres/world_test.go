@@ -21,18 +21,26 @@ import (
 	"meridian/topology"
 )
 
-// pair is a primary and its standby, shared by all tests of the package.
-var pair struct{ primary, standby *pgtest.Server }
+// pair is a primary and its standby, shared by all tests of the package but
+// those that stop servers: these have servers of their own, from the template,
+// and run beside each other.
+var pair struct {
+	template         *pgtest.Template
+	primary, standby *pgtest.Server
+}
 
 func TestMain(m *testing.M) { os.Exit(runTests(m)) }
 
 func runTests(m *testing.M) int {
 	var err error
-	if pair.primary, err = pgtest.Start("conduit"); err == nil {
-		defer pair.primary.Stop()
-		if pair.standby, err = pair.primary.Standby("standby"); err == nil {
-			defer pair.standby.Stop()
-			return m.Run()
+	if pair.template, err = pgtest.Found("conduit"); err == nil {
+		defer pair.template.Remove()
+		if pair.primary, err = pair.template.Primary(); err == nil {
+			defer pair.primary.Stop()
+			if pair.standby, err = pair.template.Standby("standby", pair.primary); err == nil {
+				defer pair.standby.Stop()
+				return m.Run()
+			}
 		}
 	}
 	fmt.Fprintln(os.Stderr, err)

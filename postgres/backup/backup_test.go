@@ -24,29 +24,17 @@ import (
 
 	"meridian"
 	"meridian/postgres/instance"
+	"meridian/postgres/pgtest"
 )
 
 // limit bounds each wait of these tests; none waits that long unless it fails.
 const limit = 60 * time.Second
 
-// folder makes a folder that PostgreSQL's user can pass through.
-func folder(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("/tmp", "bk")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	return dir
-}
-
 // TestABaseBackupKeepsTheLogThatItNeeds sends the log while one is made: the
 // slot stays. The control sends it afterwards: the slot moves on.
 func TestABaseBackupKeepsTheLogThatItNeeds(t *testing.T) {
-	c := newCluster(t, folder(t), dir(filepath.Join(t.TempDir(), "copies")))
+	t.Parallel()
+	c := newCluster(t, pgtest.Folder(t), dir(filepath.Join(t.TempDir(), "copies")))
 	c.archive()
 	for _, taking := range []bool{true, false} {
 		before := mustEnd(t, c.Instance).Kept
@@ -175,13 +163,14 @@ func bucketPlace(t *testing.T) Place {
 // to the time between finds exactly what was written first, one to a position
 // between too; the control, a restore to the end, finds both.
 func TestRestoreToAMoment(t *testing.T) {
+	t.Parallel()
 	for name, place := range map[string]func(*testing.T) Place{
 		"folder": func(t *testing.T) Place { return dir(filepath.Join(t.TempDir(), "copies")) },
 		"bucket": bucketPlace,
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := place(t)
-			at := folder(t)
+			at := pgtest.Folder(t)
 			c := newCluster(t, at, p)
 			c.value("CREATE TABLE t (n int)")
 			if _, err := c.keeper.Take(t.Context()); err != nil {
@@ -247,8 +236,9 @@ func TestRestoreToAMoment(t *testing.T) {
 // goes on to archive is in no restore but one along its own timeline. The
 // control leaves the standby's part out: the archive has a gap.
 func TestTheArchiveOutlivesAFailover(t *testing.T) {
+	t.Parallel()
 	p := dir(filepath.Join(t.TempDir(), "copies"))
-	at := folder(t)
+	at := pgtest.Folder(t)
 	c := newCluster(t, at, p)
 	standby := newInstance(t, at, "eu-west-1", func(ctx context.Context, _ uint64) (net.Conn, error) { return c.Dial(ctx) })
 	c.value("CREATE TABLE t (n int)")
@@ -361,6 +351,7 @@ func await(t *testing.T, in *instance.Instance, sql string) {
 // TestTwoWorldsDoNotMixTheirLog sends the same file with another content. The
 // control is the same content, which is no conflict.
 func TestTwoWorldsDoNotMixTheirLog(t *testing.T) {
+	t.Parallel()
 	p := dir(t.TempDir())
 	k := New(Config{To: "here"}, nil, Deps{Place: p, Log: slog.New(slog.DiscardHandler)})
 	f := instance.LogFile{Name: "000000010000000000000001", Path: filepath.Join(t.TempDir(), "x")}
@@ -388,6 +379,7 @@ func TestTwoWorldsDoNotMixTheirLog(t *testing.T) {
 
 // TestADamagedFileIsNotRestored changes what is stored under a name.
 func TestADamagedFileIsNotRestored(t *testing.T) {
+	t.Parallel()
 	p := dir(t.TempDir())
 	k := New(Config{To: "here"}, nil, Deps{Place: p, Log: slog.New(slog.DiscardHandler)})
 	key := logKey{File: "000000010000000000000001", Hash: hashOf([]byte("one"))}
@@ -418,8 +410,9 @@ func (b *broken) Put(ctx context.Context, key string, content io.Reader) error {
 // writes go on, the log that waits is bounded by the slot, and once the place
 // is back a lost slot is a gap that the next base backup closes.
 func TestAFailureIsSeenAndFillsNoDisk(t *testing.T) {
+	t.Parallel()
 	p := &broken{Place: dir(filepath.Join(t.TempDir(), "copies"))}
-	in := newInstance(t, folder(t), "us-east-1", nil)
+	in := newInstance(t, pgtest.Folder(t), "us-east-1", nil)
 	operate(t, in, instance.Primary)
 	reg := prometheus.NewRegistry()
 	k := keeper(t, in, p, reg)

@@ -5,10 +5,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"meridian/postgres/pgtest"
 )
 
 func TestFolderThatPostgreSQLCannotPassThroughIsNamed(t *testing.T) {
-	dir := folder(t)
+	dir := pgtest.Folder(t)
 	closed := filepath.Join(dir, "closed")
 	deep := filepath.Join(closed, "a", "b")
 	if err := os.MkdirAll(deep, 0o755); err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"meridian"
 	"meridian/internal/proc"
+	"meridian/postgres/pgtest"
 )
 
 // TestKeep is the decision: each fact that is not as it must be ends the
@@ -71,7 +72,17 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	os.Exit(m.Run())
+	os.Exit(runTests(m))
+}
+
+func runTests(m *testing.M) int {
+	dir, remove, err := pgtest.NewFolder()
+	if err != nil {
+		panic(err)
+	}
+	defer remove()
+	templates = dir
+	return m.Run()
 }
 
 // TestPostgreSQLOutlivesItsNode kills a node. Its PostgreSQL goes on, the next
@@ -79,9 +90,10 @@ func TestMain(m *testing.M) {
 // what it says, and can end it. When the role has changed it is not adopted
 // but ended first. The control is a node whose PostgreSQL is not to outlive it.
 func TestPostgreSQLOutlivesItsNode(t *testing.T) {
+	t.Parallel()
 	for name, outlive := range map[string]bool{"outlives": true, "control": false} {
 		t.Run(name, func(t *testing.T) {
-			dir := folder(t)
+			dir := pgtest.Folder(t)
 			pid := killedNode(t, dir, outlive)
 			in, err := New(nodeConfig(dir, outlive), Deps{Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
 			if err != nil {
@@ -134,7 +146,8 @@ func TestPostgreSQLOutlivesItsNode(t *testing.T) {
 // TestAPrimaryIsNotAdoptedAsAStandby lets another region take over while the
 // node is away: its PostgreSQL is ended before its data is touched.
 func TestAPrimaryIsNotAdoptedAsAStandby(t *testing.T) {
-	dir := folder(t)
+	t.Parallel()
+	dir := pgtest.Folder(t)
 	pid := killedNode(t, dir, true)
 	in, err := New(nodeConfig(dir, true), Deps{Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	if err != nil {

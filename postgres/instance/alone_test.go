@@ -14,6 +14,7 @@ import (
 // died at once. In the control nobody tells where its timeline was left, and it
 // waits.
 func TestFormerPrimaryStartsWithoutItsSuccessor(t *testing.T) {
+	t.Parallel()
 	w := idleWorld(t, "us-east-1", "eu-west-1")
 	old, next := w.all[0], w.all[1]
 	var left atomic.Uint64
@@ -45,6 +46,7 @@ func TestFormerPrimaryStartsWithoutItsSuccessor(t *testing.T) {
 // TestWaitingDataCanBeThePrimarysAgain: the node started as a standby, since it
 // knew no better, and learns that its region is the primary.
 func TestWaitingDataCanBeThePrimarysAgain(t *testing.T) {
+	t.Parallel()
 	w := idleWorld(t, "us-east-1", "eu-west-1")
 	c := w.all[0]
 	c.start(Primary).up().must("CREATE TABLE t (n int)")

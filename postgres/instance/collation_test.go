@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"meridian"
+	"meridian/postgres/pgtest"
 )
 
 // TestAStandbyThatSortsOtherwiseIsRefused notes on the primary that another
@@ -13,7 +14,8 @@ import (
 // to run, names both versions, and takes no reads. The control is the same
 // version on a collation by which nothing is sorted: that does no harm.
 func TestAStandbyThatSortsOtherwiseIsRefused(t *testing.T) {
-	dir := folder(t)
+	t.Parallel()
+	dir := pgtest.Folder(t)
 	a := newCluster(t, dir, "us-east-1", nil).start(Primary).up()
 	a.must("CREATE COLLATION german (provider = icu, locale = 'de'); CREATE TABLE t (name text COLLATE german)")
 	a.admin("UPDATE pg_collation SET collversion = '42.7' WHERE collname = 'german'")

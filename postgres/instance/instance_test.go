@@ -14,27 +14,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"meridian"
 	"meridian/internal/proc"
+	"meridian/postgres/pgtest"
 )
 
 // patience bounds each wait of these tests; none waits that long unless it fails.
 const patience = 60 * time.Second
-
-// folder makes a folder that PostgreSQL's user can pass through, which
-// t.TempDir is not when root runs the tests.
-func folder(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("/tmp", "pg")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	return dir
-}
 
 // A cluster is an Instance that a test runs.
 type cluster struct {
@@ -99,7 +87,7 @@ func (c *cluster) stop() {
 	}
 }
 
-// query returns the first column of the first row.
+// query asks over a connection of its own.
 func (c *cluster) query(role, sql string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -108,6 +96,11 @@ func (c *cluster) query(role, sql string) (string, error) {
 		return "", err
 	}
 	defer conn.Close(ctx)
+	return first(ctx, conn, sql)
+}
+
+// first returns the first column of the first row.
+func first(ctx context.Context, conn *pgconn.PgConn, sql string) (string, error) {
 	results, err := conn.Exec(ctx, sql).ReadAll()
 	if err != nil {
 		return "", err
@@ -137,13 +130,23 @@ func (c *cluster) eventually(sql, want string) {
 
 func (c *cluster) eventuallyAs(role, sql, want string) {
 	c.t.Helper()
-	got, err := "", errors.New("not asked")
-	end := time.Now().Add(patience)
-	for time.Now().Before(end) {
-		if got, err = c.query(role, sql); err == nil && got == want {
-			return
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	var conn *pgconn.PgConn
+	var got string
+	var err error
+	for ctx.Err() == nil {
+		if conn == nil || conn.IsClosed() { // to connect costs more than to ask
+			if conn, err = connect(ctx, c.Dial, role, c.cfg.Database, nil); err == nil {
+				defer conn.Close(context.WithoutCancel(ctx))
+			}
 		}
-		wait(context.Background(), 5*time.Millisecond)
+		if conn != nil {
+			if got, err = first(ctx, conn, sql); err == nil && got == want {
+				return
+			}
+		}
+		wait(ctx, 5*time.Millisecond)
 	}
 	c.t.Fatalf("%s: %s: got %q, %v; want %q", c.cfg.Region, sql, got, err, want)
 }
@@ -161,7 +164,8 @@ func (c *cluster) crash() {
 }
 
 func TestWritesOnThePrimaryAreReadOnTheStandby(t *testing.T) {
-	dir := folder(t)
+	t.Parallel()
+	dir := pgtest.Folder(t)
 	a := newCluster(t, dir, "us-east-1", nil).start(Primary).up()
 	a.must("CREATE TABLE t (n int); INSERT INTO t VALUES (1)")
 	b := newCluster(t, dir, "eu-west-1", a.Dial).start(Standby).up()
@@ -183,7 +187,8 @@ func TestWritesOnThePrimaryAreReadOnTheStandby(t *testing.T) {
 }
 
 func TestReadsGoOnWithoutThePrimaryAndCatchUpAfterIt(t *testing.T) {
-	dir := folder(t)
+	t.Parallel()
+	dir := pgtest.Folder(t)
 	a := newCluster(t, dir, "us-east-1", nil).start(Primary).up()
 	a.must("CREATE TABLE t (n int); INSERT INTO t VALUES (1)")
 	b := newCluster(t, dir, "eu-west-1", a.Dial).start(Standby).up()
@@ -199,7 +204,8 @@ func TestReadsGoOnWithoutThePrimaryAndCatchUpAfterIt(t *testing.T) {
 }
 
 func TestCommittedDataOutlivesKill9(t *testing.T) {
-	dir := folder(t)
+	t.Parallel()
+	dir := pgtest.Folder(t)
 	own := filepath.Join(dir, "us-east-1")
 	if Founded(own) {
 		t.Error("founded before its first start")
@@ -223,7 +229,8 @@ func TestCommittedDataOutlivesKill9(t *testing.T) {
 // killed PostgreSQL whose pid a living process of its user has got since. The
 // negative control is PostgreSQL alone, which believes the pid.
 func TestPidOfSomebodyElseDoesNotKeepItFromStarting(t *testing.T) {
-	dir := folder(t)
+	t.Parallel()
+	dir := pgtest.Folder(t)
 	a := newCluster(t, dir, "us-east-1", nil).start(Primary).up()
 	a.stop()
 	other, err := proc.Start(proc.Cmd{Path: "/bin/sleep", Args: []string{"1000"}, UID: a.run.UID, GID: a.run.GID})
@@ -247,7 +254,8 @@ func TestPidOfSomebodyElseDoesNotKeepItFromStarting(t *testing.T) {
 // TestOrphanIsEnded starts over a PostgreSQL that outlived its node, as it can
 // where the kernel knows no parent-death signal.
 func TestOrphanIsEnded(t *testing.T) {
-	dir := folder(t)
+	t.Parallel()
+	dir := pgtest.Folder(t)
 	a := newCluster(t, dir, "us-east-1", nil).start(Primary).up()
 	a.must("CREATE TABLE t (n int)")
 	a.stop()
@@ -267,7 +275,8 @@ func TestOrphanIsEnded(t *testing.T) {
 // negative control is the same under the name of a whole copy: it is refused,
 // so that the name alone is what tells them apart.
 func TestHalfDoneCopyIsMadeAgain(t *testing.T) {
-	dir := folder(t)
+	t.Parallel()
+	dir := pgtest.Folder(t)
 	a := newCluster(t, dir, "us-east-1", nil).start(Primary).up()
 	a.must("CREATE TABLE t (n int); INSERT INTO t VALUES (1)")
 	b := newCluster(t, dir, "eu-west-1", a.Dial)
@@ -291,7 +300,8 @@ func TestHalfDoneCopyIsMadeAgain(t *testing.T) {
 }
 
 func TestCopyOfAnotherDatabaseIsKeptAsideAndMadeAnew(t *testing.T) {
-	dir := folder(t)
+	t.Parallel()
+	dir := pgtest.Folder(t)
 	a := newCluster(t, dir, "us-east-1", nil).start(Primary).up()
 	b := newCluster(t, dir, "eu-west-1", a.Dial).start(Standby).up()
 	old, err := system(b.data())
@@ -311,7 +321,8 @@ func TestCopyOfAnotherDatabaseIsKeptAsideAndMadeAnew(t *testing.T) {
 }
 
 func TestStandbyWithoutACopyWaitsForItsPrimary(t *testing.T) {
-	dir := folder(t)
+	t.Parallel()
+	dir := pgtest.Folder(t)
 	a := newCluster(t, dir, "us-east-1", nil)
 	tried := make(chan struct{})
 	once := sync.OnceFunc(func() { close(tried) })
@@ -330,7 +341,8 @@ func TestStandbyWithoutACopyWaitsForItsPrimary(t *testing.T) {
 }
 
 func TestSecondProcessIsKeptOut(t *testing.T) {
-	dir := folder(t)
+	t.Parallel()
+	dir := pgtest.Folder(t)
 	newCluster(t, dir, "us-east-1", nil).start(Primary).up()
 	second := newCluster(t, dir, "us-east-1", nil).start(Primary)
 	<-second.done

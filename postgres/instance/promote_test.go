@@ -17,6 +17,7 @@ import (
 // TestPrimaryMovesBackAndForth writes a row between the moves and looks for
 // all of them everywhere. Nobody copies or rewinds anything for it.
 func TestPrimaryMovesBackAndForth(t *testing.T) {
+	t.Parallel()
 	for _, regions := range [][]meridian.Region{{"us-east-1", "eu-west-1"}, {"us-east-1", "eu-west-1", "ap-south-1"}} {
 		t.Run(fmt.Sprint(len(regions)), func(t *testing.T) {
 			w := newWorld(t, regions...)
@@ -50,6 +51,7 @@ func TestPrimaryMovesBackAndForth(t *testing.T) {
 // TestPromotionWaitsForTheGate holds the last row on its way. The negative
 // control promotes without the gate, and the row is lost.
 func TestPromotionWaitsForTheGate(t *testing.T) {
+	t.Parallel()
 	for _, guarded := range []bool{true, false} {
 		t.Run(fmt.Sprint(guarded), func(t *testing.T) {
 			w := newWorld(t, "us-east-1", "eu-west-1")
@@ -80,6 +82,7 @@ func TestPromotionWaitsForTheGate(t *testing.T) {
 // all the same, with the position that Stop then confirms, and the standby that
 // waits for it has all. Control: Stop alone does not return.
 func TestHaltKnowsTheEndBeforeTheStandbyDoes(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "us-east-1", "eu-west-1")
 	a, b := w.all[0], w.all[1]
 	a.must("CREATE TABLE t (n int)")
@@ -114,6 +117,7 @@ func TestHaltKnowsTheEndBeforeTheStandbyDoes(t *testing.T) {
 }
 
 func TestPromotionGivesUpOnAGateThatNeverComes(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "us-east-1", "eu-west-1")
 	b := w.all[1]
 	ctx, cancel := shortly(t)
@@ -129,6 +133,7 @@ func TestPromotionGivesUpOnAGateThatNeverComes(t *testing.T) {
 
 // TestPromotedPrimaryOutlivesACrashBeforeItsFirstCheckpoint kills it at once.
 func TestPromotedPrimaryOutlivesACrashBeforeItsFirstCheckpoint(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "us-east-1", "eu-west-1", "ap-south-1")
 	a, b, c := w.all[0], w.all[1], w.all[2]
 	a.must("CREATE TABLE t (n int)")
@@ -146,6 +151,7 @@ func TestPromotedPrimaryOutlivesACrashBeforeItsFirstCheckpoint(t *testing.T) {
 // TestReservedTimelinesDoNotKeepAStandbyFromStarting leaves what a promotion
 // that was cut off leaves. The negative control is PostgreSQL alone.
 func TestReservedTimelinesDoNotKeepAStandbyFromStarting(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "us-east-1", "eu-west-1")
 	a, b := w.all[0], w.all[1]
 	a.must("CREATE TABLE t (n int)")
@@ -185,6 +191,7 @@ func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 // TestStopThatAFrozenStandbyHoldsUpEndsByForce: it waits for the standby to
 // have the log, until it may not wait any longer.
 func TestStopThatAFrozenStandbyHoldsUpEndsByForce(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "us-east-1", "eu-west-1")
 	a, b := w.all[0], w.all[1]
 	a.must("CREATE TABLE t (n int)")
@@ -204,6 +211,7 @@ func TestStopThatAFrozenStandbyHoldsUpEndsByForce(t *testing.T) {
 }
 
 func TestRolesThatCannotBeAreRefused(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "us-east-1", "eu-west-1")
 	if err := w.all[0].Start(w.patient(), Standby); meridian.KindOf(err) != meridian.Invalid {
 		t.Errorf("a running primary was started as a standby: %v", err)

@@ -14,6 +14,7 @@ func shortly(t *testing.T) (context.Context, context.CancelFunc) {
 
 // TestPledgeOutlivesARestart recruits, and asks again after the node came back.
 func TestPledgeOutlivesARestart(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "us-east-1", "eu-west-1")
 	b := w.all[1]
 	r, err := b.Recruit(w.patient(), 7)
@@ -41,6 +42,7 @@ func TestPledgeOutlivesARestart(t *testing.T) {
 // TestARegionWhoseDatabaseWasDownReportsLater pledges a term while PostgreSQL is
 // down, and reports once it is up: all that it had, and nothing newer.
 func TestARegionWhoseDatabaseWasDownReportsLater(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "us-east-1", "eu-west-1")
 	a, b := w.all[0], w.all[1]
 	a.must("CREATE TABLE t (n int)")
@@ -67,6 +69,7 @@ func TestARegionWhoseDatabaseWasDownReportsLater(t *testing.T) {
 // TestRecruitTakesNoMoreOfTheOlderTerm writes on the deposed primary and waits
 // until the log would have come. The negative control leaves out the cut.
 func TestRecruitTakesNoMoreOfTheOlderTerm(t *testing.T) {
+	t.Parallel()
 	for _, leaky := range []bool{false, true} {
 		w := newWorld(t, "us-east-1", "eu-west-1", "ap-south-1")
 		a, b, c := w.all[0], w.all[1], w.all[2]
@@ -99,6 +102,7 @@ func TestRecruitTakesNoMoreOfTheOlderTerm(t *testing.T) {
 // TestRecruitDoesNotWaitForTheRestOfARecord cuts the log inside one: what came
 // of it is on disk, and never replayed.
 func TestRecruitDoesNotWaitForTheRestOfARecord(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "us-east-1", "eu-west-1")
 	a, b := w.all[0], w.all[1]
 	a.must("CREATE TABLE t (s text); ALTER TABLE t ALTER s SET STORAGE PLAIN")

@@ -49,6 +49,7 @@ func (c *cluster) losses(xids ...string) (handles []string) {
 // commits that its standby has not received. The old one may first start again
 // apart from the rest and be stopped cleanly: its log is as lost.
 func TestDeadPrimaryRejoinsAndItsLostWritesAreListed(t *testing.T) {
+	t.Parallel()
 	for _, clean := range []bool{false, true} {
 		t.Run(fmt.Sprintf("clean=%v", clean), func(t *testing.T) {
 			w := newWorld(t, "us-east-1", "eu-west-1")
@@ -101,6 +102,7 @@ func TestDeadPrimaryRejoinsAndItsLostWritesAreListed(t *testing.T) {
 // TestStandbyAheadOfTheNewPrimaryRejoins lets a third region have more than the
 // one that is promoted, as when it could not be recruited.
 func TestStandbyAheadOfTheNewPrimaryRejoins(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "us-east-1", "eu-west-1", "ap-south-1")
 	a, b, c := w.all[0], w.all[1], w.all[2]
 	a.must("CREATE TABLE t (n int)")
@@ -130,6 +132,7 @@ func TestStandbyAheadOfTheNewPrimaryRejoins(t *testing.T) {
 // checkpoint: pg_rewind reads the old primary's own log from the shared one on.
 // The negative control keeps none of that: the data must be copied anew, and is.
 func TestTheLogThatIsKeptCoversARewind(t *testing.T) {
+	t.Parallel()
 	for name, settings := range map[string]map[string]string{"kept": nil, "control: not kept": {"wal_keep_size": "0", "min_wal_size": "32MB"}} {
 		t.Run(name, func(t *testing.T) {
 			w := idleWorld(t, "us-east-1", "eu-west-1")
@@ -171,6 +174,7 @@ func TestTheLogThatIsKeptCoversARewind(t *testing.T) {
 // the promotion before its own. The negative control reserves no timelines:
 // both take number 2.
 func TestTwoPrimariesNeverShareATimeline(t *testing.T) {
+	t.Parallel()
 	for _, reserved := range []bool{true, false} {
 		t.Run(fmt.Sprint(reserved), func(t *testing.T) {
 			w := newWorld(t, "us-east-1", "eu-west-1", "ap-south-1")
@@ -211,6 +215,7 @@ func TestTwoPrimariesNeverShareATimeline(t *testing.T) {
 // TestPrimaryThatDiedBeforeItsFirstCheckpointRejoins: the end of its log is on
 // a timeline that its control file has no checkpoint of.
 func TestPrimaryThatDiedBeforeItsFirstCheckpointRejoins(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "us-east-1", "eu-west-1", "ap-south-1")
 	a, b, c := w.all[0], w.all[1], w.all[2]
 	a.must("CREATE TABLE t (n int)")
@@ -240,6 +245,7 @@ func TestPrimaryThatDiedBeforeItsFirstCheckpointRejoins(t *testing.T) {
 
 // TestRewindThatWasCutOffEndsInACopy leaves the mark of one.
 func TestRewindThatWasCutOffEndsInACopy(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "us-east-1", "eu-west-1")
 	a, b := w.all[0], w.all[1]
 	a.must("CREATE TABLE t (n int)")

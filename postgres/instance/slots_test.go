@@ -12,6 +12,7 @@ import (
 // is written and recycled, and promotes another. The negative control drops the
 // slots that this one held as a standby: the region must be copied anew, and is.
 func TestNewPrimaryHasTheLogThatAnAbsentRegionNeeds(t *testing.T) {
+	t.Parallel()
 	for _, slots := range []bool{true, false} {
 		t.Run(fmt.Sprintf("slots=%v", slots), func(t *testing.T) {
 			w := idleWorld(t, "us-east-1", "eu-west-1", "ap-south-1")
@@ -51,6 +52,7 @@ func TestNewPrimaryHasTheLogThatAnAbsentRegionNeeds(t *testing.T) {
 // TestSlotsOfAStandbyFollowThePrimarys waits for the third region's slot to
 // move on the primary, and then for the standby's to get there.
 func TestSlotsOfAStandbyFollowThePrimarys(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "us-east-1", "eu-west-1", "ap-south-1")
 	a, b, c := w.all[0], w.all[1], w.all[2]
 	a.must("CREATE TABLE t (n int)")

@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"os/exec"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"meridian"
+	"meridian/postgres/pgtest"
 )
 
 // A world is clusters of which one is the primary. The way to the primary can
@@ -35,7 +37,7 @@ func newWorld(t *testing.T, regions ...meridian.Region) *world {
 
 func idleWorld(t *testing.T, regions ...meridian.Region) *world {
 	t.Helper()
-	w := &world{t: t, dir: folder(t), term: 1, held: map[meridian.Region]chan struct{}{}}
+	w := &world{t: t, dir: pgtest.Folder(t), term: 1, held: map[meridian.Region]chan struct{}{}}
 	for _, r := range regions {
 		w.all = append(w.all, w.cluster(r))
 	}
@@ -49,12 +51,45 @@ func (w *world) start() {
 		role := Standby
 		if i == 0 {
 			role = Primary
+			c.founded()
 		}
 		c.start(role).up()
 		c.slots()
 		if i > 0 {
 			w.check(c.Follow(w.t.Context(), w.term))
 		}
+	}
+}
+
+// templates is an empty folder that TestMain makes, for the whole run.
+var templates string
+
+// template founds a database there as any other, which never runs. A world
+// begins with a copy of it, so that worlds share a system identifier: no test
+// lets two of them meet. Tests about founding found.
+var template = sync.OnceValues(func() (*Instance, error) {
+	in, err := New(nodeConfig(templates, false), Deps{})
+	if err == nil {
+		err = in.prepare()
+	}
+	if err == nil {
+		err = in.initdb(context.Background())
+	}
+	return in, err
+})
+
+// founded gives a cluster the template's data.
+func (c *cluster) founded() {
+	c.t.Helper()
+	from, err := template()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if err := c.prepare(); err != nil {
+		c.t.Fatal(err)
+	}
+	if out, err := exec.Command("cp", "-a", from.data(), c.data()).CombinedOutput(); err != nil {
+		c.t.Fatalf("%v: %s", err, out)
 	}
 }
 

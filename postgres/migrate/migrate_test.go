@@ -3,7 +3,6 @@ package migrate
 import (
 	"context"
 	"net"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,6 +15,7 @@ import (
 
 	"meridian"
 	"meridian/postgres/instance"
+	"meridian/postgres/pgtest"
 )
 
 const patience = 60 * time.Second
@@ -24,14 +24,7 @@ const patience = 60 * time.Second
 // the application's role.
 func primary(t *testing.T) func(context.Context) (*pgx.Conn, error) {
 	t.Helper()
-	dir, err := os.MkdirTemp("/tmp", "pg") // t.TempDir keeps PostgreSQL's user out
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	dir := pgtest.Folder(t)
 	in, err := instance.New(instance.Config{
 		Region: "us-east-1", Dir: filepath.Join(dir, "d"), SocketDir: filepath.Join(dir, "s"), Database: "conduit", SharedBuffers: "8MB",
 	}, instance.Deps{})

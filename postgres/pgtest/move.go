@@ -50,6 +50,11 @@ func (s *Server) follow(upstream *Server) error {
 	if err := os.Truncate(filepath.Join(s.Dir, "postgresql.auto.conf"), 0); err != nil {
 		return fmt.Errorf("pgtest: %w", err)
 	}
+	return s.signal()
+}
+
+// signal makes the server a standby at its next start.
+func (s *Server) signal() error {
 	signal := filepath.Join(s.Dir, "standby.signal")
 	if err := os.WriteFile(signal, nil, 0o600); err != nil {
 		return fmt.Errorf("pgtest: %w", err)

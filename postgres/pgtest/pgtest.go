@@ -18,6 +18,8 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // A Server is one running PostgreSQL.
@@ -26,6 +28,7 @@ type Server struct {
 
 	name   string // with which it streams, as a standby
 	root   string
+	remove func() // the root
 	cmd    *exec.Cmd
 	stderr bytes.Buffer
 	done   chan struct{}
@@ -44,7 +47,7 @@ func Start(name string) (*Server, error) {
 		return nil, errors.Join(err, s.Stop())
 	}
 	settings := "wal_level=replica\nhot_standby=on\nhot_standby_feedback=on\nmax_wal_senders=8\nfsync=off\nmax_prepared_transactions=4\n" +
-		"max_standby_streaming_delay=1s\nwal_retrieve_retry_interval=100ms\nmax_connections=120\nshared_buffers=32MB\nautovacuum_naptime=10s\n"
+		"wal_init_zero=off\nwal_recycle=off\nmax_standby_streaming_delay=1s\nwal_retrieve_retry_interval=100ms\nmax_connections=120\nshared_buffers=32MB\nautovacuum_naptime=10s\n"
 	if err := s.settings(settings); err != nil {
 		return nil, errors.Join(err, s.Stop())
 	}
@@ -83,9 +86,18 @@ func (s *Server) Dial(ctx context.Context) (net.Conn, error) {
 	return d.DialContext(ctx, "unix", filepath.Join(s.root, ".s.PGSQL."+port))
 }
 
-// Exec runs a statement as the superuser.
+// Exec runs statements as the superuser. One that fails ends them.
 func (s *Server) Exec(database, sql string) error {
-	return s.tool("psql", "-h", s.root, "-p", port, "-U", "meridian", "-d", database, "-v", "ON_ERROR_STOP=1", "-qAtc", sql)
+	ctx := context.Background()
+	c, err := pgconn.Connect(ctx, fmt.Sprintf("host=%s port=%s user=meridian dbname=%s sslmode=disable", s.root, port, database))
+	if err == nil {
+		_, err = c.Exec(ctx, sql).ReadAll()
+		err = errors.Join(err, c.Close(ctx))
+	}
+	if err != nil {
+		return fmt.Errorf("pgtest: %s: %w", sql, err)
+	}
+	return nil
 }
 
 // Stop ends the server and removes its folder.
@@ -94,17 +106,17 @@ func (s *Server) Stop() error {
 		s.cmd.Process.Signal(syscall.SIGQUIT)
 		<-s.done
 	}
-	return os.RemoveAll(s.root)
+	s.remove()
+	return nil
 }
 
-// newServer makes the folder: below /var/tmp, since the user that PostgreSQL
-// runs as must be able to pass through its parents.
+// newServer makes the folder.
 func newServer(name string) (*Server, error) {
-	root, err := os.MkdirTemp("/var/tmp", "pgtest-"+name+"-")
+	root, remove, err := NewFolder()
 	if err != nil {
-		return nil, fmt.Errorf("pgtest: %w", err)
+		return nil, err
 	}
-	s := &Server{name: name, root: root, Dir: filepath.Join(root, "data"), done: make(chan struct{})}
+	s := &Server{name: name, root: root, remove: remove, Dir: filepath.Join(root, "data"), done: make(chan struct{})}
 	if cred, err := credential(); err != nil {
 		return nil, err
 	} else if cred != nil {
