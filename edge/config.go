@@ -163,6 +163,10 @@ type Deps struct {
 	// all are.
 	TokenKeys func() meridian.TokenKeys
 
+	// Tell carries what this edge found broken to the others, whose Hear takes
+	// it. It must not block; nil tells nobody.
+	Tell func(origin.Rumour)
+
 	Engine  Engine // nil means net/http
 	Log     *slog.Logger
 	Metrics prometheus.Registerer

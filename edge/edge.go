@@ -42,7 +42,7 @@ func New(cfg Config, deps Deps) (*Edge, error) {
 	e := &Edge{
 		cfg: cfg, deps: deps, metrics: m, retry: origin.Retry,
 		customs: customs(cfg.Origins),
-		origin:  origin.New(cfg.origin(), origin.Deps{Map: deps.Map, Dial: deps.Dial, RTT: deps.RTT, Log: deps.Log, Turned: m.turned}),
+		origin:  origin.New(cfg.origin(), origin.Deps{Map: deps.Map, Dial: deps.Dial, RTT: deps.RTT, Log: deps.Log, Turned: m.turned, Tell: deps.Tell}),
 	}
 	if deps.Metrics != nil {
 		if err := deps.Metrics.Register(newQueues(e)); err != nil {
@@ -52,6 +52,9 @@ func New(cfg Config, deps Deps) (*Edge, error) {
 	e.recall.size, e.recall.ttl = cfg.Limits.Remembered, cfg.Timeouts.Remember
 	return e, nil
 }
+
+// Hear takes what another edge found broken.
+func (e *Edge) Hear(from string, m origin.Rumour) { e.origin.Hear(from, m) }
 
 // ServeHTTP answers one request. It is the whole edge but for connections, and
 // works with any engine.

@@ -33,6 +33,7 @@ func (n *node) addEdge(g *lifecycle.Group) error {
 	if err != nil {
 		return err
 	}
+	gossip := newGossip(n)
 	door, err := edge.New(edge.Config{
 		Place: n.self.Region, Node: n.self.Name, Domain: n.file.Domain,
 		HTTPS:             netip.AddrPortFrom(n.self.Address, n.self.Ports.HTTPS).String(),
@@ -45,13 +46,15 @@ func (n *node) addEdge(g *lifecycle.Group) error {
 		Carriers:          carriers(n.file),
 		IgnoreConsistency: os.Getenv(ignoreTokens) == "1",
 	}, edge.Deps{
-		Map: &n.atlas, Dial: n.dialGateway, RTT: n.rttTo, Certs: certs, Verify: n.verify, Key: key.use, TokenKeys: n.sealsTokens,
+		Map: &n.atlas, Dial: n.dialGateway, RTT: n.rttTo, Certs: certs, Verify: n.verify, Key: key.use, TokenKeys: n.sealsTokens, Tell: gossip.tell,
 		Log: n.log, Metrics: n.tele.Metrics, Tracer: n.tele.Tracer,
 	})
 	if err != nil {
 		return err
 	}
 	g.Add("edge key", func(ctx context.Context, ready func()) error { return key.run(ctx, n, ready) })
+	gossip.hear = door.Hear
+	g.Add("rumours", gossip.run)
 	g.Add("edge", door.Run)
 	return nil
 }

@@ -14,9 +14,12 @@ const (
 	Open                  // none of it
 	HalfOpen              // one request, as a probe
 	Slow                  // a share that grows
+	Doubted               // none of it for a moment, if there is another region: another edge says that it is broken
 )
 
-func (p Phase) String() string { return [...]string{"closed", "open", "half-open", "slow"}[p] }
+func (p Phase) String() string {
+	return [...]string{"closed", "open", "half-open", "slow", "doubted"}[p]
+}
 
 // Evidence is what a circuit was opened by. It decides what closes it.
 type Evidence string
@@ -63,7 +66,8 @@ type Circuit struct {
 	good   int // answers in this window
 	bad    int // failures in this window
 	began  time.Time
-	credit float64 // of Slow: requests that are due
+	credit float64   // of Slow: requests that are due
+	deaf   time.Time // no rumour is heard until then
 }
 
 // Failed is the circuit after a failure.
@@ -84,6 +88,22 @@ func (c Circuit) Failed(now time.Time, by Evidence, why string) Circuit {
 	return c
 }
 
+// Rumoured is the circuit after another edge said that the region is broken.
+// That makes this edge doubt, and look for itself: a rumour of failed requests
+// lets one probe go, one of silence waits for a byte, which a connection that
+// stands brings within a ping. What this edge has seen itself outweighs it.
+func (c Circuit) Rumoured(now time.Time, by Evidence, why string) Circuit {
+	if c.Phase != Closed || now.Before(c.deaf) {
+		return c
+	}
+	c.Phase, c.By, c.Why, c.Since = Doubted, by, why, now
+	c.until = now
+	if by == ByLink || by == BySilence {
+		c.until = now.Add(rumourLife)
+	}
+	return c
+}
+
 // Silent is the circuit once nothing was heard for too long.
 func (c Circuit) Silent(now time.Time, why string) Circuit {
 	if c.Phase == Open {
@@ -97,8 +117,11 @@ func (c Circuit) Refused(now time.Time, why string) Circuit { return c.open(now,
 
 // Spoke is the circuit when something was heard again after silence.
 func (c Circuit) Spoke(now time.Time) Circuit {
-	if c.Phase == Open && c.By == BySilence {
+	switch {
+	case c.Phase == Open && c.By == BySilence:
 		return c.halfOpen(now)
+	case c.Phase == Doubted && (c.By == BySilence || c.By == ByLink):
+		return Circuit{deaf: now.Add(deafAfter)}
 	}
 	return c
 }
@@ -120,6 +143,8 @@ func (c Circuit) Answered(now time.Time) Circuit {
 		c.Phase, c.Since, c.credit = Slow, now, 0
 	case c.Phase == Slow && c.share(now) >= 1:
 		return Circuit{}
+	case c.Phase == Doubted:
+		return Circuit{deaf: now.Add(deafAfter)}
 	}
 	return c
 }
@@ -128,7 +153,7 @@ func (c Circuit) Answered(now time.Time) Circuit {
 // it may. Went must follow if it goes.
 func (c Circuit) Ask(now time.Time) (Circuit, bool) {
 	switch c.Phase {
-	case Open, HalfOpen:
+	case Open, HalfOpen, Doubted:
 		return c, c.probes(now)
 	case Slow:
 		share := c.share(now)
@@ -142,6 +167,10 @@ func (c Circuit) Ask(now time.Time) (Circuit, bool) {
 // open the request is a probe, and others keep away for a while.
 func (c Circuit) Went(now time.Time) Circuit {
 	switch {
+	case c.Phase == Doubted && now.Sub(c.Since) >= rumourLife:
+		return Circuit{}
+	case c.Phase == Doubted && c.probes(now):
+		c.until = now.Add(rumourLife)
 	case c.probes(now):
 		c = c.halfOpen(now)
 		c.until = now.Add(firstAvoid)
@@ -154,6 +183,10 @@ func (c Circuit) Went(now time.Time) Circuit {
 // Says tells what speaks against the region, or "".
 func (c Circuit) Says(now time.Time) string {
 	switch {
+	case c.Phase == Doubted && now.Sub(c.Since) >= rumourLife:
+		return ""
+	case c.Phase == Doubted && !c.probes(now):
+		return "is doubted (" + c.Why + ")"
 	case c.Phase == HalfOpen, c.probes(now):
 		return "is being probed (" + c.Why + ")"
 	case c.Phase == Slow:
@@ -164,7 +197,10 @@ func (c Circuit) Says(now time.Time) string {
 
 // probes reports whether the next request is a probe.
 func (c Circuit) probes(now time.Time) bool {
-	return (c.Phase == HalfOpen || c.Phase == Open && c.By != BySilence) && !now.Before(c.until)
+	if c.Phase == Doubted && now.Sub(c.Since) >= rumourLife {
+		return true // it has expired
+	}
+	return (c.Phase == HalfOpen || c.Phase == Doubted || c.Phase == Open && c.By != BySilence) && !now.Before(c.until)
 }
 
 // share is what part of the requests a region gets that returns.
@@ -177,7 +213,7 @@ func (c Circuit) share(now time.Time) float64 {
 }
 
 func (c Circuit) open(now time.Time, by Evidence, why string) Circuit {
-	if c.Phase == Closed {
+	if c.Phase == Closed || c.Phase == Doubted {
 		c.broke, c.avoid = now, firstAvoid
 	} else {
 		c.avoid = min(2*c.avoid, longAvoid)

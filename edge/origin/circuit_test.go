@@ -43,6 +43,8 @@ func happen(t *testing.T, c *Circuit, now time.Time, words []string) string {
 		*c = c.Silent(now, "is silent")
 	case "refused":
 		*c = c.Refused(now, "said no")
+	case "rumour":
+		*c = c.Rumoured(now, Evidence(words[1]), "b says: "+words[1])
 	case "spoke":
 		*c = c.Spoke(now)
 	case "linked":
@@ -80,6 +82,8 @@ func FuzzCircuit(f *testing.F) {
 		for _, b := range events {
 			now = now.Add(time.Duration(b>>3) * 100 * time.Millisecond)
 			switch b & 7 {
+			case 7:
+				c = c.Rumoured(now, Evidence([]Evidence{ByLink, BySilence, ByRequest, ByWord}[b>>6]), "x")
 			case 0:
 				c = c.Failed(now, ByRequest, "x")
 			case 1:
@@ -97,7 +101,7 @@ func FuzzCircuit(f *testing.F) {
 					c = next.Went(now)
 				}
 			}
-			if c.Phase != Closed && (c.Why == "" || c.share(now) < slowShare || c.share(now) > 1) {
+			if c.Phase != Closed && (c.Why == "" || c.Phase == Slow && (c.share(now) < slowShare || c.share(now) > 1)) {
 				t.Fatalf("%+v", c)
 			}
 		}

@@ -93,12 +93,13 @@ func (l *link) listen(now time.Time) {
 	l.listened = now
 	patience := Patience(l.cfg.Silence, l.cfg.PingEvery, l.rtt())
 	l.mu.Lock()
-	silent, open := 0, 0
+	silent, open, newest := 0, 0, int64(0)
 	for _, c := range l.conns {
 		if c.Err() != nil {
 			continue
 		}
 		open++
+		newest = max(newest, c.ear.heard.Load())
 		if c.ear.listen(now, l.awake, patience) {
 			silent++
 		}
@@ -111,5 +112,9 @@ func (l *link) listen(now time.Time) {
 	case l.hushed && silent < open:
 		l.hushed = false
 		l.memory.spoke(l.region, now)
+	case newest > 0:
+		if c := l.memory.circuit(l.region); c.Phase == Doubted && time.Unix(0, newest).After(c.Since.Add(l.rtt())) {
+			l.memory.spoke(l.region, now) // what was heard left the region after the rumour did
+		}
 	}
 }

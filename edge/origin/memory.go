@@ -81,10 +81,22 @@ func stateOf(c Circuit, may bool) State {
 	switch {
 	case may:
 		return Ready
-	case c.Phase == Slow:
+	case c.Phase == Slow, c.Phase == Doubted:
 		return Warming
 	}
 	return Broken
+}
+
+// open returns how many circuits are open.
+func (m *memory) open() (n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, c := range m.circuits {
+		if c.Phase == Open {
+			n++
+		}
+	}
+	return n
 }
 
 // went is told that a request is about to go to r.

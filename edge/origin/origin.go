@@ -54,6 +54,9 @@ type Deps struct {
 	// Turned is called when the circuit of a region changed its phase. It must
 	// not block. It may be nil.
 	Turned func(meridian.Region, Circuit)
+	// Tell carries a rumour to the other edges, whose Hear takes it. It must not
+	// block. It may be nil.
+	Tell func(Rumour)
 }
 
 // An Origin is an edge's way to the regions. Its methods may be called by many
@@ -212,6 +215,7 @@ func (o *Origin) turned(r meridian.Region, c Circuit) {
 	if o.deps.Turned != nil {
 		o.deps.Turned(r, c)
 	}
+	o.spread(r, c)
 }
 
 // Refused remembers that a region said it is not serving, as a node does that
