@@ -31,7 +31,7 @@ build: ## build bin/meridian
 	@go build -o $(BIN) ./cmd/meridian
 
 .PHONY: deps
-deps: ## install what this machine lacks (PostgreSQL, psql, curl, ip)
+deps: ## install what this machine lacks (PostgreSQL, psql, curl, ip, node and the public suite for caches)
 	@tools/deps.sh
 
 # What starts PostgreSQL, etcd or worlds: these packages take minutes, and want
@@ -99,8 +99,9 @@ pairs: deps build ## PAIRS writes and reads after them, a part with replay 2 s l
 	go run ./test/pairs --binary $(BIN) --count $(PAIRS) --seed $(SEED)
 
 .PHONY: conformance
-conformance: deps ## pgx's own test suite, directly and through both regions' proxies, compared
+conformance: deps ## pgx's own test suite, directly and through both regions' proxies, compared; the public suite for HTTP caches
 	go run ./test/conformance
+	go test ./test/conformance/httpcache -count=1 -v
 
 .PHONY: failovers
 failovers: deps build ## how long writes are away after each kind of loss (N=rounds)

@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 
 	"meridian"
+	"meridian/edge/cache"
 	"meridian/edge/origin"
 	"meridian/identity"
 	"meridian/topology"
@@ -33,6 +34,7 @@ type Config struct {
 	TLS      TLS
 	Upstream Upstream
 	Landing  Landing
+	Cache    cache.Config
 
 	// Behaviors are tried in order; a request that none matches goes to the
 	// regions as it is. Origins are those, beside the regions, that they name.
@@ -166,6 +168,13 @@ type Deps struct {
 	// Tell carries what this edge found broken to the others, whose Hear takes
 	// it. It must not block; nil tells nobody.
 	Tell func(origin.Rumour)
+	// Invalidated hears of what an unsafe request ended the life of in this edge's
+	// cache. It must not block.
+	Invalidated func(cache.Purge)
+
+	// Horizon returns the time before which what was fetched may not be taken for
+	// fresh, since a purge of it may not have come here; nil: there is none.
+	Horizon func() time.Time
 
 	Engine  Engine // nil means net/http
 	Log     *slog.Logger

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"sync/atomic"
 
+	"meridian/edge/cache"
 	"meridian/edge/origin"
 )
 
@@ -14,6 +15,7 @@ type Edge struct {
 	deps    Deps
 	origin  *origin.Origin
 	customs map[string]*origin.Custom
+	cache   *cache.Cache
 	recall  recall
 	metrics *metrics
 	retry   func(origin.Attempt) origin.Verdict
@@ -49,12 +51,22 @@ func New(cfg Config, deps Deps) (*Edge, error) {
 			return nil, fmt.Errorf("register the edge's metrics: %w", err)
 		}
 	}
+	if cfg.Cache.Name == "" {
+		cfg.Cache.Name = string(cfg.Place) + ".meridian"
+	}
+	e.cache, err = cache.New(cfg.Cache, cache.Deps{Now: deps.Now, Log: deps.Log, Metrics: deps.Metrics, Invalidated: deps.Invalidated})
+	if err != nil {
+		return nil, err
+	}
 	e.recall.size, e.recall.ttl = cfg.Limits.Remembered, cfg.Timeouts.Remember
 	return e, nil
 }
 
 // Hear takes what another edge found broken.
 func (e *Edge) Hear(from string, m origin.Rumour) { e.origin.Hear(from, m) }
+// Purge ends the life of what this edge has stored, and returns how many
+// responses that were.
+func (e *Edge) Purge(p cache.Purge) int { return e.cache.Purge(p) }
 
 // ServeHTTP answers one request. It is the whole edge but for connections, and
 // works with any engine.

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -15,6 +16,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"meridian"
+	"meridian/edge/cache"
 	"meridian/edge/origin"
 	"meridian/identity"
 )
@@ -40,6 +42,7 @@ type exchange struct {
 	principal *identity.Principal
 	caller    caller
 	tokens    meridian.Tokens // what the client itself sent
+	seen      meridian.Tokens // what the caller has seen, as far as this edge knows
 	header    http.Header     // what every region is sent
 	body      *body           // nil if there is none
 	bodyHash  []byte
@@ -47,6 +50,10 @@ type exchange struct {
 	choice origin.Choice // the newest
 	tries  int
 	err    error // why the edge answered itself
+
+	gate    *gate                   // what 1xx responses pass
+	went    *atomic.Pointer[asking] // how the region was asked, once it was
+	outcome cache.Outcome           // "" if the edge answered itself
 }
 
 var propagator propagation.TraceContext
@@ -60,6 +67,7 @@ func (e *Edge) begin(w http.ResponseWriter, r *http.Request) *exchange {
 		ctx = trace.ContextWithSpanContext(ctx, newTrace())
 	}
 	x := &exchange{Edge: e, w: &recorder{ResponseWriter: w}, r: r.WithContext(ctx), id: uuid.NewString(), at: targetOf(r), span: span, start: e.deps.Now()}
+	x.gate, x.went = &gate{}, new(atomic.Pointer[asking])
 	w.Header().Set("X-Meridian-Request", x.id)
 	w.Header().Set("X-Meridian-Edge", string(e.cfg.Place))
 	e.metrics.inFlight.Inc()
@@ -143,7 +151,7 @@ func (x *exchange) floor(h http.Header) {
 	if len(x.tokens) == 0 { // a client that keeps neither cookies nor headers
 		ts, _ = merge(ts, x.recall.get(neighbour(x.r.RemoteAddr), x.start))
 	}
-	if len(ts) > 0 {
+	if x.seen = ts; len(ts) > 0 {
 		h.Set(identity.HeaderConsistency, ts.String())
 	}
 }
@@ -195,7 +203,7 @@ func (x *exchange) end() {
 	if x.span.IsRecording() {
 		x.span.SetAttributes(
 			attribute.String("place", string(x.cfg.Place)), attribute.String("region", string(x.choice.Region)), attribute.String("why", x.choice.Why),
-			attribute.String("request", x.id), attribute.Int("status", x.w.status), attribute.Int("tries", x.tries))
+			attribute.String("request", x.id), attribute.Int("status", x.w.status), attribute.Int("tries", x.tries), attribute.String("cache", string(x.outcome)))
 		if path := x.behavior.path(); path != "" && len(x.cfg.Behaviors) > 0 {
 			x.span.SetAttributes(attribute.String("behavior", path), attribute.String("policy", x.policy.Name), attribute.String("behavior.why", x.behavior.Why))
 		}
@@ -210,6 +218,9 @@ func (x *exchange) end() {
 	}
 	if path := x.behavior.path(); path != "" && len(x.cfg.Behaviors) > 0 {
 		attrs = append(attrs, slog.String("behavior", path), slog.String("policy", x.policy.Name))
+	}
+	if x.outcome != "" {
+		attrs = append(attrs, slog.String("cache", string(x.outcome)))
 	}
 	if !x.began.IsZero() {
 		attrs = append(attrs, slog.Duration("first_byte", x.began.Sub(x.start)))

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"context"
 	"errors"
 	"io"
 	"maps"
@@ -16,6 +17,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"meridian"
+	"meridian/edge/cache"
 	"meridian/edge/origin"
 	"meridian/identity"
 )
@@ -27,30 +29,93 @@ const HeaderNotServing = "Meridian-Not-Serving"
 
 var errNotServing = errors.New("the region is not serving")
 
-// forward sends the request to the best region, and to the next best while
-// that is safe, and passes the response on.
+// An asking is how a region was asked for a response.
+type asking struct {
+	choice origin.Choice
+	tries  int
+	began  time.Time // when its headers came
+}
+
+// forward answers from the cache, or from a region.
 func (x *exchange) forward() {
+	first := *x // may go on when this exchange is over: others may wait for the answer
+	resp, err := x.cache.Do(x.r.Context(), x.wanted(), first.fetch)
+	x.gate.shut()
+	if w := x.went.Load(); w != nil {
+		x.choice, x.tries, x.began = w.choice, w.tries, w.began
+	} else if err == nil {
+		x.choice = origin.Choice{Cause: fromCache, Why: resp.Why}
+	}
+	if err != nil {
+		x.fail(err)
+		return
+	}
+	x.outcome = resp.Outcome
+	x.respond(resp)
+}
+
+// fromCache is the cause of a choice that was none: no region was asked.
+const fromCache origin.Cause = "cache"
+
+// wanted describes the request to the cache.
+func (x *exchange) wanted() cache.Request {
+	q := cache.Request{
+		Method: x.r.Method, Host: x.host(), Path: x.at.path, Query: x.at.query, Header: x.header, Tokens: x.seen, Body: x.body != nil,
+		Credential: x.principal != nil || x.caller != (caller{}), Policy: x.caching(), Down: x.down,
+	}
+	if x.deps.Horizon != nil {
+		q.After = x.deps.Horizon()
+	}
+	return q
+}
+
+// caching returns how the request is cached.
+func (x *exchange) caching() cache.Policy { return cache.Default() }
+
+// down reports whether this edge can reach no region.
+func (x *exchange) down() bool {
+	if x.custom != nil {
+		return false
+	}
+	for _, r := range x.deps.Map.Now().Regions {
+		if s, _ := x.origin.State(r.Name); s == origin.Ready && r.Healthy {
+			return false
+		}
+	}
+	return true
+}
+
+// fetch sends the request to the best region, and to the next best while that
+// is safe. It works on a copy of the exchange: the client that it began for may
+// be gone before it ends.
+func (x *exchange) fetch(ctx context.Context, h http.Header) (*http.Response, error) {
+	y := *x
+	y.r, y.header = x.r.WithContext(ctx), h
+	resp, err := y.send()
+	y.went.Store(&asking{y.choice, y.tries, y.began})
+	return resp, err
+}
+
+// send tries regions until one answers.
+func (x *exchange) send() (*http.Response, error) {
 	deadline := x.start.Add(x.cfg.Timeouts.FirstByte)
 	var tried []meridian.Region
 	for {
 		x.choice = x.way.Choose(tried)
 		if x.choice.Region == "" {
-			x.fail(meridian.WithKind(meridian.Unavailable, errors.New(x.choice.Why)))
-			return
+			return nil, meridian.WithKind(meridian.Unavailable, errors.New(x.choice.Why))
 		}
 		left := deadline.Sub(x.deps.Now())
 		resp, err := x.attempt(left)
 		if err == nil {
 			x.began = x.deps.Now()
-			x.respond(resp)
-			return
+			return resp, nil
 		}
 		v := x.retry(x.failed(err, deadline.Sub(x.deps.Now())))
 		x.metrics.failed(err, v.Again)
 		x.deps.Log.Warn(x.unanswered(), "request", x.id, "region", x.choice.Region, "error", err, "again", v.Again, "why", v.Why)
 		if !v.Again {
-			x.fail(err)
-			return
+			return nil, err
 		}
 		tried = append(tried, x.choice.Region)
 	}
@@ -152,10 +217,23 @@ func (t *trailing) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// An interim passes 1xx responses on while the final one has not come.
+// A gate lets 1xx responses pass to the client until the final one is at hand.
+type gate struct {
+	mu     sync.Mutex // guards what follows, and the writing
+	closed bool
+}
+
+func (g *gate) shut() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.closed = true
+}
+
+// An interim passes the 1xx responses of one attempt on while its final one has
+// not come.
 type interim struct {
 	x     *exchange
-	mu    sync.Mutex // guards what follows, and the writing
+	mu    sync.Mutex // guards what follows
 	ended bool
 }
 
@@ -164,7 +242,9 @@ type interim struct {
 func (i *interim) pass(status int, h textproto.MIMEHeader) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.ended || status == http.StatusContinue || status == http.StatusSwitchingProtocols || !i.x.r.ProtoAtLeast(1, 1) {
+	i.x.gate.mu.Lock()
+	defer i.x.gate.mu.Unlock()
+	if i.ended || i.x.gate.closed || status == http.StatusContinue || status == http.StatusSwitchingProtocols || !i.x.r.ProtoAtLeast(1, 1) {
 		return nil
 	}
 	out := i.x.w.Header()

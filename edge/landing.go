@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"meridian"
+	"meridian/edge/cache"
 	"meridian/topology"
 )
 
@@ -57,8 +58,8 @@ const notFound = "Not Found"
 
 // wantsLanding reports whether the response is the gateway's word that the API
 // has no route for /. A 404 that a function made is the API's own, and passes.
-func (x *exchange) wantsLanding(resp *http.Response) bool {
-	if x.custom != nil || resp.StatusCode != http.StatusNotFound || x.at.path != "/" || x.r.Method != http.MethodGet && x.r.Method != http.MethodHead {
+func (x *exchange) wantsLanding(resp *cache.Response) bool {
+	if x.custom != nil || resp.Status != http.StatusNotFound || x.at.path != "/" || x.r.Method != http.MethodGet && x.r.Method != http.MethodHead {
 		return false
 	}
 	if x.r.Method == http.MethodHead {

@@ -9,51 +9,66 @@ import (
 	"sync"
 
 	"meridian"
+	"meridian/edge/cache"
 	"meridian/identity"
 )
 
 // passed are the Meridian-* headers of a region that a client may see.
 var passed = []string{"Meridian-Region", "Meridian-Primary-Away", "Meridian-Stale", "Meridian-Lost-Write"}
 
-// respond passes a region's response on.
-func (x *exchange) respond(resp *http.Response) {
+// respond passes a response on, of a region or of the cache.
+func (x *exchange) respond(resp *cache.Response) {
 	defer resp.Body.Close()
-	told := x.learn(resp.Header)
+	told := x.learn(x.versionOf(resp))
 	if x.wantsLanding(resp) {
 		x.land()
 		return
 	}
 	h := x.w.Header()
 	for name, values := range resp.Header {
-		h[name] = values
+		h[name] = values[:len(values):len(values)] // others may append to it too
 	}
 	stripHops(h)
 	stripInternal(h, passed...)
-	h.Add("Via", x.via(resp.ProtoMajor, resp.ProtoMinor))
+	h.Add("Via", x.via(resp.Proto[0], resp.Proto[1]))
+	if resp.Age != "" {
+		h.Set("Age", resp.Age)
+	}
+	if resp.Outcome != cache.Bypass {
+		h.Add("Cache-Status", resp.CacheStatus)
+	}
 	if len(told) > 0 {
 		tell(h, told, x.cfg.Carriers)
 	}
-	for name := range resp.Trailer {
+	for name := range resp.Announced {
 		if !internal(name) {
 			h.Add("Trailer", name)
 		}
 	}
-	x.w.WriteHeader(resp.StatusCode)
+	x.w.WriteHeader(resp.Status)
 	if err := x.stream(resp); err != nil {
 		x.broke(err)
 	}
-	x.trailers(resp.Trailer)
+	x.trailers(resp.Trailer())
 }
 
-// learn takes the region's tokens, remembers them for the caller, and returns
+// versionOf returns what an answer is as new as. That of another caller's
+// request names no write: its loss is not to be told to this one.
+func (x *exchange) versionOf(resp *cache.Response) meridian.Tokens {
+	if resp.Outcome == cache.Miss || resp.Outcome == cache.Bypass || resp.Outcome == cache.Revalidated {
+		return resp.Tokens
+	}
+	return nameless(resp.Tokens, x.deps.TokenKeys())
+}
+
+// learn takes an answer's tokens, remembers them for the caller, and returns
 // what the client should be told: its own tokens, moved on, or nothing.
-func (x *exchange) learn(h http.Header) meridian.Tokens {
-	if x.cfg.IgnoreConsistency || x.custom != nil {
+func (x *exchange) learn(seen meridian.Tokens) meridian.Tokens {
+	if x.cfg.IgnoreConsistency || x.custom != nil || len(seen) == 0 {
 		return nil
 	}
-	var seen meridian.Tokens
-	for _, line := range h[identity.HeaderConsistency] {
-		seen = mergeText(seen, line, nil) // the link says that a region wrote it
+	if len(seen) > maxTokens {
+		seen = seen[:maxTokens]
 	}
 	x.recall.add(x.caller, seen, x.deps.Now())
 	x.recall.add(neighbour(x.r.RemoteAddr), nameless(seen, x.deps.TokenKeys()), x.deps.Now())
@@ -83,10 +98,13 @@ var errClient = errors.New("write to the client")
 
 // stream copies the body. A body of unknown length may be one that its function
 // writes bit by bit: each bit goes out at once.
-func (x *exchange) stream(resp *http.Response) error {
+func (x *exchange) stream(resp *cache.Response) error {
+	live := resp.ContentLength < 0 || strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream")
+	if from, ok := resp.Body.(io.WriterTo); ok && !live {
+		return x.pour(from)
+	}
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
-	live := resp.ContentLength < 0 || strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream")
 	control := http.NewResponseController(x.w)
 	if live {
 		control.Flush()
@@ -110,6 +128,30 @@ func (x *exchange) stream(resp *http.Response) error {
 	}
 }
 
+// pour writes what is stored, as it lies.
+func (x *exchange) pour(from io.WriterTo) error {
+	w := &client{x.w, nil}
+	_, err := from.WriteTo(w)
+	switch {
+	case w.err != nil:
+		return fmt.Errorf("%w: %w", errClient, w.err)
+	case err != nil:
+		return fmt.Errorf("read the response of %s: %w", x.choice.Region, err)
+	}
+	return nil
+}
+
+// A client is where a response goes, and why no more of it does.
+type client struct {
+	io.Writer
+	err error
+}
+
+func (c *client) Write(b []byte) (n int, err error) {
+	n, c.err = c.Writer.Write(b)
+	return n, c.err
+}
+
 // broke ends a response that cannot be completed in the one way that a client
 // will notice: its connection or stream breaks.
 func (x *exchange) broke(err error) {
@@ -126,7 +168,11 @@ func (x *exchange) trailers(t http.Header) {
 	for name, values := range t {
 		switch {
 		case name == identity.HeaderConsistency:
-			x.learn(t)
+			var seen meridian.Tokens
+			for _, line := range values {
+				seen = mergeText(seen, line, nil) // the link says that a region wrote it
+			}
+			x.learn(seen)
 		case !internal(name):
 			for _, v := range values {
 				h.Add(http.TrailerPrefix+name, v)

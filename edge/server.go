@@ -32,6 +32,7 @@ func (e *Edge) Run(ctx context.Context, ready func()) error {
 			c.Close()
 		}
 	}()
+	defer e.cache.Stop() // who waits for it is gone
 	return e.serve(ctx, doors, ready)
 }
 

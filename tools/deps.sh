@@ -9,6 +9,10 @@ have_postgres() {
 	compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null
 }
 
+# The public suite for HTTP caches, which test/conformance/httpcache runs.
+suite=build/cache-tests/node_modules/http-cache-tests/cli.mjs
+cd "$(dirname "$0")/.."
+
 missing=()
 have_postgres || missing+=(postgresql)
 have psql || missing+=(postgresql-client)
@@ -16,7 +20,16 @@ have curl || missing+=(curl)
 if [ "$(uname)" = Linux ]; then
 	have ip || missing+=(iproute2)
 fi
-[ ${#missing[@]} -eq 0 ] && exit 0
+have node || missing+=(nodejs)
+[ -f "$suite" ] || have npm || missing+=(npm)
+
+suite() {
+	[ -f "$suite" ] && return
+	echo "installing http-cache-tests"
+	npm install --prefix build/cache-tests --omit=dev --no-audit --no-fund --silent http-cache-tests@0.4.5
+}
+
+[ ${#missing[@]} -eq 0 ] && { suite; exit 0; }
 
 if ! have apt-get; then
 	echo "missing: ${missing[*]}; install them with this system's package manager" >&2
@@ -27,3 +40,4 @@ sudo=""
 echo "installing ${missing[*]}"
 $sudo apt-get update -q
 DEBIAN_FRONTEND=noninteractive $sudo apt-get install -yq --no-install-recommends "${missing[@]}"
+suite

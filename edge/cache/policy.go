@@ -36,6 +36,12 @@ type Policy struct {
 	Eventual bool
 }
 
+// Default is the policy of what no behaviour has a policy for: the origin's own
+// headers decide, and the whole query tells requests apart.
+func Default() Policy {
+	return Policy{Name: "default", MaxTTL: 365 * 24 * time.Hour, Query: Selection{Mode: All}, Heuristic: true}
+}
+
 // A Selection is a choice among names: headers, cookies or query parameters.
 // The zero Selection takes none.
 type Selection struct {

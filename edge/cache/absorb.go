@@ -1,0 +1,414 @@
+package cache
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"meridian"
+)
+
+// validatable reports whether the origin can be asked if a stored response
+// holds.
+func validatable(o *object) bool {
+	_, whole := o.body.whole()
+	return whole && !o.part() && hasValidator(o.header)
+}
+
+// resumable reports whether a stored part is the beginning of what can be asked
+// for from there on (RFC 9111, section 3.3).
+func resumable(o *object, q *Request) bool {
+	return o != nil && o.part() && o.span.first == 0 && o.size > 0 && strong(o.header.Get("Etag")) && len(q.Header["Range"]) == 0
+}
+
+// outgoing returns the headers that the origin is asked with. Those of a client
+// that make its request conditional, or one for a part, go on only where the
+// answer is for it alone.
+func outgoing(q *Request, o *object, shared bool) (h http.Header) {
+	switch {
+	case q.Method == http.MethodGet && o != nil && validatable(o):
+		h = validating(q.Header, o.header)
+	case q.Method == http.MethodGet && resumable(o, q):
+		h = without(q.Header, conditions...)
+		size, _ := o.body.whole()
+		h["Range"] = []string{"bytes=" + strconv.FormatInt(size, 10) + "-"}
+		h["If-Range"] = o.header["Etag"]
+	case shared:
+		h = without(q.Header, conditions...)
+	default:
+		h = without(q.Header)
+	}
+	if h[fieldAble] == nil {
+		h[fieldAble] = []string{Capability}
+	}
+	return h
+}
+
+// absorb decides what becomes of an answer: it renews what is stored, is stored
+// itself, or is the leader's alone. more is true if its body is then to be
+// pumped. own says that a 304 answers the client's own condition.
+func (c *Cache) absorb(f *flight, q *Request, o *object, ch choice, own bool, resp *http.Response) (more bool) {
+	now := c.deps.Now()
+	f.fwdStatus = resp.StatusCode
+	if resp.Header.Get("Date") == "" { // RFC 9110, section 6.6.1
+		resp.Header["Date"] = []string{now.UTC().Format(http.TimeFormat)}
+	}
+	switch {
+	case resp.StatusCode == http.StatusNotModified && o != nil && !own:
+		resp.Body.Close()
+		c.renew(f, q, o, resp, now)
+		return false
+	case failing(resp.StatusCode) && ch.fallback:
+		resp.Body.Close()
+		f.err = &OriginError{resp.StatusCode}
+		return false
+	case q.Method == http.MethodHead:
+		c.compare(f, q, o, resp, now)
+		f.direct, f.why = resp, ch.why
+		return false
+	case resp.StatusCode == http.StatusPartialContent && resumable(o, q):
+		if c.resume(f, q, o, resp, now) {
+			return true
+		}
+	}
+	return c.admit(f, q, resp, now)
+}
+
+// failing reports whether a status says that the origin failed (RFC 5861,
+// section 4).
+func failing(status int) bool { return status == 500 || status >= 502 && status <= 504 }
+
+// admit stores an answer, or leaves it to the leader.
+func (c *Cache) admit(f *flight, q *Request, resp *http.Response, now time.Time) bool {
+	o, v := c.object(f, q, resp, now)
+	if v.ok && resp.ContentLength > c.cfg.Object {
+		v = verdict{false, "its body is too large"}
+	}
+	if !v.ok {
+		f.direct, f.why = resp, v.why
+		switch {
+		case resp.StatusCode == http.StatusNotModified && v.why == "status":
+			if c.wouldStore(q, resp, now) {
+				c.mark(c.fills, f.key, c.cfg.PassFor)
+			}
+		case q.Method == http.MethodGet:
+			c.mark(c.passes, f.key, c.cfg.PassFor)
+		}
+		return false
+	}
+	f.obj, f.why, f.kept = o, v.why, true
+	if len(o.directives.noCacheFields)+len(o.directives.privateFields) > 0 {
+		f.full = stored(resp.Header, directives{}, true)
+	}
+	f.lead, _ = o.body.read(context.Background(), 0, -1)
+	return true
+}
+
+// wouldStore reports whether the response that a 304 stands for could be stored.
+func (c *Cache) wouldStore(q *Request, resp *http.Response, now time.Time) bool {
+	d, targeted := controls(resp.Header)
+	return storable(judged{
+		method: http.MethodGet, status: http.StatusOK, header: resp.Header, directives: d, credential: q.Credential, policy: q.Policy,
+		life: lifetimeOf(http.StatusOK, resp.Header, d, targeted, q.Policy, now),
+	}).ok
+}
+
+// object makes what is stored of an answer, and says whether that may be.
+func (c *Cache) object(f *flight, q *Request, resp *http.Response, now time.Time) (*object, verdict) {
+	d, targeted := controls(resp.Header)
+	life := lifetimeOf(resp.StatusCode, resp.Header, d, targeted, q.Policy, now)
+	v := storable(judged{
+		method: q.Method, status: resp.StatusCode, header: resp.Header, directives: d, life: life, credential: q.Credential,
+		noStore: requested(q.Header).noStore, located: located(q, resp.Header), policy: q.Policy,
+	})
+	if !v.ok {
+		return nil, v
+	}
+	o := &object{
+		status: resp.StatusCode, proto: [2]int{resp.ProtoMajor, resp.ProtoMinor}, header: stored(resp.Header, d, q.Policy.MinTTL > 0),
+		directives: d, life: life, selector: selectorOf(resp.Header, q.Header), version: tokensOf(resp.Header[headerTokens]),
+		host: q.Host, path: q.Path, tags: tagsOf(resp.Header), size: -1, body: newStream(resp.ContentLength, c.cfg.Object),
+	}
+	_, o.unsure = resp.Trailer[headerTokens]
+	o.announced = without(resp.Trailer, headerTokens)
+	o.dated(f, resp.Header, now)
+	if o.part() {
+		if len(q.Header["Range"]) != 1 {
+			return nil, verdict{false, "a part that nobody asked for"}
+		}
+		var ok bool
+		if o.span, o.size, ok = parseContentRange(resp.Header.Get("Content-Range")); !ok {
+			return nil, verdict{false, "a part of what is not said"}
+		}
+		o.asked = q.Header.Get("Range")
+	}
+	return o, v
+}
+
+// dated notes when a response was asked for, and how old it came.
+func (o *object) dated(f *flight, h http.Header, now time.Time) {
+	o.delay = now.Sub(f.began)
+	o.age = initialAge(h, o.delay, now)
+	o.received, o.soft = now, time.Time{}
+	o.began = f.began.Add(-max(o.age-o.delay, 0))
+}
+
+// renew makes a stored response new by a 304 (RFC 9111, section 4.3.4).
+func (c *Cache) renew(f *flight, q *Request, old *object, resp *http.Response, now time.Time) {
+	o := old.renewed(f, q, resp, now)
+	f.obj, f.valid, f.why = o, true, "the origin says that it holds"
+	v := storable(judged{
+		method: http.MethodGet, status: o.status, header: o.header, directives: o.directives, life: o.life, credential: q.Credential, policy: q.Policy,
+	})
+	if !v.ok && !(q.Credential && v.why == "the request has a credential") {
+		c.store.change(f.key, func(x *object) *object {
+			if x == old {
+				return nil
+			}
+			return x
+		})
+		return
+	}
+	f.kept = c.keep(f, f.key, o)
+}
+
+// renewed returns the object with what an answer says of it.
+func (o *object) renewed(f *flight, q *Request, resp *http.Response, now time.Time) *object {
+	n := *o
+	h := updated(o.header, resp.Header)
+	d, targeted := controls(h)
+	n.directives, n.life = d, lifetimeOf(o.status, h, d, targeted, q.Policy, now)
+	n.header = stored(h, d, q.Policy.MinTTL > 0)
+	n.version = newer(o.version, resp.Header[headerTokens])
+	n.selector, n.tags = selectorOf(h, q.Header), tagsOf(h)
+	n.dated(f, resp.Header, now)
+	return &n
+}
+
+// compare learns of the answer to HEAD whether what is stored holds (RFC 9111,
+// section 4.3.5).
+func (c *Cache) compare(f *flight, q *Request, old *object, resp *http.Response, now time.Time) {
+	if old == nil || resp.StatusCode != http.StatusOK || old.status != http.StatusOK || conditional(q.Header) {
+		return
+	}
+	same := true
+	for _, name := range []string{"Etag", "Last-Modified", "Content-Length"} {
+		if a, b := resp.Header.Get(name), old.header.Get(name); a != "" && b != "" && a != b {
+			same = false
+		}
+	}
+	to := old.softened(now)
+	if same {
+		to = old.renewed(f, q, resp, now)
+	}
+	c.store.change(f.key, func(x *object) *object {
+		if x == old {
+			return to
+		}
+		return x
+	})
+}
+
+// resume goes on with a stored part by the answer that follows it (RFC 9110,
+// section 15.3.7.3), if it is of the same representation.
+func (c *Cache) resume(f *flight, q *Request, part *object, resp *http.Response, now time.Time) bool {
+	have, _ := part.body.whole()
+	r, size, ok := parseContentRange(resp.Header.Get("Content-Range"))
+	if !ok || r.first != have || size != part.size || r.end != size || resp.Header.Get("Etag") != part.header.Get("Etag") || size > c.cfg.Object {
+		return false
+	}
+	o := part.renewed(f, q, resp, now)
+	o.status, o.span, o.size, o.asked = http.StatusOK, span{}, -1, ""
+	o.header = without(o.header, "Content-Range")
+	o.header["Content-Length"] = []string{strconv.FormatInt(size, 10)}
+	o.body = newStream(-1, c.cfg.Object)
+	for _, chunk := range part.body.chunks { // whole, so nobody writes to it
+		o.body.append(chunk)
+	}
+	f.obj, f.why, f.kept = o, "it completes a part", true
+	f.lead, _ = o.body.read(context.Background(), 0, -1)
+	return true
+}
+
+// keepPost stores the answer to a POST for those who GET it.
+func (c *Cache) keepPost(ctx context.Context, q *Request, f *flight, resp *http.Response) *Response {
+	get := *q
+	get.Header = without(q.Header, conditions...)
+	f.key = keyOf(q)
+	o, v := c.object(f, &get, resp, c.deps.Now())
+	if !v.ok || resp.ContentLength < 0 || resp.ContentLength > c.cfg.Object {
+		return c.direct(resp, note{fwd: "method"}, Bypass, "method")
+	}
+	body, err := io.ReadAll(resp.Body)
+	resp.Body.Close()
+	if err == nil {
+		o.body = wholeStream([][]byte{body}, nil)
+		c.keep(f, f.key, o)
+	}
+	resp.Body = &replay{body, err}
+	return c.direct(resp, note{fwd: "method", stored: err == nil}, Bypass, "method")
+}
+
+// A replay is a body that was read, with the error that ended it.
+type replay struct {
+	rest []byte
+	err  error
+}
+
+func (p *replay) Read(b []byte) (int, error) {
+	n := copy(b, p.rest)
+	if p.rest = p.rest[n:]; n > 0 || p.err == nil && len(b) == 0 {
+		return n, nil
+	}
+	if p.err != nil {
+		return 0, p.err
+	}
+	return 0, io.EOF
+}
+
+func (p *replay) Close() error { return nil }
+
+// A last body ends the flight that it came by when it is closed.
+type last struct {
+	io.ReadCloser
+	cancel context.CancelCauseFunc
+}
+
+func (b *last) Close() error {
+	err := b.ReadCloser.Close()
+	b.cancel(nil)
+	return err
+}
+
+var buffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
+
+// pump moves a flight's body to those who read it, and stores it once it is
+// whole.
+func (c *Cache) pump(f *flight, resp *http.Response) {
+	defer resp.Body.Close()
+	buf := buffers.Get().(*[]byte)
+	defer buffers.Put(buf)
+	s, held := f.obj.body, int64(0)
+	defer func() { c.carry(-held) }()
+	for {
+		n, err := resp.Body.Read(*buf)
+		if n > 0 {
+			if held += int64(n); c.carry(int64(n)) > c.cfg.Flying {
+				s.unkeep()
+			}
+			if werr := s.write((*buf)[:n]); werr != nil {
+				err = werr
+			}
+		}
+		switch {
+		case err == io.EOF:
+			c.complete(f, resp.Trailer)
+			return
+		case err != nil:
+			s.end(err, nil)
+			return
+		}
+	}
+}
+
+// complete stores an object whose body is whole. It does so before readers are
+// told, so that who has read it finds it stored.
+func (c *Cache) complete(f *flight, trailer http.Header) {
+	o := *f.obj
+	o.version = late(o.version, trailer[headerTokens])
+	o.unsure = false
+	s := o.body
+	if o.part() && o.size >= 0 {
+		o.span.end = o.span.first + s.length()
+	}
+	s.mu.Lock()
+	s.trailer = trailer
+	s.done = !s.over
+	s.mu.Unlock()
+	if _, ok := s.whole(); ok {
+		c.keep(f, f.key, &o)
+	}
+	s.end(nil, trailer)
+}
+
+// carry counts bytes of bodies that are on their way.
+func (c *Cache) carry(n int64) int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.flying += n
+	return c.flying
+}
+
+// combine returns what is stored of two responses to requests of one kind, of
+// which o is the newer: o, or both if they are parts of one representation
+// (RFC 9111, section 3.4).
+func combine(old, o *object) *object {
+	if !o.part() || !strong(o.header.Get("Etag")) || old.header.Get("Etag") != o.header.Get("Etag") || !old.soft.IsZero() {
+		return o
+	}
+	if old.status == http.StatusOK && o.version.String() == old.version.String() {
+		n := *old
+		n.header, n.life, n.age, n.received, n.began, n.delay = updated(old.header, o.header), o.life, o.age, o.received, o.began, o.delay
+		return &n
+	}
+	if !old.part() || old.size != o.size || o.size < 0 || old.span.end < o.span.first || o.span.end < old.span.first {
+		return o
+	}
+	return joined(old, o)
+}
+
+// joined makes one object of two parts that touch.
+func joined(old, o *object) *object {
+	a, b := old, o
+	if b.span.first < a.span.first {
+		a, b = b, a
+	}
+	bytes := make([]byte, 0, max(a.span.end, b.span.end)-a.span.first)
+	for _, c := range a.body.chunks {
+		bytes = append(bytes, c...)
+	}
+	if b.span.end > a.span.end {
+		skip := a.span.end - b.span.first
+		for _, c := range b.body.chunks {
+			k := min(skip, int64(len(c)))
+			bytes, skip = append(bytes, c[k:]...), skip-k
+		}
+	}
+	n := *o
+	n.version = older(old.version, o.version)
+	n.header = updated(old.header, o.header)
+	n.span = span{a.span.first, a.span.first + int64(len(bytes))}
+	n.asked, n.body = "", wholeStream([][]byte{bytes}, nil)
+	n.header["Content-Range"] = []string{contentRange(n.span, n.size)}
+	n.header["Content-Length"] = []string{strconv.Itoa(len(bytes))}
+	if n.span == (span{0, n.size}) {
+		n.status, n.size = http.StatusOK, -1
+		delete(n.header, "Content-Range")
+	}
+	return &n
+}
+
+// older returns what both of two answers are at least as new as.
+func older(a, b meridian.Tokens) (ts meridian.Tokens) {
+	for _, t := range a {
+		u := b.Of(t.Database)
+		switch {
+		case u.IsZero():
+			u = t
+		case u.System != t.System || u.Timeline != t.Timeline:
+			u = meridian.Token{Database: t.Database, System: t.System}
+		case t.LSN < u.LSN:
+			u = t
+		}
+		ts = append(ts, u)
+	}
+	for _, t := range b {
+		if a.Of(t.Database).IsZero() {
+			ts = append(ts, t)
+		}
+	}
+	return ts
+}

@@ -1,0 +1,315 @@
+package cache
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/maypok86/otter/v2"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"meridian"
+)
+
+// A Config is what an operator may say of a cache. A zero field means its
+// default.
+type Config struct {
+	Name   string // in Cache-Status
+	Memory int64  // bytes of responses that are kept; 0 means 256 MiB
+	Object int64  // bytes of the largest body that is kept; 0 means 16 MiB
+	Flying int64  // bytes of bodies that are on their way, kept for others; 0 means a quarter of Memory
+
+	Refreshes  int           // asked of the origin behind clients' backs at once; 0 means 64
+	StaleAfter time.Duration // the origin's silence that counts as an error for stale-if-error; 0 means 2 s
+	RetryAfter time.Duration // until an origin that failed is asked again for the same, where it may be stale; 0 means 1 s
+	PassFor    time.Duration // for which what could not be stored is not waited for by others; 0 means 10 s
+}
+
+func (c Config) defaults() Config {
+	orDefault(&c.Name, "meridian")
+	orDefault(&c.Memory, 256<<20)
+	orDefault(&c.Object, min(16<<20, c.Memory/4))
+	orDefault(&c.Flying, c.Memory/4)
+	orDefault(&c.Refreshes, 64)
+	orDefault(&c.StaleAfter, 2*time.Second)
+	orDefault(&c.RetryAfter, time.Second)
+	orDefault(&c.PassFor, 10*time.Second)
+	return c
+}
+
+func orDefault[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}
+
+// Deps is what the program provides. All may be nil.
+type Deps struct {
+	Now     func() time.Time
+	Log     *slog.Logger
+	Metrics prometheus.Registerer
+
+	// Invalidated hears of what an unsafe request ended the life of, after it is
+	// ended here. It must not block.
+	Invalidated func(Purge)
+}
+
+// A Cache answers requests from memory or from the origin. Its methods may be
+// called by many goroutines at once.
+type Cache struct {
+	cfg     Config
+	deps    Deps
+	store   *store
+	metrics *metrics
+	passes  *marks        // keys that nobody waits for
+	fills   *marks        // keys of which conditional requests ask for the whole
+	failed  *marks        // keys that the origin failed for
+	tickets chan struct{} // one for each refresh
+	blind   bool          // tokens are not looked at: the negative control of guarantee 1
+
+	ctx  context.Context // ends with Stop
+	stop context.CancelFunc
+	work sync.WaitGroup // flights
+
+	mu      sync.Mutex // guards what follows
+	flights map[string][]*flight
+	loose   map[*flight]struct{} // those that nobody can join
+	flying  int64                // bytes of bodies that are on their way
+}
+
+// marks remember something of keys until a time.
+type marks = otter.Cache[string, time.Time]
+
+// New returns an empty cache. It fails only if its metrics cannot be registered.
+func New(cfg Config, deps Deps) (*Cache, error) {
+	c := &Cache{cfg: cfg.defaults(), deps: deps, flights: map[string][]*flight{}, loose: map[*flight]struct{}{}}
+	if c.deps.Now == nil {
+		c.deps.Now = time.Now
+	}
+	if c.deps.Log == nil {
+		c.deps.Log = slog.New(slog.DiscardHandler)
+	}
+	if !isToken(c.cfg.Name) {
+		c.cfg.Name = item(c.cfg.Name)
+	}
+	c.store = newStore(c.cfg.Memory, func() { c.metrics.evicted.Inc() })
+	for _, m := range []**marks{&c.passes, &c.fills, &c.failed} {
+		*m = otter.Must(&otter.Options[string, time.Time]{MaximumSize: 1 << 15})
+	}
+	c.tickets = make(chan struct{}, c.cfg.Refreshes)
+	c.ctx, c.stop = context.WithCancel(context.Background())
+	var err error
+	c.metrics, err = newMetrics(deps.Metrics, c.store)
+	return c, err
+}
+
+// Stop ends what is being fetched for nobody in particular, and returns once
+// nothing is.
+func (c *Cache) Stop() {
+	c.stop()
+	c.work.Wait()
+}
+
+// A Request is what a client asks for, as an origin would be asked.
+type Request struct {
+	Method, Host, Path, Query string // path and query raw
+	Header                    http.Header
+	Tokens                    meridian.Tokens // what the caller has seen
+	Credential                bool            // it says who asks
+	Body                      bool            // it has one
+	Policy                    Policy
+
+	// After rules out, as fresh, what was asked of the origin before it.
+	After time.Time
+
+	// Down reports whether no origin can be reached; nil: one can.
+	Down func() bool
+}
+
+// A Fetch asks the origin. It must leave Meridian-Consistency on the response.
+// It may go on when the client that it began for is gone.
+type Fetch func(ctx context.Context, header http.Header) (*http.Response, error)
+
+// A Response is what a client is answered.
+type Response struct {
+	Status        int
+	Proto         [2]int      // major and minor version that the origin spoke
+	Header        http.Header // not to be changed: others may look at it too
+	ContentLength int64       // -1 if unknown
+	Body          io.ReadCloser
+	Trailer       func() http.Header // of use once Body has ended
+	Announced     http.Header        // names of trailers to come
+	Tokens        meridian.Tokens    // what the answer is as new as
+
+	Age         string // to be set as the header of that name; "" if the origin just answered
+	CacheStatus string // to be added to the header of that name
+	Outcome     Outcome
+	Why         string
+	Stored      bool // it came from what was or is being stored
+}
+
+// Do answers a request: from memory if it may, and else by fetch.
+func (c *Cache) Do(ctx context.Context, q Request, fetch Fetch) (r *Response, err error) {
+	if c.blind {
+		q.Tokens = nil
+	}
+	why, fwd := bypass(&q)
+	if why == "" {
+		r, err = c.look(ctx, &q, keyOf(&q), fetch)
+	} else {
+		r, err = c.pass(ctx, &q, fetch, why, fwd)
+	}
+	if err == nil {
+		c.metrics.requests.WithLabelValues(string(r.Outcome)).Inc()
+	}
+	return r, err
+}
+
+// bypass returns why nothing is looked for that could answer a request, or "".
+func bypass(q *Request) (why, fwd string) {
+	switch {
+	case q.Method != http.MethodGet && q.Method != http.MethodHead:
+		return "method", "method"
+	case q.Policy.MaxTTL <= 0:
+		return "the policy stores nothing", "bypass"
+	case q.Body:
+		return "the request has a body", "request"
+	case len(q.Header["If-Match"])+len(q.Header["If-Unmodified-Since"]) > 0: // RFC 9111, section 4.3.2
+		return "the request's condition is the origin's to judge", "request"
+	case len(q.Header["X-Http-Method-Override"])+len(q.Header["X-Method-Override"]) > 0:
+		return "the request may mean another method", "request"
+	}
+	return "", ""
+}
+
+// look answers from what is stored, or asks.
+func (c *Cache) look(ctx context.Context, q *Request, key string, fetch Fetch) (*Response, error) {
+	now := c.deps.Now()
+	asked := requested(q.Header)
+	o, others := c.store.get(key).pick(q)
+	ch := choice{do: validate, why: "nothing is stored", fwd: "uri-miss"}
+	if others {
+		ch.why, ch.fwd = "another variant is stored", "vary-miss"
+	}
+	if o != nil {
+		ch = reuse(c.candidate(q, key, o, asked, now, false))
+		s, ok := fit(o, q, o.length())
+		if !ok {
+			ch = choice{do: validate, why: "only a part is stored", fwd: "partial"}
+		}
+		if ok && ch.do != validate {
+			if r, ok := o.answer(ctx, q, s, o.ageAt(now, false)); ok {
+				if ch.do == refresh {
+					c.refresh(ctx, q, key, o, fetch)
+				}
+				return c.hit(r, o, ch, now), nil
+			}
+		}
+	}
+	if asked.onlyIfCached {
+		return c.refuse(), nil
+	}
+	return c.ask(ctx, q, key, o, ch, fetch)
+}
+
+// candidate describes a stored response and a request to reuse.
+func (c *Cache) candidate(q *Request, key string, o *object, asked directives, now time.Time, collapsed bool) candidate {
+	v := candidate{
+		age: o.ageAt(now, collapsed), life: o.life.d, stored: o.directives, asked: asked, policy: q.Policy,
+		stale: !o.soft.IsZero(), covered: covers(o.version, q.Tokens),
+		before: o.began.Before(q.After),
+	}
+	if !o.soft.IsZero() {
+		v.softFor = now.Sub(o.soft)
+	}
+	if v.age >= v.life || v.stale || v.before {
+		v.down, v.failed = q.Down != nil && q.Down(), c.marked(c.failed, key)
+	}
+	return v
+}
+
+// hit completes an answer from what is stored.
+func (c *Cache) hit(r *Response, o *object, ch choice, now time.Time) *Response {
+	r.Outcome, r.Why = Hit, ch.why
+	if ch.stale {
+		r.Outcome = Stale
+	}
+	detail := ch.detail
+	if ch.stale && detail == "" {
+		detail = "stale"
+	}
+	r.CacheStatus = note{name: c.cfg.Name, hit: true, hasTTL: true, ttl: o.life.d - o.ageAt(now, false), detail: detail}.String()
+	return r
+}
+
+// refuse answers a request that wants nothing fetched (RFC 9111, section 5.2.1.7).
+func (c *Cache) refuse() *Response {
+	return &Response{
+		Status: http.StatusGatewayTimeout, Proto: [2]int{1, 1}, Header: http.Header{"Content-Length": {"0"}}, Body: http.NoBody, Trailer: noTrailer,
+		CacheStatus: note{name: c.cfg.Name, fwd: "request", detail: "only-if-cached"}.String(), Outcome: Refused, Why: "only-if-cached",
+	}
+}
+
+// pass asks the origin for what is not looked for here, and ends the life of
+// what the answer says has changed.
+func (c *Cache) pass(ctx context.Context, q *Request, fetch Fetch, why, fwd string) (*Response, error) {
+	var f *flight
+	if q.Method == http.MethodPost && q.Policy.MaxTTL > 0 {
+		f = c.loosen(q) // it may be stored, for GET
+		defer c.land(f)
+	}
+	resp, err := fetch(ctx, q.Header)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range invalidates(q, resp.StatusCode, resp.Header) {
+		c.purge(p, f)
+		if c.deps.Invalidated != nil {
+			c.deps.Invalidated(p)
+		}
+	}
+	if f != nil && resp.StatusCode == http.StatusOK && located(q, resp.Header) {
+		return c.keepPost(ctx, q, f, resp), nil
+	}
+	return c.direct(resp, note{fwd: fwd}, Bypass, why), nil
+}
+
+// direct passes a response on as it came.
+func (c *Cache) direct(resp *http.Response, n note, out Outcome, why string) *Response {
+	n.name, n.fwdStatus = c.cfg.Name, resp.StatusCode
+	if n.detail == "" && out != Bypass {
+		n.detail = why
+	}
+	return &Response{
+		Status: resp.StatusCode, Proto: [2]int{resp.ProtoMajor, resp.ProtoMinor}, Header: resp.Header, ContentLength: resp.ContentLength,
+		Body: resp.Body, Trailer: func() http.Header { return resp.Trailer }, Announced: resp.Trailer, Tokens: tokensOf(resp.Header[headerTokens]),
+		CacheStatus: n.String(), Outcome: out, Why: why,
+	}
+}
+
+// Purge ends the life of stored responses, or makes them stale, and returns how
+// many. What is being fetched meanwhile is not stored as fresh either.
+func (c *Cache) Purge(p Purge) (n int) { return c.purge(p, nil) }
+
+// purge is Purge, but for what one flight brings.
+func (c *Cache) purge(p Purge, but *flight) (n int) {
+	c.warn(p, but)
+	now := c.deps.Now()
+	for _, key := range c.store.keys(p) {
+		n += c.store.change(key, func(o *object) *object {
+			switch {
+			case !p.concerns(o):
+				return o
+			case p.Soft:
+				return o.softened(now)
+			}
+			return nil
+		})
+	}
+	c.metrics.purged.Add(float64(n))
+	return n
+}

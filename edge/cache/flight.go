@@ -1,0 +1,193 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"meridian"
+)
+
+// A flight is a request to the origin whose answer may be stored. Many wait for
+// one, and read its body as it comes.
+type flight struct {
+	key        string
+	host, path string
+	began      time.Time
+	floor      meridian.Tokens // what it asked the origin for
+	cancel     context.CancelCauseFunc
+	done       chan struct{} // closed once what follows is known
+
+	obj       *object        // it may be shared
+	lead      *reader        // of obj.body, for who leads
+	full      http.Header    // what who leads gets, and nobody else; nil: all get obj.header
+	direct    *http.Response // it may not: it is the leader's alone
+	err       error
+	fwdStatus int
+	kept      bool // it is stored, or will be
+	valid     bool // what was stored holds still
+	why       string
+
+	// What follows is guarded by Cache.mu.
+	waiting int  // who wait for done
+	goesOn  bool // though nobody waits
+	settled bool // done is closed
+	left    bool // who leads is gone
+	purges  []Purge
+}
+
+var (
+	errLeft    = errors.New("nobody waits for it any more")
+	errStopped = errors.New("the cache stops")
+)
+
+// An OriginError is an answer of the origin that says that it failed.
+type OriginError struct{ Status int }
+
+func (e *OriginError) Error() string { return "the origin answered " + http.StatusText(e.Status) }
+
+// join returns a flight to wait for: one that goes to the same place and began
+// late enough, or a new one that the caller leads.
+func (c *Cache) join(ctx context.Context, q *Request, key string) (f *flight, fctx context.Context) {
+	now := c.deps.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, f := range c.flights[key] {
+		if !f.began.Before(q.After) && !f.purged() && !(f.settled && f.obj == nil) {
+			f.waiting++
+			return f, nil
+		}
+	}
+	f = &flight{key: key, host: q.Host, path: q.Path, began: now, floor: q.Tokens, done: make(chan struct{}), waiting: 1}
+	fctx, f.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
+	c.flights[key] = append(c.flights[key], f)
+	return f, fctx
+}
+
+// Waiting returns how many requests wait for what is being fetched.
+func (c *Cache) Waiting() (n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, list := range c.flights {
+		for _, f := range list {
+			if !f.settled {
+				n += f.waiting
+			}
+		}
+	}
+	return n
+}
+
+// loosen returns a flight that nobody joins.
+func (c *Cache) loosen(q *Request) *flight {
+	f := &flight{host: q.Host, path: q.Path, began: c.deps.Now(), floor: q.Tokens, done: make(chan struct{})}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.loose[f] = struct{}{}
+	return f
+}
+
+// land takes a flight out of the list of those that a purge must reach.
+func (c *Cache) land(f *flight) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.loose, f)
+	list := c.flights[f.key]
+	for i, g := range list {
+		if g == f {
+			list = append(list[:i:i], list[i+1:]...)
+			break
+		}
+	}
+	if len(list) == 0 {
+		delete(c.flights, f.key)
+		return
+	}
+	c.flights[f.key] = list
+}
+
+// warn tells the flights that may bring what is being purged, but one.
+func (c *Cache) warn(p Purge, but *flight) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	tell := func(f *flight) {
+		if f != but && p.aims(f.host, f.path) {
+			f.purges = append(f.purges, p)
+		}
+	}
+	for _, list := range c.flights {
+		for _, f := range list {
+			tell(f)
+		}
+	}
+	for f := range c.loose {
+		tell(f)
+	}
+}
+
+// purged reports whether a purge that may concern it came after it began. Who
+// asks later must not get what was asked for before.
+func (f *flight) purged() bool {
+	for _, p := range f.purges {
+		if p.Tag == "" || f.obj == nil || p.concerns(f.obj) {
+			return true
+		}
+	}
+	return false
+}
+
+// keep stores an object that a flight brought, unless a purge came after the
+// flight began.
+func (c *Cache) keep(f *flight, key string, o *object) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock() // a purge that comes now finds it stored
+	for _, p := range f.purges {
+		if !p.concerns(o) {
+			continue
+		}
+		if !p.Soft {
+			return false
+		}
+		o = o.softened(c.deps.Now())
+	}
+	c.store.put(key, o)
+	c.metrics.stored.Inc()
+	return true
+}
+
+// leave is what who waited for a flight does when its own client is gone.
+func (c *Cache) leave(f *flight, leads bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f.waiting--
+	f.left = f.left || leads
+	switch {
+	case f.settled && leads:
+		f.drop()
+	case !f.settled && f.waiting == 0 && !f.goesOn:
+		f.cancel(errLeft)
+		f.purges = append(f.purges, Purge{Everything: true}) // nobody joins it
+	}
+}
+
+// drop frees what was meant for a leader that is gone.
+func (f *flight) drop() {
+	if f.lead != nil {
+		f.lead.Close()
+	}
+	if f.direct != nil {
+		f.direct.Body.Close()
+	}
+}
+
+// settle makes a flight's result known to all who wait.
+func (c *Cache) settle(f *flight) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f.settled = true
+	if f.left {
+		f.drop()
+	}
+	close(f.done)
+}

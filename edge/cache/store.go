@@ -1,0 +1,140 @@
+package cache
+
+import (
+	"strings"
+	"sync"
+
+	"github.com/maypok86/otter/v2"
+)
+
+// A store holds resources in memory, by weight: W-TinyLFU chooses what goes. An
+// index finds them by path and tag, so that a purge reads no more than it must.
+type store struct {
+	objects *otter.Cache[string, *resource]
+
+	mu    sync.Mutex // guards what follows, and is held when objects gains a key
+	index map[string]map[string]struct{}
+}
+
+func newStore(bytes int64, evicted func()) *store {
+	s := &store{index: map[string]map[string]struct{}{}}
+	s.objects = otter.Must(&otter.Options[string, *resource]{
+		MaximumWeight: uint64(bytes),
+		Weigher:       func(key string, r *resource) uint32 { return r.weight() + uint32(len(key)) },
+		OnDeletion: func(e otter.DeletionEvent[string, *resource]) {
+			if e.Cause == otter.CauseOverflow {
+				evicted()
+			}
+			if e.Cause != otter.CauseReplacement {
+				s.forget(e.Key, e.Value)
+			}
+		},
+	})
+	return s
+}
+
+func (s *store) get(key string) *resource {
+	r, _ := s.objects.GetIfPresent(key)
+	return r
+}
+
+// put stores an object beside the other variants of its resource.
+func (s *store) put(key string, o *object) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var before, after *resource
+	s.objects.Compute(key, func(old *resource, _ bool) (*resource, otter.ComputeOp) {
+		before, after = old, old.with(o)
+		return after, otter.WriteOp
+	})
+	s.reindex(key, before, after)
+}
+
+// change replaces each object under a key by what f makes of it, and returns how
+// many were.
+func (s *store) change(key string, f func(*object) *object) (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var before, after *resource
+	s.objects.ComputeIfPresent(key, func(old *resource) (*resource, otter.ComputeOp) {
+		before = old
+		if after, n = old.each(f); n == 0 {
+			return old, otter.CancelOp
+		}
+		if after == nil {
+			return nil, otter.InvalidateOp
+		}
+		return after, otter.WriteOp
+	})
+	if n > 0 {
+		s.reindex(key, before, after)
+	}
+	return n
+}
+
+// reindex moves a key from the terms of what stood under it to those of what
+// does now.
+func (s *store) reindex(key string, before, after *resource) {
+	for _, term := range before.terms() {
+		if keys := s.index[term]; keys != nil {
+			if delete(keys, key); len(keys) == 0 {
+				delete(s.index, term)
+			}
+		}
+	}
+	for _, term := range after.terms() {
+		keys := s.index[term]
+		if keys == nil {
+			keys = map[string]struct{}{}
+			s.index[term] = keys
+		}
+		keys[key] = struct{}{}
+	}
+}
+
+// forget takes a key that is gone out of the index.
+func (s *store) forget(key string, r *resource) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.objects.GetIfPresent(key); ok {
+		return
+	}
+	s.reindex(key, r, nil)
+}
+
+// terms are what the index finds a resource by.
+func (r *resource) terms() (out []string) {
+	if r == nil {
+		return nil
+	}
+	for _, o := range r.variants {
+		out = append(out, "p"+o.path)
+		for _, t := range o.tags {
+			out = append(out, "t"+t)
+		}
+	}
+	return out
+}
+
+// keys returns the keys that a purge may concern.
+func (s *store) keys(p Purge) (keys []string) {
+	term := ""
+	switch {
+	case p.Path != "":
+		term = "p" + p.Path
+	case p.Tag != "":
+		term = "t" + strings.ToLower(p.Tag)
+	}
+	if term == "" {
+		for key := range s.objects.Keys() {
+			keys = append(keys, key)
+		}
+		return keys
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for key := range s.index[term] {
+		keys = append(keys, key)
+	}
+	return keys
+}

@@ -1,0 +1,70 @@
+package cache
+
+import (
+	"meridian"
+)
+
+// covers decides whether an answer with that version may be shown to a caller
+// that has seen floor (guarantee 1). An answer without a token for a database
+// does not rest on it: a region says what it read.
+func covers(version, floor meridian.Tokens) verdict {
+	for _, t := range floor {
+		v := version.Of(t.Database)
+		switch {
+		case v.IsZero():
+		case v.System != t.System:
+			return verdict{false, "it is of another history than the caller's token"}
+		case v.Timeline != t.Timeline:
+			return verdict{false, "it is of another timeline than the caller's token"}
+		case t.LSN > v.LSN:
+			return verdict{false, "it is older than the caller's token"}
+		}
+	}
+	return verdict{true, ""}
+}
+
+// carried reports whether a request that went out with floor asked for all that
+// a caller has seen.
+func carried(floor, caller meridian.Tokens) bool {
+	for _, t := range caller {
+		f := floor.Of(t.Database)
+		if f.IsZero() || f.System != t.System || f.Timeline != t.Timeline || t.LSN > f.LSN {
+			return false
+		}
+	}
+	return true
+}
+
+const headerTokens = "Meridian-Consistency"
+
+// tokensOf returns what an answer's data is as new as. Only nodes speak to nodes
+// here: what it says is believed.
+func tokensOf(lines []string) (ts meridian.Tokens) {
+	for _, line := range lines {
+		more, _ := meridian.ParseTokens(line)
+		for _, t := range more {
+			ts, _ = ts.Advance(t)
+		}
+	}
+	return ts
+}
+
+// newer returns version moved on to what came after it, if anything did.
+func newer(version meridian.Tokens, lines []string) meridian.Tokens {
+	for _, t := range tokensOf(lines) {
+		version, _ = version.Advance(t)
+	}
+	return version
+}
+
+// late returns the version of a stored answer whose region spoke of databases
+// only in the trailer: what it said first may rest on older data than it knew in
+// the end, so it is a hit for no caller that has seen anything of them.
+func late(version meridian.Tokens, trailer []string) meridian.Tokens {
+	for _, t := range tokensOf(trailer) {
+		if version.Of(t.Database).IsZero() {
+			version = append(version[:len(version):len(version)], meridian.Token{Database: t.Database, System: t.System})
+		}
+	}
+	return version
+}

@@ -1,0 +1,129 @@
+package httpcache
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+)
+
+var rewrite = flag.Bool("rewrite", false, "write testdata/results.txt anew")
+
+// A test is one of the suite's, with how it ended.
+type test struct {
+	ID, Kind string // kind: required, optimal, or check, which only asks
+	Depends  []string
+	result   string
+	why      string
+}
+
+// list prints what the suite knows of its tests.
+const list = `
+import tests from './tests/index.mjs'
+import surrogate from './tests/surrogate-control.mjs'
+const out = []
+for (const s of [...tests, surrogate]) for (const t of s.tests)
+  if (!t.browser_only) out.push({ID: t.id, Kind: t.kind || 'required', Depends: t.depends_on || []})
+console.log(JSON.stringify(out))`
+
+// TestPublicSuite runs the suite once, for about a minute.
+func TestPublicSuite(t *testing.T) {
+	dir := suite(t)
+	base, roots := startEdge(t, startGateway(t, startOrigin(t, dir)))
+	var tests []*test
+	out, err := node(t.Context(), dir, nil, "--input-type=module", "-e", list).Output()
+	if err == nil {
+		err = json.Unmarshal(out, &tests)
+	}
+	if err != nil {
+		t.Fatalf("list the suite's tests: %v", err)
+	}
+	raw, err := node(t.Context(), dir, []string{"npm_config_base=" + base, "NODE_EXTRA_CA_CERTS=" + roots}, "cli.mjs").Output()
+	if err != nil {
+		t.Fatalf("run the suite: %v", err)
+	}
+	var results map[string]any
+	if err := json.Unmarshal(raw[max(strings.Index(string(raw), "\n{"), 0):], &results); err != nil {
+		t.Fatalf("what the suite says: %v\n%.2000s", err, raw)
+	}
+	judge(tests, results)
+	compare(t, tests)
+}
+
+// judge gives each test its result, as the suite's own page does: what depends
+// on a test that did not pass says nothing.
+func judge(tests []*test, results map[string]any) {
+	byID := map[string]*test{}
+	for _, c := range tests {
+		byID[c.ID] = c
+	}
+	var of func(*test) string
+	of = func(c *test) string {
+		if c.result != "" {
+			return c.result
+		}
+		for _, d := range c.Depends {
+			if on := byID[d]; on != nil && of(on) != "pass" {
+				c.result, c.why = "moot", "depends on "+d
+				return c.result
+			}
+		}
+		c.result = "pass"
+		if said, ok := results[c.ID].([]any); ok && len(said) == 2 {
+			c.result, c.why = strings.ToLower(fmt.Sprint(said[0])), fmt.Sprint(said[1])
+			if c.result == "assertion" {
+				c.result = "fail"
+			}
+		} else if results[c.ID] != true {
+			c.result = "untested"
+		}
+		return c.result
+	}
+	for _, c := range tests {
+		of(c)
+	}
+}
+
+// compare holds the results against those that are expected.
+func compare(t *testing.T, tests []*test) {
+	const golden = "testdata/results.txt"
+	var lines []string
+	count := map[string]map[string]int{}
+	for _, c := range tests {
+		lines = append(lines, fmt.Sprintf("%-8s %-8s %s", c.Kind, c.result, c.ID))
+		if count[c.Kind] == nil {
+			count[c.Kind] = map[string]int{}
+		}
+		count[c.Kind][c.result]++
+		if c.result != "pass" && c.Kind != "check" {
+			t.Logf("%s %s: %s: %s", c.Kind, c.ID, c.result, c.why)
+		}
+	}
+	for _, kind := range []string{"required", "optimal", "check"} {
+		t.Logf("%s: %v", kind, count[kind])
+	}
+	slices.Sort(lines)
+	text := strings.Join(lines, "\n") + "\n"
+	if *rewrite {
+		if err := os.WriteFile(golden, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	expected := strings.Split(strings.TrimSuffix(string(want), "\n"), "\n")
+	for _, l := range lines {
+		if !slices.Contains(expected, l) {
+			t.Errorf("not expected: %s", l)
+		}
+	}
+	if len(lines) != len(expected) {
+		t.Errorf("%d tests, want %d", len(lines), len(expected))
+	}
+}
