@@ -64,6 +64,7 @@ func New(cfg Config, deps Deps) (*Edge, error) {
 
 // Hear takes what another edge found broken.
 func (e *Edge) Hear(from string, m origin.Rumour) { e.origin.Hear(from, m) }
+
 // Purge ends the life of what this edge has stored, and returns how many
 // responses that were.
 func (e *Edge) Purge(p cache.Purge) int { return e.cache.Purge(p) }

@@ -17,7 +17,10 @@ func (c *Cache) ask(ctx context.Context, q *Request, key string, o *object, ch c
 	var r *Response
 	var err error
 	for range 2 { // where the first that led failed, one of those that waited leads
-		f, fctx := c.join(ctx, q, key)
+		f, fctx := c.join(ctx, q, key, o)
+		if f == nil {
+			return c.look(ctx, q, key, fetch)
+		}
 		leads := fctx != nil
 		if leads {
 			c.work.Go(func() { c.fly(fctx, f, *q, o, ch, fetch) })
@@ -249,9 +252,11 @@ func (c *Cache) refresh(ctx context.Context, q *Request, key string, o *object, 
 	default:
 		return
 	}
-	f, fctx := c.join(ctx, q, key)
+	f, fctx := c.join(ctx, q, key, o)
 	if fctx == nil {
-		c.leave(f, false)
+		if f != nil {
+			c.leave(f, false)
+		}
 		<-c.tickets
 		return
 	}

@@ -154,7 +154,7 @@ type Response struct {
 
 // Do answers a request: from memory if it may, and else by fetch.
 func (c *Cache) Do(ctx context.Context, q Request, fetch Fetch) (r *Response, err error) {
-	if c.blind {
+	if c.blind || q.Policy.Eventual {
 		q.Tokens = nil
 	}
 	why, fwd := bypass(&q)

@@ -48,8 +48,9 @@ type OriginError struct{ Status int }
 func (e *OriginError) Error() string { return "the origin answered " + http.StatusText(e.Status) }
 
 // join returns a flight to wait for: one that goes to the same place and began
-// late enough, or a new one that the caller leads.
-func (c *Cache) join(ctx context.Context, q *Request, key string) (f *flight, fctx context.Context) {
+// late enough, or a new one that the caller leads. It returns nil if something
+// else is stored by now than the caller saw.
+func (c *Cache) join(ctx context.Context, q *Request, key string, saw *object) (f *flight, fctx context.Context) {
 	now := c.deps.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -58,6 +59,9 @@ func (c *Cache) join(ctx context.Context, q *Request, key string) (f *flight, fc
 			f.waiting++
 			return f, nil
 		}
+	}
+	if o, _ := c.store.get(key).pick(q); o != nil && o != saw {
+		return nil, nil
 	}
 	f = &flight{key: key, host: q.Host, path: q.Path, began: now, floor: q.Tokens, done: make(chan struct{}), waiting: 1}
 	fctx, f.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
