@@ -38,14 +38,29 @@ func (d *decoder) checkBehaviors(f *File) {
 		d.checkPattern(f, i)
 		d.checkMethods(b)
 		d.checkPolicyOf(f, b)
+		d.checkCacheOf(f, b)
+		d.checkResponseOf(f, b)
 		if _, ok := f.Origins[b.Origin]; b.Origin != "" && !ok {
 			d.fail(d.at(b.pos, "origin"), fmt.Sprintf("no origin is named %q", b.Origin), "a name under origins:, or no origin, which means the regions")
 		}
 	}
+	for _, name := range sorted(f.CachePolicies) {
+		p := f.CachePolicies[name]
+		_, managed := managedCaches[name]
+		d.checkPolicyName(d.names[p.pos.key], name, managed)
+		d.checkCachePolicy(p)
+	}
 	for _, name := range sorted(f.OriginRequestPolicies) {
 		p := f.OriginRequestPolicies[name]
-		d.checkPolicyName(d.names[p.pos.key], name)
+		_, managed := managedRequests[name]
+		d.checkPolicyName(d.names[p.pos.key], name, managed)
 		d.checkRequestPolicy(p)
+	}
+	for _, name := range sorted(f.ResponseHeadersPolicies) {
+		p := f.ResponseHeadersPolicies[name]
+		_, managed := managedResponses[name]
+		d.checkPolicyName(d.names[p.pos.key], name, managed)
+		d.checkResponsePolicy(p)
 	}
 	for _, name := range sorted(f.Origins) {
 		d.checkOrigin(f, name, f.Origins[name])
@@ -113,12 +128,11 @@ func (d *decoder) checkPolicyOf(f *File, b Behavior) {
 		return
 	}
 	if p, _ := f.RequestPolicy(b); p == nil {
-		d.fail(r.pos, fmt.Sprintf("no origin request policy is named %q", r.Name), "a name under originRequestPolicies:, or one of "+strings.Join(sorted(managedRequests), ", "))
+		d.fail(r.pos, fmt.Sprintf("no origin request policy is named %q", r.Name), "a name under originRequestPolicies:, or one of "+join(sorted(managedRequests)))
 	}
 }
 
-func (d *decoder) checkPolicyName(p position, name string) {
-	_, managed := managedRequests[name]
+func (d *decoder) checkPolicyName(p position, name string, managed bool) {
 	switch {
 	case managed:
 		d.fail(p, fmt.Sprintf("%q is one of CloudFront's managed policies", name), "another name: that one is there, and means the same everywhere")
@@ -237,13 +251,12 @@ func validHost(s string) bool {
 
 func (d *decoder) checkOriginHeader(f *File, name string, v Value) {
 	p := d.names[v.pos.key]
-	canonical := http.CanonicalHeaderKey(name)
 	switch {
 	case !httpguts.ValidHeaderFieldName(name):
 		d.fail(p, "found "+short(name), "the name of a header")
-	case canonical == "Host":
+	case canonical(name) == "Host":
 		d.fail(p, "Host among the headers", "hostHeader: for it")
-	case neverSent(name) || slices.Contains(fixed, canonical):
+	case neverSent(name) || slices.Contains(fixed, canonical(name)):
 		d.fail(p, name+" among the headers", "a header of the origin's own: the edge itself writes or removes this one")
 	case !httpguts.ValidHeaderFieldValue(v.Text):
 		d.fail(v.pos, "found "+short(v.Text), "the value of a header")
@@ -253,3 +266,7 @@ func (d *decoder) checkOriginHeader(f *File, name string, v Value) {
 		d.fail(v.pos, fmt.Sprintf("no secret is named %q", v.Secret), "a name under secrets:")
 	}
 }
+
+func canonical(header string) string { return http.CanonicalHeaderKey(header) }
+
+func join(names []string) string { return strings.Join(names, ", ") }

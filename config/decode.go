@@ -217,6 +217,10 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, path, want string) {
 		d.durability(n, v.Addr().Interface().(*meridian.Durability), path, want)
 	case t == selectionType:
 		d.selection(n, v.Addr().Interface().(*Selection), path)
+	case t == cacheType:
+		d.cachePolicy(n, v.Addr().Interface().(*Cache), path, want)
+	case t == responseHeadersType:
+		d.responseHeaders(n, v.Addr().Interface().(*ResponseHeaders), path, want)
 	case t == originRequestType:
 		d.originRequest(n, v.Addr().Interface().(*OriginRequest), path, want)
 	case t == reflect.TypeFor[[]Region]():

@@ -33,6 +33,10 @@ func encode(v reflect.Value) *yaml.Node {
 		return encodeEnv(x)
 	case Selection:
 		return encodeSelection(x)
+	case Cache:
+		return encodeCache(x)
+	case ResponseHeaders:
+		return encodeResponseHeaders(x)
 	case OriginRequest:
 		return encodeOriginRequest(x)
 	case fmt.Stringer:

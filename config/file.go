@@ -17,26 +17,28 @@ import (
 type File struct {
 	Path string `key:"-"` // of the file itself, absolute
 
-	Domain                string                         `key:"domain" list:"domains" doc:"The one hostname of the API." want:"a hostname such as api.example.test"`
-	Regions               []Region                       `key:"regions" doc:"Where the API runs. One region is the primary: its PostgreSQL takes the writes."`
-	Edges                 []meridian.Region              `key:"edges" doc:"The places where an edge stands: regions of this file, or AWS region codes. Default: every region."`
-	Witness               meridian.Region                `key:"witness" doc:"A place without a region whose node breaks the tie of an even number of regions, on a lost primary and, beside two, in the store: they then fail over by themselves. It has no data. Default: none." want:"an AWS region code"`
-	API                   string                         `key:"api" list:"apis" doc:"The OpenAPI 3.0 or 3.1 file of the API." want:"the path of an OpenAPI file"`
-	CORS                  *CORS                          `key:"cors" doc:"Cross-origin rules. Preflights are answered before authentication. Default: none."`
-	Authorizers           map[string]Authorizer          `key:"authorizers" doc:"JWT authorizers, by the name of the security scheme in the OpenAPI file."`
-	Functions             []Function                     `key:"functions" doc:"The functions of the API, written for AWS Lambda."`
-	Secrets               map[string]Secret              `key:"secrets" doc:"Values that functions share and the file does not show."`
-	Database              *Database                      `key:"database" list:"databases" doc:"The PostgreSQL database of the functions. Without it, no node has PostgreSQL."`
-	Tokens                Tokens                         `key:"tokens" doc:"How consistency tokens travel to clients and back."`
-	Limits                Limits                         `key:"limits" doc:"What one request may cost."`
-	Behaviors             []Behavior                     `key:"behaviors" doc:"What becomes of a request, by its path: tried in order, the first that matches decides. Default: everything goes to the regions."`
-	Origins               map[string]Origin              `key:"origins" doc:"HTTP servers beside the regions that somebody else runs, by the names that behaviors use."`
-	OriginRequestPolicies map[string]OriginRequestPolicy `key:"originRequestPolicies" doc:"What origins are sent of a request, by the names that behaviors use, beside CloudFront's managed policies."`
-	DNS                   DNS                            `key:"dns" doc:"The zone of the domain."`
-	Certificates          []Certificate                  `key:"certificates" doc:"PEM files for the domain. Default in an up world: the world's own CA."`
-	Nodes                 []Node                         `key:"nodes" doc:"The machines of a production world. An up world derives them."`
-	PKI                   string                         `key:"pki" doc:"The folder with the backbone's certificates (meridian pki). An up world makes its own."`
-	Clients               []Clients                      `key:"clients" doc:"Networks whose place is known, by place: DNS answers them without measuring."`
+	Domain                  string                           `key:"domain" list:"domains" doc:"The one hostname of the API." want:"a hostname such as api.example.test"`
+	Regions                 []Region                         `key:"regions" doc:"Where the API runs. One region is the primary: its PostgreSQL takes the writes."`
+	Edges                   []meridian.Region                `key:"edges" doc:"The places where an edge stands: regions of this file, or AWS region codes. Default: every region."`
+	Witness                 meridian.Region                  `key:"witness" doc:"A place without a region whose node breaks the tie of an even number of regions, on a lost primary and, beside two, in the store: they then fail over by themselves. It has no data. Default: none." want:"an AWS region code"`
+	API                     string                           `key:"api" list:"apis" doc:"The OpenAPI 3.0 or 3.1 file of the API." want:"the path of an OpenAPI file"`
+	CORS                    *CORS                            `key:"cors" doc:"Cross-origin rules. Preflights are answered before authentication. Default: none."`
+	Authorizers             map[string]Authorizer            `key:"authorizers" doc:"JWT authorizers, by the name of the security scheme in the OpenAPI file."`
+	Functions               []Function                       `key:"functions" doc:"The functions of the API, written for AWS Lambda."`
+	Secrets                 map[string]Secret                `key:"secrets" doc:"Values that functions share and the file does not show."`
+	Database                *Database                        `key:"database" list:"databases" doc:"The PostgreSQL database of the functions. Without it, no node has PostgreSQL."`
+	Tokens                  Tokens                           `key:"tokens" doc:"How consistency tokens travel to clients and back."`
+	Limits                  Limits                           `key:"limits" doc:"What one request may cost."`
+	Behaviors               []Behavior                       `key:"behaviors" doc:"What becomes of a request, by its path: tried in order, the first that matches decides. Default: everything goes to the regions."`
+	Origins                 map[string]Origin                `key:"origins" doc:"HTTP servers beside the regions that somebody else runs, by the names that behaviors use."`
+	CachePolicies           map[string]CachePolicy           `key:"cachePolicies" doc:"What is stored and for how long, by the names that behaviors use, beside CloudFront's managed policies."`
+	OriginRequestPolicies   map[string]OriginRequestPolicy   `key:"originRequestPolicies" doc:"What origins are sent of a request, by the names that behaviors use, beside CloudFront's managed policies."`
+	ResponseHeadersPolicies map[string]ResponseHeadersPolicy `key:"responseHeadersPolicies" doc:"Which headers viewers get, by the names that behaviors use, beside CloudFront's managed policies."`
+	DNS                     DNS                              `key:"dns" doc:"The zone of the domain."`
+	Certificates            []Certificate                    `key:"certificates" doc:"PEM files for the domain. Default in an up world: the world's own CA."`
+	Nodes                   []Node                           `key:"nodes" doc:"The machines of a production world. An up world derives them."`
+	PKI                     string                           `key:"pki" doc:"The folder with the backbone's certificates (meridian pki). An up world makes its own."`
+	Clients                 []Clients                        `key:"clients" doc:"Networks whose place is known, by place: DNS answers them without measuring."`
 }
 
 // A Region is one place where the API runs.

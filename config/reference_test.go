@@ -194,6 +194,27 @@ func compile(t *testing.T) *jsonschema.Schema {
 	return s
 }
 
+// textKeys makes texts of keys such as 404, as a JSON reader of YAML does.
+func textKeys(v any) any {
+	switch v := v.(type) {
+	case map[any]any:
+		out := map[string]any{}
+		for k, e := range v {
+			out[fmt.Sprint(k)] = textKeys(e)
+		}
+		return out
+	case map[string]any:
+		for k, e := range v {
+			v[k] = textKeys(e)
+		}
+	case []any:
+		for i, e := range v {
+			v[i] = textKeys(e)
+		}
+	}
+	return v
+}
+
 // plainJSON returns the YAML text as the values that a JSON reader would give.
 func plainJSON(t *testing.T, text string) any {
 	t.Helper()
@@ -201,7 +222,7 @@ func plainJSON(t *testing.T, text string) any {
 	if err := yaml.Unmarshal([]byte(text), &v); err != nil {
 		t.Fatal(err)
 	}
-	b, err := json.Marshal(v)
+	b, err := json.Marshal(textKeys(v))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,6 +32,10 @@ func schemaOf(t reflect.Type) schema {
 		return byName(schema{"type": "array", "items": schema{"type": "string"}})
 	case selectionType:
 		return selectionSchema()
+	case cacheType:
+		return schema{"oneOf": []schema{{"type": "string"}, structSchema(reflect.TypeFor[CachePolicy]())}}
+	case responseHeadersType:
+		return schema{"oneOf": []schema{{"type": "string"}, structSchema(reflect.TypeFor[ResponseHeadersPolicy]())}}
 	case originRequestType:
 		return schema{"oneOf": []schema{{"type": "string"}, structSchema(reflect.TypeFor[OriginRequestPolicy]())}}
 	case valueType:

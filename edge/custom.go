@@ -41,15 +41,15 @@ func (c Config) checkBehaviors() error {
 // behave finds the request's behaviour, and the way that it names.
 func (x *exchange) behave() {
 	x.behavior = MatchPath(x.cfg.Behaviors, x.at.path)
+	if p := x.behavior.Response; p != nil {
+		x.w.before = func() { p.apply(x.w.Header(), x.r) }
+	}
 	x.way = x.origin
 	if x.behavior.Origin != "" {
 		x.custom = x.customs[x.behavior.Origin]
 		x.way = x.custom
 	}
-	x.policy = x.behavior.Request
-	if x.policy.isZero() && x.custom != nil {
-		x.policy = strangers
-	}
+	x.policy = x.behavior.sends(x.r.Method, x.custom != nil)
 	x.sent = x.at
 	x.sent.query = x.policy.query(x.at.query)
 	x.sentQuery = strings.Contains(x.r.RequestURI, "?") && (x.sent.query != "" || x.at.query == "")
@@ -103,7 +103,7 @@ func (d *distrusted) Read(b []byte) (int, error) {
 // the policy lets it pass, and else the origin's own name. HTTP/1.0 need not
 // say a Host.
 func (x *exchange) host() string {
-	if x.r.Host == "" || !x.policy.isZero() && !x.policy.Headers.Has("Host") {
+	if x.r.Host == "" || !x.policy.isZero() && !x.policy.header("Host") {
 		return x.cfg.Domain
 	}
 	return x.r.Host
@@ -116,7 +116,7 @@ func (x *exchange) address(req *http.Request) {
 		return
 	}
 	viewer := ""
-	if x.policy.Headers.Has("Host") {
+	if x.policy.header("Host") {
 		viewer = x.r.Host
 	}
 	x.custom.Address(req, x.sent.path, x.sent.query, x.sentQuery, viewer)

@@ -99,6 +99,11 @@ func (x *exchange) prepare() error {
 	stripHops(h)
 	stripInternal(h)
 	x.policy.filter(h)
+	if x.behavior.stores(x.r.Method) {
+		if h["Accept-Encoding"] = codings(h["Accept-Encoding"], x.behavior.Encodings); h["Accept-Encoding"] == nil {
+			delete(h, "Accept-Encoding")
+		}
+	}
 	if hasToken(x.r.Header, "Te", "trailers") {
 		h.Set("Te", "trailers")
 	}
@@ -234,6 +239,7 @@ func (x *exchange) end() {
 // A recorder notes what a client was answered.
 type recorder struct {
 	http.ResponseWriter
+	before func() // is called once, before the headers are sent; may be nil
 	status int
 	bytes  int64
 }
@@ -241,6 +247,10 @@ type recorder struct {
 func (w *recorder) WriteHeader(status int) {
 	if status >= 200 {
 		w.status = status
+		if w.before != nil {
+			w.before()
+			w.before = nil
+		}
 	}
 	w.ResponseWriter.WriteHeader(status)
 }

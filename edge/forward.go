@@ -70,7 +70,12 @@ func (x *exchange) wanted() cache.Request {
 }
 
 // caching returns how the request is cached.
-func (x *exchange) caching() cache.Policy { return cache.Default() }
+func (x *exchange) caching() cache.Policy {
+	if p := x.behavior.Cache; p != nil {
+		return *p
+	}
+	return cache.Default()
+}
 
 // down reports whether this edge can reach no region.
 func (x *exchange) down() bool {

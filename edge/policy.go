@@ -2,7 +2,6 @@ package edge
 
 import (
 	"net/http"
-	"net/url"
 	"strings"
 
 	"meridian/edge/cache"
@@ -16,6 +15,8 @@ import (
 type RequestPolicy struct {
 	Name                    string
 	Headers, Cookies, Query cache.Selection
+
+	key *cache.Policy // what it tells requests apart by is sent as well; may be nil
 }
 
 // alwaysSent are the headers that no policy holds back: how to read the body,
@@ -49,14 +50,26 @@ func (p RequestPolicy) passesAll() bool {
 	return p.isZero() || p.Headers.Mode == cache.All && p.Cookies.Mode == cache.All && p.Query.Mode == cache.All
 }
 
+func (p RequestPolicy) header(name string) bool {
+	return p.Headers.Has(name) || p.key != nil && p.key.Headers.Has(name)
+}
+
+func (p RequestPolicy) cookie(name string) bool {
+	return p.Cookies.Has(name) || p.key != nil && p.key.Cookies.Has(name)
+}
+
+func (p RequestPolicy) parameter(name string) bool {
+	return p.Query.Has(name) || p.key != nil && p.key.Query.Has(name)
+}
+
 // filter removes from h what the policy holds back. Whether the Host is sent is
-// p.Headers.Has("Host"), and for the caller to see to.
+// p.header("Host"), and for the caller to see to.
 func (p RequestPolicy) filter(h http.Header) {
 	if p.passesAll() {
 		return
 	}
 	for name := range h {
-		if name != "Cookie" && !alwaysSent[name] && !p.Headers.Has(name) {
+		if name != "Cookie" && !alwaysSent[name] && !p.header(name) {
 			delete(h, name)
 		}
 	}
@@ -70,14 +83,14 @@ func (p RequestPolicy) filter(h http.Header) {
 // cookies returns Cookie lines with the pairs that the policy lets pass, as the
 // viewer wrote them.
 func (p RequestPolicy) cookies(lines []string) (out []string) {
-	if p.Cookies.Mode == cache.All {
+	if p.Cookies.Mode == cache.All || p.key != nil && p.key.Cookies.Mode == cache.All {
 		return lines
 	}
 	for _, line := range lines {
 		var kept []string
 		for pair := range strings.SplitSeq(line, ";") {
 			pair = strings.TrimSpace(pair)
-			if name, _, _ := strings.Cut(pair, "="); pair != "" && p.Cookies.Has(name) {
+			if name, _, _ := strings.Cut(pair, "="); pair != "" && p.cookie(name) {
 				kept = append(kept, pair)
 			}
 		}
@@ -91,16 +104,12 @@ func (p RequestPolicy) cookies(lines []string) (out []string) {
 // query returns the raw query with the parameters that the policy lets pass, in
 // their order and as the viewer wrote them. Their names are compared decoded.
 func (p RequestPolicy) query(raw string) string {
-	if raw == "" || p.isZero() || p.Query.Mode == cache.All {
+	if raw == "" || p.isZero() || p.Query.Mode == cache.All || p.key != nil && p.key.Query.Mode == cache.All {
 		return raw
 	}
 	var kept []string
 	for pair := range strings.SplitSeq(raw, "&") {
-		name, _, _ := strings.Cut(pair, "=")
-		if plain, err := url.QueryUnescape(name); err == nil {
-			name = plain
-		}
-		if pair != "" && p.Query.Has(name) {
+		if pair != "" && p.parameter(cache.ParameterName(pair)) {
 			kept = append(kept, pair)
 		}
 	}

@@ -24,9 +24,44 @@ func behaviors(f *config.File) (out []edge.Behavior) {
 		if p, name := f.RequestPolicy(b); p != nil {
 			e.Request = edge.RequestPolicy{Name: name, Headers: headerNames(p.Headers), Cookies: selected(p.Cookies), Query: selected(p.Query)}
 		}
+		if p, name := f.CachePolicy(b); p != nil {
+			e.Cache, e.Encodings = cachePolicy(name, p), p.Codings()
+		}
+		if p, name := f.ResponsePolicy(b); p != nil {
+			e.Response = responsePolicy(name, p)
+		}
 		out = append(out, e)
 	}
 	return out
+}
+
+func responsePolicy(name string, p *config.ResponseHeadersPolicy) *edge.ResponsePolicy {
+	out := &edge.ResponsePolicy{Name: name, Set: headersOf(p.Set), Default: headersOf(p.Default)}
+	for _, n := range p.Remove {
+		out.Remove = append(out.Remove, http.CanonicalHeaderKey(n))
+	}
+	if c := p.CORS; c != nil {
+		out.CORS = &edge.CORS{
+			Origins: c.AllowOrigins, Methods: c.AllowMethods, Headers: c.AllowHeaders, Expose: c.ExposeHeaders, Credentials: c.AllowCredentials, MaxAge: c.MaxAge,
+		}
+	}
+	return out
+}
+
+func headersOf(values map[string]string) http.Header {
+	h := http.Header{}
+	for name, v := range values {
+		h.Set(name, v)
+	}
+	return h
+}
+
+func cachePolicy(name string, p *config.CachePolicy) *cache.Policy {
+	return &cache.Policy{
+		Name: name, MinTTL: p.MinTTL, DefaultTTL: p.DefaultTTL, MaxTTL: p.MaxTTL,
+		Headers: headerNames(p.Headers), Cookies: selected(p.Cookies), Query: selected(p.Query),
+		ErrorTTL: p.Statuses(), Heuristic: p.Heuristic, StaleWhileRevalidate: p.StaleWhileRevalidate, StaleIfError: p.StaleIfError, Eventual: p.Eventual,
+	}
 }
 
 func selected(s config.Selection) cache.Selection {

@@ -1,12 +1,15 @@
 package server
 
 import (
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"meridian/config"
 	"meridian/edge"
@@ -33,6 +36,9 @@ behaviors:
   - {path: /b, origin: assets, originRequest: CORS-CustomOrigin}
   - {path: /c, originRequest: mine}
   - {path: /d, originRequest: {query: {allExcept: [a]}}}
+  - {path: /e, cache: UseOriginCacheControlHeaders}
+  - {path: /f, cache: {defaultTTL: 1m, errorTTL: {404: 10s}, staleIfError: 1h, encodings: [gzip]}}
+  - {path: /g, responseHeaders: {set: {x-frame-options: DENY}, remove: [server], cors: {allowOrigins: ["*"], maxAge: 1m}}}
 origins: {assets: {url: "http://assets.example.test"}}
 originRequestPolicies: {mine: {headers: [accept, x-API-key], cookies: none}}
 `)
@@ -45,7 +51,18 @@ originRequestPolicies: {mine: {headers: [accept, x-API-key], cookies: none}}
 			Headers: cache.Selection{Mode: cache.Allow, Names: []string{"Accept", "X-Api-Key"}}, Cookies: cache.Selection{Mode: cache.None}, Query: all}},
 		{Path: "/d", Request: edge.RequestPolicy{Name: "of /d", Headers: all, Cookies: all, Query: cache.Selection{Mode: cache.AllExcept, Names: []string{"a"}}}},
 	}
-	if diff := cmp.Diff(want, behaviors(f)); diff != "" {
+	want = append(want,
+		edge.Behavior{Path: "/e", Encodings: []string{"br", "gzip"}, Cache: &cache.Policy{
+			Name: "UseOriginCacheControlHeaders", MaxTTL: 365 * 24 * time.Hour, ErrorTTL: map[int]time.Duration{},
+			Headers: cache.Selection{Mode: cache.Allow, Names: []string{"Host", "Origin", "X-Http-Method-Override", "X-Http-Method", "X-Method-Override"}},
+			Cookies: all, Query: cache.Selection{Mode: cache.None}}},
+		edge.Behavior{Path: "/f", Encodings: []string{"gzip"}, Cache: &cache.Policy{
+			Name: "of /f", DefaultTTL: time.Minute, MaxTTL: 365 * 24 * time.Hour, StaleIfError: time.Hour, ErrorTTL: map[int]time.Duration{404: 10 * time.Second},
+			Headers: cache.Selection{Mode: cache.None}, Cookies: cache.Selection{Mode: cache.None}, Query: all}})
+	want = append(want, edge.Behavior{Path: "/g", Response: &edge.ResponsePolicy{
+		Name: "of /g", Set: http.Header{"X-Frame-Options": {"DENY"}}, Default: http.Header{}, Remove: []string{"Server"},
+		CORS: &edge.CORS{Origins: []string{"*"}, MaxAge: time.Minute}}})
+	if diff := cmp.Diff(want, behaviors(f), cmpopts.IgnoreUnexported(edge.RequestPolicy{})); diff != "" {
 		t.Errorf("(- want, + got)\n%s", diff)
 	}
 }

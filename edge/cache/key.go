@@ -2,6 +2,7 @@ package cache
 
 import (
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 )
@@ -47,11 +48,22 @@ func lower(b *strings.Builder, s string) {
 func writeQuery(b *strings.Builder, query string, s Selection) {
 	b.WriteByte('?')
 	for pair := range strings.SplitSeq(query, "&") {
-		if name, _, _ := strings.Cut(pair, "="); s.Has(name) {
+		if s.Has(ParameterName(pair)) {
 			b.WriteString(pair)
 			b.WriteByte('&')
 		}
 	}
+}
+
+// ParameterName returns the name of a parameter of a raw query, decoded as the
+// origin will read it: by another spelling nobody shall get into what is sent,
+// and not into the key.
+func ParameterName(pair string) string {
+	name, _, _ := strings.Cut(pair, "=")
+	if plain, err := url.QueryUnescape(name); err == nil {
+		return plain
+	}
+	return name
 }
 
 // writeHeaders writes the headers that count, by name.
