@@ -113,6 +113,7 @@ func event(key string, r *http.Request) events.APIGatewayV2HTTPRequest {
 }
 
 func TestSpecificationIsKeptTwiceInOneDatabase(t *testing.T) {
+	t.Parallel()
 	client := serve(t, apps(t, database(t)), nil)
 	for _, run := range []string{"First", "Second"} {
 		t.Run(run, func(t *testing.T) { suite.Suite(t, client) })
@@ -134,6 +135,7 @@ func (r *recorder) Fatalf(format string, args ...any) {
 // TestSuiteNoticesBrokenRules is the suite's negative control: each rule is
 // broken on the way back to the client, and its check must fail.
 func TestSuiteNoticesBrokenRules(t *testing.T) {
+	t.Parallel()
 	type answer = events.APIGatewayV2HTTPResponse
 	replace := func(old, new string) func(string, *answer) {
 		return func(_ string, a *answer) { a.Body = strings.ReplaceAll(a.Body, old, new) }
@@ -226,6 +228,7 @@ func TestDescriptionNamesEveryRoute(t *testing.T) {
 // TestRacingTitlesAllGetAnArticle publishes one title many times at once: the
 // plain slug has one winner, and nobody gets an error.
 func TestRacingTitlesAllGetAnArticle(t *testing.T) {
+	t.Parallel()
 	client := serve(t, apps(t, database(t)), nil)
 	ctx := context.Background()
 	do := func(c *suite.Client, path string, body any) *suite.Answer {

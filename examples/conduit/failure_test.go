@@ -46,6 +46,7 @@ func TestDatabaseAwayIsA503ThatSaysSo(t *testing.T) {
 // TestATokenOutlivesItsUserAndNamesNobody: whoever is gone is refused like a
 // stranger, whatever the operation, and leaves nothing behind.
 func TestATokenOutlivesItsUserAndNamesNobody(t *testing.T) {
+	t.Parallel()
 	client := serve(t, apps(t, database(t)), nil)
 	made := ask(t, client(), "POST", "/api/users", map[string]any{"user": map[string]string{
 		"username": "here", "email": "here@example.test", "password": "pa55word"}})
@@ -79,6 +80,7 @@ func TestATokenOutlivesItsUserAndNamesNobody(t *testing.T) {
 }
 
 func TestTextThatTheDatabaseCannotHoldIsA422(t *testing.T) {
+	t.Parallel()
 	client := serve(t, apps(t, database(t)), nil)
 	zero := map[string]any{"user": map[string]string{"username": "a\x00b", "email": "zero@example.test", "password": "pa55word"}}
 	for _, a := range []*suite.Answer{

@@ -15,7 +15,8 @@ import (
 
 // TestLoadProgramPassesAndNoticesAWrongAnswer runs test/load against two doors
 // to the functions: once as they are, and once with an edge that shows old
-// text, which must end with status 1 and name that edge.
+// text, which must end with status 1 and name that edge. Its second is short
+// where others hash passwords: it runs alone.
 func TestLoadProgramPassesAndNoticesAWrongAnswer(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "load")
 	if out, err := exec.Command("go", "build", "-o", program, "meridian/test/load").CombinedOutput(); err != nil {

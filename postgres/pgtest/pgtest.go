@@ -86,10 +86,15 @@ func (s *Server) Dial(ctx context.Context) (net.Conn, error) {
 	return d.DialContext(ctx, "unix", filepath.Join(s.root, ".s.PGSQL."+port))
 }
 
+// URL is how a role reaches a database.
+func (s *Server) URL(role, database string) string {
+	return fmt.Sprintf("postgres://%s@/%s?host=%s&port=%s&sslmode=disable", role, database, s.root, port)
+}
+
 // Exec runs statements as the superuser. One that fails ends them.
 func (s *Server) Exec(database, sql string) error {
 	ctx := context.Background()
-	c, err := pgconn.Connect(ctx, fmt.Sprintf("host=%s port=%s user=meridian dbname=%s sslmode=disable", s.root, port, database))
+	c, err := pgconn.Connect(ctx, s.URL("meridian", database))
 	if err == nil {
 		_, err = c.Exec(ctx, sql).ReadAll()
 		err = errors.Join(err, c.Close(ctx))
