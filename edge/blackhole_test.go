@@ -135,10 +135,13 @@ func (l *lab) load(rate, n int) []sample {
 	return out
 }
 
-func (l *lab) one(method, target string, start time.Time) sample {
+func (l *lab) one(method, target string, start time.Time, header ...string) sample {
 	r := httptest.NewRequest(method, "https://"+domain+target, nil)
 	if method == "POST" {
 		r = httptest.NewRequest(method, "https://"+domain+target, strings.NewReader("body"))
+	}
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
 	}
 	w, s := httptest.NewRecorder(), sample{method: method, begin: time.Since(start)}
 	l.ServeHTTP(w, r)

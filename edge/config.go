@@ -85,7 +85,8 @@ type Upstream struct {
 	PingTimeout    time.Duration
 	Silence        time.Duration
 	Blind          bool
-	MaxTries       int // attempts for one request; 0 means 4
+	MaxTries       int     // attempts for one request; 0 means 4
+	Hedges         float64 // share of all requests that may be sent to a second region; 0 means 0.02, less means none
 }
 
 // Landing is what the page at / says where the API has no route for it.
@@ -125,6 +126,7 @@ func (c Config) defaults() (Config, error) {
 	orDefault(&c.Timeouts.Remember, 5*time.Minute)
 	orDefault(&c.TLS.Min, tls.VersionTLS12)
 	orDefault(&c.Upstream.MaxTries, 4)
+	orDefault(&c.Upstream.Hedges, 0.02)
 	return c, nil
 }
 

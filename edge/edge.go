@@ -16,6 +16,7 @@ type Edge struct {
 	origin  *origin.Origin
 	customs map[string]*origin.Custom
 	cache   *cache.Cache
+	hedges  *origin.Budget
 	recall  recall
 	metrics *metrics
 	retry   func(origin.Attempt) origin.Verdict
@@ -42,7 +43,7 @@ func New(cfg Config, deps Deps) (*Edge, error) {
 		return nil, err
 	}
 	e := &Edge{
-		cfg: cfg, deps: deps, metrics: m, retry: origin.Retry,
+		cfg: cfg, deps: deps, metrics: m, retry: origin.Retry, hedges: origin.NewBudget(cfg.Upstream.Hedges),
 		customs: customs(cfg.Origins),
 		origin:  origin.New(cfg.origin(), origin.Deps{Map: deps.Map, Dial: deps.Dial, RTT: deps.RTT, Log: deps.Log, Turned: m.turned, Tell: deps.Tell}),
 	}

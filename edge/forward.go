@@ -83,7 +83,7 @@ func (x *exchange) down() bool {
 		return false
 	}
 	for _, r := range x.deps.Map.Now().Regions {
-		if s, _ := x.origin.State(r.Name); s == origin.Ready && r.Healthy {
+		if s, _ := x.origin.State(r.Name); (s == origin.Ready || s == origin.Warming) && r.Healthy {
 			return false
 		}
 	}
@@ -111,7 +111,7 @@ func (x *exchange) send() (*http.Response, error) {
 			return nil, meridian.WithKind(meridian.Unavailable, errors.New(x.choice.Why))
 		}
 		left := deadline.Sub(x.deps.Now())
-		resp, err := x.attempt(left)
+		resp, err := x.race(left, tried)
 		if err == nil {
 			x.began = x.deps.Now()
 			return resp, nil

@@ -19,6 +19,7 @@ type metrics struct {
 	seconds  *prometheus.HistogramVec // by region
 	failures *prometheus.CounterVec   // of attempts, by region, sent, again
 	circuits *prometheus.CounterVec   // that turned, by region, phase, by
+	hedges   *prometheus.CounterVec   // by region, result
 	inFlight prometheus.Gauge
 }
 
@@ -37,6 +38,9 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		circuits: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "meridian_edge_circuit_turns_total", Help: "Turns of a region's circuit, by what it became, and by what it had been opened.",
 		}, []string{"region", "phase", "by"}),
+		hedges: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "meridian_edge_hedges_total", Help: "Reads sent to a second region because the first was late, by the second region, and whether it won, lost, failed, or was over the budget and not sent.",
+		}, []string{"region", "result"}),
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "meridian_edge_requests_in_flight", Help: "Requests that are being answered.",
 		}),
@@ -45,7 +49,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		return m, nil
 	}
 	var errs []error
-	for _, c := range []prometheus.Collector{m.requests, m.seconds, m.failures, m.circuits, m.inFlight} {
+	for _, c := range []prometheus.Collector{m.requests, m.seconds, m.failures, m.circuits, m.hedges, m.inFlight} {
 		errs = append(errs, reg.Register(c))
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -75,6 +79,10 @@ func (q *queues) Collect(ch chan<- prometheus.Metric) {
 	for _, r := range q.edge.deps.Map.Now().Regions {
 		ch <- prometheus.MustNewConstMetric(q.desc, prometheus.GaugeValue, q.edge.origin.Queue(r.Name).Seconds(), string(r.Name))
 	}
+}
+
+func (m *metrics) hedged(r meridian.Region, result string) {
+	m.hedges.WithLabelValues(string(r), result).Inc()
 }
 
 func (m *metrics) turned(r meridian.Region, c origin.Circuit) {

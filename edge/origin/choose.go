@@ -51,6 +51,7 @@ const (
 	PassedOver Cause = "passed-over" // a nearer one is not serving, failed, or answers late
 	LastResort Cause = "last-resort" // nothing looks good; this looks least bad
 	NoRegion   Cause = "no-region"   // the map is empty
+	Hedged     Cause = "hedged"      // another was asked first, and is late
 	Named      Cause = "named"       // it is no region, but an origin that the behaviour names
 )
 

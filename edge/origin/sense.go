@@ -140,7 +140,7 @@ func (s *sense) late(class int) (time.Duration, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := &s.classes[class]
-	return c.p95, c.n >= len(c.newest)
+	return c.p95, c.p95 > 0
 }
 
 // A class is what the answers of one class of routes took.
