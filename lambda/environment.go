@@ -153,12 +153,17 @@ func (e *environment) hand(c *call) {
 	w <- c // has room: each request gets one call
 }
 
-// assign makes c one of e's. Its time runs from here. f.mu is held.
+// assign makes c one of e's. Its time runs from here. The function is told the
+// sooner of its own time-out and the caller's deadline, after which nobody takes
+// its answer; it is stopped by its own alone. f.mu is held.
 func (e *environment) assign(c *call) {
 	now := time.Now()
 	c.env, c.id = e, e.uniqueID(c.inv.ID)
 	c.cold = c.arrived.Before(e.readyAt)
 	c.deadline = now.Add(e.f.fn.Timeout)
+	if d := c.inv.Deadline; !d.IsZero() && d.Before(c.deadline) {
+		c.deadline = d
+	}
 	c.timer = time.AfterFunc(e.f.fn.Timeout, func() { e.overdue(c) })
 	e.calls[c.id] = c
 	e.used = now

@@ -27,6 +27,25 @@ func TestUnmodifiedFunctionAnswers(t *testing.T) {
 	}
 }
 
+// Work for a caller who has gone is lost, so a function must know of the sooner
+// of the two ends.
+func TestFunctionIsToldHowLongItsCallerWaits(t *testing.T) {
+	fn := function(t, "patience")
+	fn.Timeout = 20 * time.Second
+	h := run(t, lambda.Config{Functions: []lambda.Function{fn}}, lambda.Deps{})
+	for _, tt := range []struct {
+		caller   time.Duration
+		from, to int64
+	}{{5 * time.Second, 1, 5_000}, {time.Minute, 5_001, 20_000}} {
+		r := h.invokeContext(t.Context(), meridian.Invocation{
+			ID: "req-" + tt.caller.String(), Function: "patience", Event: event("do", "echo"), Deadline: time.Now().Add(tt.caller),
+		})
+		if r.err != nil || r.LeftMS < tt.from || r.LeftMS > tt.to {
+			t.Errorf("a caller who waits for %v: %d ms left, %v; want %d to %d", tt.caller, r.LeftMS, r.err, tt.from, tt.to)
+		}
+	}
+}
+
 func TestFunctionIsToldWhatLambdaWouldTellIt(t *testing.T) {
 	fn := function(t, "told")
 	fn.Timeout, fn.MemoryMiB, fn.Concurrency = 20*time.Second, 256, 4
