@@ -11,13 +11,21 @@ import (
 
 // A Behavior says what becomes of the requests whose path its pattern matches.
 type Behavior struct {
-	Path            string           `key:"path" doc:"A pattern of paths: * is anything, ? one character. The first that matches decides; requests that none matches go to the regions." want:"a pattern such as /articles*"`
-	Origin          string           `key:"origin" doc:"A name under origins. Default: the regions."`
-	Methods         []string         `key:"methods" doc:"Methods that are let in. Default: all." want:"some of GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"`
-	Cache           *Cache           `key:"cache" doc:"What is stored: a name under cachePolicies, one of CloudFront's managed policies, or the policy itself. Default: what the origin's own headers say." want:"the name of a policy, or what a policy has"`
-	OriginRequest   *OriginRequest   `key:"originRequest" doc:"What the origin is sent of a request: a name under originRequestPolicies, one of CloudFront's managed policies, or the policy itself. Default: everything to a region; to another origin all but Host, cookies and credentials." want:"the name of a policy, or headers, cookies and query"`
-	ResponseHeaders *ResponseHeaders `key:"responseHeaders" doc:"Which headers the viewer gets: a name under responseHeadersPolicies, one of CloudFront's managed policies, or the policy itself. Default: the origin's." want:"the name of a policy, or set, default, remove and cors"`
+	Path            string               `key:"path" doc:"A pattern of paths: * is anything, ? one character. The first that matches decides; requests that none matches go to the regions." want:"a pattern such as /articles*"`
+	Origin          string               `key:"origin" doc:"A name under origins. Default: the regions."`
+	Methods         []string             `key:"methods" doc:"Methods that are let in. Default: all." want:"some of GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"`
+	Cache           *Cache               `key:"cache" doc:"What is stored: a name under cachePolicies, one of CloudFront's managed policies, or the policy itself. Default: what the origin's own headers say." want:"the name of a policy, or what a policy has"`
+	OriginRequest   *OriginRequest       `key:"originRequest" doc:"What the origin is sent of a request: a name under originRequestPolicies, one of CloudFront's managed policies, or the policy itself. Default: everything to a region; to another origin all but Host, cookies and credentials." want:"the name of a policy, or headers, cookies and query"`
+	ResponseHeaders *ResponseHeaders     `key:"responseHeaders" doc:"Which headers the viewer gets: a name under responseHeadersPolicies, one of CloudFront's managed policies, or the policy itself. Default: the origin's." want:"the name of a policy, or set, default, remove and cors"`
+	Errors          map[string]ErrorPage `key:"errors" doc:"What viewers get in place of an error, by its status. Default: the error."`
 	pos             position
+}
+
+// An ErrorPage stands for an error.
+type ErrorPage struct {
+	Page   string `key:"page" doc:"The path that is fetched in its place, by the behavior that it matches." want:"a path such as /errors/sorry.html"`
+	Status int    `key:"status" doc:"That the viewer is told. Default: the error's own." want:"200, or a status from 400 to 599"`
+	pos    position
 }
 
 // An OriginRequest is an origin request policy, or its name.

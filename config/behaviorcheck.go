@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -40,6 +41,7 @@ func (d *decoder) checkBehaviors(f *File) {
 		d.checkPolicyOf(f, b)
 		d.checkCacheOf(f, b)
 		d.checkResponseOf(f, b)
+		d.checkErrors(f, b)
 		if _, ok := f.Origins[b.Origin]; b.Origin != "" && !ok {
 			d.fail(d.at(b.pos, "origin"), fmt.Sprintf("no origin is named %q", b.Origin), "a name under origins:, or no origin, which means the regions")
 		}
@@ -270,3 +272,33 @@ func (d *decoder) checkOriginHeader(f *File, name string, v Value) {
 func canonical(header string) string { return http.CanonicalHeaderKey(header) }
 
 func join(names []string) string { return strings.Join(names, ", ") }
+
+// checkErrors wants pages that can be fetched.
+func (d *decoder) checkErrors(f *File, b Behavior) {
+	for _, status := range sorted(b.Errors) {
+		e := b.Errors[status]
+		if n, err := strconv.Atoi(status); err != nil || n < 400 || n > 599 {
+			d.fail(d.names[e.pos.key], "found "+short(status), "a status from 400 to 599")
+		}
+		if n := e.Status; n != 0 && n != http.StatusOK && (n < 400 || n > 599) {
+			d.fail(d.at(e.pos, "status"), fmt.Sprintf("status is %d", n), "200, or a status from 400 to 599")
+		}
+		d.checkPage(f, e)
+	}
+}
+
+func (d *decoder) checkPage(f *File, e ErrorPage) {
+	p := d.at(e.pos, "page")
+	switch {
+	case e.Page == "":
+		d.missing(e.pos, "page", "a path such as /errors/sorry.html")
+		return
+	case e.Page[0] != '/' || len(e.Page) > maxPattern || strings.ContainsFunc(e.Page, oddInPath) || strings.ContainsAny(e.Page, "?*"):
+		d.fail(p, "page is "+short(e.Page), "a path such as /errors/sorry.html, without a query")
+		return
+	}
+	i := slices.IndexFunc(f.Behaviors, func(b Behavior) bool { return b.Path != "" && pathpattern.Match(b.Path, pathpattern.Normalize(e.Page)) })
+	if i >= 0 && f.Behaviors[i].Methods != nil && !slices.Contains(f.Behaviors[i].Methods, http.MethodGet) {
+		d.fail(p, fmt.Sprintf("%s is of the behavior %s, which takes no GET", short(e.Page), short(f.Behaviors[i].Path)), "a page that can be fetched")
+	}
+}

@@ -32,7 +32,8 @@ type Behavior struct {
 	// normalization. They count where Cache is set and stores.
 	Encodings []string
 
-	Response *ResponsePolicy // headers of every response; nil leaves them
+	Response *ResponsePolicy   // headers of every response; nil leaves them
+	Errors   map[int]ErrorPage // what stands for an error, by its status
 }
 
 // everything is the behaviour of requests that no pattern matches.

@@ -83,7 +83,7 @@ func TestAnOriginOfYourOwnIsCached(t *testing.T) {
 	var n atomic.Int64
 	_, o := stranger(t, false, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "max-age=60")
-		w.Header().Set("Meridian-Consistency", "hello@1:0/FFFFFF")
+		w.Header().Set("Meridian-Consistency", "db:1:1:99")
 		fmt.Fprint(w, n.Add(1))
 	})
 	w := newWorld(t, []*region{named("eu-west-1", 0)}, behaviors(o,

@@ -94,7 +94,7 @@ func TestAnOriginOfYourOwnIsSentNoIdentity(t *testing.T) {
 			d.Verify = always{}
 		})
 		w.do("GET", "/x", "", "Authorization", "Bearer t", "X-Api-Key", "k", "Cookie", "sid=1", "X-Origin-Verify", "guess", "Accept", "*/*", "Accept-Language", "de",
-			"Meridian-Identity", "forged", "Meridian-Consistency", "hello@1:0/1")
+			"Meridian-Identity", "forged", "Meridian-Consistency", "db:1:1:1")
 		return <-saw
 	}
 	r := send(RequestPolicy{})
@@ -137,16 +137,16 @@ func TestAnOriginOfYourOwnIsNotBelieved(t *testing.T) {
 			h := w.Header()
 			h.Set("Trailer", "Meridian-Consistency, X-Sum")
 			for name, v := range map[string]string{
-				"Meridian-Consistency": "hello@1:0/FFFFFF", "Meridian-Region": "mars", "Meridian-Not-Serving": "1", "X-Meridian-Request": "mine",
+				"Meridian-Consistency": "db:1:1:99", "Meridian-Region": "mars", "Meridian-Not-Serving": "1", "X-Meridian-Request": "mine",
 				"X-Meridian-Edge": "mars", "Alt-Svc": `h3=":1"`, "X-Keep": "yes",
 			} {
 				h.Set(name, v)
 			}
-			h["Set-Cookie"] = []string{"Meridian-Consistency=hello@1:0/1; Path=/", identity.CookieConsistency + "=x", "sid=1"}
+			h["Set-Cookie"] = []string{"Meridian-Consistency=db:1:1:1; Path=/", identity.CookieConsistency + "=x", "sid=1"}
 			w.WriteHeader(503)
 			io.WriteString(w, "text")
 			h.Set("X-Sum", "1")
-			h.Set("Meridian-Consistency", "hello@1:0/FFFFFF")
+			h.Set("Meridian-Consistency", "db:1:1:99")
 			h.Set(http.TrailerPrefix+"Meridian-Stale", "1")
 		})
 		w := newWorld(t, []*region{named("eu-west-1", 0)}, behaviors(o, Behavior{Path: "*", Origin: "assets"}))

@@ -51,6 +51,10 @@ type exchange struct {
 	tries  int
 	err    error // why the edge answered itself
 
+	as   int             // the status that the client is told; 0 means the response's
+	owed meridian.Tokens // what the client is to be told beside the response's
+	seat string          // the page that stood for an error, if one did
+
 	gate    *gate                   // what 1xx responses pass
 	went    *atomic.Pointer[asking] // how the region was asked, once it was
 	outcome cache.Outcome           // "" if the edge answered itself
@@ -66,12 +70,18 @@ func (e *Edge) begin(w http.ResponseWriter, r *http.Request) *exchange {
 	if !span.SpanContext().IsValid() {
 		ctx = trace.ContextWithSpanContext(ctx, newTrace())
 	}
-	x := &exchange{Edge: e, w: &recorder{ResponseWriter: w}, r: r.WithContext(ctx), id: uuid.NewString(), at: targetOf(r), span: span, start: e.deps.Now()}
-	x.gate, x.went = &gate{}, new(atomic.Pointer[asking])
+	x := e.exchange(&recorder{ResponseWriter: w}, r.WithContext(ctx), uuid.NewString(), span)
 	w.Header().Set("X-Meridian-Request", x.id)
 	w.Header().Set("X-Meridian-Edge", string(e.cfg.Place))
 	e.metrics.inFlight.Inc()
 	return x
+}
+
+// exchange returns an exchange that nothing was done for.
+func (e *Edge) exchange(w *recorder, r *http.Request, id string, span trace.Span) *exchange {
+	return &exchange{
+		Edge: e, w: w, r: r, id: id, at: targetOf(r), span: span, start: e.deps.Now(), gate: &gate{}, went: new(atomic.Pointer[asking]),
+	}
 }
 
 // newTrace returns a trace that nobody records, so that logs of all hops can
@@ -175,7 +185,11 @@ func (x *exchange) hold() (err error) {
 }
 
 // answer lets the edge itself answer.
-func (x *exchange) answer(a answer) { a.write(x.w, x.r, x.id) }
+func (x *exchange) answer(a answer) {
+	if !x.replaced(a.status, a.header(), nil) {
+		a.write(x.w, x.r, x.id)
+	}
+}
 
 // fail answers for a failure, unless the response has begun or nobody waits.
 func (x *exchange) fail(err error) {
@@ -223,6 +237,9 @@ func (x *exchange) end() {
 	}
 	if path := x.behavior.path(); path != "" && len(x.cfg.Behaviors) > 0 {
 		attrs = append(attrs, slog.String("behavior", path), slog.String("policy", x.policy.Name))
+	}
+	if x.seat != "" {
+		attrs = append(attrs, slog.String("page", x.seat))
 	}
 	if x.outcome != "" {
 		attrs = append(attrs, slog.String("cache", string(x.outcome)))

@@ -51,6 +51,10 @@ func (x *exchange) forward() {
 		return
 	}
 	x.outcome = resp.Outcome
+	if _, ok := x.pageFor(resp.Status); ok && x.replaced(resp.Status, resp.Header, x.learn(x.versionOf(resp))) {
+		resp.Body.Close()
+		return
+	}
 	x.respond(resp)
 }
 
@@ -80,7 +84,7 @@ func (x *exchange) caching() cache.Policy {
 // down reports whether this edge can reach no region.
 func (x *exchange) down() bool {
 	if x.custom != nil {
-		return false
+		return x.custom.Down()
 	}
 	for _, r := range x.deps.Map.Now().Regions {
 		if s, _ := x.origin.State(r.Name); (s == origin.Ready || s == origin.Warming) && r.Healthy {

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -20,6 +21,9 @@ var passed = []string{"Meridian-Region", "Meridian-Primary-Away", "Meridian-Stal
 func (x *exchange) respond(resp *cache.Response) {
 	defer resp.Body.Close()
 	told := x.learn(x.versionOf(resp))
+	if len(x.owed) > 0 {
+		told, _ = merge(x.owed, told)
+	}
 	if x.wantsLanding(resp) {
 		x.land()
 		return
@@ -45,7 +49,7 @@ func (x *exchange) respond(resp *cache.Response) {
 			h.Add("Trailer", name)
 		}
 	}
-	x.w.WriteHeader(resp.Status)
+	x.w.WriteHeader(cmp.Or(x.as, resp.Status))
 	if err := x.stream(resp); err != nil {
 		x.broke(err)
 	}

@@ -3,6 +3,7 @@ package edge
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"strconv"
 
@@ -55,17 +56,24 @@ func answerFor(err error) answer {
 	return byKind[meridian.Internal]
 }
 
-// write sends the answer as JSON.
-func (a answer) write(w http.ResponseWriter, r *http.Request, id string) {
-	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("Cache-Control", "no-store")
+// header returns what the answer says of what to do about it.
+func (a answer) header() http.Header {
+	h := http.Header{}
 	if a.allow != "" {
 		h.Set("Allow", a.allow)
 	}
 	if a.after > 0 {
 		h.Set("Retry-After", strconv.Itoa(a.after))
 	}
+	return h
+}
+
+// write sends the answer as JSON.
+func (a answer) write(w http.ResponseWriter, r *http.Request, id string) {
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	maps.Copy(h, a.header())
 	text, _ := json.Marshal(struct { // two strings: cannot fail
 		Message   string `json:"message"`
 		RequestID string `json:"requestId"`

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/net/http/httpguts"
@@ -30,6 +31,7 @@ func behaviors(f *config.File) (out []edge.Behavior) {
 		if p, name := f.ResponsePolicy(b); p != nil {
 			e.Response = responsePolicy(name, p)
 		}
+		e.Errors = errorPages(b)
 		out = append(out, e)
 	}
 	return out
@@ -43,6 +45,19 @@ func responsePolicy(name string, p *config.ResponseHeadersPolicy) *edge.Response
 	if c := p.CORS; c != nil {
 		out.CORS = &edge.CORS{
 			Origins: c.AllowOrigins, Methods: c.AllowMethods, Headers: c.AllowHeaders, Expose: c.ExposeHeaders, Credentials: c.AllowCredentials, MaxAge: c.MaxAge,
+		}
+	}
+	return out
+}
+
+func errorPages(b config.Behavior) map[int]edge.ErrorPage {
+	if len(b.Errors) == 0 {
+		return nil
+	}
+	out := map[int]edge.ErrorPage{}
+	for text, p := range b.Errors {
+		if status, err := strconv.Atoi(text); err == nil { // checked with the file
+			out[status] = edge.ErrorPage{Path: p.Page, Status: p.Status}
 		}
 	}
 	return out

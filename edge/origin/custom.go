@@ -203,6 +203,9 @@ func sentPlain(err error, wrote, canceled bool) Sent {
 	return sentBy(err, wrote, canceled)
 }
 
+// Down reports whether a request would be refused at once.
+func (c *Custom) Down() bool { return c.pool.down(time.Now()) }
+
 // Close ends the connections that no request uses, and those of requests as
 // they end.
 func (c *Custom) Close() { c.pool.close() }

@@ -165,6 +165,14 @@ func (p *pool) release(c *conn, good bool, now time.Time) {
 	p.prune(now)
 }
 
+// down reports whether there is no connection, and none is worth a dial.
+func (p *pool) down(now time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.prune(now)
+	return len(p.conns) == 0 && p.circuit.fails >= opensAfter && now.Before(p.circuit.until)
+}
+
 // close ends what is idle now, and the rest when it becomes so.
 func (p *pool) close() {
 	p.mu.Lock()
