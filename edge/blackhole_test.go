@@ -172,6 +172,16 @@ func slowReads(all []sample) (n int) {
 	return n
 }
 
+// delayed counts reads that waited for a region in vain.
+func delayed(all []sample) (n int) {
+	for _, s := range all {
+		if s.method == "GET" && s.took > 100*time.Millisecond {
+			n++
+		}
+	}
+	return n
+}
+
 // after returns how long reads took that began in a span of time, sorted.
 func after(all []sample, from, to time.Duration) (out []time.Duration) {
 	for _, s := range all {
@@ -215,6 +225,7 @@ func TestBlackHoledRegionIsLeftWithinASecond(t *testing.T) {
 		t.Errorf("a second later the 99th percentile is %v, want that of the next region", p99)
 	}
 	first := after(all, time.Second, 2*time.Second)
+	t.Logf("%d reads delayed", delayed(all))
 	t.Logf("reads of the first second: p50 %v, p90 %v, longest %v", first[len(first)/2], first[len(first)*9/10], first[len(first)-1])
 	unknown := 0
 	for _, s := range all {
@@ -223,6 +234,15 @@ func TestBlackHoledRegionIsLeftWithinASecond(t *testing.T) {
 		}
 	}
 	t.Logf("%d of 800 writes were answered 502: nobody can know what became of them", unknown)
+
+	if n := delayed(all); n > 250 {
+		t.Errorf("%d reads were delayed at all, want at most 250: those that were under way, and those of about 60 ms", n)
+	}
+	all, _ = blackHole(t, func(c *Config, _ *Deps) { c.Upstream.Blind = true })
+	t.Logf("blind, %d reads delayed", delayed(all))
+	if n := delayed(all); n < 500 {
+		t.Errorf("blind, %d reads were delayed: the test shows nothing", n)
+	}
 
 	all, _ = blackHole(t, func(c *Config, _ *Deps) { c.Upstream.Silence = time.Hour })
 	if n := slowReads(all); n <= 10 {

@@ -17,7 +17,7 @@ type State int
 // The states, best first.
 const (
 	Ready   State = iota // connected, and nothing speaks against it
-	Warming              // it returned, and this request is not of its share yet; or another edge says that it is broken
+	Warming              // it returned, and this request is not of its share yet; or there are hints that it is broken
 	Cold                 // not connected yet
 	Broken               // its circuit is open
 )

@@ -47,7 +47,7 @@ func (c *conn) done() bool { return c.Err() != nil || c.InFlight() == 0 }
 // transport returns what makes connections to a region. It is net/http's
 // transport, which is never asked to send a request: it would repeat some by
 // itself, a POST with an Idempotency-Key among them.
-func transport(region meridian.Region, cfg Config, deps Deps) *http.Transport {
+func transport(region meridian.Region, cfg Config, deps Deps, p *pulse) *http.Transport {
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)
 	return &http.Transport{
@@ -58,7 +58,7 @@ func transport(region meridian.Region, cfg Config, deps Deps) *http.Transport {
 			if err != nil {
 				return nil, err
 			}
-			e := newEar(c, time.Now())
+			e := newEar(c, p, time.Now())
 			if hand, ok := ctx.Value(handKey{}).(func(*ear)); ok {
 				hand(e)
 			}

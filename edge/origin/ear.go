@@ -23,6 +23,7 @@ const listenEvery = 25 * time.Millisecond
 type ear struct {
 	net.Conn
 	heard atomic.Int64 // unix nanoseconds
+	pulse *pulse       // of all connections to the region
 
 	mu   sync.Mutex // guards what follows
 	deaf bool
@@ -30,8 +31,8 @@ type ear struct {
 	lose context.CancelCauseFunc
 }
 
-func newEar(c net.Conn, now time.Time) *ear {
-	e := &ear{Conn: c}
+func newEar(c net.Conn, p *pulse, now time.Time) *ear {
+	e := &ear{Conn: c, pulse: p}
 	e.heard.Store(now.UnixNano())
 	e.hope, e.lose = context.WithCancelCause(context.Background())
 	return e
@@ -40,7 +41,9 @@ func newEar(c net.Conn, now time.Time) *ear {
 func (e *ear) Read(b []byte) (int, error) {
 	n, err := e.Conn.Read(b)
 	if n > 0 {
-		e.heard.Store(time.Now().UnixNano())
+		now := time.Now()
+		e.heard.Store(now.UnixNano())
+		e.pulse.beat(now)
 	}
 	return n, err
 }
@@ -82,6 +85,20 @@ func (e *ear) silent() bool {
 // that goes after every, with a margin, and never less than floor.
 func Patience(floor, every, rtt time.Duration) time.Duration {
 	return max(floor, every+rtt+rtt/4+50*time.Millisecond)
+}
+
+// hint reports whether the region is too quiet for what it is asked, and says
+// so: a crowd of requests waits, for longer than the way takes, and nothing at
+// all is heard.
+func (l *link) hint(now time.Time) (why string, ok bool) {
+	silence, quiet := l.sense.pulse.quiet(now)
+	if !quiet {
+		return "", false
+	}
+	if l.sense.age(now) < l.rtt() {
+		return "", false
+	}
+	return fmt.Sprintf("was not heard for %s, which is unusual", ms(silence)), true
 }
 
 // listen asks all ears, and tells the circuit when the region as a whole fell

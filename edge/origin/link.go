@@ -50,9 +50,10 @@ const (
 
 func newLink(region meridian.Region, cfg Config, deps Deps, rtt func() time.Duration, m *memory) *link {
 	l := &link{
-		region: region, cfg: cfg, node: transport(region, cfg, deps), rtt: rtt, memory: m, listened: time.Now(),
+		region: region, cfg: cfg, rtt: rtt, memory: m, listened: time.Now(),
 		kick: make(chan struct{}, 1), changed: make(chan struct{}),
 	}
+	l.node = transport(region, cfg, deps, &l.sense.pulse)
 	l.up, l.lose = context.WithCancel(context.Background())
 	return l
 }

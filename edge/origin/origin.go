@@ -21,7 +21,8 @@ type Config struct {
 	PingTimeout    time.Duration   // after which a silent connection is dead; 0 means 1.5 s
 	Silence        time.Duration   // after which a region is passed over, more on a long path: see Patience; 0 means 350 ms
 
-	// Blind makes nothing of how late regions answer. It is a negative control.
+	// Blind makes nothing of how late regions answer, and how quiet they are. It
+	// is a negative control.
 	Blind bool
 }
 
@@ -183,6 +184,11 @@ func (o *Origin) own(tried []meridian.Region) []Own {
 		}
 		if s, why := o.memory.ask(name, now); s != Ready || w.State == Ready {
 			w.State, w.Why = s, why
+		}
+		if w.State == Ready && !o.cfg.Blind {
+			if why, ok := l.hint(now); ok {
+				w.State, w.Why = Warming, why
+			}
 		}
 		for _, t := range tried {
 			if t == name {

@@ -39,6 +39,8 @@ func ClassOf(method, path string) int {
 // and the age of what is still unanswered count: a region that stalls gives no
 // answers to measure.
 type sense struct {
+	pulse pulse
+
 	mu      sync.Mutex // guards what follows
 	classes [Classes]class
 	newest  [5]time.Duration // what the last answers exceeded their usual time by
@@ -82,6 +84,7 @@ func (s *sense) begin(class int, now time.Time) *flight {
 		f.usual = math.MaxInt32 // two seconds: nothing is known of it
 	}
 	s.waiting, s.begun, s.usual = s.waiting+1, s.begun+f.begun, s.usual+f.usual
+	s.gather(s.waiting == crowd, now)
 	return f
 }
 
@@ -95,6 +98,7 @@ func (f *flight) end(answered bool, now time.Time) {
 	}
 	f.ended = true
 	s.waiting, s.begun, s.usual = s.waiting-1, s.begun-f.begun, s.usual-f.usual
+	s.gather(s.waiting == crowd-1, now)
 	if !answered {
 		return
 	}
@@ -115,6 +119,13 @@ func (f *flight) end(answered bool, now time.Time) {
 	s.peak, s.at = max(s.decayed(now), five[len(five)/2]), now
 }
 
+// gather tells the pulse when a crowd gathers or parts.
+func (s *sense) gather(turned bool, now time.Time) {
+	if turned {
+		s.pulse.wait(s.waiting >= crowd, now)
+	}
+}
+
 func (s *sense) decayed(now time.Time) time.Duration {
 	return time.Duration(float64(s.peak) * math.Exp(-float64(now.Sub(s.at))/float64(peakDecay)))
 }
@@ -132,6 +143,16 @@ func (s *sense) queue(now time.Time) time.Duration {
 		return 0
 	}
 	return q
+}
+
+// age returns the mean age of the requests without a first byte.
+func (s *sense) age(now time.Time) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.waiting == 0 {
+		return 0
+	}
+	return now.Sub(s.epoch) - s.begun/time.Duration(s.waiting)
 }
 
 // late returns after how long an answer of a class counts as late: the 95th
