@@ -97,7 +97,10 @@ func (in *Instance) lock() (unlock func(), err error) {
 		f.Close()
 		return nil, fmt.Errorf("database folder %s is in use by another process: %w", in.cfg.Dir, err)
 	}
-	return func() { f.Close() }, nil
+	return func() {
+		syscall.Flock(int(f.Fd()), syscall.LOCK_UN) // a child that is not another program yet has the file, too
+		f.Close()
+	}, nil
 }
 
 // configure writes what must hold at the next start.

@@ -93,10 +93,6 @@ func (in *Instance) rewindTo(ctx context.Context, c controlFile, v View) error {
 	return os.Remove(in.rewinding())
 }
 
-// lingering is how long processes of a PostgreSQL that was killed may take to
-// notice.
-const lingering = 5 * time.Second
-
 // pgRewind runs it. To end a crash recovery it starts a server of its own, before
 // it touches anything; that one refuses to run while processes of the server
 // that was killed are about.
@@ -104,7 +100,7 @@ func (in *Instance) pgRewind(ctx context.Context) (said string, err error) {
 	for end := time.Now().Add(lingering); ; {
 		said, err = in.pipe(ctx, "", io.Discard, "pg_rewind", "--target-pgdata", in.data(),
 			"--source-server", ownerConninfo(in.upstream()))
-		if err == nil || !strings.Contains(err.Error(), "old server processes") || time.Now().After(end) {
+		if !held(err) || time.Now().After(end) {
 			return said, err
 		}
 		if wait(ctx, firstPause) != nil {

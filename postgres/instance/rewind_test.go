@@ -180,7 +180,9 @@ func TestTwoPrimariesNeverShareATimeline(t *testing.T) {
 			w := newWorld(t, "us-east-1", "eu-west-1", "ap-south-1")
 			a, b, c := w.all[0], w.all[1], w.all[2]
 			a.must("CREATE TABLE t (n int)")
-			a.streams(2)
+			for _, s := range []*cluster{b, c} { // who streams in this term gets the end of the log
+				s.eventually("SELECT count(*) FROM t", "0")
+			}
 			at := w.stop()
 			c.eventually("SELECT pg_last_wal_replay_lsn() >= '"+at.LSN.String()+"'", "t")
 			w.check(b.Pledge(2))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -54,7 +55,7 @@ func (in *Instance) Run(ctx context.Context, role Role, ready func()) error {
 // supervise runs PostgreSQL whenever it shall run, until ctx is canceled.
 func (in *Instance) supervise(ctx context.Context, ready func()) error {
 	came := false // up at least once
-	pause := firstPause
+	pause, began := firstPause, time.Now()
 	up := func() { came, pause = true, firstPause; ready() }
 	for {
 		if _, err := in.life.until(ctx, func(s lifeState) bool { return !s.stopped }); err != nil {
@@ -67,6 +68,8 @@ func (in *Instance) supervise(ctx context.Context, ready func()) error {
 		case errors.Is(err, errStopped):
 			continue
 		case errors.Is(err, errStranded): // Decide sees it too
+		case held(err) && time.Since(began) < lingering:
+			in.log.Warn("processes of a PostgreSQL that was killed are still about", "pause", pause)
 		case !came || meridian.KindOf(err) == meridian.Invalid:
 			return in.fail(err)
 		default:
@@ -75,6 +78,16 @@ func (in *Instance) supervise(ctx context.Context, ready func()) error {
 		in.rest(ctx, pause)
 		pause = min(2*pause, longestPause)
 	}
+}
+
+// lingering is how long processes of a PostgreSQL that was killed may take to
+// notice.
+const lingering = 5 * time.Second
+
+// held reports whether a server did not start because of them: they have the
+// shared memory of the one before.
+func held(err error) bool {
+	return err != nil && (strings.Contains(err.Error(), "pre-existing shared memory block") || strings.Contains(err.Error(), "old server processes"))
 }
 
 // rest waits before the next try, unless PostgreSQL shall not run at all.
