@@ -15,9 +15,9 @@ import (
 
 // TestLoadProgramPassesAndNoticesAWrongAnswer runs test/load against two doors
 // to the functions: once as they are, and once with an edge that shows old
-// text, which must end with status 1 and name that edge. Its second is short
-// where others hash passwords: it runs alone.
+// text, which must end with status 1 and name that edge.
 func TestLoadProgramPassesAndNoticesAWrongAnswer(t *testing.T) {
+	t.Parallel()
 	program := filepath.Join(t.TempDir(), "load")
 	if out, err := exec.Command("go", "build", "-o", program, "meridian/test/load").CombinedOutput(); err != nil {
 		t.Fatalf("build: %v: %s", err, out)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -14,8 +15,9 @@ import (
 // the machine.
 const memory = "/dev/shm"
 
-// room is what must be free there: a dozen clusters, with some log each.
-const room = 4 << 30
+// room is what must be free there for each test that may run at once: four
+// clusters, with some log each.
+const room = 1 << 30
 
 const locked = ".lock"
 
@@ -37,7 +39,7 @@ func Folder(t testing.TB) string {
 func NewFolder() (dir string, remove func(), err error) {
 	parent := "/tmp"
 	var fs syscall.Statfs_t
-	if syscall.Statfs(memory, &fs) == nil && fs.Bavail*uint64(fs.Bsize) >= room {
+	if syscall.Statfs(memory, &fs) == nil && fs.Bavail*uint64(fs.Bsize) >= room*uint64(runtime.GOMAXPROCS(0)) {
 		parent = memory
 	}
 	sweep(parent)

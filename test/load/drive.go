@@ -11,10 +11,11 @@ import (
 	"meridian/test/conduit"
 )
 
-// drive starts steps at a steady rate until ctx ends, and waits for the last.
+// drive registers the callers, then starts steps at a steady rate for so long,
+// and waits for the last.
 // A step for which no caller is free waits; how late it starts counts as its
 // own figure, so that a slow world cannot hide by being asked less.
-func drive(ctx context.Context, edges []edge, rate float64, callers int, report *report) error {
+func drive(ctx context.Context, edges []edge, duration time.Duration, rate float64, callers int, report *report) error {
 	free := make(chan *caller, callers)
 	for i := range callers {
 		c, err := newCaller(edges, report)
@@ -27,6 +28,8 @@ func drive(ctx context.Context, edges []edge, rate float64, callers int, report 
 		}
 		free <- c
 	}
+	ctx, cancel := context.WithTimeout(ctx, duration)
+	defer cancel()
 	due := time.Now()
 	clock := time.NewTimer(0)
 	defer clock.Stop()

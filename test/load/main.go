@@ -45,10 +45,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, *duration)
-	defer cancel()
 	report := newReport()
-	err = drive(ctx, edges, *rate, *callers, report)
+	err = drive(ctx, edges, *duration, *rate, *callers, report)
 	report.print(out)
 	if n := report.failures(); err == nil && n > 0 {
 		err = fmt.Errorf("%d requests failed", n)
