@@ -51,7 +51,7 @@ func (x *exchange) forward() {
 		return
 	}
 	x.outcome = resp.Outcome
-	if _, ok := x.pageFor(resp.Status); ok && x.replaced(resp.Status, resp.Header, x.learn(x.versionOf(resp))) {
+	if _, ok := x.pageFor(resp.Status); ok && x.replaced(resp.Status, resp.Header, x.learn(x.mine(resp.Tokens))) {
 		resp.Body.Close()
 		return
 	}

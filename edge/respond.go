@@ -20,7 +20,7 @@ var passed = []string{"Meridian-Region", "Meridian-Primary-Away", "Meridian-Stal
 // respond passes a response on, of a region or of the cache.
 func (x *exchange) respond(resp *cache.Response) {
 	defer resp.Body.Close()
-	told := x.learn(x.versionOf(resp))
+	told := x.learn(x.mine(resp.Tokens))
 	if len(x.owed) > 0 {
 		told, _ = merge(x.owed, told)
 	}
@@ -56,13 +56,13 @@ func (x *exchange) respond(resp *cache.Response) {
 	x.trailers(resp.Trailer())
 }
 
-// versionOf returns what an answer is as new as. That of another caller's
-// request names no write: its loss is not to be told to this one.
-func (x *exchange) versionOf(resp *cache.Response) meridian.Tokens {
-	if resp.Outcome == cache.Miss || resp.Outcome == cache.Bypass || resp.Outcome == cache.Revalidated {
-		return resp.Tokens
+// mine returns what an answer is as new as. That of another caller's request
+// names no write: its loss is not to be told to this one.
+func (x *exchange) mine(seen meridian.Tokens) meridian.Tokens {
+	if x.outcome == cache.Miss || x.outcome == cache.Bypass {
+		return seen
 	}
-	return nameless(resp.Tokens, x.deps.TokenKeys())
+	return nameless(seen, x.deps.TokenKeys())
 }
 
 // learn takes an answer's tokens, remembers them for the caller, and returns
@@ -176,7 +176,7 @@ func (x *exchange) trailers(t http.Header) {
 			for _, line := range values {
 				seen = mergeText(seen, line, nil) // the link says that a region wrote it
 			}
-			x.learn(seen)
+			x.learn(x.mine(seen))
 		case !internal(name):
 			for _, v := range values {
 				h.Add(http.TrailerPrefix+name, v)

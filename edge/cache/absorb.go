@@ -132,6 +132,7 @@ func (c *Cache) object(f *flight, q *Request, resp *http.Response, now time.Time
 		directives: d, life: life, selector: selectorOf(resp.Header, q.Header), version: tokensOf(resp.Header[headerTokens]),
 		host: q.Host, path: q.Path, tags: tagsOf(resp.Header), size: -1, body: newStream(resp.ContentLength, c.cfg.Object),
 	}
+	o.told = o.version
 	_, o.unsure = resp.Trailer[headerTokens]
 	o.announced = without(resp.Trailer, headerTokens)
 	o.dated(f, resp.Header, now)
@@ -182,7 +183,7 @@ func (o *object) renewed(f *flight, q *Request, resp *http.Response, now time.Ti
 	d, targeted := controls(h)
 	n.directives, n.life = d, lifetimeOf(o.status, h, d, targeted, q.Policy, now)
 	n.header = stored(h, d, q.Policy.MinTTL > 0)
-	n.version = newer(o.version, resp.Header[headerTokens])
+	n.version, n.told = newer(o.version, resp.Header[headerTokens]), newer(o.told, resp.Header[headerTokens])
 	n.selector, n.tags = selectorOf(h, q.Header), tagsOf(h)
 	n.dated(f, resp.Header, now)
 	return &n
@@ -318,16 +319,13 @@ func (c *Cache) pump(f *flight, resp *http.Response) {
 // told, so that who has read it finds it stored.
 func (c *Cache) complete(f *flight, trailer http.Header) {
 	o := *f.obj
-	o.version = late(o.version, trailer[headerTokens])
+	o.version, o.told = late(o.version, trailer[headerTokens]), newer(o.told, trailer[headerTokens])
 	o.unsure = false
 	s := o.body
 	if o.part() && o.size >= 0 {
 		o.span.end = o.span.first + s.length()
 	}
-	s.mu.Lock()
-	s.trailer = trailer
-	s.done = !s.over
-	s.mu.Unlock()
+	s.fill(trailer)
 	if _, ok := s.whole(); ok {
 		c.keep(f, f.key, &o)
 	}
@@ -349,8 +347,11 @@ func combine(old, o *object) *object {
 	if !o.part() || !strong(o.header.Get("Etag")) || old.header.Get("Etag") != o.header.Get("Etag") || !old.soft.IsZero() {
 		return o
 	}
-	if old.status == http.StatusOK && o.version.String() == old.version.String() {
+	if old.status == http.StatusOK { // whole, and the origin has just shown a part of it
 		n := *old
+		for _, t := range o.version {
+			n.version, _ = n.version.Advance(t)
+		}
 		n.header, n.life, n.age, n.received, n.began, n.delay = updated(old.header, o.header), o.life, o.age, o.received, o.began, o.delay
 		return &n
 	}

@@ -19,6 +19,7 @@ type object struct {
 	life       lifetime
 	selector   selector
 	version    meridian.Tokens // what the data is at least as new as
+	told       meridian.Tokens // what who sees it has then seen
 	host, path string
 	tags       []string // in lower case
 

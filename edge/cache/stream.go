@@ -20,7 +20,8 @@ type stream struct {
 	gone    int   // chunks that were dropped before the first of chunks
 	n       int64 // bytes written
 	over    bool  // the limit is passed
-	done    bool
+	full    bool  // all of it is written
+	done    bool  // readers know so
 	err     error // why it ended early; nil if it is whole
 	trailer http.Header
 	readers map[*reader]struct{}
@@ -48,7 +49,7 @@ func newStream(size, limit int64) *stream {
 
 // wholeStream returns a stream that is complete.
 func wholeStream(chunks [][]byte, trailer http.Header) *stream {
-	s := &stream{chunks: chunks, done: true, trailer: trailer}
+	s := &stream{chunks: chunks, full: true, done: true, trailer: trailer}
 	for _, c := range chunks {
 		s.n += int64(len(c))
 	}
@@ -113,6 +114,13 @@ func (s *stream) drop() {
 	}
 }
 
+// fill says that all is written, to who asks; readers do not hear of it yet.
+func (s *stream) fill(trailer http.Header) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.full, s.trailer = true, trailer
+}
+
 // end says that the body is whole, or why it is not.
 func (s *stream) end(err error, trailer http.Header) {
 	s.mu.Lock()
@@ -125,7 +133,7 @@ func (s *stream) end(err error, trailer http.Header) {
 func (s *stream) whole() (size int64, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.n, s.done && s.err == nil && !s.over
+	return s.n, s.full && s.err == nil && !s.over
 }
 
 // length returns how much of the body is here.
