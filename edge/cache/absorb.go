@@ -327,6 +327,7 @@ func (c *Cache) complete(f *flight, trailer http.Header) {
 	}
 	s.fill(trailer)
 	if _, ok := s.whole(); ok {
+		o.body = s.compact()
 		c.keep(f, f.key, &o)
 	}
 	s.end(nil, trailer)

@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"errors"
+	"hash/maphash"
 	"net/http"
 	"time"
 )
@@ -65,11 +66,13 @@ func (c *Cache) collapses(q *Request, key string, o *object, ch choice) bool {
 }
 
 func (c *Cache) marked(m *marks, key string) bool {
-	until, ok := m.GetIfPresent(key)
+	until, ok := m.GetIfPresent(maphash.String(c.seed, key))
 	return ok && c.deps.Now().Before(until)
 }
 
-func (c *Cache) mark(m *marks, key string, d time.Duration) { m.Set(key, c.deps.Now().Add(d)) }
+func (c *Cache) mark(m *marks, key string, d time.Duration) {
+	m.Set(maphash.String(c.seed, key), c.deps.Now().Add(d))
+}
 
 // await waits for a flight's answer, or for the time after which what is stored
 // is served in its place.

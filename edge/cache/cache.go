@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"hash/maphash"
 	"io"
 	"log/slog"
 	"net/http"
@@ -71,6 +72,8 @@ type Cache struct {
 	tickets chan struct{} // one for each refresh
 	blind   bool          // tokens are not looked at: the negative control of guarantee 1
 
+	seed maphash.Seed // of marks
+
 	ctx  context.Context // ends with Stop
 	stop context.CancelFunc
 	work sync.WaitGroup // flights
@@ -81,12 +84,13 @@ type Cache struct {
 	flying  int64                // bytes of bodies that are on their way
 }
 
-// marks remember something of keys until a time.
-type marks = otter.Cache[string, time.Time]
+// marks remember something of keys until a time. They hold a hash of each: a
+// stranger can make keys, and long ones.
+type marks = otter.Cache[uint64, time.Time]
 
 // New returns an empty cache. It fails only if its metrics cannot be registered.
 func New(cfg Config, deps Deps) (*Cache, error) {
-	c := &Cache{cfg: cfg.defaults(), deps: deps, flights: map[string][]*flight{}, loose: map[*flight]struct{}{}}
+	c := &Cache{cfg: cfg.defaults(), deps: deps, flights: map[string][]*flight{}, loose: map[*flight]struct{}{}, seed: maphash.MakeSeed()}
 	if c.deps.Now == nil {
 		c.deps.Now = time.Now
 	}
@@ -98,7 +102,7 @@ func New(cfg Config, deps Deps) (*Cache, error) {
 	}
 	c.store = newStore(c.cfg.Memory, func() { c.metrics.evicted.Inc() })
 	for _, m := range []**marks{&c.passes, &c.fills, &c.failed} {
-		*m = otter.Must(&otter.Options[string, time.Time]{MaximumSize: 1 << 15})
+		*m = otter.Must(&otter.Options[uint64, time.Time]{MaximumSize: 1 << 15})
 	}
 	c.tickets = make(chan struct{}, c.cfg.Refreshes)
 	c.ctx, c.stop = context.WithCancel(context.Background())
@@ -300,6 +304,9 @@ func (c *Cache) purge(p Purge, but *flight) (n int) {
 	c.warn(p, but)
 	now := c.deps.Now()
 	for _, key := range c.store.keys(p) {
+		if !c.store.holds(key, p) {
+			continue
+		}
 		n += c.store.change(key, func(o *object) *object {
 			switch {
 			case !p.concerns(o):

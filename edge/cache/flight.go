@@ -55,7 +55,7 @@ func (c *Cache) join(ctx context.Context, q *Request, key string, saw *object) (
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, f := range c.flights[key] {
-		if !f.began.Before(q.After) && !f.purged() && !(f.settled && f.obj == nil) {
+		if !f.began.Before(q.After) && !f.purged() && !(f.settled && (f.obj == nil || f.obj.body.broken())) {
 			f.waiting++
 			return f, nil
 		}

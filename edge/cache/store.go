@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"slices"
 	"strings"
 	"sync"
 
@@ -90,6 +91,13 @@ func (s *store) reindex(key string, before, after *resource) {
 		}
 		keys[key] = struct{}{}
 	}
+}
+
+// holds reports whether a purge concerns what stands under a key. It does not
+// count as a use.
+func (s *store) holds(key string, p Purge) bool {
+	e, ok := s.objects.GetEntryQuietly(key)
+	return ok && slices.ContainsFunc(e.Value.variants, p.concerns)
 }
 
 // forget takes a key that is gone out of the index.

@@ -121,6 +121,25 @@ func (s *stream) fill(trailer http.Header) {
 	s.full, s.trailer = true, trailer
 }
 
+// compact returns the stream, or a copy of it that takes no more memory than it
+// has bytes, where the difference matters. The stream is full.
+func (s *stream) compact() *stream {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	room := 0
+	for _, c := range s.chunks {
+		room += cap(c)
+	}
+	if int64(room) <= s.n+s.n/8+256 {
+		return s
+	}
+	all := make([]byte, 0, s.n)
+	for _, c := range s.chunks {
+		all = append(all, c...)
+	}
+	return wholeStream([][]byte{all}, s.trailer)
+}
+
 // end says that the body is whole, or why it is not.
 func (s *stream) end(err error, trailer http.Header) {
 	s.mu.Lock()
@@ -134,6 +153,14 @@ func (s *stream) whole() (size int64, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.n, s.full && s.err == nil && !s.over
+}
+
+// broken reports whether the body ended early, or can no longer be read from its
+// beginning.
+func (s *stream) broken() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err != nil || s.gone > 0
 }
 
 // length returns how much of the body is here.
