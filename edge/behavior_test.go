@@ -115,3 +115,25 @@ func TestAcceptEncodingIsNormalized(t *testing.T) {
 		t.Errorf("%q of a viewer that says nothing", got)
 	}
 }
+
+// FuzzCodings wants nothing asked of an origin that is not in the policy, and
+// one answer for what was normalized already.
+func FuzzCodings(f *testing.F) {
+	f.Add("gzip;q=0.5, *;q=0, br")
+	f.Add("identity;q=0,;,=,q=")
+	f.Fuzz(func(t *testing.T, accepts string) {
+		ours := []string{"zstd", "br", "gzip"}
+		got := codings([]string{accepts}, ours)
+		if len(got) != 1 {
+			t.Fatalf("%q: %q", accepts, got)
+		}
+		for coding := range strings.SplitSeq(got[0], ",") {
+			if coding != "identity" && !slices.Contains(ours, coding) {
+				t.Errorf("%q: %q", accepts, got)
+			}
+		}
+		if again := codings(got, ours); again[0] != got[0] {
+			t.Errorf("%q: %q, then %q", accepts, got, again)
+		}
+	})
+}

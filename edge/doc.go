@@ -22,6 +22,12 @@
 // next best, and the log says why. When none can be reached, the answer is 503
 // with Retry-After. What a region answered, its errors too, passes unchanged.
 //
+// A [Behavior] says otherwise of the paths that its pattern matches: which
+// methods are let in, which headers, cookies and parameters are sent on, what is
+// stored and which headers come back, what stands for an error, and whether the
+// request goes to the regions at all or to an HTTP server that somebody else
+// runs. Such an origin is told nothing that is between nodes, and not believed.
+//
 // # The engine
 //
 // Bytes become requests in an [Engine], net/http's by default. The rest of the

@@ -224,7 +224,7 @@ func (x *exchange) end() {
 			attribute.String("place", string(x.cfg.Place)), attribute.String("region", string(x.choice.Region)), attribute.String("why", x.choice.Why),
 			attribute.String("request", x.id), attribute.Int("status", x.w.status), attribute.Int("tries", x.tries), attribute.String("cache", string(x.outcome)))
 		if path := x.behavior.path(); path != "" && len(x.cfg.Behaviors) > 0 {
-			x.span.SetAttributes(attribute.String("behavior", path), attribute.String("policy", x.policy.Name), attribute.String("behavior.why", x.behavior.Why))
+			x.span.SetAttributes(attribute.String("behavior", path), attribute.String("policy", x.policy.Name), attribute.String("cache.policy", x.caching().Name), attribute.String("behavior.why", x.behavior.Why))
 		}
 	}
 	x.span.End()
@@ -236,7 +236,7 @@ func (x *exchange) end() {
 		slog.Int("status", x.w.status), slog.Int64("bytes", x.w.bytes), slog.Duration("took", took),
 	}
 	if path := x.behavior.path(); path != "" && len(x.cfg.Behaviors) > 0 {
-		attrs = append(attrs, slog.String("behavior", path), slog.String("policy", x.policy.Name))
+		attrs = append(attrs, slog.String("behavior", path), slog.String("policy", x.policy.Name), slog.String("cache_policy", x.caching().Name))
 	}
 	if x.seat != "" {
 		attrs = append(attrs, slog.String("page", x.seat))

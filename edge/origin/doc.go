@@ -20,4 +20,8 @@
 // wait there are moved at once, and the others pass it over. No request is
 // risked on a region that is silent: a byte or a new connection lets one probe
 // go, and its answer a share of the requests that grows.
+//
+// A [Custom] is the way to one server that is no region, over HTTP/1.1 or
+// HTTP/2. It says of a failed request what is said of one to a region, and does
+// not choose: there is nothing to choose from.
 package origin
