@@ -48,6 +48,10 @@ const (
 	slowShare = 0.1
 	slowTimes = 4
 	slowMost  = 5 * time.Second
+
+	// blink is how long after it opened a circuit closes at once when the
+	// region is heard on a connection that stands.
+	blink = 600 * time.Millisecond
 )
 
 // A Circuit is what an edge believes of its way to one region. It is a value:
@@ -115,9 +119,13 @@ func (c Circuit) Silent(now time.Time, why string) Circuit {
 // Refused is the circuit after the region said that it is not serving.
 func (c Circuit) Refused(now time.Time, why string) Circuit { return c.open(now, ByWord, why) }
 
-// Spoke is the circuit when something was heard again after silence.
+// Spoke is the circuit when something was heard again after silence. After a
+// short one, as of a machine that is busy with something else, nothing was
+// lost and nothing need be warmed: the circuit closes.
 func (c Circuit) Spoke(now time.Time) Circuit {
 	switch {
+	case c.Phase == Open && c.By == BySilence && now.Sub(c.broke) < blink:
+		return Circuit{deaf: c.deaf}
 	case c.Phase == Open && c.By == BySilence:
 		return c.halfOpen(now)
 	case c.Phase == Doubted && (c.By == BySilence || c.By == ByLink):

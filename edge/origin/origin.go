@@ -18,8 +18,8 @@ type Config struct {
 	Connections    int             // kept to each region; 0 means 3
 	ConnectTimeout time.Duration   // of a dial, TLS included; 0 means 3 s
 	PingEvery      time.Duration   // of silence, before a connection is probed; 0 means 150 ms
-	PingTimeout    time.Duration   // after which a silent connection is dead; 0 means 1.5 s
-	Silence        time.Duration   // after which a region is passed over, more on a long path: see Patience; 0 means 350 ms
+	PingTimeout    time.Duration   // after which a silent connection is dead; 0 means 1.85 s
+	Silence        time.Duration   // after which a region is passed over, more on a long path: see Patience; 0 means 450 ms
 
 	// Blind makes nothing of how late regions answer, and how quiet they are. It
 	// is a negative control.
@@ -37,10 +37,10 @@ func (c Config) defaults() Config {
 		c.PingEvery = 150 * time.Millisecond
 	}
 	if c.PingTimeout == 0 {
-		c.PingTimeout = 1500 * time.Millisecond
+		c.PingTimeout = 1850 * time.Millisecond
 	}
 	if c.Silence == 0 {
-		c.Silence = 350 * time.Millisecond
+		c.Silence = 450 * time.Millisecond
 	}
 	return c
 }
