@@ -78,6 +78,9 @@ func (d *decoder) checkLimits(l Limits) {
 	if l.Timeout <= 0 || l.Timeout > 15*time.Minute {
 		d.fail(position{key: "limits.timeout"}, fmt.Sprintf("timeout is %v", l.Timeout), "a duration up to 15m")
 	}
+	if l.Hedges < 0 || l.Hedges > 10 {
+		d.fail(position{key: "limits.hedges"}, fmt.Sprintf("hedges is %d", l.Hedges), "a number from 0 to 10")
+	}
 }
 
 func (d *decoder) checkRegions(f *File) {

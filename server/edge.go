@@ -40,6 +40,7 @@ func (n *node) addEdge(g *lifecycle.Group) error {
 		HTTP:              netip.AddrPortFrom(n.self.Address, n.self.Ports.HTTP).String(),
 		Limits:            edge.Limits{Header: int(n.file.Limits.Header), Body: int64(n.file.Limits.Body)},
 		Timeouts:          edge.Timeouts{FirstByte: n.file.Limits.Timeout},
+		Upstream:          edge.Upstream{Hedges: share(n.file.Limits.Hedges)},
 		Landing:           landing(n.file),
 		Behaviors:         behaviors(n.file),
 		Origins:           beside,
@@ -57,6 +58,15 @@ func (n *node) addEdge(g *lifecycle.Group) error {
 	g.Add("rumours", gossip.run)
 	g.Add("edge", door.Run)
 	return nil
+}
+
+// share returns a percentage as the edge takes it, to whom 0 is the default and
+// less is none.
+func share(percent int) float64 {
+	if percent == 0 {
+		return -1
+	}
+	return float64(percent) / 100
 }
 
 // ignoreTokens switches guarantee 1 off, for the test that must then fail.
