@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -206,6 +208,9 @@ func TestStaleIsServedWhileNoRegionAnswers(t *testing.T) {
 	now.Store(int64(time.Minute))
 	g.kill()
 	w.lost(g)
+	for range 20 { // the first of them meet a region that may yet come back
+		w.do("GET", may, "")
+	}
 	from := time.Now()
 	if got := w.do("GET", may, ""); got.status != 200 || got.body != "stored" || !strings.Contains(got.header.Get("Cache-Status"), "hit; ttl=-5") {
 		t.Errorf("%d %q %v", got.status, got.body, got.header)
@@ -231,5 +236,75 @@ func TestUnsafeRequestInvalidates(t *testing.T) {
 	}
 	if len(heard) != 1 || heard[0].Path != "/list" || heard[0].Host != domain {
 		t.Errorf("heard %+v", heard)
+	}
+}
+
+// A 1xx response passes to who asks, and the final one is stored.
+func TestEarlyHintsPassAndTheRestIsStored(t *testing.T) {
+	g := &region{name: "eu-west-1", serve: func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Link", "</a.css>; rel=preload")
+		w.WriteHeader(http.StatusEarlyHints)
+		w.Header().Set("Cache-Control", "max-age=60")
+		io.WriteString(w, "x")
+	}}
+	w := newWorld(t, []*region{g})
+	for name, c := range map[string]*http.Client{"/h1": w.h1, "/h2": w.h2} {
+		for i, want := range []string{"103", ""} {
+			early := ""
+			trace := &httptrace.ClientTrace{Got1xxResponse: func(status int, h textproto.MIMEHeader) error {
+				early += fmt.Sprint(status)
+				return nil
+			}}
+			req, _ := http.NewRequestWithContext(httptrace.WithClientTrace(t.Context(), trace), "GET", w.url+name, nil)
+			resp, err := c.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			io.Copy(io.Discard, resp.Body)
+			resp.Body.Close()
+			if hit := strings.Contains(resp.Header.Get("Cache-Status"), "; hit"); early != want || hit != (i == 1) {
+				t.Errorf("%s, request %d: 1xx %q, %s", name, i+1, early, resp.Header.Get("Cache-Status"))
+			}
+		}
+	}
+}
+
+// Trailers pass, to who asked and to whom a stored answer is shown.
+func TestTrailersAreStored(t *testing.T) {
+	g := &region{name: "eu-west-1", serve: func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "max-age=60")
+		w.Header().Set("Trailer", "X-Sum, Meridian-Consistency")
+		io.WriteString(w, "x")
+		http.NewResponseController(w).Flush()
+		w.Header().Set("X-Sum", "7")
+		w.Header().Set("Meridian-Consistency", "db:1:1:10")
+	}}
+	w := newWorld(t, []*region{g})
+	for name, c := range map[string]*http.Client{"/h1": w.h1, "/h2": w.h2} {
+		for i := range 2 {
+			got, err := w.try(c, "GET", name, "")
+			if err != nil || got.body != "x" || got.trailer.Get("X-Sum") != "7" || got.trailer.Get("Meridian-Consistency") != "" {
+				t.Errorf("%s, request %d: %v, %q, trailer %v", name, i+1, err, got.body, got.trailer)
+			}
+		}
+	}
+}
+
+// BenchmarkHit is one client on one connection that is answered from memory.
+func BenchmarkHit(b *testing.B) {
+	g := &region{name: "eu-west-1", serve: func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Cache-Control", "max-age=3600")
+		io.WriteString(w, "x")
+	}}
+	w := newWorld(b, []*region{g})
+	for name, c := range map[string]*http.Client{"h1": w.h1, "h2": w.h2} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if got, err := w.try(c, "GET", "/", ""); err != nil || got.status != 200 {
+					b.Fatal(got, err)
+				}
+			}
+		})
 	}
 }

@@ -65,12 +65,21 @@ const fromCache origin.Cause = "cache"
 func (x *exchange) wanted() cache.Request {
 	q := cache.Request{
 		Method: x.r.Method, Host: x.host(), Path: x.at.path, Query: x.at.query, Header: x.header, Tokens: x.seen, Body: x.body != nil,
-		Credential: x.principal != nil || x.caller != (caller{}), Policy: x.caching(), Down: x.down,
+		Credential: x.credential(), Policy: x.caching(), Down: x.down,
 	}
 	if x.deps.Horizon != nil {
 		q.After = x.deps.Horizon()
 	}
 	return q
+}
+
+// credential reports whether the origin is told who asks. A region always is, by
+// the sealed identity; another only by what the request policy lets through.
+func (x *exchange) credential() bool {
+	if x.custom == nil && (x.principal != nil || x.caller != (caller{})) {
+		return true
+	}
+	return len(x.header["Authorization"])+len(x.header[identity.HeaderAPIKey]) > 0
 }
 
 // caching returns how the request is cached.

@@ -105,12 +105,13 @@ func dateOf(h http.Header, now time.Time) time.Time {
 
 // initialAge is the age of a response as it came (RFC 9111, section 4.2.3). Of
 // several values in Age the first holds, and one that is no number is ignored
-// (section 5.1).
+// (section 5.1). It has no parameters; who sends some means the number.
 func initialAge(h http.Header, delay time.Duration, now time.Time) time.Duration {
 	stated := delta{}
 	if lines := h["Age"]; len(lines) > 0 {
 		first, _ := cutList(lines[0])
-		stated = parseDelta(first)
+		number, _, _ := strings.Cut(first, ";")
+		stated = parseDelta(number)
 	}
 	apparent := max(now.Sub(dateOf(h, now)), 0)
 	if apparent < time.Second { // Date counts whole seconds

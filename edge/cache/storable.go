@@ -2,6 +2,7 @@ package cache
 
 import (
 	"net/http"
+	"strings"
 )
 
 // A verdict is a decision with its reason.
@@ -54,6 +55,8 @@ func storable(r judged) verdict {
 		return verdict{false, "the request has a credential"} // RFC 9111, section 3.5
 	case len(r.header["Set-Cookie"]) > 0 && !r.life.explicit:
 		return verdict{false, "Set-Cookie"}
+	case strings.HasPrefix(r.header.Get("Content-Type"), "text/event-stream"):
+		return verdict{false, "it has no end"}
 	case varies(r.header, "*"):
 		return verdict{false, "Vary: *"}
 	}
