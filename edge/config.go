@@ -34,7 +34,11 @@ type Config struct {
 	TLS      TLS
 	Upstream Upstream
 	Landing  Landing
-	Cache    cache.Config
+
+	// Shield is the place of the edge that collects the misses of all; "" if each
+	// edge asks a region itself.
+	Shield meridian.Region
+	Cache  cache.Config
 
 	// Behaviors are tried in order; a request that none matches goes to the
 	// regions as it is. Origins are those, beside the regions, that they name.
@@ -173,6 +177,15 @@ type Deps struct {
 	// Invalidated hears of what an unsafe request ended the life of in this edge's
 	// cache. It must not block.
 	Invalidated func(cache.Purge)
+
+	// DialShield makes a connection to Inner of the shield's edge; nil: there is none.
+	DialShield func(context.Context, meridian.Region) (net.Conn, error)
+
+	// Recent names the purges that this edge applied lately. After returns what
+	// another edge's Recent asks of this one's answers: that the origin gave them
+	// after that time. Both may be nil.
+	Recent func() string
+	After  func(recent string) time.Time
 
 	// Horizon returns the time before which what was fetched may not be taken for
 	// fresh, since a purge of it may not have come here; nil: there is none.

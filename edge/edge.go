@@ -17,6 +17,7 @@ type Edge struct {
 	customs map[string]*origin.Custom
 	cache   *cache.Cache
 	hedges  *origin.Budget
+	shield  *shield // nil if there is none, or it is this edge
 	recall  recall
 	metrics *metrics
 	retry   func(origin.Attempt) origin.Verdict
@@ -52,6 +53,7 @@ func New(cfg Config, deps Deps) (*Edge, error) {
 			return nil, fmt.Errorf("register the edge's metrics: %w", err)
 		}
 	}
+	e.shield = newShield(cfg, deps)
 	if cfg.Cache.Name == "" {
 		cfg.Cache.Name = string(cfg.Place) + ".meridian"
 	}

@@ -24,6 +24,7 @@ import (
 // An exchange is one request and its response, on their way through the edge.
 type exchange struct {
 	*Edge
+	inward
 	w    *recorder
 	r    *http.Request
 	id   string

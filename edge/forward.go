@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -116,7 +117,10 @@ func (x *exchange) fetch(ctx context.Context, h http.Header) (*http.Response, er
 
 // send tries regions until one answers.
 func (x *exchange) send() (*http.Response, error) {
-	deadline := x.start.Add(x.cfg.Timeouts.FirstByte)
+	deadline := x.start.Add(cmp.Or(x.limit, x.cfg.Timeouts.FirstByte))
+	if resp := x.viaShield(deadline.Sub(x.deps.Now())); resp != nil {
+		return resp, nil
+	}
 	var tried []meridian.Region
 	for {
 		x.choice = x.way.Choose(tried)

@@ -24,6 +24,9 @@ func (e *Edge) Run(ctx context.Context, ready func()) error {
 	var way sync.WaitGroup
 	defer way.Wait()
 	defer stopUpstream()
+	if x := e.shield; x != nil {
+		way.Go(func() { x.way.Run(upstream, func() {}) }) // returns nil only
+	}
 	connecting := make(chan struct{})
 	way.Go(func() { e.origin.Run(upstream, func() { close(connecting) }) }) // returns nil only
 	<-connecting
