@@ -64,6 +64,7 @@ func (s *Server) Handler() http.Handler {
 	mux.Handle("GET /v1/lost-writes", s.guarded(func(r *http.Request) (any, error) { return s.deps.Lost(r.Context()) }))
 	mux.Handle("GET /v1/backups", s.guarded(func(r *http.Request) (any, error) { return s.deps.Backups(r.Context()) }))
 	mux.Handle("POST /v1/backups", s.guarded(func(r *http.Request) (any, error) { return s.deps.Backup(r.Context()) }))
+	mux.Handle("POST /v1/purges", s.guarded(s.purge))
 	mux.Handle("GET /v1/traces/{id}", s.guarded(s.trace))
 	if s.deps.Metrics != nil {
 		mux.Handle("GET /metrics", s.deps.Metrics)
@@ -208,6 +209,18 @@ func (s *Server) leave(r *http.Request) (any, error) {
 	}
 	s.deps.Log.Info("region leaves", "of", region)
 	return map[string]any{"region": region, "phase": "leaving"}, nil
+}
+
+func (s *Server) purge(r *http.Request) (any, error) {
+	var in client.Purge
+	if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
+		return nil, meridian.WithKind(meridian.Invalid, fmt.Errorf("purge: %w", err))
+	}
+	done, err := s.deps.Purge(r.Context(), in)
+	if err == nil {
+		s.deps.Log.Info("purge", "id", done.ID, "items", in.Items, "host", in.Host, "everything", in.Everything, "soft", in.Soft, "everywhere", done.Everywhere, "kept", done.Kept, "took", done.Took)
+	}
+	return done, err
 }
 
 func (s *Server) trace(r *http.Request) (any, error) {

@@ -25,6 +25,7 @@ const token = "the-admin-token"
 type world struct {
 	keys    []client.Key
 	drained map[meridian.Region]bool
+	purged  []client.Purge
 	log     bytes.Buffer
 }
 
@@ -72,6 +73,13 @@ func serve(t *testing.T) (*world, *httptest.Server, *client.Client) {
 func (w *world) deps() Deps {
 	return Deps{
 		Status: w.status, Keys: w, Drain: w.drain,
+		Purge: func(_ context.Context, p client.Purge) (client.Purged, error) {
+			if len(p.Items) == 0 {
+				return client.Purged{}, meridian.WithKind(meridian.Invalid, errors.New("purge: nothing is named"))
+			}
+			w.purged = append(w.purged, p)
+			return client.Purged{ID: p.ID, Edges: []client.PurgedEdge{{Edge: "us-east-1", Why: "it does not answer"}}}, nil
+		},
 		Spans:   func(_ context.Context, trace string) []client.Span { return nil },
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "meridian_up 1\n") }),
 		Log:     slog.New(slog.NewTextHandler(&w.log, nil)),
@@ -81,7 +89,7 @@ func (w *world) deps() Deps {
 // guarded is every route that shows secrets or changes something.
 var guarded = []string{
 	"GET /v1/status", "GET /v1/keys", "POST /v1/keys", "DELETE /v1/keys/k1",
-	"PUT /v1/drain/us-east-1", "DELETE /v1/drain/us-east-1", "GET /v1/traces/0123",
+	"PUT /v1/drain/us-east-1", "DELETE /v1/drain/us-east-1", "POST /v1/purges", "GET /v1/traces/0123",
 }
 
 func TestOnlyWhoShowsTheTokenGetsIn(t *testing.T) {
@@ -111,6 +119,21 @@ func TestWithoutATokenInTheConfigNobodyGetsIn(t *testing.T) {
 		if code, _ := do(t, web, "GET /v1/status", shown, ""); code != 401 {
 			t.Errorf("%q: %d", shown, code)
 		}
+	}
+}
+
+func TestAPurgeSaysWhichEdgeIsNotDone(t *testing.T) {
+	w, _, c := serve(t)
+	asked := client.Purge{ID: "p1", Items: []string{"/a", "#b"}, Soft: true}
+	done, err := c.Purge(t.Context(), asked)
+	if err != nil || done.ID != "p1" || done.Everywhere || len(done.Edges) != 1 || done.Edges[0].Why == "" {
+		t.Errorf("%+v, %v", done, err)
+	}
+	if len(w.purged) != 1 || !slices.Equal(w.purged[0].Items, asked.Items) || !w.purged[0].Soft {
+		t.Errorf("what arrived: %+v", w.purged)
+	}
+	if _, err := c.Purge(t.Context(), client.Purge{}); meridian.KindOf(err) != meridian.Invalid {
+		t.Errorf("nothing is named: %v", err)
 	}
 }
 

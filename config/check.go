@@ -34,6 +34,9 @@ func (d *decoder) check(f *File) {
 	d.checkRegions(f)
 	d.checkEdges(f)
 	d.checkWitness(f)
+	if f.Shield != "" && !slices.Contains(f.Edges, f.Shield) {
+		d.fail(position{key: "shield"}, fmt.Sprintf("no edge stands in %q", f.Shield), "a place of edges:, "+list(f.Edges))
+	}
 	if f.API == "" {
 		d.missing(top, "api", "the path of an OpenAPI file")
 	}

@@ -21,6 +21,9 @@ func (n *node) addControl(g *lifecycle.Group) error {
 	if err != nil {
 		return err
 	}
+	if err := n.addPurges(g); err != nil {
+		return err
+	}
 	token, err := n.adminToken()
 	if err != nil {
 		return err
@@ -41,6 +44,7 @@ func (n *node) addControl(g *lifecycle.Group) error {
 		Regions: n.regions,
 		Join:    n.join,
 		Leave:   n.leave,
+		Purge:   n.purge,
 		Spans:   n.spans,
 		Metrics: n.metrics(),
 		Log:     n.log.With("hop", "admin"),

@@ -34,6 +34,10 @@ func (n *node) addEdge(g *lifecycle.Group) error {
 		return err
 	}
 	gossip := newGossip(n)
+	if err := n.addPurges(g); err != nil {
+		return err
+	}
+	p := n.purging
 	door, err := edge.New(edge.Config{
 		Place: n.self.Region, Node: n.self.Name, Domain: n.file.Domain,
 		HTTPS:             netip.AddrPortFrom(n.self.Address, n.self.Ports.HTTPS).String(),
@@ -42,12 +46,14 @@ func (n *node) addEdge(g *lifecycle.Group) error {
 		Timeouts:          edge.Timeouts{FirstByte: n.file.Limits.Timeout},
 		Upstream:          edge.Upstream{Hedges: share(n.file.Limits.Hedges)},
 		Landing:           landing(n.file),
+		Shield:            n.file.Shield,
 		Behaviors:         behaviors(n.file),
 		Origins:           beside,
 		Carriers:          carriers(n.file),
 		IgnoreConsistency: os.Getenv(ignoreTokens) == "1",
 	}, edge.Deps{
 		Map: &n.atlas, Dial: n.dialGateway, RTT: n.rttTo, Certs: certs, Verify: n.verify, Key: key.use, TokenKeys: n.sealsTokens, Tell: gossip.tell,
+		DialShield: n.dialShield, Invalidated: p.invalidated, Horizon: p.horizon, Recent: p.recent, After: p.after,
 		Log: n.log, Metrics: n.tele.Metrics, Tracer: n.tele.Tracer,
 	})
 	if err != nil {
@@ -56,7 +62,9 @@ func (n *node) addEdge(g *lifecycle.Group) error {
 	g.Add("edge key", func(ctx context.Context, ready func()) error { return key.run(ctx, n, ready) })
 	gossip.hear = door.Hear
 	g.Add("rumours", gossip.run)
+	n.addPurged(g, door.Purge)
 	g.Add("edge", door.Run)
+	n.addShield(g, door.Inner())
 	return nil
 }
 

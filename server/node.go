@@ -55,6 +55,7 @@ type node struct {
 	end       context.CancelCauseFunc // of the whole node
 	tokenKeys atomic.Pointer[[]tokenKeyRecord]
 	parted    atomic.Pointer[parted]
+	purging   *purging // nil where there is neither a cache nor an operator
 
 	changed chan struct{} // holds one nudge: the map may have changed
 

@@ -279,6 +279,7 @@ func (n *node) forget(ctx context.Context, r roster) {
 		}
 	}
 	view := n.store.Now()
+	keys = append(keys, forgottenLogs(view, r.Gone)...)
 	each(view, edgeKeyPrefix, n.log, func(id string, k edgeKeyRecord) {
 		if slices.Contains(r.Gone, k.Node) {
 			keys = append(keys, edgeKeyPrefix+id)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"time"
 
@@ -38,6 +39,9 @@ type Store interface {
 	// After an error of kind Unavailable any write may have happened, or may
 	// still happen.
 	CompareAndSwap(ctx context.Context, key string, oldRev int64, value []byte) (bool, error)
+	// Sync returns nil once Now shows all that was written, by anybody, before
+	// the call. It asks a majority, and changes nothing.
+	Sync(ctx context.Context) error
 	// Run follows the cluster until ctx is canceled. It calls ready once,
 	// when there is a view, from disk or from the cluster.
 	Run(ctx context.Context, ready func()) error
@@ -133,6 +137,27 @@ func (w writer) write(ctx context.Context, o op) (bool, error) {
 	defer cancel()
 	w.await(ctx, r.Rev)
 	return r.OK, nil
+}
+
+// syncKey is a key that nobody sets, and never a revision that no key has.
+const (
+	syncKey = "sync"
+	never   = math.MaxInt64
+)
+
+// Sync makes a write that cannot take effect: its answer says which revision the
+// majority is at.
+func (w writer) Sync(ctx context.Context) error {
+	o := op{Key: syncKey, CAS: true, OldRev: never}
+	r, err := w.do(ctx, o)
+	if err != nil {
+		return err
+	}
+	w.await(ctx, r.Rev)
+	if now := w.Now().Rev(); now < r.Rev {
+		return meridian.WithKind(meridian.Unavailable, fmt.Errorf("the store is at revision %d, and %d is seen here: %w", r.Rev, now, ctx.Err()))
+	}
+	return nil
 }
 
 // unavailable is the one error of a write that found no majority in time.

@@ -22,6 +22,7 @@ type commands struct {
 	Region     regionCmd     `cmd:"" group:"operate" help:"Let a region join the running world, or take one out."`
 	Drain      drainCmd      `cmd:"" group:"operate" help:"Take a region out of steering."`
 	Undrain    undrainCmd    `cmd:"" group:"operate" help:"Let a drained region back in."`
+	Purge      purgeCmd      `cmd:"" group:"operate" help:"Take responses out of the caches of all edges: by path, prefix or tag."`
 	Keys       keysCmd       `cmd:"" group:"operate" help:"Create, list and revoke API keys, in all regions at once."`
 	Fault      faultCmd      `cmd:"" group:"operate" help:"Break a part of an up world, and heal it."`
 	Check      checkCmd      `cmd:"" group:"file" help:"Validate FILE: every mistake with its line and column."`

@@ -23,6 +23,7 @@ import (
 	"meridian/dns"
 	"meridian/edge"
 	"meridian/edge/cert"
+	"meridian/edge/purge"
 	"meridian/gateway"
 	"meridian/health"
 	"meridian/lambda"
@@ -123,6 +124,7 @@ func registerAll(t *testing.T, reg prometheus.Registerer) {
 		Map: new(topology.Map), Dial: func(context.Context, meridian.Region) (net.Conn, error) { return nil, net.ErrClosed },
 		Certs: cert.New(cert.Config{}), Metrics: reg,
 	}))
+	must(purge.NewSender(purge.Config{}, purge.Deps{Metrics: reg}))
 	must(gateway.New(gateway.Config{API: []byte("openapi: 3.1.0\npaths: {}\n")}, gateway.Deps{Invoke: nobody{}, Metrics: reg}))
 	must(lambda.New(lambda.Config{}, lambda.Deps{Metrics: reg}))
 	must(postgres.New(postgres.Config{Region: "eu-west-1", Database: "hello"}, postgres.Deps{Local: nowhere, Map: new(topology.Map), Metrics: reg}))
