@@ -86,6 +86,12 @@ golden: ## write the golden files of PKG anew (PKG=./config); look at the diff
 episodes: deps build ## EPISODES of faults (FAULTS=all: the primary is lost as well), and what clients were told judged
 	go run ./test/episodes --binary $(BIN) --episodes $(EPISODES) --faults $(FAULTS) --durability $(DURABILITY)
 
+COUNT ?= 100
+
+.PHONY: purges
+purges: deps build ## COUNT purges at five edges and what each took, and 10,000 misses at once
+	go run ./test/purges --binary $(BIN) --count $(COUNT)
+
 N ?= 10
 .PHONY: switchovers
 switchovers: deps build ## N switchovers in a row under load: errors, lost writes, and the pause of each pair of regions
