@@ -303,3 +303,44 @@ func TestRegionThatReturnsIsLetInSlowly(t *testing.T) {
 		}
 	})
 }
+
+// Once the circuits are open what is stored is served at once, and nobody waits
+// for a region that is not there. Without ears somebody does.
+func TestStaleIsServedAtOnceWhenEveryCircuitIsOpen(t *testing.T) {
+	if longest := staleWait(t); longest > 2*time.Millisecond {
+		t.Errorf("what is stored came after %v, want at once", longest)
+	}
+	if longest := staleWait(t, func(c *Config, _ *Deps) { c.Upstream.Silence = time.Hour }); longest < 100*time.Millisecond {
+		t.Errorf("without ears what is stored came after %v: the test shows nothing", longest)
+	}
+}
+
+// staleWait cuts every region off, and returns the longest that a request
+// waited for a stored response after that.
+func staleWait(t *testing.T, opts ...func(*Config, *Deps)) (longest time.Duration) {
+	synctest.Test(t, func(t *testing.T) {
+		gs := farRegions()
+		for _, g := range gs {
+			g.serve = func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Cache-Control", "max-age=1, stale-if-error=3600")
+				io.WriteString(w, "stored")
+			}
+		}
+		l := newLab(t, gs, opts...)
+		defer l.end()
+		l.one("GET", "/stored", time.Now())
+		for _, g := range gs {
+			l.lines[g.name].Set(delay.Fault{Cut: true})
+		}
+		time.Sleep(1500 * time.Millisecond) // stale by now, and every circuit open
+		for range 10 {
+			s := l.one("GET", "/stored", time.Now())
+			if s.status != 200 || s.from != "stored" {
+				t.Errorf("answered %d %q, want what is stored", s.status, s.from)
+			}
+			longest = max(longest, s.took)
+			time.Sleep(700 * time.Millisecond)
+		}
+	})
+	return longest
+}

@@ -18,8 +18,10 @@
 // and goes on with the last one if there is no newer. It never trusts a
 // Meridian-* header of a client, but for Meridian-Consistency.
 //
-// When a region is down, or says that it is being drained, requests go to the
-// next best, and the log says why. When none can be reached, the answer is 503
+// When a region is down, silent or late, or says that it is being drained,
+// requests go to the next best, and the log says why; a read that is late is
+// asked of a second region, too, within a budget. Edges tell each other what
+// they find broken. When none can be reached, the answer is 503
 // with Retry-After. What a region answered, its errors too, passes unchanged.
 //
 // A [Behavior] says otherwise of the paths that its pattern matches: which
