@@ -57,10 +57,10 @@ func newLab(t *testing.T, regions []*region, opts ...func(*Config, *Deps)) *lab 
 	doors := map[meridian.Region]pipes{}
 	for _, g := range regions {
 		l.lines[g.name] = delay.NewLine(g.rtt, g.rtt)
-		doors[g.name] = make(pipes)
-		srv := l.serve(g)
-		wg.Go(func() { srv.Serve(doors[g.name]) })
-		l.ends = append(l.ends, func() { close(doors[g.name]); srv.Close() })
+		door, srv := make(pipes), l.serve(g)
+		doors[g.name] = door
+		wg.Go(func() { srv.Serve(door) })
+		l.ends = append(l.ends, func() { close(door); srv.Close() })
 	}
 	cfg := Config{Place: "eu-west-1", Node: "eu-west-1/edge", Domain: domain, HTTPS: "127.0.0.1:0"}
 	deps := Deps{Certs: cert.New(cert.Config{Domains: []string{domain}}), Dial: func(ctx context.Context, r meridian.Region) (net.Conn, error) {
