@@ -50,6 +50,7 @@ type Origin struct {
 	Headers         map[string]Value `key:"headers" doc:"Headers that every request to it has, over what the viewer sent: a text, {file: PATH} or {secret: NAME}."`
 	ConnectTimeout  time.Duration    `key:"connectTimeout" default:"3s" doc:"Of a connection, TLS included." want:"a duration up to 1m such as 3s"`
 	ResponseTimeout time.Duration    `key:"responseTimeout" default:"30s" doc:"Until its response begins; limits.timeout ends it as well." want:"a duration up to 15m such as 30s"`
+	Connections     int              `key:"connections" default:"512" doc:"Connections to it that one edge has at most." want:"a number from 1 to 65536"`
 	CA              string           `key:"ca" doc:"A PEM file with whom its certificate must come from. Default: the system's." want:"a PEM file with certificates"`
 	pos             position
 }

@@ -220,6 +220,9 @@ func (d *decoder) checkOrigin(f *File, name string, o Origin) {
 	if t := o.ResponseTimeout; t <= 0 || t > 15*time.Minute {
 		d.fail(d.at(o.pos, "responseTimeout"), fmt.Sprintf("responseTimeout is %v", t), "a duration up to 15m such as 30s")
 	}
+	if o.Connections < 1 || o.Connections > 1<<16 {
+		d.fail(d.at(o.pos, "connections"), fmt.Sprintf("connections is %d", o.Connections), "a number from 1 to 65536")
+	}
 	d.exists(d.at(o.pos, "ca"), o.CA, "a PEM file with certificates", false)
 	if u, err := url.Parse(o.URL); o.CA != "" && err == nil && u.Scheme == "http" {
 		d.fail(d.at(o.pos, "ca"), "a CA, and a URL of http", "https with it")

@@ -97,3 +97,26 @@ func TestAnOriginOfYourOwnIsCached(t *testing.T) {
 		t.Errorf("%s", cs)
 	}
 }
+
+// What no credential was sent for may be shared; what one was sent for may not.
+func TestACredentialThatIsNotSentKeepsNothingFromBeingStored(t *testing.T) {
+	for name, want := range map[string]string{"": "1", "AllViewer": "2"} {
+		var n atomic.Int64
+		_, o := stranger(t, false, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Cache-Control", "max-age=60")
+			fmt.Fprint(w, n.Add(1))
+		})
+		p := RequestPolicy{}
+		if name != "" {
+			p = RequestPolicy{Name: name, Headers: all, Cookies: all, Query: all}
+		}
+		w := newWorld(t, []*region{named("eu-west-1", 0)}, behaviors(o, Behavior{Path: "*", Origin: "assets", Request: p}))
+		var got string
+		for range 2 {
+			got = w.do("GET", "/a", "", "Authorization", "Bearer t").body
+		}
+		if got != want {
+			t.Errorf("policy %q: the second answer is %s, want %s", name, got, want)
+		}
+	}
+}

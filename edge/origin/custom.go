@@ -35,6 +35,7 @@ type CustomConfig struct {
 	Headers         http.Header    // set on every request, over what the viewer sent
 	ConnectTimeout  time.Duration  // of a dial, TLS included; 0 means 3 s
 	ResponseTimeout time.Duration  // until the response's headers; 0 means 30 s
+	Connections     int            // kept and in use at most; 0 means 512
 	Roots           *x509.CertPool // whom its certificate must come from; nil means the system's
 }
 
@@ -60,7 +61,7 @@ func NewCustom(cfg CustomConfig, dial func(ctx context.Context, network, address
 	}
 	t := customTransport(cfg, dial)
 	address := net.JoinHostPort(cfg.URL.Hostname(), cmp.Or(cfg.URL.Port(), map[string]string{"http": "80", "https": "443"}[cfg.URL.Scheme]))
-	return &Custom{cfg: cfg, dial: func(ctx context.Context) (*http.ClientConn, error) {
+	return &Custom{cfg: cfg, pool: pool{limit: cmp.Or(cfg.Connections, 512)}, dial: func(ctx context.Context) (*http.ClientConn, error) {
 		ctx, cancel := context.WithTimeout(ctx, cfg.ConnectTimeout)
 		defer cancel()
 		return t.NewClientConn(ctx, cfg.URL.Scheme, address)

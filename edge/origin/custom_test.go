@@ -111,6 +111,49 @@ func TestConnectionsAreKeptAndShared(t *testing.T) {
 	}
 }
 
+// A request beyond the limit waits for another to end, and takes the place of a
+// connection that is idle but too old for it.
+func TestConnectionsAreBounded(t *testing.T) {
+	s, cfg := plainServer(t, false, func(w http.ResponseWriter, r *http.Request) { time.Sleep(5 * time.Millisecond) })
+	cfg.Connections = 2
+	c := NewCustom(cfg, nil)
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			if _, err := ask(c, "GET", "/", nil); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if n := s.conns.Load(); n != 2 {
+		t.Errorf("%d connections", n)
+	}
+	c.pool.mu.Lock()
+	for _, p := range c.pool.conns {
+		p.last = time.Now().Add(-idleWrite - time.Second)
+	}
+	c.pool.mu.Unlock()
+	if _, err := ask(c, "POST", "/", strings.NewReader("x")); err != nil || s.conns.Load() != 3 || len(c.pool.conns) != 2 {
+		t.Errorf("%d connections made, %d kept: %v", s.conns.Load(), len(c.pool.conns), err)
+	}
+	// Who waits in vain was not sent.
+	hold := make(chan struct{})
+	_, cfg = plainServer(t, false, func(w http.ResponseWriter, r *http.Request) { <-hold })
+	cfg.Connections, cfg.ResponseTimeout = 1, 50*time.Millisecond
+	c = NewCustom(cfg, nil)
+	defer close(hold)
+	conn, _, err := c.pool.take(t.Context(), true, c.dial)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_, err = ask(c, "POST", "/", strings.NewReader("x"))
+	if sent, kind := sentOf(t, err); sent != Unsent || kind != meridian.Timeout {
+		t.Errorf("%s %s: %v", sent, kind, err)
+	}
+}
+
 func TestARequestThatNobodyTookIsUnsent(t *testing.T) {
 	s, cfg := plainServer(t, false, nil)
 	s.Close()

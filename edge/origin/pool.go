@@ -22,15 +22,17 @@ const (
 // A pool holds the connections to one server. One that was dialed for a request
 // serves others after it, and in HTTP/2 beside it.
 type pool struct {
+	limit int  // connections at most
+	bell  bell // rings when a dial or a request ends, and when a connection does
+
 	mu      sync.Mutex // guards what follows
 	conns   []*conn
 	closed  bool
-	streams bool          // the newest connection was HTTP/2
-	known   bool          // there has been one
-	dialing int           // dials under way
-	changed chan struct{} // closed when one of them ends; nil if nobody waits
-	fails   int           // dials that failed, ever
-	err     error         // of the newest that failed
+	streams bool  // the newest connection was HTTP/2
+	known   bool  // there has been one
+	dialing int   // dials under way
+	fails   int   // dials that failed, ever
+	err     error // of the newest that failed
 	circuit circuit
 }
 
@@ -44,14 +46,15 @@ func (p *pool) take(ctx context.Context, safe bool, dial func(context.Context) (
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for before := p.fails; ; {
+		heard := p.bell.hear()
 		if c := p.pick(safe, time.Now()); c != nil {
 			return c, true, nil
 		}
 		switch {
 		case p.fails > before:
 			return nil, false, p.err
-		case p.dialing > 0 && (p.streams || !p.known):
-			if err := p.wait(ctx); err != nil {
+		case p.dialing > 0 && (p.streams || !p.known), len(p.conns)+p.dialing >= p.limit && !p.evict(time.Now()):
+			if err := p.wait(ctx, heard); err != nil {
 				return nil, false, err
 			}
 			continue
@@ -100,17 +103,25 @@ func (p *pool) prune(now time.Time) {
 	})
 }
 
-// wait waits until a dial ends. It is called with mu held, and gives it up
-// meanwhile.
-func (p *pool) wait(ctx context.Context) error {
-	if p.changed == nil {
-		p.changed = make(chan struct{})
+// evict ends a connection that was idle for too long for the request that wants
+// its place. It is called with mu held.
+func (p *pool) evict(now time.Time) bool {
+	i := slices.IndexFunc(p.conns, func(c *conn) bool { return c.InFlight() == 0 && now.Sub(c.last) >= idleWrite })
+	if i < 0 {
+		return false
 	}
-	changed := p.changed
+	p.conns[i].Close()
+	p.conns = slices.Delete(p.conns, i, i+1)
+	return true
+}
+
+// wait waits until the bell rings. It is called with mu held, and gives it up
+// meanwhile.
+func (p *pool) wait(ctx context.Context, heard <-chan struct{}) error {
 	p.mu.Unlock()
 	defer p.mu.Lock()
 	select {
-	case <-changed:
+	case <-heard:
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("wait for a connection: %w", context.Cause(ctx))
@@ -125,10 +136,7 @@ func (p *pool) connect(ctx context.Context, dial func(context.Context) (*http.Cl
 	cc, err := dial(ctx)
 	p.mu.Lock()
 	p.dialing--
-	if p.changed != nil {
-		close(p.changed)
-		p.changed = nil
-	}
+	defer p.bell.ring()
 	switch {
 	case err != nil && ctx.Err() != nil: // says nothing of the server
 		return nil, false, err
@@ -138,6 +146,7 @@ func (p *pool) connect(ctx context.Context, dial func(context.Context) (*http.Cl
 		return nil, false, err
 	}
 	p.circuit.worked()
+	cc.SetStateHook(func(*http.ClientConn) { p.bell.ring() })
 	c := &conn{ClientConn: cc, streams: cc.Available() > 1, last: time.Now()}
 	p.streams, p.known = c.streams, true
 	if err := c.Reserve(); err != nil {
@@ -163,6 +172,7 @@ func (p *pool) release(c *conn, good bool, now time.Time) {
 		}
 	}
 	p.prune(now)
+	p.bell.ring()
 }
 
 // down reports whether there is no connection, and none is worth a dial.
@@ -179,6 +189,32 @@ func (p *pool) close() {
 	defer p.mu.Unlock()
 	p.closed = true
 	p.prune(time.Now())
+}
+
+// A bell wakes all who hear it. It has a lock of its own, since connections
+// ring it while the pool's is held.
+type bell struct {
+	mu sync.Mutex // guards what follows
+	ch chan struct{}
+}
+
+// hear returns what is closed when the bell rings next.
+func (b *bell) hear() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ch == nil {
+		b.ch = make(chan struct{})
+	}
+	return b.ch
+}
+
+func (b *bell) ring() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ch != nil {
+		close(b.ch)
+		b.ch = nil
+	}
 }
 
 // A circuit remembers dials that failed in a row. Once three have, requests
