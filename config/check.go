@@ -81,6 +81,9 @@ func (d *decoder) checkLimits(l Limits) {
 	if l.Timeout <= 0 || l.Timeout > 15*time.Minute {
 		d.fail(position{key: "limits.timeout"}, fmt.Sprintf("timeout is %v", l.Timeout), "a duration up to 15m")
 	}
+	if l.Cache < 1<<20 || l.Cache > 1<<40 {
+		d.fail(position{key: "limits.cache"}, fmt.Sprintf("cache is %v", l.Cache), "a size from 1MiB to 1TiB")
+	}
 	if l.Hedges < 0 || l.Hedges > 10 {
 		d.fail(position{key: "limits.hedges"}, fmt.Sprintf("hedges is %d", l.Hedges), "a number from 0 to 10")
 	}

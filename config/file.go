@@ -155,6 +155,7 @@ type Limits struct {
 	Body    Size          `key:"body" default:"10MB" doc:"Request body."`
 	Timeout time.Duration `key:"timeout" default:"30s" want:"a duration up to 15m such as 30s" doc:"From the edge's first byte to the region's first byte."`
 	Hedges  int           `key:"hedges" default:"2" doc:"Late reads that an edge sends to a second region, in percent of all requests at most; 0 sends none." want:"a number from 0 to 10"`
+	Cache   Size          `key:"cache" default:"256MiB" doc:"Memory of each edge's cache." want:"a size from 1MiB to 1TiB"`
 }
 
 // DNS is the zone of the domain.

@@ -14,6 +14,7 @@ import (
 	"meridian"
 	"meridian/config"
 	"meridian/edge"
+	"meridian/edge/cache"
 	"meridian/edge/cert"
 	"meridian/identity"
 	"meridian/internal/lifecycle"
@@ -44,6 +45,7 @@ func (n *node) addEdge(g *lifecycle.Group) error {
 		HTTP:              netip.AddrPortFrom(n.self.Address, n.self.Ports.HTTP).String(),
 		Limits:            edge.Limits{Header: int(n.file.Limits.Header), Body: int64(n.file.Limits.Body)},
 		Timeouts:          edge.Timeouts{FirstByte: n.file.Limits.Timeout},
+		Cache:             cache.Config{Memory: int64(n.file.Limits.Cache)},
 		Upstream:          edge.Upstream{Hedges: share(n.file.Limits.Hedges)},
 		Landing:           landing(n.file),
 		Shield:            n.file.Shield,
