@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"meridian"
@@ -111,12 +112,15 @@ func (c *Cache) land(f *flight) {
 	c.flights[f.key] = list
 }
 
-// warn tells the flights that may bring what is being purged, but one.
+// warn tells the flights that may bring what is being purged, but one. A flight
+// is told the same once: each write to its path is a purge, and a flight may be
+// long under way.
 func (c *Cache) warn(p Purge, but *flight) {
+	p.ID, p.At = "", time.Time{} // which one it was is nothing to a flight
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	tell := func(f *flight) {
-		if f != but && p.aims(f.host, f.path) {
+		if f != but && p.aims(f.host, f.path) && !slices.Contains(f.purges, p) {
 			f.purges = append(f.purges, p)
 		}
 	}
