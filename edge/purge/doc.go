@@ -7,8 +7,8 @@
 // edge that the message does not reach applies the record as soon as it sees
 // the store; one that sees neither does not know what it missed, and answers
 // with nothing as fresh that its origin confirmed longer than [Bound] ago. So
-// what was purged is served as fresh nowhere [Bound] after the purge was asked
-// for, whatever is cut off from what, and reads go on (guarantee 5).
+// what was purged is served as fresh nowhere [Bound] after the log has the
+// purge, whatever is cut off from what, and reads go on (guarantee 5).
 //
 // A purge has an ID, and is applied once by it: whoever hears nothing may ask
 // again. It is not kept in order with other purges: each only takes away.

@@ -3,7 +3,7 @@ package purge
 import "time"
 
 // Bound is how long, at most, an edge answers as fresh with what was purged,
-// counted from when the purge was asked for: it is as long as an edge that
+// counted from when the log has the purge: it is as long as an edge that
 // hears nothing goes on by itself.
 const Bound = 10 * time.Second
 
@@ -12,7 +12,7 @@ const Bound = 10 * time.Second
 // that was logged before it. While that is recent the horizon is zero; else an
 // answer is fresh only if the origin gave or confirmed it within Bound.
 //
-// Whatever was purged at a time T is then served as fresh only before T+Bound:
+// What the log has as purged at a time T is then served as fresh only before T+Bound:
 // with sure after T the edge knows the purge; with sure before T and now after
 // T+Bound the horizon is after T.
 func Horizon(now, sure time.Time) time.Time {
