@@ -45,6 +45,9 @@ func TestDecideFresh(t *testing.T) {
 		if d.HasArg("exposed") {
 			v.Exposed = "a statement is not answered yet"
 		}
+		if d.HasArg("unknown") {
+			v.Unknown = "nobody can say how new what was read before was"
+		}
 		if d.HasArg("away") {
 			v.Away = "the primary cannot be reached"
 		}

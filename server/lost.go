@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"time"
 
 	"meridian"
 	"meridian/client"
@@ -47,8 +48,9 @@ func (n *node) lostHere(ctx context.Context) ([]client.LostWrite, error) {
 	return out, nil
 }
 
-// lost gathers what all regions list. A region that does not answer is an
-// error: a list that lacks some would be taken for the whole.
+// lost gathers what all regions list, and their further standbys, which may have
+// what a region lost with its disk. A node that does not answer is an error: a
+// list that lacks some would be taken for the whole.
 func (n *node) lost(ctx context.Context) ([]client.LostWrite, error) {
 	if theirs(n.file) {
 		return nil, errTheirs
@@ -58,7 +60,7 @@ func (n *node) lost(ctx context.Context) ([]client.LostWrite, error) {
 	out := []client.LostWrite{}
 	var failed error
 	for _, o := range n.world().Nodes {
-		if !o.Has(config.RoleRegion) || n.file.Database == nil {
+		if !o.Has(config.RoleRegion) && !o.Has(config.RoleStandby) || n.file.Database == nil {
 			continue
 		}
 		wg.Go(func() {
@@ -76,8 +78,23 @@ func (n *node) lost(ctx context.Context) ([]client.LostWrite, error) {
 		})
 	}
 	wg.Wait()
-	slices.SortFunc(out, func(a, b client.LostWrite) int {
+	return once(out), failed
+}
+
+// once orders a list, and leaves each write in it once: a region and its further
+// standbys may both have kept it.
+func once(all []client.LostWrite) []client.LostWrite {
+	slices.SortFunc(all, func(a, b client.LostWrite) int {
 		return cmp.Or(a.Kept.Compare(b.Kept), cmp.Compare(a.Region, b.Region), cmp.Compare(a.LSN, b.LSN))
 	})
-	return out, failed
+	seen, out := map[client.LostWrite]bool{}, []client.LostWrite{}
+	for _, w := range all {
+		key := w
+		key.Kept = time.Time{}
+		if !seen[key] {
+			seen[key] = true
+			out = append(out, w)
+		}
+	}
+	return out
 }

@@ -113,7 +113,7 @@ func (n *node) addDatabase(g *lifecycle.Group) (*postgres.Proxy, error) {
 		Region: n.self.Region, Dir: databaseIn(n.cfg.State), SocketDir: sockets,
 		Database: db.Name, MaxConnections: db.MaxConnections,
 		Outlive: n.leash == nil, // an up world leaves nothing behind
-	}, instance.Deps{Upstream: n.dialPrimary, Ended: n.ended, Log: n.log, Metrics: n.tele.Metrics})
+	}, instance.Deps{Upstream: n.dialPrimary, Near: n.lender(), Ended: n.ended, Log: n.log, Metrics: n.tele.Metrics})
 	if err != nil {
 		return nil, err
 	}

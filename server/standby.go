@@ -61,6 +61,23 @@ func (n *node) readers() (out []postgres.Standby) {
 	return out
 }
 
+// lender returns the way to a further standby from which lost data is copied: the
+// first that answers. Nil: there is none.
+func (n *node) lender() func(context.Context) (net.Conn, error) {
+	names := standbysOf(n.file, n.self.Region)
+	if len(names) == 0 {
+		return nil
+	}
+	return func(ctx context.Context) (c net.Conn, err error) {
+		for _, name := range names {
+			if c, err = n.backbone.Dial(ctx, name, serviceReads); err == nil {
+				break
+			}
+		}
+		return c, err
+	}
+}
+
 // dialOwn opens a connection to the PostgreSQL of this standby's region, for
 // replication. There is no term in it: what that one follows, this one does.
 func (n *node) dialOwn(ctx context.Context, _ uint64) (net.Conn, error) {

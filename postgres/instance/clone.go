@@ -2,6 +2,7 @@ package instance
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strconv"
@@ -12,15 +13,22 @@ import (
 	"meridian"
 )
 
-// clone copies the primary's database, and the log that it writes meanwhile.
-// The copy becomes visible whole or not at all.
+// clone copies the primary's database, or that of a further standby nearby, and
+// the log that is written meanwhile. The copy becomes visible whole or not at all.
 func (in *Instance) clone(ctx context.Context) error {
+	in.stats.clones.Inc()
+	err := in.borrow(ctx)
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	if !errors.Is(err, errNoLender) {
+		in.log.Warn("a further standby's copy is of no use; the primary's is taken", "why", err.Error())
+	}
 	if err := in.begin(); err != nil {
 		return err
 	}
-	in.stats.clones.Inc()
 	slot := in.cfg.slot()
-	err := in.program(ctx, "", "pg_basebackup", "--pgdata", in.partial(),
+	err = in.program(ctx, "", "pg_basebackup", "--pgdata", in.partial(),
 		"--dbname", conninfo(in.upstream(), slot), "--slot", slot,
 		"--wal-method", "stream", "--checkpoint", "fast", "--no-manifest")
 	if err != nil {
@@ -29,14 +37,15 @@ func (in *Instance) clone(ctx context.Context) error {
 	if err := in.configure(in.partial(), Standby); err != nil {
 		return err
 	}
-	return in.finish()
+	return errors.Join(in.finish(), in.settleDebt())
 }
 
 // An answer is what the primary said of itself.
 type answer struct {
 	System     uint64
 	Timeline   uint32
-	Recovering bool // it is not promoted yet
+	At         meridian.LSN // up to where its log is on its disk
+	Recovering bool         // it is not promoted yet
 	History    history
 }
 
@@ -74,6 +83,9 @@ func identify(ctx context.Context, conn *pgconn.PgConn) (a answer, err error) {
 		return a, err
 	}
 	a.Timeline = uint32(tl)
+	if a.At, err = meridian.ParseLSN(id[2]); err != nil {
+		return a, err
+	}
 	recovering, err := one(ctx, conn, "SELECT pg_is_in_recovery()")
 	if a.Recovering = recovering == "t"; err != nil || a.Timeline == 1 {
 		return a, err

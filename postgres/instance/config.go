@@ -63,6 +63,9 @@ type Deps struct {
 	// the term that this instance follows; 0 if it never followed any.
 	// Standbys need it, and so a region that can become one.
 	Upstream func(ctx context.Context, term uint64) (net.Conn, error)
+	// Near connects to a further standby of this region, which its data is copied
+	// from if it is lost. It may be nil.
+	Near func(context.Context) (net.Conn, error)
 	// Ended returns where the history that all regions follow left a timeline,
 	// or 0 if that is not known. With it a former primary that has no more than
 	// that need not wait for its successor. It may be nil.
@@ -86,6 +89,9 @@ type Instance struct {
 	chores  chan struct{} // asks for a checkpoint in the background
 	running atomic.Int64  // the postmaster's pid; 0 while none runs
 	leaving atomic.Bool   // PostgreSQL shall go on without this process
+
+	borrowed  bool // it was tried to copy a further standby's data; of Run alone
+	forgetful bool // a test's negative control: such a copy reports at once
 }
 
 // New checks cfg, finds PostgreSQL and reads the pledge. It changes no folder.

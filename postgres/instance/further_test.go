@@ -9,11 +9,22 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"meridian"
 )
+
+// toFurther names the way to a further standby, where that is held.
+const toFurther meridian.Region = "further"
 
 // further returns a further standby of a cluster's region.
 func (w *world) further(of *cluster) *cluster {
-	c := newCluster(w.t, filepath.Join(w.dir, "f"), of.cfg.Region, func(ctx context.Context) (net.Conn, error) { return of.Dial(ctx) })
+	c := newCluster(w.t, filepath.Join(w.dir, "f"), of.cfg.Region, func(ctx context.Context) (net.Conn, error) {
+		c, err := of.Dial(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return &heldConn{Conn: c, w: w, to: toFurther, closed: make(chan struct{})}, nil
+	})
 	c.cfg.Further = string(of.cfg.Region) + "/standby-1"
 	return c
 }

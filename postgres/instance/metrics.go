@@ -7,6 +7,8 @@ type metrics struct {
 	starts  prometheus.Counter
 	clones  prometheus.Counter
 	rewinds prometheus.Counter
+
+	borrowed prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer, cfg Config) metrics {
@@ -22,7 +24,11 @@ func newMetrics(reg prometheus.Registerer, cfg Config) metrics {
 		}),
 		clones: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "meridian_postgres_clones_total", ConstLabels: labels,
-			Help: "How often the whole database was copied from the primary.",
+			Help: "How often the whole database was copied anew.",
+		}),
+		borrowed: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "meridian_postgres_borrowed_total", ConstLabels: labels,
+			Help: "How often of these it was copied from a further standby of the same region.",
 		}),
 		rewinds: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "meridian_postgres_rewinds_total", ConstLabels: labels,
@@ -30,7 +36,7 @@ func newMetrics(reg prometheus.Registerer, cfg Config) metrics {
 		}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.up, m.starts, m.clones, m.rewinds)
+		reg.MustRegister(m.up, m.starts, m.clones, m.borrowed, m.rewinds)
 	}
 	return m
 }

@@ -81,13 +81,13 @@ func (in *Instance) settled(ctx context.Context) (Report, error) {
 			return Report{}, err
 		}
 		if p.done() {
-			return p.Report, nil
+			return p.Report, in.owes(p.Report)
 		}
 		if p.Replayed != last {
 			since, last = time.Now(), p.Replayed
 		} else if !p.receiving && time.Since(since) > stuckAfter {
 			if end, err := in.nothingAfter(ctx, p.Report); err != nil || end {
-				return p.Report, err
+				return p.Report, errors.Join(err, in.owes(p.Report))
 			}
 			since = time.Now()
 		}

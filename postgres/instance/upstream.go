@@ -22,7 +22,16 @@ func (in *Instance) dialUpstream(ctx context.Context) (net.Conn, error) {
 // serveUpstream makes the socket through which a standby, pg_basebackup and
 // pg_rewind reach the primary. It is there in each role: the roles change.
 func (in *Instance) serveUpstream(ctx context.Context) (stop func(), err error) {
-	name := socketIn(in.upstream())
+	return in.serveSocket(ctx, in.upstream(), in.dialUpstream)
+}
+
+// serveSocket makes a socket in a folder, through which PostgreSQL and its
+// programs reach what dial connects to.
+func (in *Instance) serveSocket(ctx context.Context, dir string, dial relay.Dial) (stop func(), err error) {
+	if err := in.run.folder(dir); err != nil {
+		return nil, err
+	}
+	name := socketIn(dir)
 	if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
@@ -37,7 +46,7 @@ func (in *Instance) serveUpstream(ctx context.Context) (stop func(), err error) 
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // it outlives PostgreSQL
 	var serving sync.WaitGroup
 	serving.Go(func() {
-		relay.Serve(ctx, l, in.dialUpstream, func(err error) {
+		relay.Serve(ctx, l, dial, func(err error) {
 			in.log.Debug("replication stream not opened", "err", err)
 		})
 	})

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -35,13 +36,22 @@ func TestARegionReadsFromAFurtherStandby(t *testing.T) {
 	further := inside(t, w, dub.Standbys[0].Node)
 	follows(t, w, further, dub.Postgres, "first")
 
-	staleReads(t, spread(t, dub.Postgres, ask[string](t, further, which)), further)
+	on := ask[string](t, further, which)
+	there, end := spread(t, dub.Postgres, on)
+	staleReads(t, there, further)
+	end()
+	there, end = spread(t, dub.Postgres, on)
+	frozen(t, w, there, dub.Standbys[0].Node)
+	end()
+	follows(t, w, further, dub.Postgres, "after it was frozen")
 	loseOwn(t, w, dub.Name, dub.Postgres, further)
 
-	for _, to := range []string{dub.Name, s.Regions[0].Name} {
-		t.Log(w.Do("switchover", to, "--yes"))
-		follows(t, w, further, dub.Postgres, "after a move to "+to)
-	}
+	t.Log(w.Do("switchover", dub.Name, "--yes"))
+	follows(t, w, further, dub.Postgres, "after a move to "+dub.Name)
+	w.Do("fault", "pause", dub.Standbys[0].Node) // which would hold up its region's PostgreSQL
+	t.Log(w.Do("switchover", s.Regions[0].Name, "--yes"))
+	w.Do("fault", "heal", dub.Standbys[0].Node)
+	follows(t, w, further, dub.Postgres, "after a move away from "+dub.Name)
 	w.Do("fault", "down", s.Regions[0].Name)
 	follows(t, w, further, dub.Postgres, "after a failover")
 	w.Do("fault", "down", dub.Standbys[0].Node)
@@ -52,15 +62,23 @@ func TestARegionReadsFromAFurtherStandby(t *testing.T) {
 
 // spread opens sessions, which stand on both PostgreSQLs of their region, and
 // returns those that stand on one.
-func spread(t *testing.T, dsn, on string) (there []*pgx.Conn) {
+func spread(t *testing.T, dsn, on string) (there []*pgx.Conn, end func()) {
 	t.Helper()
+	var all []*pgx.Conn
+	end = func() {
+		for _, c := range all {
+			c.Close(context.Background())
+		}
+		all = nil
+	}
+	t.Cleanup(func() { end() })
 	stand := map[string]int{}
 	for range 12 {
 		c, err := pgx.Connect(t.Context(), dsn)
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { c.Close(context.Background()) })
+		all = append(all, c)
 		at := value(t, c, which)
 		if stand[at]++; at == on {
 			there = append(there, c)
@@ -70,7 +88,7 @@ func spread(t *testing.T, dsn, on string) (there []*pgx.Conn) {
 	if len(stand) != 2 || len(there) < 4 || len(there) > 8 {
 		t.Fatalf("12 sessions stand on %v; %d of them on the further standby", stand, len(there))
 	}
-	return there
+	return there, end
 }
 
 // inside returns the way to the PostgreSQL of a node past every proxy.
@@ -145,11 +163,36 @@ func staleReads(t *testing.T, there []*pgx.Conn, further string) {
 	}
 }
 
+// frozen stops the further standby's processes under the sessions that stand
+// there: they read on from the region's own.
+func frozen(t *testing.T, w *harness.World, there []*pgx.Conn, node string) {
+	t.Helper()
+	w.Do("fault", "pause", node)
+	begin := time.Now()
+	var reading sync.WaitGroup
+	for _, c := range there {
+		reading.Go(func() {
+			var n int
+			if err := c.QueryRow(t.Context(), "SELECT count(*) FROM ledger").Scan(&n); err != nil || n == 0 {
+				t.Errorf("a session whose replica is frozen reads %d rows, %v", n, err)
+			}
+		})
+	}
+	reading.Wait()
+	took := time.Since(begin)
+	t.Logf("%d sessions of a frozen replica read elsewhere within %v", len(there), took.Round(time.Millisecond))
+	if took > 10*time.Second {
+		t.Errorf("sessions of a frozen replica were held up for %v", took)
+	}
+	w.Do("fault", "heal", node)
+}
+
 // loseOwn takes the region's own PostgreSQL and its data away, and the primary
-// with it: reads go on. Once that is back, the data is copied anew and the
-// further standby follows it.
+// with it: reads go on. Once that is back, the data is copied anew from the
+// further standby, which follows it without a stop.
 func loseOwn(t *testing.T, w *harness.World, region, dsn, further string) {
 	t.Helper()
+	began := ask[string](t, further, which)
 	rows := ask[string](t, further, "SELECT count(*)::text FROM ledger")
 	w.Do("fault", "cut", region, "us-east-1")
 	pid := postmaster(t, w, region)
@@ -166,7 +209,7 @@ func loseOwn(t *testing.T, w *harness.World, region, dsn, further string) {
 			t.Errorf("read %d: %s rows, want %s", n, got, rows)
 		}
 	}
-	if got, want := ask[string](t, dsn, which), ask[string](t, further, which); got != want {
+	if got, want := ask[string](t, dsn, which), began; got != want {
 		t.Errorf("%s answers, want the further standby, %s", got, want)
 	}
 	t.Logf("11 reads in new sessions took %v while the region had lost its own PostgreSQL, and the primary", time.Since(begin).Round(time.Millisecond))
@@ -176,4 +219,7 @@ func loseOwn(t *testing.T, w *harness.World, region, dsn, further string) {
 		return err
 	})
 	follows(t, w, further, dsn, "after the loss of its own")
+	if now := ask[string](t, further, which); now != began {
+		t.Errorf("the further standby was started again, at %s", now)
+	}
 }
