@@ -73,7 +73,7 @@ func TestEveryQuorumMustHaveIt(t *testing.T) {
 }
 
 func TestStandbysPositionsAreRead(t *testing.T) {
-	at, err := parseStandbys("eu_west_1 0/10,b 1/2,eu_west_1 0/8")
+	at, err := parseStandbys("eu_west_1 0/10,b 1/2,_eu_west_1_standby_1 0/20,eu_west_1 0/8")
 	if err != nil || at["eu_west_1"] != 16 || at["b"] != 1<<32+2 || len(at) != 2 {
 		t.Errorf("%v, %v", at, err)
 	}

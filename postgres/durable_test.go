@@ -326,6 +326,36 @@ func TestNobodySeesAfterACrashWhatMayBeLost(t *testing.T) {
 	}
 }
 
+// TestAFurtherStandbyConfirmsNothing keeps all regions' standbys away, but not a
+// further one of the primary's own region: the writes stop all the same. The
+// negative control takes it for another region's.
+func TestAFurtherStandbyConfirmsNothing(t *testing.T) {
+	const rpo = 300 * time.Millisecond
+	w := newTrio(t, durable(meridian.Durability{RPO: rpo}))
+	writes := func(name string, stop bool) {
+		further, err := w.servers[iad].Standby(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer further.Stop()
+		c := w.connect(dsn(w.proxies[iad]))
+		w.exec(c, "create table if not exists near (v int)")
+		thaw := w.stop(dub, sin)
+		defer thaw()
+		began, unsure := time.Now(), counter(w.proxies[iad].metrics.unsure)
+		ctx, cancel := context.WithTimeout(t.Context(), 4*rpo)
+		defer cancel()
+		for err = nil; err == nil; {
+			_, err = c.Exec(ctx, "insert into near values (1)")
+		}
+		if stopped := counter(w.proxies[iad].metrics.unsure) > unsure; stopped != stop {
+			t.Errorf("with %s the writes stopped: %v, after %v", name, stopped, time.Since(began))
+		}
+	}
+	writes("us_west_2", false)
+	writes("_us_east_1_standby_1", true)
+}
+
 // TestWritesStopAtTheRPO keeps all standbys away.
 func TestWritesStopAtTheRPO(t *testing.T) {
 	t.Parallel()

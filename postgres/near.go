@@ -107,6 +107,9 @@ func (c *client) runNear(ctx context.Context, v *classify.Verdict) error {
 		c.closeNear()
 		return &fatalError{&wire.Error{Code: stateConnection, Message: "meridian: the standby was lost: " + err.Error()}}
 	case err != nil && !c.retried: // it may have been idle when PostgreSQL restarted
+		if on := c.near.on; on.name != "" { // and so the others: nothing shows that a stream is dead
+			on.pool.Flush()
+		}
 		c.closeNear()
 		c.hold, c.released.held, c.group.Sent, c.retried = c.hold[:0], 0, 0, true
 		return c.runNear(ctx, v)

@@ -296,6 +296,7 @@ func (c *client) elsewhere(err error) bool {
 // dropNears ends the connections to a replica that does not answer: who waits
 // for it reads elsewhere.
 func (p *Proxy) dropNears(on *replica) {
+	on.pool.Flush()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, c := range p.sessions {

@@ -63,7 +63,8 @@ func TestChooseReplica(t *testing.T) {
 
 // A tap is the way to a PostgreSQL, which can be shut.
 type tap struct {
-	to *pgtest.Server
+	to     *pgtest.Server
+	opaque bool
 
 	mu    sync.Mutex // guards what follows
 	shut  bool
@@ -77,9 +78,19 @@ func (d *tap) dial(ctx context.Context) (net.Conn, error) {
 		return nil, errors.New("it is down")
 	}
 	c, err := d.to.Dial(ctx)
+	if err != nil {
+		return nil, err
+	}
 	d.conns = append(d.conns, c)
-	return c, err
+	if d.opaque {
+		return opaque{c}, nil
+	}
+	return c, nil
 }
+
+// An opaque connection is like a stream of the backbone: nobody can ask the
+// kernel whether it is dead.
+type opaque struct{ net.Conn }
 
 // close does what the death of a PostgreSQL does; open lets it be up again.
 func (d *tap) close() {
@@ -112,7 +123,7 @@ func newSpread(t *testing.T, change ...func(*Config, *Deps)) *spread {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { second.Stop() })
-	s := &spread{own: &tap{to: pair.standby}, further: &tap{to: second}, second: second}
+	s := &spread{own: &tap{to: pair.standby}, further: &tap{to: second, opaque: true}, second: second}
 	s.world = newWorld(t, append(change, func(c *Config, d *Deps) {
 		if c.Region == dub {
 			d.Local, d.Standbys = s.own.dial, []Standby{{Name: "second", Dial: s.further.dial}}
@@ -276,6 +287,35 @@ func TestReadsGoOnWhileTheRegionsOwnIsDown(t *testing.T) {
 		c.Close(t.Context())
 	}
 	w.further.open()
+	w.own.open()
+	w.link.mend()
+}
+
+// TestNoReadIsLostOnAConnectionThatDiedWhileItWasWarm leaves connections to the
+// further standby behind, and cuts them; there is nobody else to read from then.
+func TestNoReadIsLostOnAConnectionThatDiedWhileItWasWarm(t *testing.T) {
+	w := newSpread(t)
+	var all []*pgx.Conn
+	for range 8 {
+		all = append(all, w.connect(dsn(w.dub)))
+	}
+	for _, c := range all {
+		c.Close(t.Context())
+	}
+	warm := func() int { return w.dub.replicas[1].pool.Stats().Idle }
+	w.eventually("connections are warm", func() bool { return warm() >= 3 })
+	w.own.close()
+	w.link.sever()
+	w.further.close()
+	w.further.open()
+	for n := range 5 {
+		c, err := pgx.Connect(t.Context(), dsn(w.dub))
+		if err != nil {
+			t.Fatalf("session %d: %v", n, err)
+		}
+		get[int](w.world, c, "select count(*) from pg_class")
+		c.Close(t.Context())
+	}
 	w.own.open()
 	w.link.mend()
 }
