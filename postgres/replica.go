@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
-	"strings"
+	"slices"
 	"sync"
 	"time"
 
@@ -281,8 +281,8 @@ func (c *client) awaitFloor(ctx context.Context, floor meridian.Token, d time.Du
 // may be tried on another one.
 func (c *client) elsewhere(err error) bool {
 	var said *wire.Error
-	if c.stays() != nil || errors.As(err, &said) && !strings.HasPrefix(said.Code, "57P") || meridian.KindOf(err) == meridian.Throttled {
-		return false // it says more than that it is down, or starts
+	if c.stays() != nil || errors.As(err, &said) && ofTheSession(said.Code) || meridian.KindOf(err) == meridian.Throttled {
+		return false
 	}
 	c.at.watch.doubt(err)
 	for _, v := range c.p.replicaViews() {
@@ -291,6 +291,12 @@ func (c *client) elsewhere(err error) bool {
 		}
 	}
 	return false
+}
+
+// ofTheSession reports whether an error is about what a session is or asks for,
+// which another replica would say as well.
+func ofTheSession(code string) bool {
+	return slices.Contains([]string{"22", "28", "3D", "42"}, code[:min(2, len(code))])
 }
 
 // dropNears ends the connections to a replica that does not answer: who waits

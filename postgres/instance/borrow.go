@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"meridian"
 )
@@ -26,13 +27,12 @@ const borrowable = 48 << 20
 // errNoLender says that there is nobody to borrow from.
 var errNoLender = errors.New("no further standby is near")
 
-// borrow copies the database of a further standby nearby. Each start of the node
-// tries once: a copy that could not follow would be made again.
+// borrow copies the database of a further standby nearby. Where the last copy of
+// that kind could not follow, its mark is still there: another one could not.
 func (in *Instance) borrow(ctx context.Context) error {
-	if in.deps.Near == nil || in.borrowed {
+	if _, err := os.Stat(in.debt()); in.deps.Near == nil || err == nil {
 		return errNoLender
 	}
-	in.borrowed = true
 	of, err := in.ask(ctx)
 	if err != nil {
 		return err
@@ -118,6 +118,22 @@ func (in *Instance) owes(r Report) error {
 		return in.settleDebt()
 	}
 	return fmt.Errorf("its data was copied from a further standby; it has %s on timeline %d, and the primary had %s on %d then", r.Replayed, r.Timeline, at, timeline)
+}
+
+// debtPeriod is how often it is looked whether a copy has what it owes.
+const debtPeriod = time.Second
+
+// payDebt waits until it has.
+func (in *Instance) payDebt(ctx context.Context) {
+	for wait(ctx, debtPeriod) == nil {
+		if _, err := os.Stat(in.debt()); err != nil {
+			return
+		}
+		if r, err := in.Report(ctx); err == nil {
+			err = in.owes(r)
+			in.log.Debug("a copy of a further standby's data", "owes", err)
+		}
+	}
 }
 
 // settleDebt removes the mark: the data has what it owed, or is another's copy.

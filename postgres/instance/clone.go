@@ -22,7 +22,7 @@ func (in *Instance) clone(ctx context.Context) error {
 		return err
 	}
 	if !errors.Is(err, errNoLender) {
-		in.log.Warn("a further standby's copy is of no use; the primary's is taken", "why", err.Error())
+		in.log.Info("a further standby's copy is of no use; the primary's is taken", "why", err.Error())
 	}
 	if err := in.begin(); err != nil {
 		return err

@@ -90,7 +90,6 @@ type Instance struct {
 	running atomic.Int64  // the postmaster's pid; 0 while none runs
 	leaving atomic.Bool   // PostgreSQL shall go on without this process
 
-	borrowed  bool // it was tried to copy a further standby's data; of Run alone
 	forgetful bool // a test's negative control: such a copy reports at once
 }
 

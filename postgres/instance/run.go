@@ -215,6 +215,7 @@ func (in *Instance) serve(ctx context.Context, role Role, p *proc.Process, up fu
 		}
 	})
 	if role == Standby && in.cfg.Further == "" {
+		helping.Go(func() { in.payDebt(ctx) })
 		helping.Go(func() { in.keepSlots(ctx) })
 	}
 	defer cancel(nil)
