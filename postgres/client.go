@@ -45,6 +45,7 @@ type client struct {
 	credit   func()               // for the trip that the group at hand is, or nil
 	begin    begun                // of the open block
 	at       *replica             // on which the group at hand reads, where it does
+	avoid    *replica             // that lost the group at hand
 	alone    stand                // of people's sessions
 	mode     meridian.Consistency // what the group at hand is promised
 	reads    bool                 // it reads, which is when that matters
@@ -394,7 +395,7 @@ func (c *client) fail(e *wire.Error) error {
 // endGroup makes room for the next group.
 func (c *client) endGroup() {
 	c.group.Reset()
-	c.placed, c.retried, c.released = false, false, released{}
+	c.placed, c.retried, c.avoid, c.released = false, false, nil, released{}
 }
 
 // away notes that the primary could not be reached for a statement.

@@ -107,8 +107,10 @@ func (c *client) runNear(ctx context.Context, v *classify.Verdict) error {
 		c.closeNear()
 		return &fatalError{&wire.Error{Code: stateConnection, Message: "meridian: the standby was lost: " + err.Error()}}
 	case err != nil && !c.retried: // it may have been idle when PostgreSQL restarted
-		if on := c.near.on; on.name != "" { // and so the others: nothing shows that a stream is dead
-			on.pool.Flush()
+		if len(c.p.replicas) > 1 { // and so may the others of its pool be
+			c.avoid = c.near.on
+			c.near.on.watch.doubt(err)
+			c.near.on.pool.Flush()
 		}
 		c.closeNear()
 		c.hold, c.released.held, c.group.Sent, c.retried = c.hold[:0], 0, 0, true

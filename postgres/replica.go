@@ -181,7 +181,7 @@ func (c *client) stepTo(ctx context.Context, v *freshView) {
 	s := c.stand()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	d := c.p.choose(s.on, floor)
+	d := c.choose(s.on, floor)
 	to := c.p.replicas[d.At]
 	if (s.owed || s.shown && to != s.on) && !c.p.forgetsShown && v.Mode.Level != meridian.Eventual {
 		shown, ok := c.shownUpTo(ctx, s)
@@ -193,7 +193,7 @@ func (c *client) stepTo(ctx context.Context, v *freshView) {
 		c.raise(shown)
 		v.Floor = newest(v.Floor, c.p.history(shown))
 		s.shown, s.owed, v.Unknown = false, false, ""
-		d = c.p.choose(s.on, v.Floor)
+		d = c.choose(s.on, v.Floor)
 		to = c.p.replicas[d.At]
 	}
 	if s.on != to {
@@ -204,14 +204,15 @@ func (c *client) stepTo(ctx context.Context, v *freshView) {
 }
 
 // choose returns the replica for a read of a session that stands on one.
-func (p *Proxy) choose(on *replica, floor meridian.Token) replicaChoice {
-	now := -1
-	for i, r := range p.replicas {
+func (c *client) choose(on *replica, floor meridian.Token) replicaChoice {
+	now, all := -1, c.p.replicaViews()
+	for i, r := range c.p.replicas {
 		if r == on {
 			now = i
 		}
+		all[i].Up = all[i].Up && r != c.avoid
 	}
-	return chooseReplica(p.replicaViews(), now, floor)
+	return chooseReplica(all, now, floor)
 }
 
 // boundPatience is how long a replica may take to say how far it is.
@@ -284,6 +285,7 @@ func (c *client) elsewhere(err error) bool {
 	if c.stays() != nil || errors.As(err, &said) && ofTheSession(said.Code) || meridian.KindOf(err) == meridian.Throttled {
 		return false
 	}
+	c.avoid = c.at
 	c.at.watch.doubt(err)
 	for _, v := range c.p.replicaViews() {
 		if v.Up && v.Name != c.at.name {

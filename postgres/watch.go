@@ -125,8 +125,8 @@ func (w *watch) lifetime() int {
 	return w.life
 }
 
-// doubt says that PostgreSQL gave no backend: it is not up before it was asked
-// again.
+// doubt says that PostgreSQL gave no backend, or lost one: it is not up before it
+// was asked again.
 func (w *watch) doubt(err error) {
 	w.mu.Lock()
 	w.err = err
