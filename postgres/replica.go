@@ -181,7 +181,7 @@ func (c *client) stepTo(ctx context.Context, v *freshView) {
 	s := c.stand()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	d := c.choose(s.on, floor)
+	d := c.choose(ctx, s.on, floor)
 	to := c.p.replicas[d.At]
 	if (s.owed || s.shown && to != s.on) && !c.p.forgetsShown && v.Mode.Level != meridian.Eventual {
 		shown, ok := c.shownUpTo(ctx, s)
@@ -193,7 +193,7 @@ func (c *client) stepTo(ctx context.Context, v *freshView) {
 		c.raise(shown)
 		v.Floor = newest(v.Floor, c.p.history(shown))
 		s.shown, s.owed, v.Unknown = false, false, ""
-		d = c.choose(s.on, v.Floor)
+		d = c.choose(ctx, s.on, v.Floor)
 		to = c.p.replicas[d.At]
 	}
 	if s.on != to {
@@ -203,16 +203,33 @@ func (c *client) stepTo(ctx context.Context, v *freshView) {
 	s.on, c.at = to, to
 }
 
-// choose returns the replica for a read of a session that stands on one.
-func (c *client) choose(on *replica, floor meridian.Token) replicaChoice {
-	now, all := -1, c.p.replicaViews()
-	for i, r := range c.p.replicas {
-		if r == on {
-			now = i
+// choose returns the replica for a read of a session that stands on one. That
+// which just lost the group at hand is left out, unless it is the only one that
+// answers when it is asked again.
+func (c *client) choose(ctx context.Context, on *replica, floor meridian.Token) replicaChoice {
+	all := c.p.replicaViews()
+	if c.avoid != nil {
+		others := slices.Clone(all)
+		others[slices.Index(c.p.replicas, c.avoid)].Up = false
+		if !slices.ContainsFunc(others, func(v replicaView) bool { return v.Up }) {
+			c.p.askAgain(ctx, c.avoid)
+			others = c.p.replicaViews()
 		}
-		all[i].Up = all[i].Up && r != c.avoid
+		all = others
 	}
-	return chooseReplica(all, now, floor)
+	return chooseReplica(all, slices.Index(c.p.replicas, on), floor)
+}
+
+// askAgain finds out whether a replica that lost a backend answers.
+func (p *Proxy) askAgain(ctx context.Context, r *replica) {
+	ctx, cancel := context.WithTimeout(ctx, p.cfg.PrimaryTimeout)
+	defer cancel()
+	for again := time.Duration(0); again < 2*r.watch.reconnects(); again += reconnectEvery { // its watch may have to connect anew
+		if _, err := r.watch.sample(ctx); err == nil {
+			return
+		}
+		pause(ctx, reconnectEvery)
+	}
 }
 
 // boundPatience is how long a replica may take to say how far it is.

@@ -28,7 +28,7 @@ func newMetrics(reg prometheus.Registerer, cfg Config) metrics {
 		}),
 		borrowed: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "meridian_postgres_borrowed_total", ConstLabels: labels,
-			Help: "How often of these it was copied from a further standby of the same region.",
+			Help: "How often lost data was copied from a further standby of the same region.",
 		}),
 		rewinds: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "meridian_postgres_rewinds_total", ConstLabels: labels,
