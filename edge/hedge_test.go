@@ -81,7 +81,7 @@ func TestLateReadIsAskedOfASecondRegion(t *testing.T) {
 	if h.twice == 0 || h.twice*100 > 2*h.sent {
 		t.Errorf("%d of %d requests were sent twice, want some, and at most 2 %%", h.twice, h.sent)
 	}
-	if h = hedged(t, -1); h.slows < 10 || h.twice != 0 {
+	if h = hedged(t, -1); h.slows == 0 || h.twice != 0 {
 		t.Errorf("without hedges %d reads were slow, %d sent twice: the test shows nothing", h.slows, h.twice)
 	}
 }
