@@ -129,10 +129,10 @@ func (c *Cache) object(f *flight, q *Request, resp *http.Response, now time.Time
 	}
 	o := &object{
 		status: resp.StatusCode, proto: [2]int{resp.ProtoMajor, resp.ProtoMinor}, header: stored(resp.Header, d, q.Policy.MinTTL > 0),
-		directives: d, life: life, selector: selectorOf(resp.Header, q.Header), version: tokensOf(resp.Header[headerTokens]),
+		directives: d, life: life, selector: selectorOf(resp.Header, q.Header), told: tokensOf(resp.Header[headerTokens]),
 		host: q.Host, path: q.Path, tags: tagsOf(resp.Header), size: -1, body: newStream(resp.ContentLength, c.cfg.Object),
 	}
-	o.told = o.version
+	o.version = least(o.told, f.floor)
 	_, o.unsure = resp.Trailer[headerTokens]
 	o.announced = without(resp.Trailer, headerTokens)
 	o.dated(f, resp.Header, now)
@@ -183,7 +183,8 @@ func (o *object) renewed(f *flight, q *Request, resp *http.Response, now time.Ti
 	d, targeted := controls(h)
 	n.directives, n.life = d, lifetimeOf(o.status, h, d, targeted, q.Policy, now)
 	n.header = stored(h, d, q.Policy.MinTTL > 0)
-	n.version, n.told = newer(o.version, resp.Header[headerTokens]), newer(o.told, resp.Header[headerTokens])
+	n.told = newer(o.told, resp.Header[headerTokens])
+	n.version = advanced(o.version, least(n.told, f.floor))
 	n.selector, n.tags = selectorOf(h, q.Header), tagsOf(h)
 	n.dated(f, resp.Header, now)
 	return &n

@@ -49,10 +49,37 @@ func tokensOf(lines []string) (ts meridian.Tokens) {
 	return ts
 }
 
+// least returns what an answer's data is at least as new as, which is what the
+// request asked for. What the answer says is as new as its caller must hold it
+// for, and may be newer than what it shows: a region looks at its log after it
+// has read, and the log may have moved on in between. Of a database that the
+// request asked nothing of, nothing is known: the answer is a hit for no caller
+// that has seen anything of it.
+func least(said, asked meridian.Tokens) (ts meridian.Tokens) {
+	for _, t := range said {
+		a := asked.Of(t.Database)
+		if a.IsZero() || a.System != t.System || a.Timeline != t.Timeline || a.LSN > t.LSN {
+			a = meridian.Token{Database: t.Database, System: t.System}
+		}
+		ts = append(ts, a.Bare())
+	}
+	return ts
+}
+
 // newer returns version moved on to what came after it, if anything did.
 func newer(version meridian.Tokens, lines []string) meridian.Tokens {
 	for _, t := range tokensOf(lines) {
 		version, _ = version.Advance(t)
+	}
+	return version
+}
+
+// advanced returns version moved on to more, where that says more.
+func advanced(version, more meridian.Tokens) meridian.Tokens {
+	for _, t := range more {
+		if t.LSN > 0 || version.Of(t.Database).IsZero() {
+			version, _ = version.Advance(t)
+		}
 	}
 	return version
 }
