@@ -16,5 +16,6 @@ type controls struct {
 	ownTimeline     bool // the server to which a statement was sent is taken to be on the asker's timeline
 	noHorizon       bool // a write that is not found is lost, however far back was searched
 	forgetsShown    bool // a session that moves to another replica may be shown older data
+	goesBlind       bool // a session does not tell the primary what it was shown elsewhere
 	criesWolf       bool // a token past a fork is taken for lost, whatever it names
 }

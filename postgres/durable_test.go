@@ -270,6 +270,53 @@ func TestThePrimaryShowsWhatAStandbyShowed(t *testing.T) {
 	}
 }
 
+// TestAForwardedBlockShowsWhatAStandbyShowed has a session read a row on its
+// region's standby and then begin a block on the primary, which does not show
+// the row yet. Control: a session that does not say what it was shown.
+func TestAForwardedBlockShowsWhatAStandbyShowed(t *testing.T) {
+	for name, control := range map[string]bool{"": false, "control": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newTrio(t, durable(meridian.Durability{Sync: dub}))
+			w.proxies[sin].goesBlind = control
+			c := w.connect(dsn(w.proxies[iad]))
+			w.exec(c, "create table early (v int)")
+			w.waitsFor(iad, 1, dub)
+			here := w.connect(dsn(w.proxies[sin]))
+			w.eventually("sin has the table", func() bool { _, err := here.Exec(t.Context(), "select from early"); return err == nil })
+			thaw := w.stop(dub)
+			written := background(c, "insert into early values (1)")
+			w.inSyncWait(1)
+			w.eventually("sin shows it", func() bool { return get[int](w.world, here, "select count(*) from early") == 1 })
+			got := make(chan int, 1)
+			go func() {
+				n := -1
+				tx, err := here.Begin(context.Background())
+				if err == nil {
+					tx.QueryRow(context.Background(), "select count(*) from early").Scan(&n)
+					tx.Rollback(context.Background())
+				}
+				got <- n
+			}()
+			root, want := w.superuser(w.servers[iad]), 1
+			if control {
+				want = 0
+				w.eventually("the block has counted", func() bool {
+					return get[int](w.world, root, "select count(*) from pg_stat_activity where state = 'idle in transaction'") == 1
+				})
+			} else {
+				w.eventually("the block waits", func() bool { return w.proxies[iad].watch.waits() > 0 })
+			}
+			thaw()
+			if n := <-got; n != want {
+				t.Errorf("the primary's block counts %d for who saw the row on a standby, want %d", n, want)
+			}
+			if err := <-written; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // waits returns how many wait for a position.
 func (w *watch) waits() int {
 	w.mu.Lock()

@@ -19,9 +19,10 @@ type kept struct {
 	suppress int    // replies that the client has already
 	kind     string // names its span
 	why      string
-	credit   func() // for the trip that it is, or nil
-	sent     bool   // to the stream
-	mark     mark   // what names its transaction
+	credit   func()         // for the trip that it is, or nil
+	sent     bool           // to the stream
+	mark     mark           // what names its transaction
+	floor    meridian.Token // what its session was shown elsewhere
 }
 
 // keepAtMost is how many bytes of groups one session keeps. What is sent
@@ -149,6 +150,7 @@ func (c *client) reachable(ctx context.Context) error {
 
 // putLocked places a group on the upstream.
 func (u *upstream) putLocked(k kept) {
+	u.aheadLocked(k.floor)
 	u.bringLocked(k.group.Messages)
 	if k.begin != "" {
 		u.out = u.tracker.Hidden(u.out, k.begin)

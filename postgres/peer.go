@@ -213,7 +213,7 @@ func (s *peer) requests(ctx context.Context) error {
 			if len(out) > 0 {
 				return fmt.Errorf("state amid statements: %w", wire.ErrProtocol)
 			}
-			if err := s.apply(st); err != nil {
+			if err := s.apply(ctx, st); err != nil {
 				return err
 			}
 			continue
@@ -232,7 +232,10 @@ func ended(err error) error {
 
 // apply runs statements whose replies the secondary does not see. All must
 // succeed: a session must not run on with, say, another role than it has set.
-func (s *peer) apply(st wire.State) error {
+func (s *peer) apply(ctx context.Context, st wire.State) error {
+	if err := s.catchUp(ctx, st.Floor); err != nil {
+		return err
+	}
 	for _, sql := range st.SQL {
 		done := make(chan error, 1)
 		s.mu.Lock()

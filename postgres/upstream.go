@@ -43,13 +43,14 @@ type upstream struct {
 	last      bool     // the client was shown a FATAL error
 	flights   []flight // not answered yet
 	at        meridian.Token
-	mid       bool          // a group has begun and not ended
-	kept      []kept        // groups that are not answered; of a stream only
-	moved     bool          // dead, and kept is to be sent again elsewhere
-	resolving chan struct{} // closed once it is known what became of what was sent; nil: nothing is being asked
-	holder    holder        // of the goroutine that brings replies
-	wrote     bool          // what is answered by the next ReadyForQuery may have written
-	told      string        // what the primary's proxy was told of why the session cannot move
+	heard     meridian.Token // the newest that the primary was told the session was shown
+	mid       bool           // a group has begun and not ended
+	kept      []kept         // groups that are not answered; of a stream only
+	moved     bool           // dead, and kept is to be sent again elsewhere
+	resolving chan struct{}  // closed once it is known what became of what was sent; nil: nothing is being asked
+	holder    holder         // of the goroutine that brings replies
+	wrote     bool           // what is answered by the next ReadyForQuery may have written
+	told      string         // what the primary's proxy was told of why the session cannot move
 }
 
 // full is when what waits to be sent is sent.
@@ -186,13 +187,14 @@ func (c *client) runMain(ctx context.Context, why string) error {
 		return c.fail(&wire.Error{Severity: "ERROR", Code: stateNotSent,
 			Message: "meridian: the session that it signals is served by this region's standby, where the statement cannot run now: " + why})
 	}
+	floor := c.ahead(ctx)
 	if err := c.reach(ctx, nil); err != nil {
 		if err := c.failAgain(err); err != nil {
 			return err
 		}
 		return c.notSent(err)
 	}
-	k := kept{suppress: c.released.frames, kind: c.kind(), why: why, credit: c.credit}
+	k := kept{suppress: c.released.frames, kind: c.kind(), why: why, credit: c.credit, floor: floor}
 	c.credit = nil
 	if c.block == deferred {
 		k.begin = c.begin.sql

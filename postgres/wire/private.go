@@ -52,7 +52,8 @@ type Hello struct {
 // A State brings a backend to where the session is: statements to run before
 // anything else, all of which must succeed.
 type State struct {
-	SQL []string `json:"sql,omitempty"`
+	SQL   []string `json:"sql,omitempty"`
+	Floor string   `json:"floor,omitempty"` // what must show there before anything runs, as a token without a seal
 }
 
 // A Refusal says why a stream is not served, or not any more. Nothing of the
