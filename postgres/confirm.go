@@ -188,7 +188,7 @@ func (p *Proxy) confirm(ctx context.Context, d Demand) bool {
 		}
 		d = p.demand()
 		if len(d.Quorums) > 0 && err == nil {
-			p.watch.wait(ctx, meridian.Token{System: s.seen.System, Timeline: s.seen.Timeline, LSN: s.flushed}, min(h.left(), 50*time.Millisecond))
+			p.watch.rely(ctx, meridian.Token{System: s.seen.System, Timeline: s.seen.Timeline, LSN: s.flushed}, min(h.left(), 50*time.Millisecond))
 		} else {
 			h.wait(ctx, nil, nil)
 		}
@@ -285,7 +285,7 @@ func (w *watch) unsettled() bool {
 // lost forgets a connection that broke: what starts again may be another state.
 // The caller holds mu.
 func (w *watch) lost() {
-	w.last, w.conn, w.calm, w.counted, w.confirmed = sample{}, nil, false, false, confirmed{}
+	w.last, w.conn, w.calm, w.counted, w.confirmed, w.unshown = sample{}, nil, false, false, confirmed{}, unshown{}
 	w.life++
 }
 
@@ -299,5 +299,5 @@ func (w *watch) ask() string {
 
 // prepare readies the statements of a connection.
 func (w *watch) prepare(conn *pool.Backend) error {
-	return errors.Join(conn.Prepare("p", positionSQL), conn.Prepare("s", standbysSQL))
+	return errors.Join(conn.Prepare("p", positionSQL), conn.Prepare("s", standbysSQL), conn.Prepare("l", leavingSQL))
 }

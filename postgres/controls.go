@@ -17,5 +17,6 @@ type controls struct {
 	noHorizon       bool // a write that is not found is lost, however far back was searched
 	forgetsShown    bool // a session that moves to another replica may be shown older data
 	goesBlind       bool // a session does not tell the primary what it was shown elsewhere
+	looksAway       bool // what is confirmed and does not show yet counts as shown
 	criesWolf       bool // a token past a fork is taken for lost, whatever it names
 }

@@ -39,7 +39,8 @@ const identitySQL = `SELECT (SELECT system_identifier FROM pg_control_system()),
 // A sample is one answer of the local PostgreSQL.
 type sample struct {
 	standby bool
-	served  meridian.Token // reads here are at least this new
+	served  meridian.Token // reads here are at least this new, or on a primary about to be
+	shown   meridian.Token // and at least this new in any case
 	seen    meridian.Token // and at most this new
 
 	flushed  meridian.LSN                     // of a primary: where its own log ends on disk
@@ -59,7 +60,8 @@ type watch struct {
 	mu      sync.Mutex // guards what follows
 	last    sample
 	asking  []chan sample // want a sample taken from now on
-	waiting waiters       // want the position to be reached
+	waiting waiters       // want the position to be shown
+	relying waiters       // want it to be served
 	err     error         // why the last query failed, or a backend could not be had
 	life    int           // how often the connection was lost
 
@@ -69,6 +71,9 @@ type watch struct {
 	counted bool          // had is known
 	had     meridian.LSN  // what that was
 	told    ledger
+
+	timed   bool    // this connection's server keeps the time of commits; of run alone
+	unshown unshown // of run alone
 
 	confirmed confirmed // by the standbys, as far as it was ever seen
 	leaked    uint64    // commits that may show and were not confirmed; counts them
@@ -101,6 +106,13 @@ func (h *waiters) Pop() any {
 	w := old[len(old)-1]
 	*h, w.index = old[:len(old)-1], -1
 	return w
+}
+
+// release lets those go whose position is reached.
+func (h *waiters) release(here meridian.Token) {
+	for len(*h) > 0 && reached(here, (*h)[0].floor) {
+		close(heap.Pop(h).(*waiter).done)
+	}
 }
 
 // known returns the last sample, however old.
@@ -152,15 +164,24 @@ func (w *watch) sample(ctx context.Context) (sample, error) {
 	}
 }
 
-// wait waits until floor is reached, at most for d, and reports whether it is.
+// wait waits until floor is shown, at most for d, and reports whether it is.
 func (w *watch) wait(ctx context.Context, floor meridian.Token, d time.Duration) bool {
+	return w.waitFor(ctx, &w.waiting, func() meridian.Token { return w.last.shown }, floor, d)
+}
+
+// rely is wait for what is confirmed, whether it shows yet or not.
+func (w *watch) rely(ctx context.Context, floor meridian.Token, d time.Duration) bool {
+	return w.waitFor(ctx, &w.relying, func() meridian.Token { return w.last.served }, floor, d)
+}
+
+func (w *watch) waitFor(ctx context.Context, among *waiters, here func() meridian.Token, floor meridian.Token, d time.Duration) bool {
 	w.mu.Lock()
-	if reached(w.last.served, floor) {
+	if reached(here(), floor) {
 		w.mu.Unlock()
 		return true
 	}
 	me := &waiter{floor: floor, done: make(chan struct{})}
-	heap.Push(&w.waiting, me)
+	heap.Push(among, me)
 	w.mu.Unlock()
 	w.poke()
 	t := time.NewTimer(d)
@@ -174,9 +195,9 @@ func (w *watch) wait(ctx context.Context, floor meridian.Token, d time.Duration)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if me.index >= 0 {
-		heap.Remove(&w.waiting, me.index)
+		heap.Remove(among, me.index)
 	}
-	return reached(w.last.served, floor)
+	return reached(here(), floor)
 }
 
 func (w *watch) poke() {
@@ -266,6 +287,9 @@ func (w *watch) connect(ctx context.Context) (*pool.Backend, meridian.Token, err
 	if err == nil {
 		err = w.prepare(conn)
 	}
+	if err == nil {
+		w.timed, err = times(conn)
+	}
 	if err != nil {
 		conn.Close()
 		return nil, meridian.Token{}, err
@@ -322,7 +346,7 @@ func (w *watch) serve(ctx context.Context, conn *pool.Backend, id *meridian.Toke
 		w.mu.Lock()
 		batch := w.asking
 		w.asking = nil
-		idle := len(batch) == 0 && len(w.waiting) == 0 && !w.unsettled() && w.err == nil && (len(w.p.replicas) == 1 || w.last.served.System != 0)
+		idle := len(batch) == 0 && len(w.waiting) == 0 && len(w.relying) == 0 && !w.unsettled() && w.err == nil && (len(w.p.replicas) == 1 || w.last.served.System != 0)
 		behind := len(w.waiting) > 0 && w.waiting[0].floor.Timeline > id.Timeline
 		w.mu.Unlock()
 		if idle {
@@ -348,7 +372,7 @@ func (w *watch) serve(ctx context.Context, conn *pool.Backend, id *meridian.Toke
 func (w *watch) pending() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return len(w.asking) == 0 && (len(w.waiting) > 0 || w.unsettled())
+	return len(w.asking) == 0 && (len(w.waiting) > 0 || len(w.relying) > 0 || w.unsettled())
 }
 
 // pause sleeps between two polls: briefly at first, since replay is mostly a
@@ -387,9 +411,8 @@ func (w *watch) round(conn *pool.Backend, id *meridian.Token, batch []chan sampl
 	w.last, w.err = s, nil
 	w.settle(s)
 	id.Timeline = s.served.Timeline
-	for len(w.waiting) > 0 && reached(s.served, w.waiting[0].floor) {
-		close(heap.Pop(&w.waiting).(*waiter).done)
-	}
+	w.waiting.release(s.shown)
+	w.relying.release(s.served)
 	w.mu.Unlock()
 	for _, c := range batch {
 		c <- s
@@ -413,7 +436,7 @@ func (w *watch) query(conn *pool.Backend, id meridian.Token) (sample, error) {
 	if tli, err := strconv.ParseUint(rows[0][3], 10, 32); err == nil {
 		id.Timeline = max(id.Timeline, uint32(tli))
 	}
-	s := sample{standby: rows[0][0] == "t", served: id, seen: id}
+	s := sample{standby: rows[0][0] == "t", served: id, shown: id, seen: id}
 	if w.further && !s.standby {
 		return sample{}, errors.New("PostgreSQL of a further standby is a primary")
 	}
@@ -423,6 +446,7 @@ func (w *watch) query(conn *pool.Backend, id meridian.Token) (sample, error) {
 	if s.served.LSN, err = meridian.ParseLSN(rows[0][1]); err != nil {
 		return sample{}, err
 	}
+	s.shown = s.served
 	if s.seen.LSN, err = meridian.ParseLSN(rows[0][2]); err != nil || s.standby {
 		return s, err
 	}
@@ -442,6 +466,9 @@ func (w *watch) query(conn *pool.Backend, id meridian.Token) (sample, error) {
 	// they show earlier than the primary is not here yet.
 	s.seen.LSN = w.keep(w.p.demand(), s, at, leaked)
 	s.served.LSN = s.seen.LSN
+	if err == nil {
+		s.shown.LSN, err = w.shows(conn, s)
+	}
 	return s, err
 }
 

@@ -13,7 +13,7 @@ import (
 var guarded = []string{
 	"fsync", "full_page_writes", "listen_addresses", "unix_socket_directories", "port",
 	"primary_conninfo", "primary_slot_name", "hot_standby", "wal_log_hints", "restart_after_crash",
-	"synchronous_standby_names", "synchronous_commit",
+	"synchronous_standby_names", "synchronous_commit", "track_commit_timestamp",
 	"log_destination", "logging_collector", "lc_messages", "data_directory", "hba_file",
 }
 
@@ -80,6 +80,7 @@ func (c Config) settings(upstream string) map[string]string {
 		"hot_standby":             "on",
 		"restart_after_crash":     "on",
 		"synchronous_commit":      "on",
+		"track_commit_timestamp":  "on", // the proxy asks which commits do not show yet
 		"listen_addresses":        "",
 		"port":                    "5432",
 		"unix_socket_directories": c.SocketDir,
