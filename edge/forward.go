@@ -39,24 +39,33 @@ type asking struct {
 
 // forward answers from the cache, or from a region.
 func (x *exchange) forward() {
+	resp, err := x.ask(x.wanted())
+	if err != nil {
+		x.fail(err)
+		return
+	}
+	if _, ok := x.pageFor(resp.Status); ok && x.replaced(resp.Status, resp.Header, x.learn(x.mine(resp.Tokens))) {
+		resp.Body.Close()
+		return
+	}
+	x.respond(resp)
+}
+
+// ask asks the cache, which fetches what it lacks, and notes which of the two
+// answered.
+func (x *exchange) ask(q cache.Request) (*cache.Response, error) {
 	first := *x // may go on when this exchange is over: others may wait for the answer
-	resp, err := x.cache.Do(x.r.Context(), x.wanted(), first.fetch)
+	resp, err := x.cache.Do(x.r.Context(), q, first.fetch)
 	x.gate.shut()
 	if w := x.went.Load(); w != nil {
 		x.choice, x.tries, x.began = w.choice, w.tries, w.began
 	} else if err == nil {
 		x.choice = origin.Choice{Cause: fromCache, Why: resp.Why}
 	}
-	if err != nil {
-		x.fail(err)
-		return
+	if err == nil {
+		x.outcome = resp.Outcome
 	}
-	x.outcome = resp.Outcome
-	if _, ok := x.pageFor(resp.Status); ok && x.replaced(resp.Status, resp.Header, x.learn(x.mine(resp.Tokens))) {
-		resp.Body.Close()
-		return
-	}
-	x.respond(resp)
+	return resp, err
 }
 
 // fromCache is the cause of a choice that was none: no region was asked.

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"meridian/edge/cache"
-	"meridian/edge/origin"
 	"meridian/identity"
 )
 
@@ -53,20 +52,12 @@ func (e *Edge) serveInner(w http.ResponseWriter, r *http.Request) {
 	if x.after.After(q.After) {
 		q.After = x.after
 	}
-	first := *x // may go on when this exchange is over, as in forward
-	resp, err := x.cache.Do(x.r.Context(), q, first.fetch)
-	x.gate.shut()
-	if w := x.went.Load(); w != nil {
-		x.choice, x.tries, x.began = w.choice, w.tries, w.began
-	} else if err == nil {
-		x.choice = origin.Choice{Cause: fromCache, Why: resp.Why}
-	}
+	resp, err := x.ask(q)
 	if err != nil {
 		x.err = err
 		x.answer(answerFor(err))
 		return
 	}
-	x.outcome = resp.Outcome
 	x.handOn(resp)
 }
 
