@@ -58,6 +58,7 @@ func (s *peer) catchUp(ctx context.Context, text string) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", wire.ErrProtocol, err)
 	}
+	floor = s.p.history(floor) // the session may have been moved here by a failover
 	ctx, cancel := context.WithTimeout(ctx, s.p.cfg.PrimaryTimeout)
 	defer cancel()
 	began := time.Now()
