@@ -24,9 +24,6 @@ func (c *client) ahead(ctx context.Context) meridian.Token {
 		return meridian.Token{}
 	}
 	s := c.stand()
-	if c.released.data { // of the group that moves
-		s.showed(c.near.on)
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.on != nil && (s.shown || s.owed) {

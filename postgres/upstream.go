@@ -179,6 +179,9 @@ func (c *client) ensureMain(ctx context.Context) error {
 
 // runMain runs the group at hand on the primary.
 func (c *client) runMain(ctx context.Context, why string) error {
+	if c.released.data && c.near != nil && len(c.p.demand().Quorums) > 0 { // the rest of a group moves
+		c.stand().showed(c.near.on)
+	}
 	if err := c.abandonNear(); err != nil {
 		return err
 	}
