@@ -36,9 +36,10 @@ func (c *client) ahead(ctx context.Context) meridian.Token {
 }
 
 // aheadLocked sends what a group's session was shown, unless the primary was told
-// or has said that it is that far.
+// or has said that it is that far, or has not answered everything: the session
+// was shown nothing since.
 func (u *upstream) aheadLocked(floor meridian.Token) {
-	if u.backend != nil || floor.IsZero() || reached(u.at, floor) || reached(u.heard, floor) || u.tracker.Status != 'I' {
+	if u.backend != nil || floor.IsZero() || reached(u.at, floor) || reached(u.heard, floor) || u.tracker.Status != 'I' || !u.tracker.Idle() {
 		return
 	}
 	u.heard = floor

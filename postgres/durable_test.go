@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"meridian"
 	"meridian/postgres/failover"
@@ -315,6 +317,38 @@ func TestAForwardedBlockShowsWhatAStandbyShowed(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Nobody confirms what a session was shown: its block is refused within the
+// primary's time, and the session goes on.
+func TestABlockIsRefusedWhileNobodyConfirms(t *testing.T) {
+	t.Parallel()
+	w := newTrio(t, durable(meridian.Durability{Sync: dub}), func(c *Config, _ *Deps) { c.PrimaryTimeout = 300 * time.Millisecond })
+	c := w.connect(dsn(w.proxies[iad]))
+	w.exec(c, "create table early (v int)")
+	w.waitsFor(iad, 1, dub)
+	here := w.connect(dsn(w.proxies[sin]))
+	w.eventually("sin has the table", func() bool { _, err := here.Exec(t.Context(), "select from early"); return err == nil })
+	thaw := w.stop(dub)
+	written := background(c, "insert into early values (1)")
+	w.inSyncWait(1)
+	w.eventually("sin shows it", func() bool { return get[int](w.world, here, "select count(*) from early") == 1 })
+	_, err := here.Exec(t.Context(), "begin")
+	if err == nil {
+		_, err = here.Exec(t.Context(), "update early set v = 2")
+	}
+	var said *pgconn.PgError
+	if !errors.As(err, &said) || said.Code != stateTooOld {
+		t.Errorf("the block ends with %v, want %s", err, stateTooOld)
+	}
+	if n := get[int](w.world, here, "select count(*) from early"); n != 1 {
+		t.Errorf("then the session counts %d", n)
+	}
+	thaw()
+	if err := <-written; err != nil {
+		t.Error(err)
+	}
+	w.exec(here, "update early set v = 3")
 }
 
 // waits returns how many wait for a position.
