@@ -176,7 +176,7 @@ func (p *Proxy) seenOn(ctx context.Context, on *replica) meridian.Token {
 
 // stood notes that n statements of the group at hand ran on a replica.
 func (c *client) stood(on *replica, n int) {
-	if len(c.p.replicas) > 1 || len(c.p.demand().Quorums) > 0 {
+	if len(c.p.replicas) > 1 || c.reads && len(c.p.demand().Quorums) > 0 {
 		c.stand().showed(on)
 	}
 	if len(c.p.replicas) > 1 {
