@@ -66,19 +66,24 @@ func (w *logWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// turnsAway is what PostgreSQL says to who connects too early or too late: no
+// reason for its end.
+var turnsAway = regexp.MustCompile(`^the database system is (starting up|shutting down|not yet accepting connections|not accepting connections|in recovery mode)`)
+
 func (w *logWriter) line(s string) {
 	severity, text, ok := strings.Cut(s, ":  ")
 	if !ok {
 		severity, text = "", s
 	}
 	level := slog.LevelDebug
-	switch severity {
-	case "FATAL", "PANIC":
+	switch {
+	case severity == "FATAL" && turnsAway.MatchString(text):
+	case severity == "FATAL", severity == "PANIC":
 		if text != w.last { // a standby whose primary is away says the same twice a second
 			level = slog.LevelWarn
 		}
 		w.last = text
-	case "WARNING", "ERROR":
+	case severity == "WARNING", severity == "ERROR":
 		level = slog.LevelInfo
 	}
 	w.log.Log(context.Background(), level, "postgres says", "severity", severity, "text", text)

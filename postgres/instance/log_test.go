@@ -20,7 +20,7 @@ func TestComplaintsAreLoggedOnceAndRemembered(t *testing.T) {
 	var b strings.Builder
 	w := newLog(&b, func(is trouble) { t.Errorf("trouble: %s", is) })
 	// Lines come in pieces.
-	for _, piece := range []string{"LOG:  hel", "lo\nFATAL:  no", " way\nFATAL:  no way\n", "HINT:  try\n"} {
+	for _, piece := range []string{"LOG:  hel", "lo\nFATAL:  no", " way\nFATAL:  no way\n", "HINT:  try\n", "FATAL:  the database system is not yet accepting connections\n"} {
 		w.Write([]byte(piece))
 	}
 	const want = `level=WARN msg="postgres says" severity=FATAL text="no way"` + "\n"
