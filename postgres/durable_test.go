@@ -272,6 +272,23 @@ func TestThePrimaryShowsWhatAStandbyShowed(t *testing.T) {
 	}
 }
 
+// shownEarly has a session of sin read a row that the primary does not show yet,
+// since dub has stopped, which must confirm it. It returns that session, where the
+// writer's answer will be, and what lets dub go on.
+func (w *trio) shownEarly() (here *pgx.Conn, written <-chan error, thaw func()) {
+	w.t.Helper()
+	c := w.connect(dsn(w.proxies[iad]))
+	w.exec(c, "create table early (v int)")
+	w.waitsFor(iad, 1, dub)
+	here = w.connect(dsn(w.proxies[sin]))
+	w.eventually("sin has the table", func() bool { _, err := here.Exec(w.t.Context(), "select from early"); return err == nil })
+	thaw = w.stop(dub)
+	written = background(c, "insert into early values (1)")
+	w.inSyncWait(1)
+	w.eventually("sin shows it", func() bool { return get[int](w.world, here, "select count(*) from early") == 1 })
+	return here, written, thaw
+}
+
 // TestAForwardedBlockShowsWhatAStandbyShowed has a session read a row on its
 // region's standby and then begin a block on the primary, which does not show
 // the row yet. Control: a session that does not say what it was shown.
@@ -280,15 +297,7 @@ func TestAForwardedBlockShowsWhatAStandbyShowed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newTrio(t, durable(meridian.Durability{Sync: dub}))
 			w.proxies[sin].goesBlind = control
-			c := w.connect(dsn(w.proxies[iad]))
-			w.exec(c, "create table early (v int)")
-			w.waitsFor(iad, 1, dub)
-			here := w.connect(dsn(w.proxies[sin]))
-			w.eventually("sin has the table", func() bool { _, err := here.Exec(t.Context(), "select from early"); return err == nil })
-			thaw := w.stop(dub)
-			written := background(c, "insert into early values (1)")
-			w.inSyncWait(1)
-			w.eventually("sin shows it", func() bool { return get[int](w.world, here, "select count(*) from early") == 1 })
+			here, written, thaw := w.shownEarly()
 			got := make(chan int, 1)
 			go func() {
 				n := -1
@@ -324,15 +333,7 @@ func TestAForwardedBlockShowsWhatAStandbyShowed(t *testing.T) {
 func TestABlockIsRefusedWhileNobodyConfirms(t *testing.T) {
 	t.Parallel()
 	w := newTrio(t, durable(meridian.Durability{Sync: dub}), func(c *Config, _ *Deps) { c.PrimaryTimeout = 300 * time.Millisecond })
-	c := w.connect(dsn(w.proxies[iad]))
-	w.exec(c, "create table early (v int)")
-	w.waitsFor(iad, 1, dub)
-	here := w.connect(dsn(w.proxies[sin]))
-	w.eventually("sin has the table", func() bool { _, err := here.Exec(t.Context(), "select from early"); return err == nil })
-	thaw := w.stop(dub)
-	written := background(c, "insert into early values (1)")
-	w.inSyncWait(1)
-	w.eventually("sin shows it", func() bool { return get[int](w.world, here, "select count(*) from early") == 1 })
+	here, written, thaw := w.shownEarly()
 	_, err := here.Exec(t.Context(), "begin")
 	if err == nil {
 		_, err = here.Exec(t.Context(), "update early set v = 2")
