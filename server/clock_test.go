@@ -10,7 +10,7 @@ import (
 )
 
 // TestARenewalThatIsKnownLateIsNoYounger shows dub a renewal of iad's with dub's
-// mark of two seconds ago, as one that was sent to a leader which then was lost.
+// mark of a minute ago, as one that was sent to a leader which then was lost.
 // Controls: without the mark, and with that of another start of the node, it
 // counts from now. A later renewal with an older mark takes nothing back.
 func TestARenewalThatIsKnownLateIsNoYounger(t *testing.T) {
@@ -21,18 +21,18 @@ func TestARenewalThatIsKnownLateIsNoYounger(t *testing.T) {
 		seen map[meridian.Region]failover.Mark
 		want time.Duration
 	}{
-		"its mark":                  {ago(2*time.Second, "this start"), 2 * time.Second},
+		"its mark":                  {ago(time.Minute, "this start"), time.Minute},
 		"control: none":             {nil, 0},
-		"control: of another start": {ago(2*time.Second, "another start"), 0},
+		"control: of another start": {ago(time.Minute, "another start"), 0},
 		"of the future":             {ago(-time.Hour, "this start"), 0},
 	} {
 		tn, _ := newTestTenure(t)
 		tn.write(t, failover.Record{Region: "iad", Term: 1, Seen: c.seen})
-		if _, _, age := tn.now(); age < c.want || age > c.want+time.Second {
+		if _, _, age := tn.now(); age < c.want || age > c.want+20*time.Second {
 			t.Errorf("%s: the renewal is %v old, want %v", name, age, c.want)
 		}
 		tn.write(t, failover.Record{Region: "iad", Term: 1, Count: 1, Seen: ago(time.Hour, "this start")})
-		if _, _, age := tn.now(); age > c.want+2*time.Second {
+		if _, _, age := tn.now(); age > c.want+40*time.Second {
 			t.Errorf("%s: an older mark made it %v old", name, age)
 		}
 	}
@@ -52,7 +52,7 @@ func TestARightCountsFromTheOldestMarkInIt(t *testing.T) {
 		tn.write(t, failover.Record{Region: "dub", Term: 1, Seen: map[meridian.Region]failover.Mark{"old": {}}})
 		tn.renew(t.Context())
 		until, _ := tn.lease()
-		if from := until - failover.Lease; from < before-ago || from > before-ago+500*time.Millisecond {
+		if from := until - failover.Lease; ago > 0 && from != before-ago || from < before-ago || from > boottime.Now() {
 			t.Errorf("%s: a right from %v, %v before its send", name, from, before-from)
 		}
 		r, _, _ := tn.now()

@@ -296,6 +296,7 @@ func TestBodyThatBreaksOffIsNeverAHit(t *testing.T) {
 			if got, err := r.try(r.t.Context(), "GET /x"); !errors.Is(err, io.ErrUnexpectedEOF) || got.body != "half" || r.count() != i+1 {
 				t.Errorf("%q, %v, asked %d times", got.body, err, r.count())
 			}
+			synctest.Wait() // until what broke is forgotten
 		}
 	})
 }
