@@ -17,6 +17,7 @@ type Behavior struct {
 	Cache           *Cache               `key:"cache" doc:"What is stored: a name under cachePolicies, one of CloudFront's managed policies, or the policy itself. Default: what the origin's own headers say." want:"the name of a policy, or what a policy has"`
 	OriginRequest   *OriginRequest       `key:"originRequest" doc:"What the origin is sent of a request: a name under originRequestPolicies, one of CloudFront's managed policies, or the policy itself. Default: everything to a region; to another origin all but Host, cookies and credentials." want:"the name of a policy, or headers, cookies and query"`
 	ResponseHeaders *ResponseHeaders     `key:"responseHeaders" doc:"Which headers the viewer gets: a name under responseHeadersPolicies, one of CloudFront's managed policies, or the policy itself. Default: the origin's." want:"the name of a policy, or set, default, remove and cors"`
+	Signed          string               `key:"signed" doc:"A name under keyGroups: only requests pass that bear a URL or cookies signed with one of its keys, as CloudFront has them. Default: all." want:"a name under keyGroups"`
 	Errors          map[string]ErrorPage `key:"errors" doc:"What viewers get in place of an error, by its status. Default: the error."`
 	pos             position
 }

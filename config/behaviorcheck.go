@@ -42,10 +42,12 @@ func (d *decoder) checkBehaviors(f *File) {
 		d.checkCacheOf(f, b)
 		d.checkResponseOf(f, b)
 		d.checkErrors(f, b)
+		d.checkGuardOf(f, b)
 		if _, ok := f.Origins[b.Origin]; b.Origin != "" && !ok {
 			d.fail(d.at(b.pos, "origin"), fmt.Sprintf("no origin is named %q", b.Origin), "a name under origins:, or no origin, which means the regions")
 		}
 	}
+	d.checkKeyGroups(f)
 	for _, name := range sorted(f.CachePolicies) {
 		p := f.CachePolicies[name]
 		_, managed := managedCaches[name]

@@ -94,6 +94,10 @@ func (f *File) paths(dir string) {
 		abs(&a.Keys)
 		f.Authorizers[k] = a
 	}
+	for id, path := range f.TrustedKeys {
+		abs(&path)
+		f.TrustedKeys[id] = path
+	}
 	for k, o := range f.Origins {
 		abs(&o.CA)
 		for name, v := range o.Headers {

@@ -34,6 +34,7 @@ type Behavior struct {
 
 	Response *ResponsePolicy   // headers of every response; nil leaves them
 	Errors   map[int]ErrorPage // what stands for an error, by its status
+	Guard    Guard             // who may come in
 }
 
 // everything is the behaviour of requests that no pattern matches.

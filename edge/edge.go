@@ -86,6 +86,10 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.answer(a)
 		return
 	}
+	if a, ok := x.guard(); !ok {
+		x.answer(a)
+		return
+	}
 	if err := x.prepare(); err != nil {
 		x.fail(err)
 		return

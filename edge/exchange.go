@@ -48,6 +48,8 @@ type exchange struct {
 	body      *body           // nil if there is none
 	bodyHash  []byte
 
+	guarded string // why the guard decided as it did; "" if it had nothing to decide
+
 	choice origin.Choice // the newest
 	tries  int
 	err    error // why the edge answered itself
@@ -238,6 +240,9 @@ func (x *exchange) end() {
 	}
 	if path := x.behavior.path(); path != "" && len(x.cfg.Behaviors) > 0 {
 		attrs = append(attrs, slog.String("behavior", path), slog.String("policy", x.policy.Name), slog.String("cache_policy", x.caching().Name))
+	}
+	if x.guarded != "" {
+		attrs = append(attrs, slog.String("guard", x.guarded))
 	}
 	if x.seat != "" {
 		attrs = append(attrs, slog.String("page", x.seat))

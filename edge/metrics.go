@@ -21,6 +21,7 @@ type metrics struct {
 	circuits *prometheus.CounterVec   // that turned, by region, phase, by
 	hedges   *prometheus.CounterVec   // by region, result
 	inFlight prometheus.Gauge
+	refused  *prometheus.CounterVec // by the guard, by what of it and why
 }
 
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
@@ -44,12 +45,13 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "meridian_edge_requests_in_flight", Help: "Requests that are being answered.",
 		}),
+		refused: newRefused(),
 	}
 	if reg == nil {
 		return m, nil
 	}
 	var errs []error
-	for _, c := range []prometheus.Collector{m.requests, m.seconds, m.failures, m.circuits, m.hedges, m.inFlight} {
+	for _, c := range []prometheus.Collector{m.requests, m.seconds, m.failures, m.circuits, m.hedges, m.inFlight, m.refused} {
 		errs = append(errs, reg.Register(c))
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -57,6 +59,14 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	}
 	return m, nil
 }
+
+func newRefused() *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "meridian_edge_guard_refusals_total", Help: "Requests that the edge's guard did not let in, by what refused them, and why.",
+	}, []string{"guard", "why"})
+}
+
+func (m *metrics) guarded(guard, why string) { m.refused.WithLabelValues(guard, why).Inc() }
 
 func (m *metrics) observe(c origin.Choice, status int, took time.Duration) {
 	m.requests.WithLabelValues(string(c.Region), string(c.Cause), strconv.Itoa(status/100)+"xx").Inc()

@@ -13,6 +13,7 @@ import (
 // An answer is what the edge itself says to a client, in place of a region.
 type answer struct {
 	status  int
+	code    string // CloudFront's word for it; "" if it has none
 	message string
 	allow   string // of a 405
 	after   int    // seconds, of a 503
@@ -74,10 +75,11 @@ func (a answer) write(w http.ResponseWriter, r *http.Request, id string) {
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "no-store")
 	maps.Copy(h, a.header())
-	text, _ := json.Marshal(struct { // two strings: cannot fail
+	text, _ := json.Marshal(struct { // strings: cannot fail
+		Code      string `json:"code,omitempty"`
 		Message   string `json:"message"`
 		RequestID string `json:"requestId"`
-	}{a.message, id})
+	}{a.code, a.message, id})
 	h.Set("Content-Length", strconv.Itoa(len(text)+1))
 	w.WriteHeader(a.status)
 	if r.Method != http.MethodHead {

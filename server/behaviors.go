@@ -16,10 +16,11 @@ import (
 	"meridian/edge"
 	"meridian/edge/cache"
 	"meridian/edge/origin"
+	"meridian/edge/sign"
 )
 
 // behaviors returns the file's behaviours as the edge takes them.
-func behaviors(f *config.File) (out []edge.Behavior) {
+func behaviors(f *config.File, keys map[string]sign.Keys) (out []edge.Behavior) {
 	for _, b := range f.Behaviors {
 		e := edge.Behavior{Path: b.Path, Origin: b.Origin, Methods: b.Methods}
 		if p, name := f.RequestPolicy(b); p != nil {
@@ -32,6 +33,7 @@ func behaviors(f *config.File) (out []edge.Behavior) {
 			e.Response = responsePolicy(name, p)
 		}
 		e.Errors = errorPages(b)
+		e.Guard.Signed = keys[b.Signed]
 		out = append(out, e)
 	}
 	return out

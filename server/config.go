@@ -27,7 +27,7 @@ type Config struct {
 
 // Check finds the mistakes in what the file points at: the OpenAPI file, the
 // keys of its authorizers, its certificates, what its origins are sent and
-// believed by. It starts nothing.
+// believed by, whose signed URLs are trusted. It starts nothing.
 func Check(f *config.File) error {
 	if err := checkTheirs(f); err != nil {
 		return err
@@ -38,7 +38,8 @@ func Check(f *config.File) error {
 		_, certs = certificates(f)
 	}
 	_, beside := origins(f)
-	return errors.Join(checkAPI(f), keys, certs, beside)
+	_, groups := keyGroups(f)
+	return errors.Join(checkAPI(f), keys, certs, beside, groups)
 }
 
 // Able reports what this machine lacks to run every node of the file.

@@ -34,6 +34,10 @@ func (n *node) addEdge(g *lifecycle.Group) error {
 	if err != nil {
 		return err
 	}
+	trusted, err := keyGroups(n.file)
+	if err != nil {
+		return err
+	}
 	gossip := newGossip(n)
 	if err := n.addPurges(g); err != nil {
 		return err
@@ -49,7 +53,7 @@ func (n *node) addEdge(g *lifecycle.Group) error {
 		Upstream:          edge.Upstream{Hedges: share(n.file.Limits.Hedges)},
 		Landing:           landing(n.file),
 		Shield:            n.file.Shield,
-		Behaviors:         behaviors(n.file),
+		Behaviors:         behaviors(n.file, trusted),
 		Origins:           beside,
 		Carriers:          carriers(n.file),
 		IgnoreConsistency: os.Getenv(ignoreTokens) == "1",

@@ -24,6 +24,7 @@ type commands struct {
 	Undrain    undrainCmd    `cmd:"" group:"operate" help:"Let a drained region back in."`
 	Purge      purgeCmd      `cmd:"" group:"operate" help:"Take responses out of the caches of all edges: by path, prefix or tag."`
 	Keys       keysCmd       `cmd:"" group:"operate" help:"Create, list and revoke API keys, in all regions at once."`
+	Sign       signCmd       `cmd:"" group:"operate" help:"Sign a URL, or cookies, that a behavior with signed: lets in."`
 	Fault      faultCmd      `cmd:"" group:"operate" help:"Break a part of an up world, and heal it."`
 	Check      checkCmd      `cmd:"" group:"file" help:"Validate FILE: every mistake with its line and column."`
 	Config     configCmd     `cmd:"" group:"file" help:"Print the commented default file, or its JSON Schema."`
