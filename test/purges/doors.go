@@ -117,8 +117,11 @@ func (d *doors) everywhere(ctx context.Context, path string) (map[string]string,
 	out := map[string]string{}
 	for edge, c := range d.edges {
 		a, err := d.ask(ctx, c, http.MethodGet, path)
-		if err != nil || a.status != http.StatusOK {
-			return nil, fmt.Errorf("GET %s at %s: status %d, %w", path, edge, a.status, err)
+		if err != nil {
+			return nil, fmt.Errorf("GET %s at %s: %w", path, edge, err)
+		}
+		if a.status != http.StatusOK {
+			return nil, fmt.Errorf("GET %s at %s: status %d, %s", path, edge, a.status, a.body)
 		}
 		out[edge] = a.body
 	}
