@@ -31,6 +31,7 @@ type Deps struct {
 	Lost    func(context.Context) ([]client.LostWrite, error)
 	Backup  func(context.Context) (client.Backup, error)
 	Backups func(context.Context) ([]client.Backup, error)
+	Certs   Certificates
 	Purge   func(context.Context, client.Purge) (client.Purged, error)
 	Spans   func(ctx context.Context, trace string) []client.Span
 	Metrics http.Handler

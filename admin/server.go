@@ -65,6 +65,9 @@ func (s *Server) Handler() http.Handler {
 	mux.Handle("GET /v1/backups", s.guarded(func(r *http.Request) (any, error) { return s.deps.Backups(r.Context()) }))
 	mux.Handle("POST /v1/backups", s.guarded(func(r *http.Request) (any, error) { return s.deps.Backup(r.Context()) }))
 	mux.Handle("POST /v1/purges", s.guarded(s.purge))
+	mux.Handle("GET /v1/certificates", s.guarded(s.listCerts))
+	mux.Handle("POST /v1/certificates", s.guarded(s.addCert))
+	mux.Handle("DELETE /v1/certificates/{name}", s.guarded(s.removeCert))
 	mux.Handle("GET /v1/traces/{id}", s.guarded(s.trace))
 	if s.deps.Metrics != nil {
 		mux.Handle("GET /metrics", s.deps.Metrics)

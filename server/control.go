@@ -44,6 +44,7 @@ func (n *node) addControl(g *lifecycle.Group) error {
 		Regions: n.regions,
 		Join:    n.join,
 		Leave:   n.leave,
+		Certs:   n.certAdmin(),
 		Purge:   n.purge,
 		Spans:   n.spans,
 		Metrics: n.metrics(),

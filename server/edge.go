@@ -15,17 +15,12 @@ import (
 	"meridian/config"
 	"meridian/edge"
 	"meridian/edge/cache"
-	"meridian/edge/cert"
 	"meridian/identity"
 	"meridian/internal/lifecycle"
 )
 
 // addEdge adds the door.
 func (n *node) addEdge(g *lifecycle.Group) error {
-	certs, err := certificates(n.file)
-	if err != nil {
-		return err
-	}
 	key, err := n.edgeKey()
 	if err != nil {
 		return err
@@ -58,7 +53,7 @@ func (n *node) addEdge(g *lifecycle.Group) error {
 		Carriers:          carriers(n.file),
 		IgnoreConsistency: os.Getenv(ignoreTokens) == "1",
 	}, edge.Deps{
-		Map: &n.atlas, Dial: n.dialGateway, RTT: n.rttTo, Certs: certs, Verify: n.verify, Key: key.use, TokenKeys: n.sealsTokens, Tell: gossip.tell,
+		Map: &n.atlas, Dial: n.dialGateway, RTT: n.rttTo, Certs: n.shelf.certs, Verify: n.verify, Key: key.use, TokenKeys: n.sealsTokens, Tell: gossip.tell,
 		DialShield: n.dialShield, Invalidated: p.invalidated, Horizon: p.horizon, Recent: p.recent, After: p.after,
 		Log: n.log, Metrics: n.tele.Metrics, Tracer: n.tele.Tracer,
 	})
@@ -85,15 +80,6 @@ func share(percent int) float64 {
 
 // ignoreTokens switches guarantee 1 off, for the test that must then fail.
 const ignoreTokens = "MERIDIAN_TEST_IGNORE_CONSISTENCY"
-
-func certificates(f *config.File) (*cert.Store, error) {
-	var pairs []cert.Pair
-	for _, c := range f.Certificates {
-		pairs = append(pairs, cert.Pair{Cert: c.Cert, Key: c.Key})
-	}
-	s := cert.New(cert.Config{Domains: []string{f.Domain}})
-	return s, s.Load(pairs)
-}
 
 func (n *node) dialGateway(ctx context.Context, region meridian.Region) (net.Conn, error) {
 	o, err := nodeOf(n.world(), config.RoleRegion, region)

@@ -144,10 +144,6 @@ func (n *node) newProxy(local func(context.Context) (net.Conn, error), deps post
 	if err != nil {
 		return nil, err
 	}
-	certs, err := certificates(n.file)
-	if err != nil {
-		return nil, err
-	}
 	cfg := postgres.Config{
 		Region: n.self.Region, Database: db.Name, Role: db.Name,
 		Listen:    netip.AddrPortFrom(n.self.Address, n.self.Ports.Postgres).String(),
@@ -163,6 +159,6 @@ func (n *node) newProxy(local func(context.Context) (net.Conn, error), deps post
 		cfg.DoubtBudget = doubtBudget
 	}
 	deps.Local, deps.Remote, deps.Peers, deps.Map = local, n.dialProxy, n.backbone.Listener("pg"), &n.atlas
-	deps.TLS, deps.Log, deps.Metrics, deps.Tracer = serverTLS(certs.GetCertificate), n.log, n.tele.Metrics, n.tele.Tracer
+	deps.TLS, deps.Log, deps.Metrics, deps.Tracer = serverTLS(n.shelf.certs.GetCertificate), n.log, n.tele.Metrics, n.tele.Tracer
 	return postgres.New(cfg, deps)
 }

@@ -56,6 +56,7 @@ type node struct {
 	tokenKeys atomic.Pointer[[]tokenKeyRecord]
 	parted    atomic.Pointer[parted]
 	purging   *purging // nil where there is neither a cache nor an operator
+	shelf     *shelf   // nil where there is neither an edge nor a region
 
 	changed chan struct{} // holds one nudge: the map may have changed
 
@@ -134,6 +135,11 @@ func (n *node) build() (err error) {
 	if err != nil {
 		return err
 	}
+	if n.self.Has(config.RoleEdge) || n.self.Has(config.RoleRegion) {
+		if n.shelf, err = n.newShelf(); err != nil {
+			return err
+		}
+	}
 	jwts, err := authorizers(n.file)
 	if err != nil {
 		return err
@@ -171,6 +177,9 @@ func (n *node) run(ctx context.Context) error {
 	}}
 	g.Add("backbone", n.backbone.Run)
 	g.Add("store", n.store.Run)
+	if n.shelf != nil {
+		g.Add("certificates", n.shelf.run)
+	}
 	g.Add("health", n.prober.Run)
 	g.Add("map", n.draw)
 	service := n.backbone.Listener("node")

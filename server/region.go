@@ -68,17 +68,13 @@ func (n *node) addGateway(g *lifecycle.Group, work gateway.Invoker, fate func(co
 	if err != nil {
 		return err
 	}
-	certs, err := certificates(n.file)
-	if err != nil {
-		return err
-	}
 	g.Add("gateway, public", func(ctx context.Context, ready func()) error {
 		l, err := net.Listen("tcp", netip.AddrPortFrom(n.self.Address, n.self.Ports.Gateway).String())
 		if err != nil {
 			return err
 		}
 		srv := gatewayServer(desk.Public(), n.file)
-		return serveHTTP(ctx, ready, srv, tls.NewListener(l, serverTLS(certs.GetCertificate)))
+		return serveHTTP(ctx, ready, srv, tls.NewListener(l, serverTLS(n.shelf.certs.GetCertificate)))
 	})
 	inner := n.backbone.Listener("gateway")
 	g.Add("gateway", func(ctx context.Context, ready func()) error {

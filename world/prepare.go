@@ -78,6 +78,9 @@ func certificates(f *config.File) error {
 		nodes = append(nodes, n.Name)
 	}
 	ca, err := pki.Create(f.PKI, nodes...)
+	if err == nil {
+		err = pki.KeepCertKeys(f.PKI, false)
+	}
 	if err != nil || len(f.Certificates) > 0 {
 		return err
 	}

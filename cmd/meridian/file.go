@@ -106,6 +106,8 @@ func (c *buildCmd) Run(ctx context.Context) error {
 type pkiCmd struct {
 	File string `arg:"" help:"A production file: one with nodes." placeholder:"FILE"`
 	Out  string `help:"Folder for the certificates." default:"pki" placeholder:"DIR"`
+
+	NewCertKey bool `name:"new-cert-key" help:"Put a new key before those of certs.key: give all nodes the file, and they encrypt the store's private keys anew."`
 }
 
 func (c *pkiCmd) Run() error {
@@ -122,6 +124,9 @@ func (c *pkiCmd) Run() error {
 	}
 	ca, err := pki.Create(c.Out, nodes...)
 	if err != nil {
+		return err
+	}
+	if err := pki.KeepCertKeys(c.Out, c.NewCertKey); err != nil {
 		return err
 	}
 	cert, key, err := ca.IssueServer(world.Names(f)...)

@@ -32,6 +32,22 @@ func read(p Pair) (tls.Certificate, error) {
 	return c, nil
 }
 
+// Check says what is wrong with a bundle, or returns it ready for handshakes.
+func (cfg Config) Check(b Bundle) (c tls.Certificate, err error) {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if c.Certificate, err = chainOf(b.Chain); err == nil {
+		c.PrivateKey, err = keyOf(b.Key)
+	}
+	if err != nil {
+		return c, fmt.Errorf("%s: %w", b.Name, err)
+	}
+	named := source{Certificate: c, name: b.Name}
+	err = cfg.check(&named)
+	return named.Certificate, err
+}
+
 // chainOf returns the certificates of a PEM file, in order.
 func chainOf(text []byte) (chain [][]byte, err error) {
 	found := map[string]bool{}
@@ -220,4 +236,13 @@ func subject(c *x509.Certificate) string {
 		return fmt.Sprintf("%q", c.Subject.CommonName)
 	}
 	return fmt.Sprintf("%q", names(c))
+}
+
+// ParseChain reads the certificates of a PEM file, in order.
+func ParseChain(text []byte) ([]*x509.Certificate, error) {
+	raw, err := chainOf(text)
+	if err != nil {
+		return nil, err
+	}
+	return parse(raw)
 }

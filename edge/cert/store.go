@@ -5,7 +5,9 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -14,6 +16,7 @@ import (
 type Config struct {
 	Domains []string         // each must be covered, and each certificate must cover one
 	Roots   *x509.CertPool   // a chain must lead to one of these; nil asks only that it joins
+	Later   bool             // none need be there at first: they will come
 	Now     func() time.Time // nil means time.Now
 }
 
@@ -26,12 +29,16 @@ type Pair struct{ Cert, Key string }
 type Store struct {
 	cfg Config
 	set atomic.Pointer[set]
+
+	mu    sync.Mutex        // guards what follows
+	base  []source          // of Load and Use
+	taken map[string]source // of Take, by where they are from and their names
 }
 
 // A set is what handshakes choose from. It is never changed.
 type set struct {
 	certs  []tls.Certificate
-	byName map[string]*tls.Certificate // lower case; wildcards as *.example.test
+	byName map[string][]*tls.Certificate // lower case; wildcards as *.example.test
 }
 
 // New returns a store without certificates.
@@ -53,7 +60,7 @@ func (s *Store) Load(pairs []Pair) error {
 			errs = append(errs, err)
 			continue
 		}
-		named = append(named, source{c, p.Cert})
+		named = append(named, source{Certificate: c, name: p.Cert, from: SourceFile})
 	}
 	return s.use(named, errs)
 }
@@ -63,15 +70,15 @@ func (s *Store) Load(pairs []Pair) error {
 func (s *Store) Use(certs ...tls.Certificate) error {
 	var named []source
 	for i, c := range certs {
-		named = append(named, source{c, fmt.Sprintf("certificate %d", i+1)})
+		named = append(named, source{Certificate: c, name: fmt.Sprintf("certificate %d", i+1), from: SourceFile})
 	}
 	return s.use(named, nil)
 }
 
-// A source is a certificate and how errors call it.
+// A source is a certificate, how errors call it, and where it is from.
 type source struct {
 	tls.Certificate
-	name string
+	name, from string
 }
 
 // use checks a set, and publishes it if neither it nor errs speaks against it.
@@ -79,28 +86,80 @@ func (s *Store) use(named []source, errs []error) error {
 	for i := range named {
 		errs = append(errs, s.cfg.check(&named[i]))
 	}
-	if errors.Join(errs...) == nil {
+	if errors.Join(errs...) == nil && !(s.cfg.Later && len(named) == 0) {
 		errs = append(errs, s.cfg.covered(named))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	s.set.Store(newSet(named))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.base = named
+	s.publish()
 	return nil
 }
 
+// Take puts bundles to use beside what Load or Use gave, and before it, in place
+// of those of an earlier call. One that is not good, or has no key since that
+// could not be read, is left out, and what its name had before stays; the error
+// joins what is wrong with each.
+func (s *Store) Take(bundles []Bundle) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var errs []error
+	next := map[string]source{}
+	for _, b := range bundles {
+		c, err := s.cfg.Check(b)
+		if err == nil {
+			next[b.id()] = source{c, b.Name, b.Source}
+			continue
+		}
+		errs = append(errs, err)
+		if was, ok := s.taken[b.id()]; ok {
+			next[b.id()] = was
+		}
+	}
+	s.taken = next
+	s.publish()
+	return errors.Join(errs...)
+}
+
+// publish lets handshakes choose from what there is now. Where that is nothing,
+// they keep what they had.
+func (s *Store) publish() {
+	var all []source
+	for _, c := range s.taken {
+		all = append(all, c)
+	}
+	slices.SortFunc(all, preferred)
+	if all = append(all, s.base...); len(all) > 0 {
+		s.set.Store(newSet(all))
+	}
+}
+
+// preferred says which of two is shown: what an operator brought, then what
+// began last.
+func preferred(a, b source) int {
+	if a.from != b.from {
+		return strings.Compare(b.from, a.from) // upload before acme
+	}
+	if c := b.Leaf.NotBefore.Compare(a.Leaf.NotBefore); c != 0 {
+		return c
+	}
+	return strings.Compare(a.name, b.name)
+}
+
 // newSet indexes certificates by their names; of two with a name, the one that
-// stands first is shown.
+// stands first is shown, to those who can use it.
 func newSet(named []source) *set {
-	out := &set{byName: map[string]*tls.Certificate{}}
+	out := &set{byName: map[string][]*tls.Certificate{}}
 	for _, n := range named {
 		out.certs = append(out.certs, n.Certificate)
 	}
 	for i := range out.certs {
 		for _, name := range out.certs[i].Leaf.DNSNames {
-			if name = strings.ToLower(name); out.byName[name] == nil {
-				out.byName[name] = &out.certs[i]
-			}
+			name = strings.ToLower(name)
+			out.byName[name] = append(out.byName[name], &out.certs[i])
 		}
 	}
 	return out
@@ -115,18 +174,32 @@ func (s *Store) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, er
 		return nil, errors.New("no certificate is loaded")
 	}
 	name := strings.ToLower(strings.TrimSuffix(hello.ServerName, "."))
-	if c := now.byName[name]; c != nil {
-		return c, nil
+	if cs := now.byName[name]; cs != nil {
+		return usable(cs, hello), nil
 	}
 	if _, above, ok := strings.Cut(name, "."); ok {
-		if c := now.byName["*."+above]; c != nil {
-			return c, nil
+		if cs := now.byName["*."+above]; cs != nil {
+			return usable(cs, hello), nil
 		}
 	}
 	return &now.certs[0], nil
 }
 
-// Certificates returns the leaves in use, in the order in which they were given.
+// usable returns the first that the client can use, such as the RSA one of two
+// for a client without ECDSA, else the first.
+func usable(cs []*tls.Certificate, hello *tls.ClientHelloInfo) *tls.Certificate {
+	if len(cs) > 1 {
+		for _, c := range cs {
+			if hello.SupportsCertificate(c) == nil {
+				return c
+			}
+		}
+	}
+	return cs[0]
+}
+
+// Certificates returns the leaves in use, in the order in which they are
+// preferred.
 func (s *Store) Certificates() (leaves []*x509.Certificate) {
 	if now := s.set.Load(); now != nil {
 		for _, c := range now.certs {

@@ -3,8 +3,8 @@
 // names until somebody brings a better one.
 //
 // The folder holds ca.pem and ca.key, and a .pem and a .key for each node and
-// server. Keys have mode 0600. Whoever reads ca.key can be any node: give a
-// node its own two files and ca.pem, no more.
+// server, and certs.key. Keys have mode 0600. Whoever reads ca.key can be any
+// node: give a node its own two files, ca.pem and certs.key, no more.
 package pki
 
 import (

@@ -101,8 +101,13 @@ func store(base string, pair tls.Certificate) error {
 	return replace(base+".pem", 0o644, &pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[0]})
 }
 
-// replace puts a file in the place of another, on disk before it is seen.
-func replace(path string, mode os.FileMode, block *pem.Block) (err error) {
+// replace puts a PEM file in the place of another.
+func replace(path string, mode os.FileMode, block *pem.Block) error {
+	return replaceText(path, pem.EncodeToMemory(block), mode)
+}
+
+// replaceText puts a file in the place of another, on disk before it is seen.
+func replaceText(path string, text []byte, mode os.FileMode) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), ".new-*") // mode 0600
 	if err != nil {
 		return err
@@ -112,7 +117,7 @@ func replace(path string, mode os.FileMode, block *pem.Block) (err error) {
 			os.Remove(f.Name())
 		}
 	}()
-	err = pem.Encode(f, block)
+	_, err = f.Write(text)
 	if err == nil {
 		err = f.Chmod(mode)
 	}

@@ -1,0 +1,41 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+
+	"meridian"
+	"meridian/client"
+)
+
+// Certificates is the authority over the certificates of all edges.
+type Certificates interface {
+	Add(context.Context, client.NewCertificate) (client.Certificate, error)
+	List() []client.Certificate
+	Remove(ctx context.Context, name string) error
+}
+
+func (s *Server) listCerts(*http.Request) (any, error) { return list(s.deps.Certs.List()), nil }
+
+func (s *Server) addCert(r *http.Request) (any, error) {
+	var in client.NewCertificate
+	if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
+		return nil, meridian.WithKind(meridian.Invalid, fmt.Errorf("add certificate: %w", err))
+	}
+	c, err := s.deps.Certs.Add(r.Context(), in)
+	if err == nil {
+		s.deps.Log.Info("certificate added", "name", c.Name, "names", c.Names, "issuer", c.Issuer, "serial", c.Serial, "ends", c.NotAfter)
+	}
+	return c, err
+}
+
+func (s *Server) removeCert(r *http.Request) (any, error) {
+	name := r.PathValue("name")
+	if err := s.deps.Certs.Remove(r.Context(), name); err != nil {
+		return nil, err
+	}
+	s.deps.Log.Info("certificate removed", "name", name)
+	return map[string]any{"name": name, "removed": true}, nil
+}

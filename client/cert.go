@@ -1,0 +1,50 @@
+package client
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// A NewCertificate is a certificate that all edges are to show.
+type NewCertificate struct {
+	Name  string `json:"name,omitempty"` // in place of the one that is called so; "" is its first DNS name
+	Chain string `json:"chain"`          // PEM: the certificate, then its intermediates
+	Key   string `json:"key"`            // PEM
+}
+
+// A Certificate is one that edges show, or are to show.
+type Certificate struct {
+	Name      string    `json:"name"`
+	Source    string    `json:"source"` // upload, acme or file
+	Names     []string  `json:"names"`
+	Issuer    string    `json:"issuer,omitempty"`
+	Serial    string    `json:"serial,omitempty"` // hexadecimal
+	KeyType   string    `json:"key_type,omitempty"`
+	NotBefore time.Time `json:"not_before,omitzero"`
+	NotAfter  time.Time `json:"not_after,omitzero"`
+	Added     time.Time `json:"added,omitzero"`
+	// Edges that show what the store has now, and Waiting those that do not yet,
+	// each with the reason. Both are empty for a source of file.
+	Edges   int               `json:"edges,omitempty"`
+	Waiting map[string]string `json:"waiting,omitempty"`
+	Error   string            `json:"error,omitempty"` // why the last try to issue it failed
+	Next    time.Time         `json:"next,omitzero"`   // when it is tried again, or renewed
+	Notes   []string          `json:"notes,omitempty"` // what is worth a look, and no mistake
+}
+
+// AddCertificate gives all edges a certificate.
+func (c *Client) AddCertificate(ctx context.Context, n NewCertificate) (done Certificate, err error) {
+	return done, c.call(ctx, http.MethodPost, "/v1/certificates", n, &done)
+}
+
+// Certificates lists the certificates.
+func (c *Client) Certificates(ctx context.Context) (all []Certificate, err error) {
+	return all, c.call(ctx, http.MethodGet, "/v1/certificates", nil, &all)
+}
+
+// RemoveCertificate takes a certificate that was added from all edges.
+func (c *Client) RemoveCertificate(ctx context.Context, name string) error {
+	return c.call(ctx, http.MethodDelete, "/v1/certificates/"+url.PathEscape(name), nil, nil)
+}
