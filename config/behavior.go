@@ -18,6 +18,7 @@ type Behavior struct {
 	OriginRequest   *OriginRequest       `key:"originRequest" doc:"What the origin is sent of a request: a name under originRequestPolicies, one of CloudFront's managed policies, or the policy itself. Default: everything to a region; to another origin all but Host, cookies and credentials." want:"the name of a policy, or headers, cookies and query"`
 	ResponseHeaders *ResponseHeaders     `key:"responseHeaders" doc:"Which headers the viewer gets: a name under responseHeadersPolicies, one of CloudFront's managed policies, or the policy itself. Default: the origin's." want:"the name of a policy, or set, default, remove and cors"`
 	Signed          string               `key:"signed" doc:"A name under keyGroups: only requests pass that bear a URL or cookies signed with one of its keys, as CloudFront has them. Default: all." want:"a name under keyGroups"`
+	Compress        bool                 `key:"compress" default:"true" doc:"Whether responses that get smaller are compressed (br, zstd, gzip) for viewers that accept it." want:"true or false"`
 	Errors          map[string]ErrorPage `key:"errors" doc:"What viewers get in place of an error, by its status. Default: the error."`
 	pos             position
 }

@@ -32,6 +32,10 @@ type Behavior struct {
 	// normalization. They count where Cache is set and stores.
 	Encodings []string
 
+	// Plain lets responses out as they came. Otherwise those that get smaller are
+	// encoded for viewers that accept it; see package compress.
+	Plain bool
+
 	Response *ResponsePolicy   // headers of every response; nil leaves them
 	Errors   map[int]ErrorPage // what stands for an error, by its status
 	Guard    Guard             // who may come in

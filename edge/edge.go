@@ -6,21 +6,23 @@ import (
 	"sync/atomic"
 
 	"meridian/edge/cache"
+	"meridian/edge/compress"
 	"meridian/edge/origin"
 )
 
 // An Edge is one door of the API. Make one with New.
 type Edge struct {
-	cfg     Config
-	deps    Deps
-	origin  *origin.Origin
-	customs map[string]*origin.Custom
-	cache   *cache.Cache
-	hedges  *origin.Budget
-	shield  *shield // nil if there is none, or it is this edge
-	recall  recall
-	metrics *metrics
-	retry   func(origin.Attempt) origin.Verdict
+	cfg      Config
+	deps     Deps
+	origin   *origin.Origin
+	customs  map[string]*origin.Custom
+	cache    *cache.Cache
+	compress *compress.Compressor
+	hedges   *origin.Budget
+	shield   *shield // nil if there is none, or it is this edge
+	recall   recall
+	metrics  *metrics
+	retry    func(origin.Attempt) origin.Verdict
 
 	https, http atomic.Value // of net.Addr, once they listen
 }
@@ -61,6 +63,7 @@ func New(cfg Config, deps Deps) (*Edge, error) {
 	if err != nil {
 		return nil, err
 	}
+	e.compress = compress.New(compress.Config{Memory: cfg.Cache.Memory / 8})
 	e.recall.size, e.recall.ttl = cfg.Limits.Remembered, cfg.Timeouts.Remember
 	return e, nil
 }

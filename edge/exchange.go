@@ -17,6 +17,7 @@ import (
 
 	"meridian"
 	"meridian/edge/cache"
+	"meridian/edge/compress"
 	"meridian/edge/origin"
 	"meridian/identity"
 )
@@ -120,6 +121,9 @@ func (x *exchange) prepare() error {
 	if hasToken(x.r.Header, "Te", "trailers") {
 		h.Set("Te", "trailers")
 	}
+	if !x.behavior.Plain && len(h["If-Match"]) > 0 && !signed(h) {
+		h["If-Match"] = compress.Strengthened(h["If-Match"])
+	}
 	delete(h, "Expect") // answered here, when the body is first read
 	x.forwarded(h)
 	if x.custom != nil {
@@ -219,6 +223,7 @@ func kindOf(err error) meridian.Kind {
 
 // end closes the exchange: one record, one span, one count.
 func (x *exchange) end() {
+	x.w.drop()
 	took := x.deps.Now().Sub(x.start)
 	x.metrics.inFlight.Dec()
 	x.metrics.observe(x.choice, x.w.status, took)
@@ -258,31 +263,3 @@ func (x *exchange) end() {
 	}
 	x.deps.Log.LogAttrs(x.r.Context(), slog.LevelInfo, "request", attrs...)
 }
-
-// A recorder notes what a client was answered.
-type recorder struct {
-	http.ResponseWriter
-	before func() // is called once, before the headers are sent; may be nil
-	status int
-	bytes  int64
-}
-
-func (w *recorder) WriteHeader(status int) {
-	if status >= 200 {
-		w.status = status
-		if w.before != nil {
-			w.before()
-			w.before = nil
-		}
-	}
-	w.ResponseWriter.WriteHeader(status)
-}
-
-func (w *recorder) Write(b []byte) (int, error) {
-	n, err := w.ResponseWriter.Write(b)
-	w.bytes += int64(n)
-	return n, err
-}
-
-// Unwrap lets http.ResponseController reach the engine's writer.
-func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }

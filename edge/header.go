@@ -73,3 +73,7 @@ func hasToken(h http.Header, name, token string) bool {
 	}
 	return false
 }
+
+// signed reports whether a request's headers may be signed, so that none of them
+// is to be changed.
+func signed(h http.Header) bool { return strings.HasPrefix(h.Get("Authorization"), "AWS4-") }

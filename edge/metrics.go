@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"meridian"
+	"meridian/edge/compress"
 	"meridian/edge/origin"
 )
 
@@ -20,6 +21,7 @@ type metrics struct {
 	failures *prometheus.CounterVec   // of attempts, by region, sent, again
 	circuits *prometheus.CounterVec   // that turned, by region, phase, by
 	hedges   *prometheus.CounterVec   // by region, result
+	encoding *prometheus.CounterVec   // by coding, how
 	inFlight prometheus.Gauge
 	refused  *prometheus.CounterVec // by the guard, by what of it and why
 }
@@ -42,6 +44,9 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		hedges: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "meridian_edge_hedges_total", Help: "Reads sent to a second region because the first was late, by the second region, and whether it won, lost, failed, or was over the budget and not sent.",
 		}, []string{"region", "result"}),
+		encoding: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "meridian_edge_encoded_total", Help: "Responses that were sent encoded, by coding, and whether the body was kept so, was made to be kept, was encoded as it passed, or was sent plain because too many were being encoded.",
+		}, []string{"coding", "how"}),
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "meridian_edge_requests_in_flight", Help: "Requests that are being answered.",
 		}),
@@ -51,7 +56,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		return m, nil
 	}
 	var errs []error
-	for _, c := range []prometheus.Collector{m.requests, m.seconds, m.failures, m.circuits, m.hedges, m.inFlight, m.refused} {
+	for _, c := range []prometheus.Collector{m.requests, m.seconds, m.failures, m.circuits, m.hedges, m.encoding, m.inFlight, m.refused} {
 		errs = append(errs, reg.Register(c))
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -104,4 +109,8 @@ func (m *metrics) failed(err error, again bool) {
 	if errors.As(err, &e) {
 		m.failures.WithLabelValues(string(e.Region), string(e.Sent), strconv.FormatBool(again)).Inc()
 	}
+}
+
+func (m *metrics) encode(c compress.Coding, how string) {
+	m.encoding.WithLabelValues(string(c), how).Inc()
 }

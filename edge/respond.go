@@ -49,8 +49,18 @@ func (x *exchange) respond(resp *cache.Response) {
 			h.Add("Trailer", name)
 		}
 	}
-	x.w.WriteHeader(cmp.Or(x.as, resp.Status))
-	if err := x.stream(resp); err != nil {
+	x.w.ready()
+	status := cmp.Or(x.as, resp.Status)
+	if err := x.encode(resp, status); err != nil {
+		x.broke(err)
+	}
+	defer resp.Body.Close()
+	x.w.WriteHeader(status)
+	err := x.stream(resp)
+	if err == nil {
+		err = x.w.finish()
+	}
+	if err != nil {
 		x.broke(err)
 	}
 	x.trailers(resp.Trailer())
@@ -163,6 +173,7 @@ func (x *exchange) broke(err error) {
 		err = fmt.Errorf("the region's body does not fit its headers: %w", err)
 	}
 	x.err = err
+	x.w.drop()
 	panic(http.ErrAbortHandler)
 }
 

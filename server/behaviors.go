@@ -22,7 +22,7 @@ import (
 // behaviors returns the file's behaviours as the edge takes them.
 func behaviors(f *config.File, keys map[string]sign.Keys) (out []edge.Behavior) {
 	for _, b := range f.Behaviors {
-		e := edge.Behavior{Path: b.Path, Origin: b.Origin, Methods: b.Methods}
+		e := edge.Behavior{Path: b.Path, Origin: b.Origin, Methods: b.Methods, Plain: !b.Compress}
 		if p, name := f.RequestPolicy(b); p != nil {
 			e.Request = edge.RequestPolicy{Name: name, Headers: headerNames(p.Headers), Cookies: selected(p.Cookies), Query: selected(p.Query)}
 		}

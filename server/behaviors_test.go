@@ -39,7 +39,7 @@ behaviors:
   - {path: /e, cache: UseOriginCacheControlHeaders}
   - {path: /f, cache: {defaultTTL: 1m, errorTTL: {404: 10s}, staleIfError: 1h, encodings: [gzip]}}
   - {path: /g, responseHeaders: {set: {x-frame-options: DENY}, remove: [server], cors: {allowOrigins: ["*"], maxAge: 1m}}}
-  - {path: /h, errors: {404: {page: /missing.html, status: 200}, 503: {page: /sorry.html}}}
+  - {path: /h, compress: false, errors: {404: {page: /missing.html, status: 200}, 503: {page: /sorry.html}}}
 origins: {assets: {url: "http://assets.example.test"}}
 originRequestPolicies: {mine: {headers: [accept, x-API-key], cookies: none}}
 `)
@@ -63,7 +63,7 @@ originRequestPolicies: {mine: {headers: [accept, x-API-key], cookies: none}}
 	want = append(want, edge.Behavior{Path: "/g", Response: &edge.ResponsePolicy{
 		Name: "of /g", Set: http.Header{"X-Frame-Options": {"DENY"}}, Default: http.Header{}, Remove: []string{"Server"},
 		CORS: &edge.CORS{Origins: []string{"*"}, MaxAge: time.Minute}}})
-	want = append(want, edge.Behavior{Path: "/h", Errors: map[int]edge.ErrorPage{404: {Path: "/missing.html", Status: 200}, 503: {Path: "/sorry.html"}}})
+	want = append(want, edge.Behavior{Path: "/h", Plain: true, Errors: map[int]edge.ErrorPage{404: {Path: "/missing.html", Status: 200}, 503: {Path: "/sorry.html"}}})
 	if diff := cmp.Diff(want, behaviors(f, nil), cmpopts.IgnoreUnexported(edge.RequestPolicy{})); diff != "" {
 		t.Errorf("(- want, + got)\n%s", diff)
 	}

@@ -92,7 +92,7 @@ func (o *object) answer(ctx context.Context, q *Request, s shape, age time.Durat
 		r.Header["Content-Length"] = []string{"0"}
 		return r, true
 	case s.all:
-		r.ContentLength = size
+		r.ContentLength, r.body = size, o.body
 		if whole, ok := o.body.whole(); ok && len(o.header["Content-Length"]) == 0 && len(o.body.trailers()) == 0 && bodyAllowed(s.status) {
 			r.Header = without(o.header)
 			r.Header["Content-Length"] = []string{strconv.FormatInt(whole, 10)}

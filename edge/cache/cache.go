@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"sync"
 	"time"
+	weakly "weak"
 
 	"github.com/maypok86/otter/v2"
 	"github.com/prometheus/client_golang/prometheus"
@@ -154,6 +155,21 @@ type Response struct {
 	Outcome     Outcome
 	Why         string
 	Stored      bool // it came from what was or is being stored
+
+	body *stream // that Body is all of; nil if it is not, or a stored one's part
+}
+
+// Same returns what names the bytes of Body, if they are all stored: responses
+// whose bodies are the same stored bytes bear the same. It can be compared, and
+// keeps nothing alive.
+func (r *Response) Same() (any, bool) {
+	if r.body == nil {
+		return nil, false
+	}
+	if _, ok := r.body.whole(); !ok {
+		return nil, false
+	}
+	return weakly.Make(r.body), true
 }
 
 // Do answers a request: from memory if it may, and else by fetch.

@@ -1,0 +1,75 @@
+package edge
+
+import (
+	"net/http"
+
+	"meridian/edge/compress"
+)
+
+// A recorder notes what a client was answered.
+type recorder struct {
+	http.ResponseWriter
+	before func() // is called once, before the headers are sent; may be nil
+	coder  *compress.Writer
+	status int
+	bytes  int64 // of the body, as they went out
+}
+
+// ready lets the headers be as they are sent.
+func (w *recorder) ready() {
+	if w.before != nil {
+		w.before()
+		w.before = nil
+	}
+}
+
+func (w *recorder) WriteHeader(status int) {
+	if status >= 200 {
+		w.status = status
+		w.ready()
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *recorder) Write(b []byte) (int, error) {
+	if w.coder != nil {
+		return w.coder.Write(b)
+	}
+	return w.put(b)
+}
+
+func (w *recorder) put(b []byte) (int, error) {
+	n, err := w.ResponseWriter.Write(b)
+	w.bytes += int64(n)
+	return n, err
+}
+
+// FlushError sends what was written so far, as http.ResponseController asks.
+func (w *recorder) FlushError() error {
+	if w.coder != nil {
+		if err := w.coder.Flush(); err != nil {
+			return err
+		}
+	}
+	return http.NewResponseController(w.ResponseWriter).Flush()
+}
+
+// finish ends a body that is whole.
+func (w *recorder) finish() error {
+	coder := w.coder
+	if w.coder = nil; coder == nil {
+		return nil
+	}
+	return coder.Close()
+}
+
+// drop leaves a body that is not whole without its coding's end.
+func (w *recorder) drop() {
+	if w.coder != nil {
+		w.coder.Drop()
+		w.coder = nil
+	}
+}
+
+// Unwrap lets http.ResponseController reach the engine's writer.
+func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
