@@ -81,6 +81,9 @@ func (d *decoder) checkLimits(l Limits) {
 	if l.Timeout <= 0 || l.Timeout > 15*time.Minute {
 		d.fail(position{key: "limits.timeout"}, fmt.Sprintf("timeout is %v", l.Timeout), "a duration up to 15m")
 	}
+	if l.CacheDisk != 0 && (l.CacheDisk < 16<<20 || l.CacheDisk > 64<<40) {
+		d.fail(position{key: "limits.cacheDisk"}, fmt.Sprintf("cacheDisk is %v", l.CacheDisk), "0, or a size from 16MiB to 64TiB")
+	}
 	if l.Cache < 1<<20 || l.Cache > 1<<40 {
 		d.fail(position{key: "limits.cache"}, fmt.Sprintf("cache is %v", l.Cache), "a size from 1MiB to 1TiB")
 	}

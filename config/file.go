@@ -158,6 +158,8 @@ type Limits struct {
 	Timeout time.Duration `key:"timeout" default:"30s" want:"a duration up to 15m such as 30s" doc:"From the edge's first byte to the region's first byte."`
 	Hedges  int           `key:"hedges" default:"2" doc:"Late reads that an edge sends to a second region, in percent of all requests at most; 0 sends none." want:"a number from 0 to 10"`
 	Cache   Size          `key:"cache" default:"256MiB" doc:"Memory of each edge's cache." want:"a size from 1MiB to 1TiB"`
+	// CacheDisk is beside Cache and not below it: cache had a size before there was a disk.
+	CacheDisk Size `key:"cacheDisk" default:"0" doc:"Disk of each edge's cache, in its node's state folder: what memory has no room for goes there, and outlives a restart. 0: none." want:"0, or a size from 16MiB to 64TiB"`
 }
 
 // DNS is the zone of the domain.

@@ -38,13 +38,17 @@ func (n *node) addEdge(g *lifecycle.Group) error {
 		return err
 	}
 	p := n.purging
+	onDisk, err := n.cacheDisk()
+	if err != nil {
+		return err
+	}
 	door, err := edge.New(edge.Config{
 		Place: n.self.Region, Node: n.self.Name, Domain: n.file.Domain,
 		HTTPS:             netip.AddrPortFrom(n.self.Address, n.self.Ports.HTTPS).String(),
 		HTTP:              netip.AddrPortFrom(n.self.Address, n.self.Ports.HTTP).String(),
 		Limits:            edge.Limits{Header: int(n.file.Limits.Header), Body: int64(n.file.Limits.Body)},
 		Timeouts:          edge.Timeouts{FirstByte: n.file.Limits.Timeout},
-		Cache:             cache.Config{Memory: int64(n.file.Limits.Cache)},
+		Cache:             cache.Config{Memory: int64(n.file.Limits.Cache), Disk: onDisk},
 		Upstream:          edge.Upstream{Hedges: share(n.file.Limits.Hedges)},
 		Landing:           landing(n.file),
 		Shield:            n.file.Shield,

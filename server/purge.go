@@ -37,8 +37,11 @@ type purging struct {
 	applied *purge.Applied // nil without a cache here
 	sure    atomic.Pointer[time.Time]
 
-	mu   sync.Mutex // guards what follows, and reading the log
-	read map[string]purge.Position
+	kept string // the file that the positions are kept in; "": the cache ends with the process
+
+	mu      sync.Mutex // guards what follows, and reading the log
+	read    map[string]purge.Position
+	written map[string]purge.Position // of it, to kept
 }
 
 // A ledger is what purges need of the store.
@@ -168,10 +171,15 @@ func (p *purging) keep(ctx context.Context, ps []cache.Purge) error {
 	return meridian.WithKind(meridian.Unavailable, fmt.Errorf("the log of purges at %s kept changing", key))
 }
 
-// begin takes all that the log has now for known: the cache is empty.
+// begin takes all that the log has now for known: the cache is empty. One that
+// is not, since it outlived the process before this one, knows what that had read.
 func (p *purging) begin() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.kept != "" {
+		p.resume()
+		return
+	}
 	each(p.store.View(), purgePrefix, p.log, func(node string, l purge.Log) { p.read[node] = l.Position() })
 }
 
@@ -185,8 +193,7 @@ func (p *purging) catchUp() {
 		seen[node] = true
 		missed, more := l.Since(p.read[node])
 		if more {
-			p.log.Error("purges were missed that the log no longer has: all that is cached is stale", "of", node)
-			missed = []cache.Purge{{ID: purge.NewID(), Everything: true, Soft: true, At: p.now()}}
+			missed = p.unknown(node)
 		}
 		p.applied.Apply(missed)
 		p.read[node] = l.Position()
@@ -196,6 +203,14 @@ func (p *purging) catchUp() {
 			delete(p.read, node)
 		}
 	}
+	p.keepPositions()
+}
+
+// unknown returns the purge that stands for those of a node that nobody can name
+// any more.
+func (p *purging) unknown(node string) []cache.Purge {
+	p.log.Error("purges were missed that the log no longer has: all that is cached is stale", "of", node)
+	return []cache.Purge{{ID: purge.NewID(), Everything: true, Soft: true, At: p.now()}}
 }
 
 // follow applies the log as it grows, until ctx is over.

@@ -86,6 +86,10 @@ func (c *Cache) admit(f *flight, q *Request, resp *http.Response, now time.Time)
 	o, v := c.object(f, q, resp, now)
 	if v.ok && resp.ContentLength > c.cfg.Object {
 		v = verdict{false, "its body is too large"}
+		if body := c.divert(q, f.key, o, resp); body != nil {
+			resp.Body, f.kept = body, true
+			v.why = "its body is too large for memory"
+		}
 	}
 	if !v.ok {
 		f.direct, f.why = resp, v.why
@@ -171,6 +175,7 @@ func (c *Cache) renew(f *flight, q *Request, old *object, resp *http.Response, n
 			}
 			return x
 		})
+		c.forget(old)
 		return
 	}
 	f.kept = c.keep(f, f.key, o)
@@ -179,6 +184,7 @@ func (c *Cache) renew(f *flight, q *Request, old *object, resp *http.Response, n
 // renewed returns the object with what an answer says of it.
 func (o *object) renewed(f *flight, q *Request, resp *http.Response, now time.Time) *object {
 	n := *o
+	n.on = nil
 	h := updated(o.header, resp.Header)
 	d, targeted := controls(h)
 	n.directives, n.life = d, lifetimeOf(o.status, h, d, targeted, q.Policy, now)
@@ -203,9 +209,17 @@ func (c *Cache) compare(f *flight, q *Request, old *object, resp *http.Response,
 		}
 	}
 	to := old.softened(now)
-	if same {
+	switch {
+	case old.body.file != nil && same:
+		return
+	case old.body.file != nil:
+		to = nil
+	case same:
 		to = old.renewed(f, q, resp, now)
+	default:
+		to.on = nil
 	}
+	c.forget(old)
 	c.store.change(f.key, func(x *object) *object {
 		if x == old {
 			return to
@@ -351,6 +365,7 @@ func combine(old, o *object) *object {
 	}
 	if old.status == http.StatusOK { // whole, and the origin has just shown a part of it
 		n := *old
+		n.on = nil
 		for _, t := range o.version {
 			n.version, _ = n.version.Advance(t)
 		}
@@ -381,6 +396,7 @@ func joined(old, o *object) *object {
 		}
 	}
 	n := *o
+	n.on = nil
 	n.version = older(old.version, o.version)
 	n.header = updated(old.header, o.header)
 	n.span = span{a.span.first, a.span.first + int64(len(bytes))}

@@ -31,7 +31,11 @@ func (c *Cache) ask(ctx context.Context, q *Request, key string, o *object, ch c
 		}
 	}
 	if errors.Is(err, errAlone) {
-		return c.alone(ctx, q, key, o, ch, fetch)
+		r, err = c.alone(ctx, q, key, o, ch, fetch)
+	}
+	if errors.Is(err, errAlone) && o != nil { // its file is gone, and the origin says that it holds
+		c.lose(key, o)
+		r, err = c.alone(ctx, q, key, nil, ch, fetch)
 	}
 	var led *leaderError
 	if errors.As(err, &led) {
@@ -104,7 +108,7 @@ func (c *Cache) await(ctx context.Context, q *Request, f *flight, leads bool, o 
 
 // led answers who led a flight.
 func (c *Cache) led(ctx context.Context, q *Request, f *flight, o *object, ch choice) (*Response, error) {
-	n := note{fwd: ch.fwd, fwdStatus: f.fwdStatus, detail: ch.detail}
+	n := note{fwd: ch.fwd, fwdStatus: f.fwdStatus, detail: ch.detail, stored: f.direct != nil && f.kept}
 	switch {
 	case f.err != nil && ch.fallback:
 		c.mark(c.failed, f.key, c.cfg.RetryAfter)

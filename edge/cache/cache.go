@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"meridian"
+	"meridian/edge/cache/disk"
 )
 
 // A Config is what an operator may say of a cache. A zero field means its
@@ -22,6 +23,7 @@ type Config struct {
 	Name   string // in Cache-Status
 	Memory int64  // bytes of responses that are kept; 0 means 256 MiB
 	Object int64  // bytes of the largest body that is kept; 0 means 16 MiB
+	Disk   Disk   // where what memory has no room for goes
 	Flying int64  // bytes of bodies that are on their way, kept for others; 0 means a quarter of Memory
 
 	Refreshes  int           // asked of the origin behind clients' backs at once; 0 means 64
@@ -49,6 +51,13 @@ func orDefault[T comparable](v *T, d T) {
 	}
 }
 
+// A Disk says where on disk responses go.
+type Disk struct {
+	Dir   string // a folder of its own
+	Bytes int64  // of files at most; 0 means none
+	Node  string // whose folder it is
+}
+
 // Deps is what the program provides. All may be nil.
 type Deps struct {
 	Now     func() time.Time
@@ -66,6 +75,7 @@ type Cache struct {
 	cfg     Config
 	deps    Deps
 	store   *store
+	tier    *tier // nil: there is no disk
 	metrics *metrics
 	passes  *marks        // keys that nobody waits for
 	fills   *marks        // keys of which conditional requests ask for the whole
@@ -83,6 +93,7 @@ type Cache struct {
 	flights map[string][]*flight
 	loose   map[*flight]struct{} // those that nobody can join
 	flying  int64                // bytes of bodies that are on their way
+	purging []Purge              // those that are going through what is stored
 }
 
 // marks remember something of keys until a time. They hold a hash of each: a
@@ -101,14 +112,24 @@ func New(cfg Config, deps Deps) (*Cache, error) {
 	if !isToken(c.cfg.Name) {
 		c.cfg.Name = item(c.cfg.Name)
 	}
-	c.store = newStore(c.cfg.Memory, func() { c.metrics.evicted.Inc() })
+	c.store = newStore(c.cfg.Memory, func(key string, r *resource) {
+		c.metrics.evicted.Inc()
+		if c.tier != nil {
+			c.tier.evicted(key, r)
+		}
+	})
 	for _, m := range []**marks{&c.passes, &c.fills, &c.failed} {
 		*m = otter.Must(&otter.Options[uint64, time.Time]{MaximumSize: 1 << 15})
 	}
 	c.tickets = make(chan struct{}, c.cfg.Refreshes)
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	var err error
-	c.metrics, err = newMetrics(deps.Metrics, c.store)
+	if cfg.Disk.Bytes > 0 {
+		if err = c.openDisk(); err != nil {
+			return nil, err
+		}
+	}
+	c.metrics, err = newMetrics(deps.Metrics, c)
 	return c, err
 }
 
@@ -117,6 +138,11 @@ func New(cfg Config, deps Deps) (*Cache, error) {
 func (c *Cache) Stop() {
 	c.stop()
 	c.work.Wait()
+	if c.tier != nil {
+		if err := c.tier.Close(); err != nil {
+			c.deps.Log.Warn("the cache on disk was not closed: it will be empty", "why", err.Error())
+		}
+	}
 }
 
 // A Request is what a client asks for, as an origin would be asked.
@@ -211,6 +237,11 @@ func (c *Cache) look(ctx context.Context, q *Request, key string, fetch Fetch) (
 	now := c.deps.Now()
 	asked := requested(q.Header)
 	o, others := c.store.get(key).pick(q)
+	recalled := false
+	if o == nil {
+		o = c.recall(q, key)
+		recalled = o != nil
+	}
 	ch := choice{do: validate, why: "nothing is stored", fwd: "uri-miss"}
 	if others {
 		ch.why, ch.fwd = "another variant is stored", "vary-miss"
@@ -226,8 +257,13 @@ func (c *Cache) look(ctx context.Context, q *Request, key string, fetch Fetch) (
 				if ch.do == refresh {
 					c.refresh(ctx, q, key, o, fetch)
 				}
+				if recalled && ch.detail == "" && !ch.stale {
+					ch.detail = "disk"
+				}
 				return c.hit(r, o, ch, now), nil
 			}
+			c.lose(key, o)
+			o, ch = nil, choice{do: validate, why: "it cannot be read from disk", fwd: "uri-miss"}
 		}
 	}
 	if asked.onlyIfCached {
@@ -318,7 +354,9 @@ func (c *Cache) Purge(p Purge) (n int) { return c.purge(p, nil) }
 // purge is Purge, but for what one flight brings.
 func (c *Cache) purge(p Purge, but *flight) (n int) {
 	c.warn(p, but)
+	defer c.done(p)
 	now := c.deps.Now()
+	counted := map[*disk.Entry]bool{}
 	for _, key := range c.store.keys(p) {
 		if !c.store.holds(key, p) {
 			continue
@@ -327,11 +365,18 @@ func (c *Cache) purge(p Purge, but *flight) (n int) {
 			switch {
 			case !p.concerns(o):
 				return o
+			case o.on != nil:
+				counted[o.on] = true
+			}
+			switch {
 			case p.Soft:
 				return o.softened(now)
 			}
 			return nil
 		})
+	}
+	if c.tier != nil { // after memory: what moved from there meanwhile is found here
+		n += c.tier.purge(p, now, counted)
 	}
 	c.metrics.purged.Add(float64(n))
 	return n

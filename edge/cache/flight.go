@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"slices"
 	"time"
@@ -21,7 +22,7 @@ type flight struct {
 	done       chan struct{} // closed once what follows is known
 
 	obj       *object        // it may be shared
-	lead      *reader        // of obj.body, for who leads
+	lead      io.ReadCloser  // of obj.body, for who leads
 	full      http.Header    // what who leads gets, and nobody else; nil: all get obj.header
 	direct    *http.Response // it may not: it is the leader's alone
 	err       error
@@ -90,6 +91,7 @@ func (c *Cache) loosen(q *Request) *flight {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.loose[f] = struct{}{}
+	f.purges = slices.Clone(c.purging) // what it finds may be what they are about to end
 	return f
 }
 
@@ -119,6 +121,7 @@ func (c *Cache) warn(p Purge, but *flight) {
 	p.ID, p.At = "", time.Time{} // which one it was is nothing to a flight
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.purging = append(c.purging, p)
 	tell := func(f *flight) {
 		if f != but && p.aims(f.host, f.path) && !slices.Contains(f.purges, p) {
 			f.purges = append(f.purges, p)
@@ -131,6 +134,16 @@ func (c *Cache) warn(p Purge, but *flight) {
 	}
 	for f := range c.loose {
 		tell(f)
+	}
+}
+
+// done says that a purge which warn told of has gone through all that is stored.
+func (c *Cache) done(p Purge) {
+	p.ID, p.At = "", time.Time{}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if i := slices.Index(c.purging, p); i >= 0 {
+		c.purging = slices.Delete(c.purging, i, i+1)
 	}
 }
 
@@ -159,6 +172,7 @@ func (c *Cache) keep(f *flight, key string, o *object) bool {
 		}
 		o = o.softened(c.deps.Now())
 	}
+	c.supersede(key, o)
 	c.store.put(key, o)
 	c.metrics.stored.Inc()
 	return true

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"meridian"
+	"meridian/edge/cache/disk"
 )
 
 // An object is a stored response, or one that is being stored. All but its body
@@ -34,6 +35,7 @@ type object struct {
 	size  int64  // of the whole, of which this is a part; -1 if unknown
 	asked string // the Range that a part answered
 	body  *stream
+	on    *disk.Entry // that has all of it, too; nil: none has
 
 	announced http.Header // names of trailers to come
 	unsure    bool        // tokens are among them
@@ -78,7 +80,7 @@ func (o *object) weight() int64 {
 			n += int64(len(name) + len(v) + 64)
 		}
 	}
-	if o.body != nil {
+	if o.body != nil && o.body.file == nil {
 		size, _ := o.body.whole()
 		n += size
 	}

@@ -17,15 +17,19 @@ type store struct {
 	index map[string]map[string]struct{}
 }
 
-func newStore(bytes int64, evicted func()) *store {
+// newStore returns a store of so many bytes. evicted is told of what makes room,
+// before anybody can see that it is gone; it must not wait.
+func newStore(bytes int64, evicted func(string, *resource)) *store {
 	s := &store{index: map[string]map[string]struct{}{}}
 	s.objects = otter.Must(&otter.Options[string, *resource]{
 		MaximumWeight: uint64(bytes),
 		Weigher:       func(key string, r *resource) uint32 { return r.weight() + uint32(len(key)) },
-		OnDeletion: func(e otter.DeletionEvent[string, *resource]) {
+		OnAtomicDeletion: func(e otter.DeletionEvent[string, *resource]) {
 			if e.Cause == otter.CauseOverflow {
-				evicted()
+				evicted(e.Key, e.Value)
 			}
+		},
+		OnDeletion: func(e otter.DeletionEvent[string, *resource]) {
 			if e.Cause != otter.CauseReplacement {
 				s.forget(e.Key, e.Value)
 			}

@@ -25,6 +25,7 @@ type stream struct {
 	err     error // why it ended early; nil if it is whole
 	trailer http.Header
 	readers map[*reader]struct{}
+	file    *filed // where it is, in place of chunks; nil: in memory
 }
 
 var (
@@ -140,6 +141,16 @@ func (s *stream) compact() *stream {
 	return wholeStream([][]byte{all}, s.trailer)
 }
 
+// writeTo writes a body that is whole.
+func (s *stream) writeTo(w io.Writer) error {
+	for _, c := range s.chunks { // nobody writes to it any more
+		if _, err := w.Write(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // end says that the body is whole, or why it is not.
 func (s *stream) end(err error, trailer http.Header) {
 	s.mu.Lock()
@@ -210,7 +221,10 @@ type reader struct {
 
 // read returns a reader of size bytes from first on, or of all if size is -1.
 // Not all of them need be here yet.
-func (s *stream) read(ctx context.Context, first, size int64) (*reader, error) {
+func (s *stream) read(ctx context.Context, first, size int64) (io.ReadCloser, error) {
+	if s.file != nil {
+		return s.file.read(first, size, s.n)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.gone > 0 {

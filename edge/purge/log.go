@@ -3,6 +3,8 @@ package purge
 import (
 	"encoding/json"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"meridian/edge/cache"
@@ -53,6 +55,22 @@ func (l Log) With(more []cache.Purge, now time.Time) Log {
 type Position struct {
 	next    uint64
 	started time.Time
+}
+
+// MarshalText implements encoding.TextMarshaler, so that a position can outlive
+// its reader.
+func (p Position) MarshalText() ([]byte, error) {
+	return []byte(strconv.FormatUint(p.next, 10) + " " + p.started.Format(time.RFC3339Nano)), nil
+}
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (p *Position) UnmarshalText(b []byte) (err error) {
+	next, started, _ := strings.Cut(string(b), " ")
+	if p.next, err = strconv.ParseUint(next, 10, 64); err != nil {
+		return err
+	}
+	p.started, err = time.Parse(time.RFC3339Nano, started)
+	return err
 }
 
 // Position returns the log's end.

@@ -1,0 +1,109 @@
+package disk
+
+import (
+	"slices"
+	"time"
+)
+
+// What stands here is called with Store.mu held.
+
+// insert makes an entry that takes size bytes, and makes room for it. It is nil
+// if there is none.
+func (s *Store) insert(l Label, size int64) *Entry {
+	size = roundUp(size)
+	if s.during != nil || s.disabled || s.ctx.Err() != nil || size > s.cfg.Bytes/2 || !s.room(size) {
+		s.stats.Skipped++
+		return nil
+	}
+	for _, old := range s.entries[l.Key] {
+		if old.Variant == l.Variant {
+			s.remove(old)
+			break
+		}
+	}
+	e := &Entry{Label: l, size: size, slot: s.free[len(s.free)-1], seq: s.next}
+	s.free, s.next = s.free[:len(s.free)-1], s.next+1
+	s.enter(e)
+	return e
+}
+
+func roundUp(size int64) int64 { return (size + fileBlock - 1) / fileBlock * fileBlock }
+
+// room evicts until there is room for size bytes: what was not used since it was
+// last looked at goes, the oldest first.
+func (s *Store) room(size int64) bool {
+	for s.bytes+size > s.cfg.Bytes || len(s.free) == 0 {
+		at := s.order.Back()
+		if at == nil {
+			return false // slots come back once their files are removed
+		}
+		e := at.Value.(*Entry)
+		if e.used {
+			e.used = false
+			s.order.MoveToFront(at)
+			continue
+		}
+		s.stats.Evicted++
+		s.remove(e)
+	}
+	return true
+}
+
+// enter adds an entry to the index.
+func (s *Store) enter(e *Entry) {
+	s.entries[e.Key] = append(s.entries[e.Key], e)
+	for _, t := range e.terms() {
+		if s.terms[t] == nil {
+			s.terms[t] = map[*Entry]struct{}{}
+		}
+		s.terms[t][e] = struct{}{}
+	}
+	e.at = s.order.PushFront(e)
+	s.bytes += e.size
+}
+
+// remove takes an entry out of the index, and has its file removed. From here on
+// no process finds it.
+func (s *Store) remove(e *Entry) {
+	e.gone, e.held = true, nil
+	s.mark(e.slot, 0, time.Time{})
+	list := slices.DeleteFunc(s.entries[e.Key], func(x *Entry) bool { return x == e })
+	if s.entries[e.Key] = list; len(list) == 0 {
+		delete(s.entries, e.Key)
+	}
+	for _, t := range e.terms() {
+		if delete(s.terms[t], e); len(s.terms[t]) == 0 {
+			delete(s.terms, t)
+		}
+	}
+	s.order.Remove(e.at)
+	s.bytes -= e.size
+	s.enqueue(job{unlink: true, slot: e.slot})
+}
+
+// terms are what an entry is found by for a purge.
+func (e *Entry) terms() []term {
+	out := []term{{false, e.Path}}
+	for _, t := range e.Tags {
+		out = append(out, term{true, t})
+	}
+	return out
+}
+
+// mark says in the table what lives in a slot. Where that fails, the disk does:
+// nothing is taken in any more.
+func (s *Store) mark(slot uint32, seq uint64, soft time.Time) {
+	if !s.table.set(slot, seq, soft) && !s.disabled {
+		s.disabled = true
+		s.stats.Fails++
+		s.deps.Log.Error("the table of the cache on disk cannot be written: nothing is put there any more")
+	}
+}
+
+func (s *Store) enqueue(j job) {
+	s.jobs = append(s.jobs, j)
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
