@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"net/netip"
 	"reflect"
 	"strings"
 	"time"
@@ -19,6 +20,9 @@ type Behavior struct {
 	ResponseHeaders *ResponseHeaders     `key:"responseHeaders" doc:"Which headers the viewer gets: a name under responseHeadersPolicies, one of CloudFront's managed policies, or the policy itself. Default: the origin's." want:"the name of a policy, or set, default, remove and cors"`
 	Signed          string               `key:"signed" doc:"A name under keyGroups: only requests pass that bear a URL or cookies signed with one of its keys, as CloudFront has them. Default: all." want:"a name under keyGroups"`
 	Compress        bool                 `key:"compress" default:"true" doc:"Whether responses that get smaller are compressed (br, zstd, gzip) for viewers that accept it." want:"true or false"`
+	Allow           []netip.Prefix       `key:"allow" doc:"Networks that may come in; others may not. Default: all." want:"a network such as 192.0.2.0/24"`
+	Deny            []netip.Prefix       `key:"deny" doc:"Networks that may not come in, even if allow names them." want:"a network such as 192.0.2.0/24"`
+	RateLimits      []string             `key:"rateLimits" doc:"Names under rateLimits: how often a client may ask. Behaviors that name the same share it." want:"a name under rateLimits"`
 	Errors          map[string]ErrorPage `key:"errors" doc:"What viewers get in place of an error, by its status. Default: the error."`
 	pos             position
 }

@@ -48,6 +48,7 @@ func (d *decoder) checkBehaviors(f *File) {
 		}
 	}
 	d.checkKeyGroups(f)
+	d.checkGuard(f)
 	for _, name := range sorted(f.CachePolicies) {
 		p := f.CachePolicies[name]
 		_, managed := managedCaches[name]

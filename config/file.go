@@ -37,6 +37,8 @@ type File struct {
 	ResponseHeadersPolicies map[string]ResponseHeadersPolicy `key:"responseHeadersPolicies" doc:"Which headers viewers get, by the names that behaviors use, beside CloudFront's managed policies."`
 	TrustedKeys             map[string]string                `key:"trustedKeys" doc:"Public keys whose holders may sign URLs and cookies: a PEM file each, by its Key-Pair-Id." want:"a PEM file with a public key"`
 	KeyGroups               map[string][]string              `key:"keyGroups" doc:"Groups of trustedKeys, by the names that behaviors use." want:"a name under trustedKeys:"`
+	RateLimits              map[string]RateLimit             `key:"rateLimits" doc:"How often a client may ask, in the whole world, by the names that guard and behaviors use."`
+	Guard                   Guard                            `key:"guard" doc:"Who may come in at all, before any behavior is asked."`
 	DNS                     DNS                              `key:"dns" doc:"The zone of the domain."`
 	Certificates            []Certificate                    `key:"certificates" doc:"PEM files for the domain. Default in an up world: the world's own CA."`
 	Nodes                   []Node                           `key:"nodes" doc:"The machines of a production world. An up world derives them."`

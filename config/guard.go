@@ -2,8 +2,40 @@ package config
 
 import (
 	"fmt"
+	"net/http"
+	"net/netip"
 	"regexp"
+	"strings"
+	"time"
+
+	"golang.org/x/net/http/httpguts"
 )
+
+// A Guard says who may come in at all.
+type Guard struct {
+	Allow      []netip.Prefix `key:"allow" doc:"Networks that may come in; others may not. Default: all." want:"a network such as 192.0.2.0/24"`
+	Deny       []netip.Prefix `key:"deny" doc:"Networks that may not come in, even if allow names them." want:"a network such as 192.0.2.0/24"`
+	RateLimits []string       `key:"rateLimits" doc:"Names under rateLimits, of every request." want:"a name under rateLimits"`
+	Bots       bool           `key:"bots" default:"false" doc:"Refuse what only scanners send: another Host than the domain and the names below it, and the paths of other people's software."`
+}
+
+// A RateLimit says how often a client may ask, in the whole world.
+type RateLimit struct {
+	Requests int           `key:"requests" doc:"In the time per." want:"a number from 1 to 1000000"`
+	Per      time.Duration `key:"per" default:"1s" doc:"A time, at the end of which a client that asked for as many may ask for as many again." want:"a duration from 1ms to 24h"`
+	Burst    int           `key:"burst" doc:"At once. Default: requests." want:"a number from 1 to 1000000"`
+	By       string        `key:"by" default:"address" doc:"What makes requests one client's: its address (of IPv6, the network of 64 bits), its verified identity, or a header. Without an identity or the header, the address." want:"address, identity, or header NAME"`
+	pos      position
+}
+
+// HeaderOf returns the header that tells a limit's clients apart, or "".
+func (r RateLimit) HeaderOf() string {
+	name, _ := strings.CutPrefix(r.By, "header ")
+	if name == r.By {
+		return ""
+	}
+	return http.CanonicalHeaderKey(strings.TrimSpace(name))
+}
 
 // maxKeyGroup bounds the keys of a group; CloudFront's quota is 5.
 const maxKeyGroup = 20
@@ -44,7 +76,70 @@ func (d *decoder) checkKeyGroup(f *File, name string) {
 
 // checkGuardOf checks who may come in by a behaviour.
 func (d *decoder) checkGuardOf(f *File, b Behavior) {
+	d.checkNetworks(b.pos, b.Allow, b.Deny)
+	d.checkLimitNames(f, b.pos, b.RateLimits)
 	if _, ok := f.KeyGroups[b.Signed]; b.Signed != "" && !ok {
 		d.fail(d.at(b.pos, "signed"), fmt.Sprintf("no key group is named %q", b.Signed), "a name under keyGroups:")
+	}
+}
+
+// maxLimits bounds the limits that one request is compared with.
+const maxLimits = 8
+
+func (d *decoder) checkGuard(f *File) {
+	for _, name := range sorted(f.RateLimits) {
+		d.checkRateLimit(name, f.RateLimits[name])
+	}
+	p := d.where["guard"]
+	d.checkNetworks(p, f.Guard.Allow, f.Guard.Deny)
+	d.checkLimitNames(f, p, f.Guard.RateLimits)
+}
+
+// checkNetworks refuses networks with an address in them that is one of many:
+// who wrote it may have meant another.
+func (d *decoder) checkNetworks(p position, allow, deny []netip.Prefix) {
+	for key, list := range map[string][]netip.Prefix{"allow": allow, "deny": deny} {
+		for i, n := range list {
+			if n != n.Masked() {
+				d.fail(d.at(p, fmt.Sprintf("%s[%d]", key, i)), fmt.Sprintf("%s is an address in a network", n), n.Masked().String())
+			}
+		}
+		if _, given := d.where[strings.Trim(p.key+"."+key, ".")]; given && len(list) == 0 {
+			d.fail(d.at(p, key), "no networks", "a network such as 192.0.2.0/24")
+		}
+	}
+}
+
+func (d *decoder) checkLimitNames(f *File, p position, names []string) {
+	if len(names) > maxLimits {
+		d.fail(d.at(p, "rateLimits"), fmt.Sprintf("%d limits", len(names)), fmt.Sprintf("at most %d", maxLimits))
+	}
+	for i, name := range names {
+		if _, ok := f.RateLimits[name]; !ok {
+			d.fail(d.at(p, fmt.Sprintf("rateLimits[%d]", i)), fmt.Sprintf("no rate limit is named %q", name), "a name under rateLimits:")
+		}
+	}
+}
+
+func (d *decoder) checkRateLimit(name string, r RateLimit) {
+	const most = 1_000_000
+	if !policyName.MatchString(name) {
+		d.fail(d.names[r.pos.key], "found "+short(name), "a name of letters, digits, hyphens and underscores, a letter first")
+	}
+	switch _, given := d.where[r.pos.key+".burst"]; {
+	case r.Requests == 0:
+		d.missing(r.pos, "requests", "a number from 1 to 1000000")
+	case r.Requests < 1 || r.Requests > most:
+		d.fail(d.at(r.pos, "requests"), fmt.Sprintf("requests is %d", r.Requests), "a number from 1 to 1000000")
+	case given && (r.Burst < 1 || r.Burst > most):
+		d.fail(d.at(r.pos, "burst"), fmt.Sprintf("burst is %d", r.Burst), "a number from 1 to 1000000")
+	case r.Per < time.Millisecond || r.Per > 24*time.Hour:
+		d.fail(d.at(r.pos, "per"), fmt.Sprintf("per is %v", r.Per), "a duration from 1ms to 24h")
+	case time.Duration(max(r.Burst, r.Requests))*(r.Per/time.Duration(r.Requests)) > 24*time.Hour:
+		d.fail(d.at(r.pos, "burst"), fmt.Sprintf("burst is %d", r.Burst), "what comes back within 24h")
+	}
+	switch h := r.HeaderOf(); {
+	case h == "" && r.By != "address" && r.By != "identity", h != "" && (!httpguts.ValidHeaderFieldName(h) || neverSent(h)):
+		d.fail(d.at(r.pos, "by"), "by is "+short(r.By), "address, identity, or header NAME")
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -44,6 +45,11 @@ type Config struct {
 	// regions as it is. Origins are those, beside the regions, that they name.
 	Behaviors []Behavior
 	Origins   []origin.CustomConfig
+
+	// Guard is asked of every request, before that of its behaviour. GuardClients
+	// bounds the clients whose rates are known; 0 means 65,536, in 3 MiB.
+	Guard        Guard
+	GuardClients int
 
 	// BindBody binds a sealed identity to the SHA-256 of the body, where there
 	// is one of known length that the edge holds whole. The gateways must do the
@@ -118,6 +124,12 @@ func (c Config) defaults() (Config, error) {
 	if err := c.checkBehaviors(); err != nil {
 		return c, err
 	}
+	c.Guard.ready()
+	c.Behaviors = slices.Clone(c.Behaviors)
+	for i := range c.Behaviors {
+		c.Behaviors[i].Guard.ready()
+	}
+	orDefault(&c.GuardClients, 1<<16)
 	orDefault(&c.Limits.Header, 32<<10)
 	orDefault(&c.Limits.Body, 10_000_000)
 	orDefault(&c.Limits.Hold, 64<<10)
@@ -190,6 +202,10 @@ type Deps struct {
 	// Horizon returns the time before which what was fetched may not be taken for
 	// fresh, since a purge of it may not have come here; nil: there is none.
 	Horizon func() time.Time
+
+	// Edges counts the edges that share the rate limits; nil: this one alone. What
+	// Uses returns is to be told to the others' HearUses every 100 ms or so.
+	Edges func() int
 
 	Engine  Engine // nil means net/http
 	Log     *slog.Logger

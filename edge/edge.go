@@ -1,12 +1,14 @@
 package edge
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"sync/atomic"
 
 	"meridian/edge/cache"
 	"meridian/edge/compress"
+	"meridian/edge/limit"
 	"meridian/edge/origin"
 )
 
@@ -25,6 +27,8 @@ type Edge struct {
 	retry    func(origin.Attempt) origin.Verdict
 
 	https, http atomic.Value // of net.Addr, once they listen
+
+	limits *limit.Table
 }
 
 // New returns an Edge that Run will open. It fails for a configuration that
@@ -47,11 +51,11 @@ func New(cfg Config, deps Deps) (*Edge, error) {
 	}
 	e := &Edge{
 		cfg: cfg, deps: deps, metrics: m, retry: origin.Retry, hedges: origin.NewBudget(cfg.Upstream.Hedges),
-		customs: customs(cfg.Origins),
-		origin:  origin.New(cfg.origin(), origin.Deps{Map: deps.Map, Dial: deps.Dial, RTT: deps.RTT, Log: deps.Log, Turned: m.turned, Tell: deps.Tell}),
+		customs: customs(cfg.Origins), limits: limit.NewTable(cfg.GuardClients, deps.Edges),
+		origin: origin.New(cfg.origin(), origin.Deps{Map: deps.Map, Dial: deps.Dial, RTT: deps.RTT, Log: deps.Log, Turned: m.turned, Tell: deps.Tell}),
 	}
 	if deps.Metrics != nil {
-		if err := deps.Metrics.Register(newQueues(e)); err != nil {
+		if err := errors.Join(deps.Metrics.Register(newQueues(e)), deps.Metrics.Register(newForgotten(e.limits.Forgotten))); err != nil {
 			return nil, fmt.Errorf("register the edge's metrics: %w", err)
 		}
 	}

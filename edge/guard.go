@@ -4,55 +4,89 @@ import (
 	"net/http"
 	"net/netip"
 
+	"github.com/gaissmai/bart"
+
+	"meridian/edge/limit"
 	"meridian/edge/sign"
 )
 
-// A Guard says who may come in by a behaviour. The zero Guard lets all in.
+// A Guard says who may come in: at all, or by a behaviour. The zero Guard lets
+// all in.
 type Guard struct {
+	Allow, Deny []netip.Prefix // nil Allow means all; Deny outweighs it
+	Bots        bool           // refuse what only scanners send; of the whole edge alone
+	Limits      []limit.Limit  // how often a client may ask
+
 	// Signed are the keys with one of which the request's URL or its cookies must
 	// be signed, as CloudFront has them; nil asks for no signature.
 	Signed sign.Keys
+
+	allow, deny *bart.Lite // made of the lists; nil where there is none
 }
 
-// guard returns the answer to a request that may not come in. What it used to
-// say so is taken out of the request: neither the cache nor an origin sees it.
+// ready makes tables of a guard's lists.
+func (g *Guard) ready() {
+	table := func(list []netip.Prefix) *bart.Lite {
+		if list == nil {
+			return nil
+		}
+		t := new(bart.Lite)
+		for _, p := range list {
+			t.Insert(p.Masked())
+		}
+		return t
+	}
+	g.allow, g.deny = table(g.Allow), table(g.Deny)
+}
+
+// guard returns the answer to a request that may not come in: first that of the
+// whole edge's guard, then that of its behaviour's. What costs least is asked
+// first.
 func (x *exchange) guard() (answer, bool) {
-	if keys := x.behavior.Guard.Signed; keys != nil {
-		return x.granted(keys)
+	all, own := &x.cfg.Guard, &x.behavior.Guard
+	if a, ok := x.known(all); !ok {
+		return a, false
+	}
+	if a, ok := x.known(own); !ok {
+		return a, false
+	}
+	if all.Bots {
+		if a, ok := x.decent(); !ok {
+			return a, false
+		}
+	}
+	if len(all.Limits)+len(own.Limits) > 0 {
+		if a, ok := x.within(all.Limits, own.Limits); !ok {
+			return a, false
+		}
+	}
+	if own.Signed != nil {
+		return x.granted(own.Signed)
 	}
 	return answer{}, true
 }
 
-// granted judges what the request bears: its URL, or else its cookies.
-func (x *exchange) granted(keys sign.Keys) (answer, bool) {
-	host, path := x.r.Host, x.at.path
-	g := x.grant()
-	v := sign.Judge(g, keys, sign.Request{Host: host, Path: path, Query: x.at.query, Client: addressOf(x.r.RemoteAddr)}, x.start)
-	x.guarded = v.Why
-	if v.Passes {
+// known judges the client's address by a guard's lists.
+func (x *exchange) known(g *Guard) (answer, bool) {
+	if g.allow == nil && g.deny == nil {
 		return answer{}, true
 	}
-	x.metrics.guarded("signature", v.Code)
-	return answer{status: http.StatusForbidden, code: v.Code, message: v.Message}, false
+	client := addressOf(x.r.RemoteAddr)
+	switch {
+	case g.deny != nil && g.deny.Lookup(client):
+		return x.keepOut("networks", "denied", "the client's network is denied"), false
+	case g.allow != nil && !g.allow.Lookup(client):
+		return x.keepOut("networks", "not allowed", "the client's network is not among those that are allowed"), false
+	}
+	return answer{}, true
 }
 
-// grant takes out of the request what it bears.
-func (x *exchange) grant() sign.Grant {
-	byURL, query := sign.FromQuery(x.at.query)
-	byCookie, cookies := sign.FromCookies(x.r.Header["Cookie"])
-	if !byCookie.IsZero() {
-		x.r.Header = x.r.Header.Clone()
-		if x.r.Header["Cookie"] = cookies; len(cookies) == 0 {
-			delete(x.r.Header, "Cookie")
-		}
-	}
-	if byURL.IsZero() {
-		return byCookie
-	}
-	x.at.query = query
-	x.sent.query = x.policy.query(query)
-	x.sentQuery = x.sent.query != ""
-	return byURL
+// keepOut counts and notes a refusal, and returns its answer. The cause is of a
+// closed set.
+func (x *exchange) keepOut(guard, cause, why string) answer {
+	x.guarded = why
+	x.metrics.guarded(guard, cause)
+	return answer{status: http.StatusForbidden, code: "AccessDenied", message: "Access denied"}
 }
 
 // addressOf returns the address of host:port; an invalid one if it has none.

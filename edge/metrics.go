@@ -71,6 +71,13 @@ func newRefused() *prometheus.CounterVec {
 	}, []string{"guard", "why"})
 }
 
+// newForgotten tells of clients for whom there was no room.
+func newForgotten(count func() int64) prometheus.Collector {
+	return prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "meridian_edge_limit_clients_forgotten_total", Help: "Clients with a rate limit that were forgotten before they could ask for all again, for want of room.",
+	}, func() float64 { return float64(count()) })
+}
+
 func (m *metrics) guarded(guard, why string) { m.refused.WithLabelValues(guard, why).Inc() }
 
 func (m *metrics) observe(c origin.Choice, status int, took time.Duration) {

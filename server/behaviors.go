@@ -33,7 +33,7 @@ func behaviors(f *config.File, keys map[string]sign.Keys) (out []edge.Behavior) 
 			e.Response = responsePolicy(name, p)
 		}
 		e.Errors = errorPages(b)
-		e.Guard.Signed = keys[b.Signed]
+		e.Guard = guardOf(f, b, keys)
 		out = append(out, e)
 	}
 	return out

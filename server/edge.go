@@ -54,10 +54,12 @@ func (n *node) addEdge(g *lifecycle.Group) error {
 		Shield:            n.file.Shield,
 		Behaviors:         behaviors(n.file, trusted),
 		Origins:           beside,
+		Guard:             guard(n.file),
 		Carriers:          carriers(n.file),
 		IgnoreConsistency: os.Getenv(ignoreTokens) == "1",
 	}, edge.Deps{
 		Map: &n.atlas, Dial: n.dialGateway, RTT: n.rttTo, Certs: n.shelf.certs, Verify: n.verify, Key: key.use, TokenKeys: n.sealsTokens, Tell: gossip.tell,
+		Edges:      n.countEdges,
 		DialShield: n.dialShield, Invalidated: p.invalidated, Horizon: p.horizon, Recent: p.recent, After: p.after,
 		Log: n.log, Metrics: n.tele.Metrics, Tracer: n.tele.Tracer,
 	})
@@ -67,6 +69,9 @@ func (n *node) addEdge(g *lifecycle.Group) error {
 	g.Add("edge key", func(ctx context.Context, ready func()) error { return key.run(ctx, n, ready) })
 	gossip.hear = door.Hear
 	g.Add("rumours", gossip.run)
+	if len(n.file.RateLimits) > 0 {
+		g.Add("uses", newUses(n, door).run)
+	}
 	n.addPurged(g, door.Purge)
 	g.Add("edge", door.Run)
 	n.addShield(g, door.Inner())
