@@ -17,6 +17,7 @@ import (
 	"meridian"
 	"meridian/edge/cache"
 	"meridian/edge/origin"
+	"meridian/edge/tunnel"
 	"meridian/identity"
 	"meridian/topology"
 )
@@ -35,6 +36,7 @@ type Config struct {
 	TLS      TLS
 	Upstream Upstream
 	Landing  Landing
+	Tunnels  tunnel.Config
 
 	// Shield is the place of the edge that collects the misses of all; "" if each
 	// edge asks a region itself.

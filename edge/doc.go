@@ -28,7 +28,8 @@
 // methods are let in, which headers, cookies and parameters are sent on, what is
 // stored and which headers come back, what stands for an error, and whether the
 // request goes to the regions at all or to an HTTP server that somebody else
-// runs. Such an origin is told nothing that is between nodes, and not believed.
+// runs. Such an origin is told nothing that is between nodes, and not believed. To
+// one, a WebSocket passes as bytes; see package tunnel.
 //
 // # The engine
 //

@@ -23,6 +23,7 @@ type Edge struct {
 	hedges   *origin.Budget
 	shield   *shield // nil if there is none, or it is this edge
 	recall   recall
+	tunnels  *tunnels
 	metrics  *metrics
 	retry    func(origin.Attempt) origin.Verdict
 
@@ -68,6 +69,7 @@ func New(cfg Config, deps Deps) (*Edge, error) {
 		return nil, err
 	}
 	e.compress = compress.New(compress.Config{Memory: cfg.Cache.Memory / 8})
+	e.tunnels = newTunnels(cfg.Tunnels)
 	e.recall.size, e.recall.ttl = cfg.Limits.Remembered, cfg.Timeouts.Remember
 	return e, nil
 }
@@ -82,10 +84,14 @@ func (e *Edge) Purge(p cache.Purge) int { return e.cache.Purge(p) }
 // ServeHTTP answers one request. It is the whole edge but for connections, and
 // works with any engine.
 func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	r, shake := shaken(r)
 	x := e.begin(w, r)
 	defer x.end()
 	if a, ok := e.refuse(r); ok {
 		x.answer(a)
+		return
+	}
+	if x.shake = shake; x.refuseHandshake() {
 		return
 	}
 	x.behave()
@@ -101,6 +107,10 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.fail(err)
 		return
 	}
+	if x.shake != nil {
+		x.tunnel()
+		return
+	}
 	x.forward()
 }
 
@@ -113,8 +123,6 @@ func (e *Edge) refuse(r *http.Request) (answer, bool) {
 		return refuseHeader, true
 	case r.ContentLength > e.cfg.Limits.Body:
 		return answerFor(tooLarge(e.cfg.Limits.Body)), true
-	case hasToken(r.Header, "Connection", "upgrade") && hasToken(r.Header, "Upgrade", "websocket"):
-		return refuseUpgrade, true
 	case t.path == "" || t.path[0] != '/' && t.path != "*":
 		return refuseTarget, true
 	}

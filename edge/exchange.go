@@ -19,6 +19,7 @@ import (
 	"meridian/edge/cache"
 	"meridian/edge/compress"
 	"meridian/edge/origin"
+	"meridian/edge/tunnel"
 	"meridian/identity"
 )
 
@@ -58,6 +59,9 @@ type exchange struct {
 	as   int             // the status that the client is told; 0 means the response's
 	owed meridian.Tokens // what the client is to be told beside the response's
 	seat string          // the page that stood for an error, if one did
+
+	shake *shake        // if it is one for a tunnel; else nil
+	ended *tunnel.Ended // what became of that
 
 	gate    *gate                   // what 1xx responses pass
 	went    *atomic.Pointer[asking] // how the region was asked, once it was
@@ -258,6 +262,7 @@ func (x *exchange) end() {
 	if !x.began.IsZero() {
 		attrs = append(attrs, slog.Duration("first_byte", x.began.Sub(x.start)))
 	}
+	attrs = append(attrs, tunneled(x.ended)...)
 	if x.err != nil {
 		attrs = append(attrs, slog.String("error", x.err.Error()))
 	}

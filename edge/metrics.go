@@ -23,11 +23,15 @@ type metrics struct {
 	hedges   *prometheus.CounterVec   // by region, result
 	encoding *prometheus.CounterVec   // by coding, how
 	inFlight prometheus.Gauge
+	tunnels  prometheus.Gauge
 	refused  *prometheus.CounterVec // by the guard, by what of it and why
 }
 
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
+		tunnels: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "meridian_edge_tunnels", Help: "WebSocket connections that are open.",
+		}),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "meridian_edge_requests_total", Help: "Requests answered, by the region that was chosen, why, and class of status.",
 		}, []string{"region", "cause", "class"}),
@@ -56,7 +60,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		return m, nil
 	}
 	var errs []error
-	for _, c := range []prometheus.Collector{m.requests, m.seconds, m.failures, m.circuits, m.hedges, m.encoding, m.inFlight, m.refused} {
+	for _, c := range []prometheus.Collector{m.requests, m.seconds, m.failures, m.circuits, m.hedges, m.encoding, m.tunnels, m.inFlight, m.refused} {
 		errs = append(errs, reg.Register(c))
 	}
 	if err := errors.Join(errs...); err != nil {

@@ -35,6 +35,8 @@ func (e *Edge) Run(ctx context.Context, ready func()) error {
 			c.Close()
 		}
 	}()
+	defer e.tunnels.wait()
+	defer context.AfterFunc(ctx, e.tunnels.stop)()
 	defer e.cache.Stop() // who waits for it is gone
 	return e.serve(ctx, doors, ready)
 }

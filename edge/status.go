@@ -36,10 +36,11 @@ const statusClientGone = 499
 
 // What the edge refuses before any region sees it.
 var (
-	refuseMethod  = answer{status: http.StatusMethodNotAllowed, message: "The edge does not take this method.", allow: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"}
-	refuseHeader  = answer{status: http.StatusRequestHeaderFieldsTooLarge, message: "The request's headers are too large."}
-	refuseUpgrade = answer{status: http.StatusNotImplemented, message: "WebSocket connections are not supported yet."}
-	refuseTarget  = answer{status: http.StatusBadRequest, message: "The request's target is not a path."}
+	refuseMethod = answer{status: http.StatusMethodNotAllowed, message: "The edge does not take this method.", allow: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"}
+	refuseHeader = answer{status: http.StatusRequestHeaderFieldsTooLarge, message: "The request's headers are too large."}
+	refuseTunnel = answer{status: http.StatusNotImplemented, message: "The API's functions take no WebSocket connections. A behaviour of the edge can send this path to an origin that does."}
+	refuseMore   = answer{status: http.StatusServiceUnavailable, message: "The edge has as many WebSocket connections as it takes.", after: 5}
+	refuseTarget = answer{status: http.StatusBadRequest, message: "The request's target is not a path."}
 )
 
 // answerFor returns the edge's answer to a failure, by the innermost kind that

@@ -26,7 +26,7 @@ func TestLimitsAreAnsweredInJSON(t *testing.T) {
 		{"body", "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 10000001\r\n\r\n", "413 "},
 		{"method", "TRACE / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "405 "},
 		{"tunnel", "CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\nConnection: close\r\n\r\n", "405 "},
-		{"websocket", "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\r\n", "501 "},
+		{"websocket", "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", "501 "},
 	} {
 		text := w.raw(tt.text)
 		if !strings.HasPrefix(text, "HTTP/1.1 "+tt.want) || !strings.Contains(text, `{"message":"`) || !strings.Contains(text, `"requestId":"`) {

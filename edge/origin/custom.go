@@ -49,6 +49,8 @@ type Custom struct {
 	cfg  CustomConfig
 	dial func(context.Context) (*http.ClientConn, error)
 	pool pool
+
+	dialPlain func(context.Context) (*http.ClientConn, error) // speaks HTTP/1.1
 }
 
 // NewCustom returns the way to an origin. dial makes its TCP connections; nil
@@ -59,13 +61,17 @@ func NewCustom(cfg CustomConfig, dial func(ctx context.Context, network, address
 	if dial == nil {
 		dial = new(net.Dialer).DialContext
 	}
-	t := customTransport(cfg, dial)
 	address := net.JoinHostPort(cfg.URL.Hostname(), cmp.Or(cfg.URL.Port(), map[string]string{"http": "80", "https": "443"}[cfg.URL.Scheme]))
-	return &Custom{cfg: cfg, pool: pool{limit: cmp.Or(cfg.Connections, 512)}, dial: func(ctx context.Context) (*http.ClientConn, error) {
-		ctx, cancel := context.WithTimeout(ctx, cfg.ConnectTimeout)
-		defer cancel()
-		return t.NewClientConn(ctx, cfg.URL.Scheme, address)
-	}}
+	dialer := func(t *http.Transport) func(context.Context) (*http.ClientConn, error) {
+		return func(ctx context.Context) (*http.ClientConn, error) {
+			ctx, cancel := context.WithTimeout(ctx, cfg.ConnectTimeout)
+			defer cancel()
+			return t.NewClientConn(ctx, cfg.URL.Scheme, address)
+		}
+	}
+	plain := customTransport(cfg, dial)
+	plain.Protocols.SetHTTP2(false)
+	return &Custom{cfg: cfg, pool: pool{limit: cmp.Or(cfg.Connections, 512)}, dial: dialer(customTransport(cfg, dial)), dialPlain: dialer(plain)}
 }
 
 // customTransport returns what makes connections. As in transport, it is never
