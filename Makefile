@@ -113,6 +113,7 @@ conformance: deps ## pgx's own test suite, directly and through both regions' pr
 failovers: deps build ## how long writes are away after each kind of loss (N=rounds)
 	go run ./test/failovers --binary $(BIN) --rounds $(or $(N),3)
 
+SOAK ?= 30m
 .PHONY: soak
-soak: deps build ## ten minutes of mixed load from all edges on a world of its own
-	go run ./test/soak --binary $(BIN)
+soak: deps build ## half an hour of mixed load from all edges on a world of its own, in which something is broken most of the time
+	go run ./test/soak --binary $(BIN) --duration $(SOAK) --faults

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"net/http/cookiejar"
 	"sync"
 	"time"
@@ -63,9 +64,10 @@ type caller struct {
 	names  []string
 	report *report
 
-	name  string
-	token string
-	posts []post // articles of this caller, the newest last
+	name   string
+	token  string
+	posts  []post // articles of this caller, the newest last
+	unsure bool   // whether the last write was done
 }
 
 // A post is what the caller knows of an article of its own.
@@ -104,6 +106,11 @@ func (c *caller) close() {
 func (c *caller) ask(ctx context.Context, at int, op string, want int, method, path string, body any) *conduit.Answer {
 	start := time.Now()
 	a, err := c.doors[at].As(c.token).Do(ctx, method, path, body)
+	if err == nil && c.report.faults && told(method, a) {
+		c.unsure = c.unsure || method != http.MethodGet
+		c.report.told(op, c.names[at], time.Since(start))
+		return nil
+	}
 	if err == nil && a.Status != want {
 		err = fmt.Errorf("want %d: %v", want, a)
 	}
@@ -112,6 +119,18 @@ func (c *caller) ask(ctx context.Context, at int, op string, want int, method, p
 		return nil
 	}
 	return a
+}
+
+// told reports whether an answer says that the world could not do what it was
+// asked for, or, of a write, that it does not know.
+func told(method string, a *conduit.Answer) bool {
+	switch a.Status {
+	case http.StatusServiceUnavailable:
+		return a.Header.Get("Retry-After") != ""
+	case http.StatusBadGateway, http.StatusGatewayTimeout:
+		return method != http.MethodGet
+	}
+	return false
 }
 
 // expect notes an answer that is not what this caller's own writes make it.

@@ -4,8 +4,9 @@
 //	meridian status --json > status.json
 //	go run ./test/load --status status.json --duration 10m --rate 60
 //
-// It prints, for each operation at each edge, how many there were and how long
-// they took, and ends with status 1 if any answer was wrong or missing.
+// It prints, for each operation at each edge, how many there were, how many of
+// them the world said that it could not do, and how long they took, and ends with
+// status 1 if any answer was wrong or missing.
 package main
 
 import (
@@ -35,6 +36,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	duration := flags.Duration("duration", time.Minute, "how long to start new requests")
 	rate := flags.Float64("rate", 20, "steps a second, over all edges; a step is one request, or a write and the read that checks it")
 	callers := flags.Int("callers", 12, "users who are active at once")
+	faults := flags.Bool("faults", false, "the world has faults: an answer that says so (503 with Retry-After; to a write 502 and 504, too) is counted, and no error")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -46,6 +48,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	report := newReport()
+	report.faults = *faults
 	err = drive(ctx, edges, *duration, *rate, *callers, report)
 	report.print(out)
 	if n := report.failures(); err == nil && n > 0 {

@@ -13,6 +13,8 @@ import (
 
 // A report collects what happened. Its methods may be called by many.
 type report struct {
+	faults bool // the world has faults
+
 	mu     sync.Mutex // guards what follows
 	series map[[2]string]*series
 	lates  histogram
@@ -23,6 +25,7 @@ type report struct {
 // A series is one operation at one edge.
 type series struct {
 	took   histogram
+	told   int
 	failed int
 }
 
@@ -44,6 +47,15 @@ func (r *report) add(op, edge string, took time.Duration, err error) {
 	if err != nil {
 		r.wrong(op, edge, err)
 	}
+}
+
+// told notes an answer that says that nothing was done, or that it is not known.
+func (r *report) told(op, edge string, took time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.at(op, edge)
+	s.took.add(took)
+	s.told++
 }
 
 // wrong notes a failure of a request that was counted already.
@@ -83,15 +95,17 @@ func (r *report) print(out io.Writer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(table, "operation\tedge\trequests\terrors\tp50 ms\tp99 ms\tmax ms\t")
-	var all histogram
+	fmt.Fprintln(table, "operation\tedge\trequests\ttold\terrors\tp50 ms\tp99 ms\tmax ms\t")
+	var all series
 	keys := slices.SortedFunc(maps.Keys(r.series), func(a, b [2]string) int { return slices.Compare(a[:], b[:]) })
 	for _, key := range keys {
 		s := r.series[key]
-		line(table, key[0], key[1], &s.took, s.failed)
-		all.merge(&s.took)
+		line(table, key[0], key[1], s)
+		all.took.merge(&s.took)
+		all.told += s.told
 	}
-	line(table, "all", "all", &all, r.failed)
+	all.failed = r.failed
+	line(table, "all", "all", &all)
 	table.Flush()
 	fmt.Fprintf(out, "steps started late by p50 %.1f ms, p99 %.1f ms\n", ms(r.lates.quantile(0.5)), ms(r.lates.quantile(0.99)))
 	for _, err := range r.errors {
@@ -102,9 +116,9 @@ func (r *report) print(out io.Writer) {
 	}
 }
 
-func line(out io.Writer, op, edge string, took *histogram, failed int) {
-	fmt.Fprintf(out, "%s\t%s\t%d\t%d\t%.1f\t%.1f\t%.1f\t\n", op, edge, took.count, failed,
-		ms(took.quantile(0.5)), ms(took.quantile(0.99)), ms(took.most))
+func line(out io.Writer, op, edge string, s *series) {
+	fmt.Fprintf(out, "%s\t%s\t%d\t%d\t%d\t%.1f\t%.1f\t%.1f\t\n", op, edge, s.took.count, s.told, s.failed,
+		ms(s.took.quantile(0.5)), ms(s.took.quantile(0.99)), ms(s.took.most))
 }
 
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -27,8 +27,16 @@ var mix = []struct {
 	{5, (*caller).comment},
 }
 
-// step takes one step of the mix. A caller without an article publishes one.
+// step takes one step of the mix. A caller without an article publishes one;
+// one who does not know what was done begins anew, as another user.
 func (c *caller) step(ctx context.Context) {
+	if c.unsure {
+		c.unsure, c.posts = false, nil
+		if c.register(ctx, random.IntN(len(c.doors))) != nil {
+			c.unsure = true
+		}
+		return
+	}
 	if len(c.posts) == 0 {
 		c.publish(ctx)
 		return

@@ -1,180 +1,130 @@
 // Command soak runs a world under mixed load from all edges for a while, and
 // shows that nothing grows: no goroutines, no open files, no memory.
 //
-//	go run ./test/soak --binary bin/meridian --duration 10m
+//	go run ./test/soak --binary bin/meridian --duration 30m --faults
 //
 // It takes a first sample after a warm-up, a last one after the load has ended
 // and the world has been quiet, and fails if a node has grown in between, or
-// if a request failed.
+// if a request failed. With --faults something in the world is broken most of
+// the time, or the primary moves: then an answer that says so is no failure, a
+// wrong one is.
 package main
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
-	"maps"
-	"net/http"
-	"net/url"
+	"io"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
-	"slices"
 	"strconv"
-	"strings"
-	"text/tabwriter"
 	"time"
+
+	"meridian/client"
+	"meridian/test/operator"
 )
 
-// What a node may grow by between the samples. Pools and caches fill; a leak
-// of one for each of ten thousands of requests would be far beyond.
-const (
-	moreGoroutines = 100
-	moreFiles      = 60
-	moreMemory     = 48 << 20 // bytes
-)
+func main() { operator.Main("soak", command) }
 
-var (
-	binary   = flag.String("binary", "bin/meridian", "the meridian to run")
-	file     = flag.String("file", "examples/conduit/meridian.yaml", "the world's file")
-	warm     = flag.Duration("warm", time.Minute, "load before the first sample")
-	duration = flag.Duration("duration", 10*time.Minute, "load between the samples")
-	quiet    = flag.Duration("quiet", 15*time.Second, "silence before each sample")
-	rate     = flag.Int("rate", 20, "requests a second")
-)
+// settings are what a soak is asked for.
+type settings struct {
+	warm, duration, quiet time.Duration
+	rate                  int
+	faults                bool
+	seed                  uint64
+}
 
-func main() {
-	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+func command(ctx context.Context, args []string, out io.Writer) (err error) {
+	var s settings
+	flags := flag.NewFlagSet("soak", flag.ContinueOnError)
+	binary := flags.String("binary", "bin/meridian", "the meridian to run")
+	file := flags.String("file", "examples/conduit/meridian.yaml", "the world's file")
+	flags.DurationVar(&s.warm, "warm", time.Minute, "load before the first sample")
+	flags.DurationVar(&s.duration, "duration", 10*time.Minute, "load between the samples")
+	flags.DurationVar(&s.quiet, "quiet", 15*time.Second, "silence before each sample")
+	flags.IntVar(&s.rate, "rate", 20, "requests a second")
+	flags.BoolVar(&s.faults, "faults", false, "break and mend parts of the world meanwhile, and move the primary")
+	flags.Uint64Var(&s.seed, "seed", uint64(time.Now().Unix()), "the faults are drawn from it")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	w, end, err := operator.Up(ctx, *binary, *file, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, end()) }()
+	return s.soak(ctx, w, out)
+}
+
+// soak loads a world twice, and compares what its nodes hold.
+func (s settings) soak(ctx context.Context, w operator.World, out io.Writer) error {
+	first, err := s.loaded(ctx, w, s.warm, out, nil)
+	if err != nil {
+		return err
+	}
+	var n *nemesis
+	if s.faults {
+		fmt.Fprintf(out, "seed %d\n", s.seed)
+		n = newNemesis(w, s.seed, out)
+	}
+	last, err := s.loaded(ctx, w, s.duration, out, n)
+	if err != nil {
+		return err
+	}
+	return compare(out, first, last)
+}
+
+// loaded runs the load program while n, which may be nil, breaks things; waits
+// for silence, and samples every node.
+func (s settings) loaded(ctx context.Context, w operator.World, d time.Duration, out io.Writer, n *nemesis) (map[string]sample, error) {
+	status, err := w.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	breaking, stop := context.WithTimeout(ctx, d)
 	defer stop()
-	if err := soak(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "soak:", err)
-		os.Exit(1)
-	}
-}
-
-func soak(ctx context.Context) (err error) {
-	state, err := os.MkdirTemp("/var/tmp", "meridian-soak-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(state)
-	if err := os.Chmod(state, 0o755); err != nil {
-		return err
-	}
-	world := filepath.Join(state, "world")
-	if err := run(ctx, *binary, "up", "--detach", "--state", world, *file); err != nil {
-		return err
-	}
-	defer func() {
-		if down := run(context.WithoutCancel(ctx), *binary, "down", "--state", world); err == nil {
-			err = down
-		}
-	}()
-	status := filepath.Join(state, "status.json")
-	out, err := exec.CommandContext(ctx, *binary, "status", "--json", "--state", world).Output()
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(status, out, 0o600); err != nil {
-		return err
-	}
-	first, err := loaded(ctx, status, *warm)
-	if err != nil {
-		return err
-	}
-	last, err := loaded(ctx, status, *duration)
-	if err != nil {
-		return err
-	}
-	return compare(first, last)
-}
-
-// loaded runs the load program, waits for silence, and samples every node.
-func loaded(ctx context.Context, status string, d time.Duration) (map[string]sample, error) {
-	if err := run(ctx, "go", "run", "./test/load", "--status", status, "--duration", d.String(), "--rate", strconv.Itoa(*rate)); err != nil {
-		return nil, fmt.Errorf("load: %w", err)
+	done := make(chan error, 1)
+	go func() { done <- n.run(breaking, status) }()
+	err = s.load(ctx, w, d, out)
+	stop()
+	if err := errors.Join(err, <-done); err != nil {
+		return nil, err
 	}
 	select {
 	case <-ctx.Done():
 		return nil, ctx.Err()
-	case <-time.After(*quiet):
+	case <-time.After(s.quiet):
 	}
 	return samples(ctx, status)
 }
 
-func run(ctx context.Context, name string, args ...string) error {
-	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	return cmd.Run()
-}
-
-// A sample is what a node holds.
-type sample struct{ goroutines, files, memory float64 }
-
-func samples(ctx context.Context, statusFile string) (map[string]sample, error) {
-	b, err := os.ReadFile(statusFile)
+// load runs the load program.
+func (s settings) load(ctx context.Context, w operator.World, d time.Duration, out io.Writer) error {
+	text, err := w.Run(ctx, "status", "--json")
 	if err != nil {
-		return nil, err
-	}
-	var s struct {
-		Console string
-		Nodes   []struct{ Name string }
-	}
-	if err := json.Unmarshal(b, &s); err != nil {
-		return nil, err
-	}
-	out := map[string]sample{}
-	for _, n := range s.Nodes {
-		m, err := metrics(ctx, s.Console+"/metrics?node="+url.QueryEscape(n.Name))
-		if err != nil {
-			return nil, fmt.Errorf("metrics of %s: %w", n.Name, err)
-		}
-		out[n.Name] = sample{m["go_goroutines"], m["process_open_fds"], m["process_resident_memory_bytes"]}
-	}
-	return out, nil
-}
-
-// metrics reads the plain values of a Prometheus page.
-func metrics(ctx context.Context, url string) (map[string]float64, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return nil, err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	out := map[string]float64{}
-	for sc := bufio.NewScanner(resp.Body); sc.Scan(); {
-		name, value, _ := strings.Cut(sc.Text(), " ")
-		if v, err := strconv.ParseFloat(value, 64); err == nil {
-			out[name] = v
-		}
-	}
-	return out, nil
-}
-
-// compare prints both samples and says whether a node has grown.
-func compare(first, last map[string]sample) error {
-	w := tabwriter.NewWriter(os.Stdout, 0, 0, 3, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "NODE\tGOROUTINES\t\tFILES\t\tMEMORY MiB\t\t")
-	var grown []string
-	for _, name := range slices.Sorted(maps.Keys(first)) {
-		a, b := first[name], last[name]
-		fmt.Fprintf(w, "%s\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f\t\n", name, a.goroutines, b.goroutines, a.files, b.files, a.memory/(1<<20), b.memory/(1<<20))
-		if b.goroutines > a.goroutines+moreGoroutines || b.files > a.files+moreFiles || b.memory > a.memory+moreMemory {
-			grown = append(grown, name)
-		}
-	}
-	if err := w.Flush(); err != nil {
 		return err
 	}
-	if len(grown) > 0 {
-		return fmt.Errorf("grown: %s", strings.Join(grown, ", "))
+	file := filepath.Join(filepath.Dir(w.State), "status.json")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, "go", "run", "./test/load", "--status", file, "--duration", d.String(), "--rate", strconv.Itoa(s.rate), "--faults="+strconv.FormatBool(s.faults))
+	cmd.Stdout, cmd.Stderr = out, os.Stderr
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("load: %w", err)
 	}
 	return nil
+}
+
+// whole waits until nothing of a world is broken.
+func whole(ctx context.Context, w operator.World, patience time.Duration) (s client.Status, err error) {
+	err = operator.Until(ctx, patience, func(ctx context.Context) (err error) {
+		if s, err = w.Status(ctx); err == nil {
+			err = operator.Whole(s)
+		}
+		return err
+	})
+	return s, err
 }
