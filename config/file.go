@@ -39,6 +39,7 @@ type File struct {
 	KeyGroups               map[string][]string              `key:"keyGroups" doc:"Groups of trustedKeys, by the names that behaviors use." want:"a name under trustedKeys:"`
 	RateLimits              map[string]RateLimit             `key:"rateLimits" doc:"How often a client may ask, in the whole world, by the names that guard and behaviors use."`
 	Guard                   Guard                            `key:"guard" doc:"Who may come in at all, before any behavior is asked."`
+	AccessLog               *AccessLog                       `key:"accessLog" doc:"One line for each request, written by each edge. Default: none, beside the node's own log."`
 	DNS                     DNS                              `key:"dns" doc:"The zone of the domain."`
 	Certificates            []Certificate                    `key:"certificates" doc:"PEM files for the domain. Default in an up world: the world's own CA."`
 	Nodes                   []Node                           `key:"nodes" doc:"The machines of a production world. An up world derives them."`

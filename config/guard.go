@@ -90,6 +90,9 @@ func (d *decoder) checkGuard(f *File) {
 	for _, name := range sorted(f.RateLimits) {
 		d.checkRateLimit(name, f.RateLimits[name])
 	}
+	if f.AccessLog != nil {
+		d.checkAccessLog(*f.AccessLog)
+	}
 	p := d.where["guard"]
 	d.checkNetworks(p, f.Guard.Allow, f.Guard.Deny)
 	d.checkLimitNames(f, p, f.Guard.RateLimits)

@@ -94,6 +94,9 @@ func (f *File) paths(dir string) {
 		abs(&a.Keys)
 		f.Authorizers[k] = a
 	}
+	if l := f.AccessLog; l != nil && l.To != "stdout" {
+		abs(&l.To)
+	}
 	for id, path := range f.TrustedKeys {
 		abs(&path)
 		f.TrustedKeys[id] = path

@@ -15,6 +15,7 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 
 	"meridian"
+	"meridian/edge/accesslog"
 	"meridian/edge/cache"
 	"meridian/edge/origin"
 	"meridian/edge/tunnel"
@@ -52,6 +53,8 @@ type Config struct {
 	// bounds the clients whose rates are known; 0 means 65,536, in 3 MiB.
 	Guard        Guard
 	GuardClients int
+
+	AccessLog *accesslog.Config // nil writes none
 
 	// BindBody binds a sealed identity to the SHA-256 of the body, where there
 	// is one of known length that the edge holds whole. The gateways must do the

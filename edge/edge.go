@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"sync/atomic"
 
+	"meridian/edge/accesslog"
 	"meridian/edge/cache"
 	"meridian/edge/compress"
 	"meridian/edge/limit"
@@ -30,6 +31,7 @@ type Edge struct {
 	https, http atomic.Value // of net.Addr, once they listen
 
 	limits *limit.Table
+	log    *accesslog.Log // nil if there is none
 }
 
 // New returns an Edge that Run will open. It fails for a configuration that
@@ -70,6 +72,11 @@ func New(cfg Config, deps Deps) (*Edge, error) {
 	}
 	e.compress = compress.New(compress.Config{Memory: cfg.Cache.Memory / 8})
 	e.tunnels = newTunnels(cfg.Tunnels)
+	if cfg.AccessLog != nil {
+		if e.log, err = accesslog.New(*cfg.AccessLog, accesslog.Deps{Log: deps.Log, Metrics: deps.Metrics}); err != nil {
+			return nil, err
+		}
+	}
 	e.recall.size, e.recall.ttl = cfg.Limits.Remembered, cfg.Timeouts.Remember
 	return e, nil
 }

@@ -16,6 +16,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"meridian"
+	"meridian/edge/accesslog"
 	"meridian/edge/cache"
 	"meridian/edge/compress"
 	"meridian/edge/origin"
@@ -50,7 +51,8 @@ type exchange struct {
 	body      *body           // nil if there is none
 	bodyHash  []byte
 
-	guarded string // why the guard decided as it did; "" if it had nothing to decide
+	blocked accesslog.Fault // what the guard refused for
+	guarded string          // why the guard decided as it did; "" if it had nothing to decide
 
 	choice origin.Choice // the newest
 	tries  int
@@ -78,7 +80,7 @@ func (e *Edge) begin(w http.ResponseWriter, r *http.Request) *exchange {
 	if !span.SpanContext().IsValid() {
 		ctx = trace.ContextWithSpanContext(ctx, newTrace())
 	}
-	x := e.exchange(&recorder{ResponseWriter: w}, r.WithContext(ctx), uuid.NewString(), span)
+	x := e.exchange(&recorder{ResponseWriter: w, now: e.deps.Now}, r.WithContext(ctx), uuid.NewString(), span)
 	w.Header().Set("X-Meridian-Request", x.id)
 	w.Header().Set("X-Meridian-Edge", string(e.cfg.Place))
 	e.metrics.inFlight.Inc()
@@ -231,6 +233,7 @@ func (x *exchange) end() {
 	took := x.deps.Now().Sub(x.start)
 	x.metrics.inFlight.Dec()
 	x.metrics.observe(x.choice, x.w.status, took)
+	x.access(took)
 	if x.span.IsRecording() {
 		x.span.SetAttributes(
 			attribute.String("place", string(x.cfg.Place)), attribute.String("region", string(x.choice.Region)), attribute.String("why", x.choice.Why),

@@ -6,6 +6,7 @@ import (
 
 	"github.com/gaissmai/bart"
 
+	"meridian/edge/accesslog"
 	"meridian/edge/limit"
 	"meridian/edge/sign"
 )
@@ -84,7 +85,7 @@ func (x *exchange) known(g *Guard) (answer, bool) {
 // keepOut counts and notes a refusal, and returns its answer. The cause is of a
 // closed set.
 func (x *exchange) keepOut(guard, cause, why string) answer {
-	x.guarded = why
+	x.guarded, x.blocked = why, accesslog.FaultBlocked
 	x.metrics.guarded(guard, cause)
 	return answer{status: http.StatusForbidden, code: "AccessDenied", message: "Access denied"}
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"meridian/edge/accesslog"
 	"meridian/internal/pathpattern"
 )
 
@@ -23,11 +24,11 @@ var (
 func (x *exchange) decent() (answer, bool) {
 	switch {
 	case !x.ours(x.r.Host):
-		x.guarded = "the Host is not this API's"
+		x.guarded, x.blocked = "the Host is not this API's", accesslog.FaultBlocked
 		x.metrics.guarded("bots", "host")
 		return answer{status: http.StatusMisdirectedRequest, message: "This is not that host."}, false
 	case strings.Contains(x.at.path, "%00") || x.unnamed() && probing(pathpattern.Normalize(x.at.path)):
-		x.guarded = "only scanners ask for this path"
+		x.guarded, x.blocked = "only scanners ask for this path", accesslog.FaultBlocked
 		x.metrics.guarded("bots", "path")
 		return answer{status: http.StatusNotFound, message: "Not Found"}, false
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"meridian/edge/accesslog"
 	"meridian/edge/limit"
 )
 
@@ -29,7 +30,7 @@ func (x *exchange) within(lists ...[]limit.Limit) (answer, bool) {
 			h.Add(headerLimits, policyOf(l))
 			h.Add(headerLimit, strconv.Quote(l.Name)+";r="+strconv.Itoa(v.Left)+";t="+strconv.Itoa(wholeSeconds(v.Full)))
 			if !v.Passes {
-				x.guarded = v.Why
+				x.guarded, x.blocked = v.Why, accesslog.FaultRate
 				x.metrics.guarded("rate", l.Name)
 				return answer{status: http.StatusTooManyRequests, message: "Too many requests.", after: max(wholeSeconds(v.Again), 1)}, false
 			}

@@ -3,6 +3,7 @@ package edge
 import (
 	"net/http"
 
+	"meridian/edge/accesslog"
 	"meridian/edge/sign"
 )
 
@@ -14,6 +15,7 @@ func (x *exchange) granted(keys sign.Keys) (answer, bool) {
 	if v.Passes {
 		return answer{}, true
 	}
+	x.blocked = accesslog.FaultBlocked
 	x.metrics.guarded("signature", v.Code)
 	return answer{status: http.StatusForbidden, code: v.Code, message: v.Message}, false
 }

@@ -2,6 +2,7 @@ package edge
 
 import (
 	"net/http"
+	"time"
 
 	"meridian/edge/compress"
 )
@@ -10,6 +11,8 @@ import (
 type recorder struct {
 	http.ResponseWriter
 	before func() // is called once, before the headers are sent; may be nil
+	now    func() time.Time
+	headed time.Time // when the headers were sent; zero if they were not
 	coder  *compress.Writer
 	status int
 	bytes  int64 // of the body, as they went out
@@ -25,7 +28,7 @@ func (w *recorder) ready() {
 
 func (w *recorder) WriteHeader(status int) {
 	if status >= 200 {
-		w.status = status
+		w.status, w.headed = status, w.now()
 		w.ready()
 	}
 	w.ResponseWriter.WriteHeader(status)

@@ -24,6 +24,9 @@ func (e *Edge) Run(ctx context.Context, ready func()) error {
 	var way sync.WaitGroup
 	defer way.Wait()
 	defer stopUpstream()
+	if e.log != nil { // what the last request did is written too
+		way.Go(func() { e.log.Run(upstream, func() {}) }) // returns nil only
+	}
 	if x := e.shield; x != nil {
 		way.Go(func() { x.way.Run(upstream, func() {}) }) // returns nil only
 	}

@@ -33,6 +33,10 @@ func (n *node) addEdge(g *lifecycle.Group) error {
 	if err != nil {
 		return err
 	}
+	logged, err := n.accessLog()
+	if err != nil {
+		return err
+	}
 	gossip := newGossip(n)
 	if err := n.addPurges(g); err != nil {
 		return err
@@ -55,6 +59,7 @@ func (n *node) addEdge(g *lifecycle.Group) error {
 		Behaviors:         behaviors(n.file, trusted),
 		Origins:           beside,
 		Guard:             guard(n.file),
+		AccessLog:         logged,
 		Carriers:          carriers(n.file),
 		IgnoreConsistency: os.Getenv(ignoreTokens) == "1",
 	}, edge.Deps{
