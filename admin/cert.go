@@ -15,6 +15,7 @@ type Certificates interface {
 	Add(context.Context, client.NewCertificate) (client.Certificate, error)
 	List() []client.Certificate
 	Remove(ctx context.Context, name string) error
+	Issue(ctx context.Context, name string) error
 }
 
 func (s *Server) listCerts(*http.Request) (any, error) { return list(s.deps.Certs.List()), nil }
@@ -29,6 +30,15 @@ func (s *Server) addCert(r *http.Request) (any, error) {
 		s.deps.Log.Info("certificate added", "name", c.Name, "names", c.Names, "issuer", c.Issuer, "serial", c.Serial, "ends", c.NotAfter)
 	}
 	return c, err
+}
+
+func (s *Server) issueCert(r *http.Request) (any, error) {
+	name := r.PathValue("name")
+	if err := s.deps.Certs.Issue(r.Context(), name); err != nil {
+		return nil, err
+	}
+	s.deps.Log.Info("certificate issued", "name", name)
+	return map[string]any{"name": name, "issued": true}, nil
 }
 
 func (s *Server) removeCert(r *http.Request) (any, error) {

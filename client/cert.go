@@ -48,3 +48,9 @@ func (c *Client) Certificates(ctx context.Context) (all []Certificate, err error
 func (c *Client) RemoveCertificate(ctx context.Context, name string) error {
 	return c.call(ctx, http.MethodDelete, "/v1/certificates/"+url.PathEscape(name), nil, nil)
 }
+
+// IssueCertificate gets a new certificate for a domain from the authority of the
+// world's file, and returns once it is there.
+func (c *Client) IssueCertificate(ctx context.Context, name string) error {
+	return c.call(ctx, http.MethodPost, "/v1/certificates/"+url.PathEscape(name)+"/issue", nil, nil)
+}

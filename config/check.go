@@ -50,10 +50,8 @@ func (d *decoder) check(f *File) {
 	for _, name := range sorted(f.Authorizers) {
 		d.checkAuthorizer(f.Authorizers[name])
 	}
-	for _, c := range f.Certificates {
-		d.needs(c.pos, "cert", c.Cert, "a PEM file with a certificate")
-		d.needs(c.pos, "key", c.Key, "a PEM file with a private key")
-	}
+	d.checkCertificates(f.Certificates)
+	d.checkTLS(f.TLS)
 	if f.Database != nil {
 		d.checkDatabase(f, *f.Database)
 		d.checkDurability(f, d.at(f.Database.pos, "durability"), f.Database.Durability)

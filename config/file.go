@@ -41,7 +41,8 @@ type File struct {
 	Guard                   Guard                            `key:"guard" doc:"Who may come in at all, before any behavior is asked."`
 	AccessLog               *AccessLog                       `key:"accessLog" doc:"One line for each request, written by each edge. Default: none, beside the node's own log."`
 	DNS                     DNS                              `key:"dns" doc:"The zone of the domain."`
-	Certificates            []Certificate                    `key:"certificates" doc:"PEM files for the domain. Default in an up world: the world's own CA."`
+	TLS                     TLS                              `key:"tls" doc:"What clients of the edges must speak."`
+	Certificates            []Certificate                    `key:"certificates" doc:"Certificates for the domain: PEM files, and one acme that gets and renews them. Default in an up world: the world's own CA."`
 	Nodes                   []Node                           `key:"nodes" doc:"The machines of a production world. An up world derives them."`
 	PKI                     string                           `key:"pki" doc:"The folder with the backbone's certificates (meridian pki). An up world makes its own."`
 	Clients                 []Clients                        `key:"clients" doc:"Networks whose place is known, by place: DNS answers them without measuring."`
@@ -168,13 +169,6 @@ type Limits struct {
 // DNS is the zone of the domain.
 type DNS struct {
 	TTL time.Duration `key:"ttl" default:"5s" doc:"Of answers that are steered." want:"a duration from 1s to 1h"`
-}
-
-// A Certificate is a chain and its key.
-type Certificate struct {
-	Cert string `key:"cert" doc:"PEM file: the certificate, then its intermediates."`
-	Key  string `key:"key" doc:"PEM file: the private key."`
-	pos  position
 }
 
 // A Role is a part that a node plays.

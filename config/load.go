@@ -112,6 +112,9 @@ func (f *File) paths(dir string) {
 	for i := range f.Certificates {
 		abs(&f.Certificates[i].Cert)
 		abs(&f.Certificates[i].Key)
+		if a := f.Certificates[i].ACME; a != nil {
+			abs(&a.CA)
+		}
 	}
 	if f.Database != nil {
 		abs(&f.Database.Migrations)

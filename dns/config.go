@@ -30,7 +30,10 @@ type Config struct {
 
 // Deps is what the program provides.
 type Deps struct {
-	Map     *topology.Map
+	Map *topology.Map
+	// Texts returns what a certificate authority asks to see at a name, now; nil
+	// knows of none.
+	Texts   func(name string) []string
 	Log     *slog.Logger          // nil discards
 	Metrics prometheus.Registerer // nil keeps them to itself
 }

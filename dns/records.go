@@ -53,6 +53,10 @@ func (v *view) records(reply *dns.Msg, role zone.Role, region topology.Region, p
 		add(v.zone.Address(ask.Name, ask.Qtype, region.Gateway.Addr())...)
 	case (role == zone.Nearest || role == zone.Why) && ask.Qtype == dns.TypeTXT:
 		done.region, err = v.nearest(reply, role, place)
+	case role == zone.Challenge && ask.Qtype == dns.TypeTXT && v.texts != nil:
+		for _, text := range v.texts(ask.Name) {
+			add(v.zone.TXT(ask.Name, text))
+		}
 	}
 	if reply.Answer == nil || lastIsAlias(reply, ask.Qtype) {
 		reply.Ns = append(reply.Ns, v.zone.Denial(v.snap.At))

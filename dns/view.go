@@ -14,6 +14,7 @@ type view struct {
 	zone   *zone.Zone
 	snap   *topology.Snapshot
 	places *steer.Places
+	texts  func(name string) []string // see Deps.Texts; may be nil
 }
 
 // look returns the view of the newest snapshot. Reading it costs a query two
@@ -24,7 +25,7 @@ func (s *Server) look() *view {
 	if old.snap == snap {
 		return old
 	}
-	v := &view{zone: s.zone, snap: snap, places: old.places}
+	v := &view{zone: s.zone, snap: snap, places: old.places, texts: old.texts}
 	if !slices.Equal(snap.Clients, old.snap.Clients) {
 		v.places = steer.NewPlaces(snap.Clients)
 	}

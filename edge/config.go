@@ -87,11 +87,6 @@ type Timeouts struct {
 	Remember  time.Duration // of a caller's consistency tokens; 0 means 5 min
 }
 
-// TLS says what clients must speak.
-type TLS struct {
-	Min uint16 // tls.VersionTLS12 or tls.VersionTLS13; 0 means 1.2
-}
-
 // Upstream is the way to the regions; see origin.Config for the fields.
 type Upstream struct {
 	Connections    int
@@ -123,8 +118,8 @@ func (c Config) defaults() (Config, error) {
 	if c.Place == "" || c.HTTPS == "" {
 		return c, fmt.Errorf("edge %q: place %q and HTTPS address %q: want both", c.Node, c.Place, c.HTTPS)
 	}
-	if c.TLS.Min != 0 && c.TLS.Min != tls.VersionTLS12 && c.TLS.Min != tls.VersionTLS13 {
-		return c, fmt.Errorf("edge %q: TLS version %s: want 1.2 or 1.3", c.Node, tls.VersionName(c.TLS.Min))
+	if err := c.TLS.check(); err != nil {
+		return c, fmt.Errorf("edge %q: %w", c.Node, err)
 	}
 	if err := c.checkBehaviors(); err != nil {
 		return c, err
@@ -145,7 +140,6 @@ func (c Config) defaults() (Config, error) {
 	orDefault(&c.Timeouts.FirstByte, 30*time.Second)
 	orDefault(&c.Timeouts.Drain, 8*time.Second)
 	orDefault(&c.Timeouts.Remember, 5*time.Minute)
-	orDefault(&c.TLS.Min, tls.VersionTLS12)
 	orDefault(&c.Upstream.MaxTries, 4)
 	orDefault(&c.Upstream.Hedges, 0.02)
 	return c, nil
@@ -180,6 +174,12 @@ type Deps struct {
 	Dial  func(context.Context, meridian.Region) (net.Conn, error) // a TLS connection to the region's gateway
 	RTT   func(meridian.Region) (time.Duration, bool)              // as this node measured it; nil leaves it to the map
 	Certs Certificates
+
+	// Challenges answers the validations of certificate authorities; nil: there are none.
+	Challenges Challenges
+	// Tickets are the keys of TLS tickets, the first of which seals; nil, or none:
+	// this edge makes its own.
+	Tickets func() [][32]byte
 
 	Verify Verifier                // nil verifies nobody
 	Key    func() identity.EdgeKey // what identities are sealed with; nil seals none

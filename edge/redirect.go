@@ -19,6 +19,9 @@ func (e *Edge) redirect(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		host = strings.Trim(r.Host, "[]")
 	}
+	if e.validates(w, r, host) {
+		return
+	}
 	if host == "" {
 		host = e.cfg.Domain
 	}

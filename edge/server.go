@@ -104,21 +104,3 @@ func (e *Edge) Addrs() (https, plain net.Addr) {
 	plain, _ = e.http.Load().(net.Addr)
 	return https, plain
 }
-
-// tlsConfig offers what Mozilla calls intermediate: TLS 1.2 with forward
-// secrecy and authenticated encryption, and TLS 1.3.
-func (e *Edge) tlsConfig() *tls.Config {
-	return &tls.Config{
-		MinVersion:     e.cfg.TLS.Min,
-		GetCertificate: e.deps.Certs.GetCertificate,
-		NextProtos:     []string{"h2", "http/1.1"},
-		CipherSuites: []uint16{
-			tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
-			tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
-			tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
-			tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
-			tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
-			tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
-		},
-	}
-}

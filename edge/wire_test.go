@@ -288,7 +288,7 @@ func TestStopLetsRequestsEndAndLeavesNothing(t *testing.T) {
 }
 
 func TestConfigThatCannotWorkIsRefused(t *testing.T) {
-	for _, c := range []Config{{}, {Place: "a"}, {Place: "a", HTTPS: ":0", TLS: TLS{Min: tls.VersionTLS10}}} {
+	for _, c := range []Config{{}, {Place: "a"}, {Place: "a", HTTPS: ":0", TLS: TLS{Policy: "SSLv3"}}} {
 		if _, err := New(c, Deps{}); err == nil || meridian.KindOf(err) != meridian.Internal {
 			t.Errorf("%+v: %v", c, err)
 		}

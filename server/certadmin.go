@@ -15,6 +15,7 @@ import (
 	"meridian/client"
 	"meridian/config"
 	"meridian/edge/cert"
+	"meridian/edge/cert/acme"
 	"meridian/internal/keyring"
 	"meridian/store"
 )
@@ -23,13 +24,14 @@ import (
 type certAdmin struct {
 	file  *config.File
 	store certLedger
+	keep  acme.Keeper
 	ring  func() (keyring.Ring, error)
 	now   func() time.Time
 	edges func() map[string]string // what each node with an edge tells of its certificates
 }
 
 func (n *node) certAdmin() certAdmin {
-	return certAdmin{file: n.file, store: inStore{n.store}, ring: n.keyring, now: time.Now, edges: n.certMarks}
+	return certAdmin{file: n.file, store: inStore{n.store}, keep: keeper{n.store}, ring: n.keyring, now: time.Now, edges: n.certMarks}
 }
 
 // certMarks returns what the nodes with an edge tell of their certificates.
@@ -143,7 +145,8 @@ func (a certAdmin) List() []client.Certificate {
 		c.Edges, c.Waiting = showing(told, mark)
 		out = append(out, c)
 	}
-	for _, p := range a.file.Certificates {
+	out = a.issued(out)
+	for _, p := range a.file.Pairs() {
 		c := client.Certificate{Name: p.Cert, Source: cert.SourceFile, Names: []string{}}
 		if text, err := os.ReadFile(p.Cert); err != nil {
 			c.Error = err.Error()
@@ -153,6 +156,23 @@ func (a certAdmin) List() []client.Certificate {
 			c = shownCert(p.Cert, cert.SourceFile, time.Time{}, chain, a.now())
 		}
 		out = append(out, c)
+	}
+	return out
+}
+
+// issued adds to a list how the newest try of the authority went, and the
+// certificate that is still to come.
+func (a certAdmin) issued(out []client.Certificate) []client.Certificate {
+	if a.file.ACME() == nil {
+		return out
+	}
+	i := slices.IndexFunc(out, func(c client.Certificate) bool { return c.Source == cert.SourceACME && c.Name == a.file.Domain })
+	if i < 0 {
+		i = len(out)
+		out = append(out, client.Certificate{Name: a.file.Domain, Source: cert.SourceACME, Names: []string{}, Notes: []string{"not issued yet"}})
+	}
+	if r, ok := acme.Reported(a.keep, a.file.Domain); ok && r.Error != "" {
+		out[i].Error = "not issued at " + r.At.UTC().Format(time.DateTime) + ": " + r.Error
 	}
 	return out
 }

@@ -49,15 +49,18 @@ type certLedger interface {
 // certificates returns the certificates that the file names.
 func certificates(f *config.File) (*cert.Store, error) {
 	var pairs []cert.Pair
-	for _, c := range f.Certificates {
+	for _, c := range f.Pairs() {
 		pairs = append(pairs, cert.Pair{Cert: c.Cert, Key: c.Key})
 	}
 	s := cert.New(certConfig(f))
 	return s, s.Load(pairs)
 }
 
-// certConfig says what certificates of this world must be good for.
-func certConfig(f *config.File) cert.Config { return cert.Config{Domains: []string{f.Domain}} }
+// certConfig says what certificates of this world must be good for. Those that an
+// authority issues come later.
+func certConfig(f *config.File) cert.Config {
+	return cert.Config{Domains: []string{f.Domain}, Later: f.ACME() != nil}
+}
 
 // newShelf returns the certificates of this node. Its part "certificates" keeps
 // them.

@@ -34,7 +34,7 @@ func Check(f *config.File) error {
 	}
 	_, keys := authorizers(f)
 	var certs error
-	if len(f.Certificates) > 0 { // an up world has its own
+	if len(f.Pairs()) > 0 { // an up world has its own
 		_, certs = certificates(f)
 	}
 	_, beside := origins(f)

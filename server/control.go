@@ -9,6 +9,7 @@ import (
 	"meridian/admin"
 	"meridian/client"
 	"meridian/dns"
+	"meridian/edge/cert/acme"
 	"meridian/internal/lifecycle"
 )
 
@@ -17,7 +18,7 @@ func (n *node) addControl(g *lifecycle.Group) error {
 	zone, err := dns.New(dns.Config{
 		Domain: n.file.Domain, TTL: uint32(n.file.DNS.TTL.Seconds()),
 		Listen: []string{netip.AddrPortFrom(n.self.Address, n.self.Ports.DNS).String()},
-	}, dns.Deps{Map: &n.atlas, Log: n.log, Metrics: n.tele.Metrics})
+	}, dns.Deps{Map: &n.atlas, Texts: func(name string) []string { return acme.Texts(keeper{n.store}, name) }, Log: n.log, Metrics: n.tele.Metrics})
 	if err != nil {
 		return err
 	}

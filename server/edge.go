@@ -38,11 +38,16 @@ func (n *node) addEdge(g *lifecycle.Group) error {
 		return err
 	}
 	gossip := newGossip(n)
+	n.tickets = newTickets(inStore{n.store}, n.keyring, n.log)
 	if err := n.addPurges(g); err != nil {
 		return err
 	}
 	p := n.purging
 	onDisk, err := n.cacheDisk()
+	if err != nil {
+		return err
+	}
+	authority, challenges, err := n.certificateAuthority()
 	if err != nil {
 		return err
 	}
@@ -61,10 +66,12 @@ func (n *node) addEdge(g *lifecycle.Group) error {
 		Guard:             guard(n.file),
 		AccessLog:         logged,
 		Carriers:          carriers(n.file),
+		TLS:               edge.TLS{Policy: n.file.TLS.Policy},
 		IgnoreConsistency: os.Getenv(ignoreTokens) == "1",
 	}, edge.Deps{
 		Map: &n.atlas, Dial: n.dialGateway, RTT: n.rttTo, Certs: n.shelf.certs, Verify: n.verify, Key: key.use, TokenKeys: n.sealsTokens, Tell: gossip.tell,
 		Edges:      n.countEdges,
+		Challenges: challenges, Tickets: n.tickets.now,
 		DialShield: n.dialShield, Invalidated: p.invalidated, Horizon: p.horizon, Recent: p.recent, After: p.after,
 		Log: n.log, Metrics: n.tele.Metrics, Tracer: n.tele.Tracer,
 	})
@@ -78,7 +85,9 @@ func (n *node) addEdge(g *lifecycle.Group) error {
 		g.Add("uses", newUses(n, door).run)
 	}
 	n.addPurged(g, door.Purge)
+	g.Add("tickets", n.tickets.run)
 	g.Add("edge", door.Run)
+	addAuthority(g, authority)
 	n.addShield(g, door.Inner())
 	return nil
 }

@@ -56,6 +56,7 @@ type node struct {
 	tokenKeys atomic.Pointer[[]tokenKeyRecord]
 	parted    atomic.Pointer[parted]
 	purging   *purging // nil where there is neither a cache nor an operator
+	tickets   *tickets // nil without an edge
 	shelf     *shelf   // nil where there is neither an edge nor a region
 
 	changed chan struct{} // holds one nudge: the map may have changed

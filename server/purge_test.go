@@ -47,6 +47,7 @@ func (s seenLedger) Prefix(p string) (out []store.Entry) {
 			out = append(out, e)
 		}
 	}
+	slices.SortFunc(out, func(a, b store.Entry) int { return strings.Compare(a.Key, b.Key) })
 	return out
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"meridian/config"
 	"meridian/internal/pki"
@@ -81,14 +82,14 @@ func certificates(f *config.File) error {
 	if err == nil {
 		err = pki.KeepCertKeys(f.PKI, false)
 	}
-	if err != nil || len(f.Certificates) > 0 {
+	if err != nil || len(f.Pairs()) > 0 {
 		return err
 	}
 	cert, key, err := ca.IssueServer(Names(f)...)
 	if err != nil {
 		return err
 	}
-	f.Certificates = []config.Certificate{{Cert: cert, Key: key}}
+	f.Certificates = append(slices.Clone(f.Certificates), config.Certificate{Cert: cert, Key: key})
 	return nil
 }
 

@@ -18,6 +18,7 @@ import (
 type certCmd struct {
 	Add    certAddCmd    `cmd:"" help:"Give all edges a certificate: checked first, in use within a second, without a failed handshake."`
 	List   certListCmd   `cmd:"" help:"List the certificates: names, issuer, end, where from, and how many edges show them."`
+	Issue  certIssueCmd  `cmd:"" help:"Get a new certificate now from the authority that the file names (certificates: [{acme: {}}])."`
 	Remove certRemoveCmd `cmd:"" help:"Take a certificate that was added from all edges."`
 }
 
@@ -149,5 +150,29 @@ func (c *certRemoveCmd) Run(ctx context.Context, g *Global) error {
 		return err
 	}
 	fmt.Printf("%s is gone from all edges\n", c.Name)
+	return nil
+}
+
+type certIssueCmd struct {
+	Name string `arg:"" optional:"" help:"The domain. Default: the world's." placeholder:"NAME"`
+}
+
+func (c *certIssueCmd) Run(ctx context.Context, g *Global) error {
+	a, _, err := admin(g)
+	if err != nil {
+		return err
+	}
+	if c.Name == "" {
+		s, err := a.Status(ctx)
+		if err != nil {
+			return err
+		}
+		c.Name = s.Domain
+	}
+	begin := time.Now()
+	if err := a.IssueCertificate(ctx, c.Name); err != nil {
+		return fmt.Errorf("issue a certificate for %s: %w", c.Name, err)
+	}
+	fmt.Printf("%s has a new certificate, after %v; `meridian cert list` shows it\n", c.Name, time.Since(begin).Round(time.Millisecond))
 	return nil
 }

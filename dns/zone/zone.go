@@ -9,6 +9,7 @@
 //	REGION.origin.D       the address of that region's gateway
 //	_region.D             TXT: the name of the nearest region
 //	_why._region.D        TXT: why that one
+//	_acme-challenge.D     TXT: what a certificate authority asks for, while it does
 package zone
 
 import (
@@ -37,6 +38,7 @@ const (
 	Gateway // of one region
 	Nearest
 	Why
+	Challenge // of a certificate authority (RFC 8555, section 8.4)
 )
 
 // A Zone is the names below one domain.
@@ -60,7 +62,7 @@ func New(domain string, servers []netip.Addr, ttl uint32) (*Zone, error) {
 		return nil, fmt.Errorf("%.80q is no domain name", domain)
 	}
 	apex := dns.CanonicalName(domain)
-	if len("_why._region."+apex) > 255 {
+	if len("_acme-challenge."+apex) > 255 {
 		return nil, fmt.Errorf("%.80q is too long to have names below it", domain)
 	}
 	return &Zone{apex: apex, servers: servers, ttl: ttl}, nil
@@ -92,6 +94,8 @@ func (z *Zone) Find(name string, regions []topology.Region) (Role, topology.Regi
 		return Nearest, topology.Region{}
 	case "_why._region":
 		return Why, topology.Region{}
+	case "_acme-challenge":
+		return Challenge, topology.Region{}
 	}
 	role := Missing
 	for _, r := range regions {

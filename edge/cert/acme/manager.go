@@ -1,0 +1,328 @@
+package acme
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/caddyserver/certmagic"
+	"go.uber.org/zap"
+
+	"meridian"
+)
+
+// The challenges, as the file calls them.
+const (
+	HTTP01    = "http-01"
+	TLSALPN01 = "tls-alpn-01"
+	DNS01     = "dns-01"
+)
+
+// A Config is what an operator may say.
+type Config struct {
+	Names     []string // each gets a certificate of its own
+	Email     string   // of the account; may be ""
+	Directory string   // URL; "" means Let's Encrypt's
+	Challenge string   // "" means TLSALPN01
+	Roots     *x509.CertPool
+	// Door is where this node answers HTTP-01 or TLS-ALPN-01, host:port.
+	Door string
+	// Check is how often certificates are looked at; 0 means 10 min.
+	Check time.Duration
+}
+
+// Deps is what the program provides.
+type Deps struct {
+	Storage *Storage
+	// Show gives all edges a certificate: PEM.
+	Show func(ctx context.Context, name string, chain, key []byte) error
+	// Seen returns once the name servers show a TXT record; nil does not wait.
+	Seen func(ctx context.Context, name, text string) error
+	Log  *slog.Logger
+}
+
+// A Manager gets certificates and renews them. Every edge runs one; the locks of
+// the storage let one issue for all.
+type Manager struct {
+	cfg   Config
+	deps  Deps
+	magic *certmagic.Config
+	cache *certmagic.Cache
+	names map[string]bool
+}
+
+// defaultCheck is how often certificates are looked at.
+const defaultCheck = 10 * time.Minute
+
+// Run gets what is missing and renews what is due, until ctx is over.
+func (m *Manager) Run(ctx context.Context, ready func()) error {
+	if err := m.open(ctx); err != nil {
+		return err
+	}
+	defer m.cache.Stop()
+	done := make(chan struct{})
+	defer func() { <-done }()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() { // awaited above
+		defer close(done)
+		m.obey(ctx)
+	}()
+	ready()
+	for _, name := range m.cfg.Names {
+		m.keep(ctx, name)
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// New returns a manager that Run starts.
+func New(cfg Config, deps Deps) *Manager {
+	if cfg.Challenge == "" {
+		cfg.Challenge = TLSALPN01
+	}
+	if cfg.Check == 0 {
+		cfg.Check = defaultCheck
+	}
+	m := &Manager{cfg: cfg, deps: deps, names: map[string]bool{}}
+	for _, n := range cfg.Names {
+		m.names[n] = true
+	}
+	return m
+}
+
+// open makes certmagic's part.
+func (m *Manager) open(ctx context.Context) error {
+	log := newZap(m.deps.Log)
+	m.cache = certmagic.NewCache(certmagic.CacheOptions{
+		GetConfigForCert:   func(certmagic.Certificate) (*certmagic.Config, error) { return m.magic, nil },
+		RenewCheckInterval: m.cfg.Check, Logger: log,
+	})
+	m.magic = certmagic.New(m.cache, certmagic.Config{
+		Storage: m.deps.Storage, Logger: log, DisableStorageCheck: true, OnEvent: m.event,
+		OCSP: certmagic.OCSPConfig{DisableStapling: true}, // this cache is shown to nobody
+	})
+	issuer, err := m.issuer(log)
+	if err != nil {
+		m.cache.Stop()
+		return err
+	}
+	m.magic.Issuers = []certmagic.Issuer{issuer}
+	m.deps.Storage.reseal(ctx)
+	return nil
+}
+
+// issuer returns who speaks ACME. Certmagic finds the door of this node open, and
+// trusts that whoever is there answers from the storage: any edge does.
+func (m *Manager) issuer(log *zap.Logger) (*certmagic.ACMEIssuer, error) {
+	of := certmagic.ACMEIssuer{
+		CA: m.cfg.Directory, Email: m.cfg.Email, Agreed: true, TrustedRoots: m.cfg.Roots, Logger: log,
+		DisableHTTPChallenge: m.cfg.Challenge != HTTP01, DisableTLSALPNChallenge: m.cfg.Challenge != TLSALPN01,
+	}
+	if of.CA == "" {
+		of.CA = certmagic.LetsEncryptProductionCA
+	}
+	if m.cfg.Challenge == DNS01 {
+		of.DNS01Solver = textSolver{m.deps.Storage.keep, m.deps.Seen}
+		return certmagic.NewACMEIssuer(m.magic, of), nil
+	}
+	host, port, err := net.SplitHostPort(m.cfg.Door)
+	if err != nil {
+		return nil, fmt.Errorf("acme: where %s is answered: %w", m.cfg.Challenge, err)
+	}
+	n, err := strconv.Atoi(port)
+	if err != nil {
+		return nil, fmt.Errorf("acme: where %s is answered: %w", m.cfg.Challenge, err)
+	}
+	of.ListenHost, of.AltHTTPPort, of.AltTLSALPNPort = host, n, n
+	return certmagic.NewACMEIssuer(m.magic, of), nil
+}
+
+// keep gets a name's certificate, if there is none yet, shows it, and leaves its
+// renewal to the cache. It tries until ctx is over, as certmagic paces it.
+func (m *Manager) keep(ctx context.Context, name string) {
+	for ctx.Err() == nil {
+		err := m.magic.ObtainCertAsync(ctx, name)
+		if err == nil {
+			if _, err = m.magic.CacheManagedCertificate(ctx, name); err == nil {
+				err = m.show(ctx, name)
+			}
+		}
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		m.deps.Log.Error("a certificate is not there yet", "name", name, "why", err.Error())
+		select {
+		case <-ctx.Done():
+		case <-time.After(m.cfg.Check):
+		}
+	}
+}
+
+// event hears what certmagic does.
+func (m *Manager) event(ctx context.Context, event string, data map[string]any) error {
+	name, _ := data["identifier"].(string)
+	switch event {
+	case "cert_obtained":
+		m.say(ctx, name, nil)
+		if err := m.show(ctx, name); err != nil {
+			m.deps.Log.Error("a certificate was issued and is not shown yet", "name", name, "why", err.Error())
+		}
+	case "cert_failed":
+		err, _ := data["error"].(error)
+		m.say(ctx, name, err)
+	}
+	return nil
+}
+
+// show gives all edges what the storage has for a name.
+func (m *Manager) show(ctx context.Context, name string) error {
+	issuer := m.magic.Issuers[0].IssuerKey()
+	chain, err := m.deps.Storage.Load(ctx, certmagic.StorageKeys.SiteCert(issuer, name))
+	if err != nil {
+		return err
+	}
+	key, err := m.deps.Storage.Load(ctx, certmagic.StorageKeys.SitePrivateKey(issuer, name))
+	if err != nil {
+		return err
+	}
+	return m.deps.Show(ctx, name, chain, key)
+}
+
+// A Report is how the newest try to get a name's certificate went.
+type Report struct {
+	At    time.Time `json:"at"`
+	Error string    `json:"error,omitempty"`
+	Order string    `json:"order,omitempty"` // that it answers, if an operator gave one
+}
+
+// reportPrefix and orderPrefix are keys of the store, before a name.
+const (
+	reportPrefix = "acme-reports/"
+	orderPrefix  = "acme-orders/"
+)
+
+// Reported returns the newest report of a name.
+func Reported(k Keeper, name string) (r Report, ok bool) {
+	text, _, ok := k.Get(reportPrefix + name)
+	return r, ok && json.Unmarshal(text, &r) == nil
+}
+
+// say reports a try; nothing depends on it.
+func (m *Manager) say(ctx context.Context, name string, err error) {
+	r := Report{At: time.Now().UTC()}
+	if err != nil {
+		r.Error = err.Error()
+		m.deps.Log.Warn("a certificate was not issued", "name", name, "why", r.Error)
+	} else {
+		m.deps.Log.Info("a certificate was issued", "name", name)
+	}
+	report(ctx, m.deps.Storage.keep, name, r)
+}
+
+func report(ctx context.Context, k Keeper, name string, r Report) error {
+	text, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	for range storeTries {
+		_, rev, _ := k.Get(reportPrefix + name)
+		if ok, err := k.CompareAndSwap(ctx, reportPrefix+name, rev, text); ok || err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// An order is an operator's wish for a certificate now.
+type order struct {
+	ID string `json:"id"`
+}
+
+// Order asks the edges for a new certificate of a name, and returns how that
+// went. ID names the wish: asked twice it is done once.
+func Order(ctx context.Context, k Keeper, name, id string) error {
+	text, err := json.Marshal(order{id})
+	if err != nil {
+		return err
+	}
+	_, rev, _ := k.Get(orderPrefix + name)
+	if ok, err := k.CompareAndSwap(ctx, orderPrefix+name, rev, text); !ok || err != nil {
+		return errors.Join(err, meridian.WithKind(meridian.Unavailable, fmt.Errorf("another order for %s was given just now", name)))
+	}
+	for {
+		watch := k.Watch()
+		if r, ok := Reported(k, name); ok && r.Order == id {
+			if r.Error != "" {
+				return meridian.WithKind(meridian.Unavailable, errors.New(r.Error))
+			}
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return meridian.WithKind(meridian.Timeout, fmt.Errorf("no edge has issued a certificate for %s yet: %w", name, ctx.Err()))
+		case <-watch:
+		}
+	}
+}
+
+// obey does what operators order, until ctx is over.
+func (m *Manager) obey(ctx context.Context) {
+	for {
+		watch := m.deps.Storage.keep.Watch()
+		for name := range m.names {
+			if id, ok := m.ordered(name); ok {
+				m.fulfil(ctx, name, id)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-watch:
+		}
+	}
+}
+
+// ordered returns the order for a name that nobody has fulfilled.
+func (m *Manager) ordered(name string) (id string, ok bool) {
+	text, _, ok := m.deps.Storage.keep.Get(orderPrefix + name)
+	var o order
+	if !ok || json.Unmarshal(text, &o) != nil {
+		return "", false
+	}
+	r, _ := Reported(m.deps.Storage.keep, name)
+	return o.ID, r.Order != o.ID
+}
+
+// fulfil gets a new certificate for an order, unless another edge did.
+func (m *Manager) fulfil(ctx context.Context, name, id string) {
+	lock := "order_" + name
+	if m.deps.Storage.Lock(ctx, lock) != nil {
+		return
+	}
+	defer m.deps.Storage.Unlock(context.WithoutCancel(ctx), lock)
+	if now, ok := m.ordered(name); !ok || now != id {
+		return
+	}
+	err := m.renew(ctx, name)
+	r := Report{At: time.Now().UTC(), Order: id}
+	if err != nil {
+		r.Error = err.Error()
+	}
+	report(context.WithoutCancel(ctx), m.deps.Storage.keep, name, r)
+}
+
+func (m *Manager) renew(ctx context.Context, name string) error {
+	_, err := m.deps.Storage.Load(ctx, certmagic.StorageKeys.SiteCert(m.magic.Issuers[0].IssuerKey(), name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return m.magic.ObtainCertSync(ctx, name)
+	}
+	return m.magic.RenewCertSync(ctx, name, true)
+}
