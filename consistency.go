@@ -99,11 +99,13 @@ func ParseUnreachable(s string) (Unreachable, error) {
 	return "", fmt.Errorf("%.80q: want error or stale", s)
 }
 
-// A Promise is what a route says of its reads. The zero Promise is that of the
-// database.
+// A Promise is what an invocation's statements are promised: what its route says
+// of its reads, and of its writes to which history they belong. The zero Promise
+// is that of the database.
 type Promise struct {
 	Consistency *Consistency // nil: the database's
 	Unreachable Unreachable  // "": the database's
+	Claim       Token        // what goes to the primary runs only where this is part of the history; zero: on any
 }
 
 // Carriers say how a consistency token travels between a client and a door:

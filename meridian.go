@@ -20,7 +20,7 @@ type Invocation struct {
 	Event    []byte    // the payload, JSON
 	Deadline time.Time // when the caller stops waiting
 	Floor    []Token   // reads of the invocation must not be older than these
-	Reads    Promise   // what its route says of its reads
+	Reads    Promise   // what its reads, and its writes, are promised
 	Trace    string    // the traceparent of the caller, or ""
 }
 

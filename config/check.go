@@ -54,6 +54,7 @@ func (d *decoder) check(f *File) {
 	d.checkTLS(f.TLS)
 	if f.Database != nil {
 		d.checkDatabase(f, *f.Database)
+		d.checkIdempotency(f.Database.Idempotency)
 		d.checkDurability(f, d.at(f.Database.pos, "durability"), f.Database.Durability)
 	}
 	if f.DNS.TTL < time.Second || f.DNS.TTL > time.Hour {

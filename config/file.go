@@ -124,6 +124,7 @@ type Database struct {
 	LocalFunctions []string            `key:"localFunctions" doc:"User-defined volatile functions that only read: they may run on a standby." want:"names of functions"`
 	Servers        map[string]Server   `key:"servers" doc:"PostgreSQL servers that somebody else runs, by region: for every region, or none. Meridian follows whoever is primary there. Default: it runs its own."`
 	Backup         *Backup             `key:"backup" doc:"Base backups, and every change of the log in between. Default: none."`
+	Idempotency    Idempotency         `key:"idempotency" doc:"What an Idempotency-Key is worth."`
 	MaxConnections int                 `key:"maxConnections" default:"120" doc:"PostgreSQL's max_connections, the same in all regions." want:"a number from 20 to 10000"`
 	pos            position
 }

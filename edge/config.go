@@ -37,7 +37,11 @@ type Config struct {
 	TLS      TLS
 	Upstream Upstream
 	Landing  Landing
-	Tunnels  tunnel.Config
+
+	// Deduplicated says that regions execute once what has an Idempotency-Key, so
+	// that it may be sent to another though it may have been executed.
+	Deduplicated bool
+	Tunnels      tunnel.Config
 
 	// Shield is the place of the edge that collects the misses of all; "" if each
 	// edge asks a region itself.
@@ -53,8 +57,7 @@ type Config struct {
 	// bounds the clients whose rates are known; 0 means 65,536, in 3 MiB.
 	Guard        Guard
 	GuardClients int
-
-	AccessLog *accesslog.Config // nil writes none
+	AccessLog    *accesslog.Config // nil writes none
 
 	// BindBody binds a sealed identity to the SHA-256 of the body, where there
 	// is one of known length that the edge holds whole. The gateways must do the

@@ -38,6 +38,7 @@ type exchange struct {
 	custom    *origin.Custom // where the request goes, if that is no region
 	way       origin.Way     // there
 	policy    RequestPolicy  // what is sent there
+	keying                   // what its Idempotency-Key is worth
 	sent      target         // at, as far as that is sent
 	sentQuery bool           // with a question mark
 
@@ -138,6 +139,7 @@ func (x *exchange) prepare() error {
 		x.floor(h)
 	}
 	x.header = h
+	x.readKey()
 	return x.hold()
 }
 

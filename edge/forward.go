@@ -21,6 +21,7 @@ import (
 	"meridian/edge/cache"
 	"meridian/edge/origin"
 	"meridian/identity"
+	"meridian/internal/idempotency"
 )
 
 // HeaderNotServing is how a region's node says, on a 503, that it executed
@@ -131,13 +132,20 @@ func (x *exchange) send() (*http.Response, error) {
 		return resp, nil
 	}
 	var tried []meridian.Region
+	var doubt error // why it may have been executed
 	for {
 		x.choice = x.way.Choose(tried)
+		if x.choice.Region == "" && doubt != nil {
+			return nil, doubt
+		}
 		if x.choice.Region == "" {
 			return nil, meridian.WithKind(meridian.Unavailable, errors.New(x.choice.Why))
 		}
 		left := deadline.Sub(x.deps.Now())
 		resp, err := x.race(left, tried)
+		if err == nil && doubt != nil {
+			err = x.unclaimed(resp)
+		}
 		if err == nil {
 			x.began = x.deps.Now()
 			return resp, nil
@@ -145,8 +153,9 @@ func (x *exchange) send() (*http.Response, error) {
 		v := x.retry(x.failed(err, deadline.Sub(x.deps.Now())))
 		x.metrics.failed(err, v.Again)
 		x.deps.Log.Warn(x.unanswered(), "request", x.id, "region", x.choice.Region, "error", err, "again", v.Again, "why", v.Why)
+		doubt = x.inDoubt(doubt, err)
 		if !v.Again {
-			return nil, err
+			return nil, cmp.Or(doubt, err)
 		}
 		tried = append(tried, x.choice.Region)
 	}
@@ -156,7 +165,7 @@ func (x *exchange) send() (*http.Response, error) {
 func (x *exchange) failed(err error, left time.Duration) origin.Attempt {
 	a := origin.Attempt{
 		Method: x.r.Method, Sent: origin.MaybeSent, Replayable: true, ClientGone: x.r.Context().Err() != nil,
-		Tries: x.tries, MaxTries: x.maxTries(), Left: left,
+		Tries: x.tries, MaxTries: x.maxTries(), Left: left, Keyed: x.keyed, Once: x.once,
 	}
 	if x.body != nil {
 		a.Replayable = x.body.replayable() && x.body.failure() == nil
@@ -178,7 +187,7 @@ func (x *exchange) attempt(left time.Duration) (*http.Response, error) {
 	early := &interim{x: x}
 	resp, err := x.way.RoundTrip(req.WithContext(ctx), origin.Trip{
 		Region: x.choice.Region, Class: origin.ClassOf(x.r.Method, x.sent.path), FirstByte: max(left, time.Millisecond), Interim: early.pass,
-		Abandon: origin.Safe(x.r.Method) && len(x.deps.Map.Now().Serving()) > 1,
+		Abandon: (origin.Safe(x.r.Method) || x.once) && len(x.deps.Map.Now().Serving()) > 1,
 	})
 	early.end()
 	if err == nil && x.custom != nil {
@@ -203,6 +212,9 @@ func (x *exchange) outgoing(left time.Duration) *http.Request {
 	h := maps.Clone(x.header)
 	if x.custom == nil {
 		h.Set(identity.HeaderTimeLeft, strconv.FormatInt(max(left.Milliseconds(), 1), 10))
+	}
+	if x.once {
+		h.Set(idempotency.HeaderOnce, "1")
 	}
 	if x.custom == nil && x.principal != nil && x.deps.Key != nil {
 		h.Set(identity.HeaderIdentity, identity.Seal(x.deps.Key(), x.principal, identity.Binding{

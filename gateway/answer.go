@@ -87,6 +87,7 @@ func claim(v any) string {
 
 // write sends an answer of the function.
 func (x *exchange) write(out *event.Response) {
+	x.note.out = out
 	h := x.w.Header()
 	for name, values := range out.Header {
 		h[name] = append(h[name], values...)

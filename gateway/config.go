@@ -15,6 +15,7 @@ import (
 
 	"meridian"
 	"meridian/gateway/cors"
+	"meridian/gateway/ledger"
 	"meridian/gateway/placement"
 	"meridian/identity"
 	"meridian/topology"
@@ -64,6 +65,9 @@ type Deps struct {
 	// TokenKeys returns what consistency tokens are sealed with and believed by;
 	// nil: they are neither sealed nor looked at.
 	TokenKeys func() meridian.TokenKeys
+	// Ledger executes once what has an Idempotency-Key and is not safe to repeat;
+	// nil: the header is the function's own affair.
+	Ledger Ledger
 	// Fate says what became, after a failover, of what a token names; nil: every
 	// token is good.
 	Fate    func(context.Context, meridian.Token) meridian.Fate
@@ -83,6 +87,17 @@ type Invoker interface {
 // request is sent at most once. Its error means that there is none now. An
 // error of the way itself is an *Unsent if the request surely was not executed.
 type Forwarder func(context.Context, meridian.Region) (http.RoundTripper, error)
+
+// A Ledger remembers, for all regions, what was executed by a key. A claim that
+// fails may be given all the same; asking again with it is safe.
+type Ledger interface {
+	Claim(context.Context, ledger.Claim) (ledger.Entry, error)
+	// Settle keeps an answer; held is false if the claim is not part of the
+	// history any more, and neither is what was written under it.
+	Settle(context.Context, ledger.Claim, ledger.Answer) (held bool, err error)
+	// Release gives back a claim of which surely nothing was executed.
+	Release(context.Context, ledger.Claim) error
+}
 
 // A Verifier finds and verifies the credentials in a request's header, as
 // identity.Verifier does.

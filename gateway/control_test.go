@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"meridian"
+	"meridian/gateway/ledger"
 	"meridian/gateway/placement"
 	"meridian/identity"
 	"meridian/topology"
@@ -85,10 +86,42 @@ var promises = []struct {
 		}
 		return ask(g.Inner(), identity.HeaderConsistency, "pets:7:1:20") == http.StatusConflict && r.last.ID == ""
 	}, false},
+	{"what was executed by its key is not executed again (guarantee 4)", withoutOnly, func(g *Gateway, r *recorder) bool {
+		g.deps.Ledger = &oneEntry{}
+		post := func() {
+			q := httptest.NewRequest("POST", "/", nil)
+			q.Header.Set("Idempotency-Key", "k")
+			g.Inner().ServeHTTP(httptest.NewRecorder(), q)
+		}
+		post()
+		first := r.last.ID
+		post()
+		return first != "" && r.last.ID == first
+	}, false},
 	{"what may have been executed elsewhere is not run again (guarantee 4)", withoutDoubt, func(g *Gateway, r *recorder) bool {
 		return ask(g.Inner(), "X-Any", "1") == http.StatusServiceUnavailable && r.last.ID == ""
 	}, true},
 }
+
+// oneEntry is a ledger with room for one request.
+type oneEntry struct {
+	claim  ledger.Claim
+	answer *ledger.Answer
+}
+
+func (o *oneEntry) Claim(_ context.Context, c ledger.Claim) (ledger.Entry, error) {
+	if o.claim.ID == "" {
+		o.claim = c
+	}
+	return ledger.Entry{Mine: c.ID == o.claim.ID, Print: o.claim.Print, Done: o.answer != nil, Answer: o.answer}, nil
+}
+
+func (o *oneEntry) Settle(_ context.Context, _ ledger.Claim, a ledger.Answer) (bool, error) {
+	o.answer = &a
+	return true, nil
+}
+
+func (o *oneEntry) Release(context.Context, ledger.Claim) error { return nil }
 
 // ask sends a request for the keyed route if the header is a credential, for
 // the open one if not, and returns the status.
@@ -113,7 +146,7 @@ func (opened) Open(string, identity.Binding) (*identity.Principal, error) {
 const twoRoutes = `
 openapi: 3.1.0
 x-meridian-function: f
-paths: {/: {get: {}}, /keyed: {get: {security: [{key: []}]}}}
+paths: {/: {get: {}, post: {}}, /keyed: {get: {security: [{key: []}]}}}
 components: {securitySchemes: {key: {type: apiKey, in: header, name: x-api-key}}}
 `
 

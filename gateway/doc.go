@@ -26,6 +26,11 @@
 // home; if it may have been executed, the answer is the 503 of a lost primary, or
 // 504 when its time was over. A request that was placed is not placed again.
 //
+// A request with an Idempotency-Key that is not safe to repeat is executed once, in
+// whichever region it comes to, where there is a Ledger (package ledger): from the
+// claim of its key on it runs to its end, and who comes with the same key is
+// answered as it was, or hears that nobody can tell.
+//
 // It never runs a request twice, never lets a function write headers of the
 // connection or of Meridian, and never replaces a good API by a bad one
 // (guarantee 6). It holds at most Limits.InFlight bytes of bodies, then answers

@@ -32,6 +32,9 @@ type exchange struct {
 	share       share
 	span        trace.Span
 
+	key   string         // by which it is executed once; "" if it may be executed whenever it comes
+	claim meridian.Token // a history that has it has the claim on the key
+
 	route *openapi.Route      // nil until it is found
 	who   *identity.Principal // nil unless the route asked
 	note  note
@@ -90,7 +93,7 @@ func (x *exchange) integrate() {
 		return
 	}
 	x.readFloor()
-	if x.reckon() {
+	if x.readKey() || x.reckon() {
 		return
 	}
 	if d := x.place(); d.Where == placement.AtPrimary && x.forward(x.note.placed, body) {
@@ -103,10 +106,18 @@ func (x *exchange) integrate() {
 // output.
 func (x *exchange) runHere(body []byte) {
 	payload, err := event.Marshal(x.route.Format, x.request(body))
-	if err != nil {
+	switch {
+	case err != nil:
 		x.fail(err)
-		return
+	case x.key != "":
+		x.runOnce(payload, body)
+	default:
+		x.run(payload)
 	}
+}
+
+// run invokes the route's function with an event and answers with its output.
+func (x *exchange) run(payload []byte) {
 	out, seen, err := x.invoke(payload)
 	x.note.seen = seen
 	x.tellLoad()
@@ -156,7 +167,7 @@ func (x *exchange) invoke(payload []byte) (*event.Response, meridian.Observation
 		Event:    payload,
 		Deadline: deadline,
 		Floor:    x.floor,
-		Reads:    x.route.Reads,
+		Reads:    x.promise(),
 		Trace:    traceparent(ctx),
 	})
 	if err != nil {
@@ -168,6 +179,13 @@ func (x *exchange) invoke(payload []byte) (*event.Response, meridian.Observation
 	}
 	out, err := event.Parse(x.route.Format, raw)
 	return out, seen, err
+}
+
+// promise is what the route says of its reads, and the claim of its writes.
+func (x *exchange) promise() meridian.Promise {
+	p := x.route.Reads
+	p.Claim = x.claim
+	return p
 }
 
 // timeout returns how long the function may take: the least of the route's,

@@ -22,6 +22,7 @@ import (
 	"meridian/gateway/event"
 	"meridian/gateway/placement"
 	"meridian/identity"
+	"meridian/internal/idempotency"
 )
 
 // An Unsent error says that a region surely did not begin to execute a request,
@@ -116,6 +117,9 @@ func (x *exchange) outgoing(ctx context.Context, to meridian.Region, body []byte
 	h.Set(identity.HeaderRequest, x.id)
 	h.Set(identity.HeaderTimeLeft, strconv.FormatInt(max(x.timeLeftAt(to).Milliseconds(), 1), 10))
 	h.Set(headerPlaced, string(x.g.cfg.Region))
+	if x.key != "" {
+		h.Set(idempotency.HeaderOnce, "1")
+	}
 	h.Set(headerProtocol, x.caller.protocol)
 	propagation.TraceContext{}.Inject(ctx, propagation.HeaderCarrier(h))
 	req := (&http.Request{
@@ -160,7 +164,7 @@ func (x *exchange) relay(resp *http.Response) {
 	x.heed(resp)
 	x.stale(told.Get(headerStale))
 	for name, values := range told {
-		if !event.Reserved(name) || name == "Meridian-Region" || name == "Meridian-Primary-Away" || name == headerStale || name == headerLost || name == "Content-Length" {
+		if !event.Reserved(name) || name == "Meridian-Region" || name == "Meridian-Primary-Away" || name == headerStale || name == headerLost || name == headerReplayed || name == "Content-Length" {
 			h[name] = values
 		}
 	}
@@ -185,7 +189,7 @@ func (x *exchange) heed(resp *http.Response) {
 	}
 	if n, err := strconv.Atoi(resp.Header.Get(headerTrips)); err == nil {
 		x.note.seen.Trips, x.note.counted = n, true
-		x.g.book.Learn(x.key(), n)
+		x.g.book.Learn(x.learnedBy(), n)
 	}
 }
 

@@ -29,13 +29,13 @@ func (x *exchange) place() placement.Decision {
 	if x.g.deps.Forward == nil {
 		return placement.Decision{Where: placement.AtHome}
 	}
-	seen, turn := x.g.book.Open(x.key())
+	seen, turn := x.g.book.Open(x.learnedBy())
 	world := x.g.deps.Map.Now()
 	primary, _ := world.Primary()
 	rtt, _ := world.RTT(x.g.cfg.Region, primary.Name)
 	d := placement.Decide(placement.View{
 		Home: x.g.cfg.Region, Primary: primary.Name, Placed: x.placedBy(), Away: x.away(primary),
-		Mode: x.mode(), Method: x.r.Method, Seen: seen, Turn: turn,
+		Mode: x.mode(), Own: x.ownTrips(), Method: x.r.Method, Seen: seen, Turn: turn,
 		RTT: rtt, Left: x.timeout(), Load: x.g.book.Load(x.route.Function, x.began),
 	})
 	x.note.placed, x.note.where = x.g.cfg.Region, d
@@ -45,8 +45,19 @@ func (x *exchange) place() placement.Decision {
 	return d
 }
 
-// key is under which the request's route is learned.
-func (x *exchange) key() placement.Key { return placement.KeyOf(x.route.Key.String(), x.r.Method) }
+// ownTrips returns what the gateway's own doings for the request cost at home: to
+// claim its key, and to keep its answer.
+func (x *exchange) ownTrips() float64 {
+	if x.key == "" {
+		return 0
+	}
+	return 2
+}
+
+// learnedBy is under which the request's route is learned.
+func (x *exchange) learnedBy() placement.Key {
+	return placement.KeyOf(x.route.Key.String(), x.r.Method)
+}
 
 // mode is what the route says of its place, or else the config.
 func (x *exchange) mode() placement.Mode {
@@ -96,7 +107,7 @@ func (x *exchange) learn(o meridian.Observation, status int) {
 		return
 	}
 	x.note.counted = true
-	x.g.book.Learn(x.key(), o.Trips)
+	x.g.book.Learn(x.learnedBy(), o.Trips)
 	if x.placedBy() != "" {
 		x.w.Header().Set(headerTrips, strconv.Itoa(o.Trips))
 	}

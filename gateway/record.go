@@ -12,6 +12,8 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"meridian"
+	"meridian/gateway/event"
+	"meridian/gateway/ledger"
 	"meridian/gateway/placement"
 )
 
@@ -29,6 +31,8 @@ type note struct {
 	placed      meridian.Region    // where the request ran; "" if that was not asked
 	where       placement.Decision // why there
 	counted     bool               // the trips that it took, or would have taken, are known
+	once        ledger.Decision    // what became of it by its key
+	out         *event.Response    // of the function
 	forward     time.Duration      // of the trip to another region, and what ran there
 }
 
@@ -99,6 +103,9 @@ func (x *exchange) details() (attrs []slog.Attr) {
 	if x.note.forward > 0 {
 		attrs = append(attrs, slog.Int64("forwardLatency", x.note.forward.Milliseconds()))
 	}
+	if x.note.once.Do != "" {
+		attrs = append(attrs, slog.String("once", string(x.note.once.Do)), slog.String("onceWhy", x.note.once.Why))
+	}
 	if x.note.seen.Stale != "" {
 		attrs = append(attrs, slog.String("stale", x.note.seen.Stale))
 	}
@@ -150,6 +157,9 @@ func (x *exchange) endSpan() {
 	}
 	if x.note.seen.Stale != "" {
 		x.span.SetAttributes(attribute.String("stale", x.note.seen.Stale))
+	}
+	if x.note.once.Do != "" {
+		x.span.SetAttributes(attribute.String("once", string(x.note.once.Do)), attribute.String("once.why", x.note.once.Why))
 	}
 	if x.note.counted {
 		x.span.SetAttributes(attribute.Int("trips", o.Trips))

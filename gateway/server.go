@@ -39,6 +39,7 @@ const (
 	withoutOnce        // a request that was placed here may be placed again
 	withoutFate        // a token that went down with an old primary is good
 	withoutDoubt       // what may have been executed elsewhere runs at home too
+	withoutOnly        // what was executed by its key is executed again
 )
 
 // A table is one version of the API. It is immutable.

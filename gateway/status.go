@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"meridian"
+	"meridian/gateway/ledger"
 )
 
 // statusGone is what logs and metrics say of a caller who went away; nobody
@@ -41,6 +42,14 @@ var (
 	headersTooLarge = reply{http.StatusRequestHeaderFieldsTooLarge, "Request Header Fields Too Large"}
 	forwardSlow     = reply{http.StatusGatewayTimeout, "Gateway Timeout"}
 )
+
+// onceAs is what a request is answered that has a key and is not executed.
+var onceAs = map[ledger.Do]reply{
+	ledger.Busy:     {http.StatusConflict, "Conflict"},
+	ledger.Spent:    {http.StatusConflict, "Conflict"},
+	ledger.Unknown:  {http.StatusConflict, "Conflict"},
+	ledger.Mismatch: {http.StatusUnprocessableEntity, "Unprocessable Entity"},
+}
 
 // replyTo returns the answer to an error.
 func replyTo(k meridian.Kind) reply {

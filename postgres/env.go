@@ -250,6 +250,22 @@ func (e *env) unreachable(def meridian.Unreachable) meridian.Unreachable {
 	return meridian.ServeStale
 }
 
+// claims returns what must be part of the history for which the environment
+// works, of all invocations in flight.
+func (e *env) claims() (out []meridian.Token) {
+	if e == nil {
+		return nil
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, w := range e.inFlight {
+		if t := w.reads.Claim; !t.IsZero() {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
 // saw notes a position that a connection wrote or was shown.
 func (e *env) saw(t meridian.Token) {
 	e.mu.Lock()

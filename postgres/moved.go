@@ -62,6 +62,9 @@ func (c *client) tryMain(ctx context.Context) error {
 			return &finalError{&wire.Error{Severity: "ERROR", Code: stateTooOld, Message: "meridian: " + d.Why}}
 		}
 	}
+	if err := c.unclaimed(ctx); err != nil {
+		return err
+	}
 	c.mu.Lock()
 	u := c.main
 	why := ""
@@ -151,6 +154,7 @@ func (c *client) reachable(ctx context.Context) error {
 // putLocked places a group on the upstream.
 func (u *upstream) putLocked(k kept) {
 	u.aheadLocked(k.floor)
+	u.claimLocked()
 	u.bringLocked(k.group.Messages)
 	if k.begin != "" {
 		u.out = u.tracker.Hidden(u.out, k.begin)

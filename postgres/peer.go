@@ -24,7 +24,8 @@ type peer struct {
 	conn    net.Conn
 	rd      *wire.Reader
 	backend *pool.Backend
-	defines bool // what ran since the last transaction's end may have changed the catalogues; of the goroutine of replies
+	began   uint32 // the timeline on which its server was when it was taken; 0 if that could not be asked
+	defines bool   // what ran since the last transaction's end may have changed the catalogues; of the goroutine of replies
 
 	canceled atomic.Bool // because the primary moves
 	left     atomic.Bool // farewell is set
@@ -111,7 +112,7 @@ func (p *Proxy) servePeerSession(ctx context.Context, conn net.Conn, rd *wire.Re
 		conn.Write(wire.Builder(nil).JSON(wire.FrameRefuse, wire.Refusal{Code: e.Code, Message: e.Message, Away: passes(err)}))
 		return
 	}
-	s := &peer{p: p, conn: conn, rd: rd, backend: b, status: 'I'}
+	s := &peer{p: p, conn: conn, rd: rd, backend: b, began: p.timeline(ctx), status: 'I'}
 	p.mu.Lock()
 	p.peers[h.ID] = s
 	p.mu.Unlock()
@@ -125,7 +126,7 @@ func (p *Proxy) servePeerSession(ctx context.Context, conn net.Conn, rd *wire.Re
 	if p.gate.paused.Load() { // since it was admitted
 		s.leave(ctx, finishing)
 	}
-	if _, err := conn.Write(wire.Builder(nil).Message(wire.FrameWelcome, b.Params, wire.Builder(nil).Parameter(paramProcess, fmt.Sprint(b.Key.PID)).Parameter(paramTimeline, fmt.Sprint(p.timeline(ctx))))); err != nil {
+	if _, err := conn.Write(wire.Builder(nil).Message(wire.FrameWelcome, b.Params, wire.Builder(nil).Parameter(paramProcess, fmt.Sprint(b.Key.PID)).Parameter(paramTimeline, fmt.Sprint(s.began)))); err != nil {
 		b.Release(true)
 		return
 	}
@@ -209,6 +210,16 @@ func (s *peer) requests(ctx context.Context) error {
 			var st wire.State
 			if err := wire.ParseJSON(f.Body(), &st); err != nil {
 				return err
+			}
+			if len(st.Claims) > 0 {
+				if _, err := s.backend.Conn.Write(out); err != nil {
+					return err
+				}
+				out = out[:0]
+				if err := s.holds(ctx, st.Claims); err != nil {
+					return err
+				}
+				continue
 			}
 			if len(out) > 0 {
 				return fmt.Errorf("state amid statements: %w", wire.ErrProtocol)

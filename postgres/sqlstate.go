@@ -17,6 +17,7 @@ const (
 	stateCommitted     = "MD001" // it was committed; its answer is lost
 	stateUndone        = "40000" // it was sent, and surely not carried out
 	stateLostWrite     = "MD002" // a write that was acknowledged is lost with an old primary
+	stateUnclaimed     = "MD003" // its request's claim is not part of this history: nothing was carried out
 	stateProtocol      = "08P01"
 	stateTooOld        = "57P03" // the replica is behind, and there is no primary to ask
 	stateFull          = "53300"

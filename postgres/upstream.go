@@ -51,6 +51,7 @@ type upstream struct {
 	holder    holder         // of the goroutine that brings replies
 	wrote     bool           // what is answered by the next ReadyForQuery may have written
 	told      string         // what the primary's proxy was told of why the session cannot move
+	claimed   string         // what it was told of the claims in flight
 }
 
 // full is when what waits to be sent is sent.

@@ -59,6 +59,7 @@ func (n *node) addEdge(g *lifecycle.Group) error {
 		Timeouts:          edge.Timeouts{FirstByte: n.file.Limits.Timeout},
 		Cache:             cache.Config{Memory: int64(n.file.Limits.Cache), Disk: onDisk},
 		Upstream:          edge.Upstream{Hedges: share(n.file.Limits.Hedges)},
+		Deduplicated:      n.file.Deduplicates(),
 		Landing:           landing(n.file),
 		Shield:            n.file.Shield,
 		Behaviors:         behaviors(n.file, trusted),

@@ -31,13 +31,14 @@ import (
 func (n *node) addRegion(g *lifecycle.Group) error {
 	databases := map[string]lambda.Database{}
 	var fate func(context.Context, meridian.Token) meridian.Fate
+	var once gateway.Ledger
 	if n.file.Database != nil {
 		proxy, err := n.addDatabase(g)
 		if err != nil {
 			return err
 		}
 		databases[n.file.Database.Name] = proxy
-		fate = n.fate(proxy)
+		fate, once = n.fate(proxy), n.addLedger(g, proxy)
 	}
 	fns, err := n.functions()
 	if err != nil {
@@ -50,15 +51,15 @@ func (n *node) addRegion(g *lifecycle.Group) error {
 	}
 	g.Add("token keys", n.keepTokenKeys)
 	g.Add("functions", work.Run)
-	return n.addGateway(g, work, fate)
+	return n.addGateway(g, work, fate, once)
 }
 
-func (n *node) addGateway(g *lifecycle.Group, work gateway.Invoker, fate func(context.Context, meridian.Token) meridian.Fate) error {
+func (n *node) addGateway(g *lifecycle.Group, work gateway.Invoker, fate func(context.Context, meridian.Token) meridian.Fate, once gateway.Ledger) error {
 	api, err := os.ReadFile(n.file.API)
 	if err != nil {
 		return fmt.Errorf("read the API: %w", err)
 	}
-	deps := gateway.Deps{Invoke: work, Verify: n.verify, Open: n.open, TokenKeys: n.sealsTokens, Fate: fate, Log: n.log, Metrics: n.tele.Metrics, Tracer: n.tele.Tracer}
+	deps := gateway.Deps{Invoke: work, Verify: n.verify, Open: n.open, TokenKeys: n.sealsTokens, Fate: fate, Ledger: once, Log: n.log, Metrics: n.tele.Metrics, Tracer: n.tele.Tracer}
 	if n.file.Database != nil {
 		c := newCrossing(n.self.Region, &n.atlas, n.dialGateway)
 		g.Add("gateway crossing", c.run)

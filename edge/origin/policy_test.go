@@ -116,6 +116,10 @@ func TestRetry(t *testing.T) {
 					a.TimedOut = true
 				case "late":
 					a.Left = 0
+				case "keyed":
+					a.Keyed = true
+				case "once":
+					a.Keyed, a.Once = true, true
 				case "tries":
 					d.ScanArgs(t, "tries", &a.Tries)
 				default:

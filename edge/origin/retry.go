@@ -25,6 +25,8 @@ type Attempt struct {
 	Tries      int           // attempts so far, this one included
 	MaxTries   int           // attempts allowed
 	Left       time.Duration // until the request's deadline
+	Keyed      bool          // it has an Idempotency-Key
+	Once       bool          // by which every region that it may be sent to executes it once
 }
 
 // A Verdict says whether to send a request again, and why or why not.
@@ -35,7 +37,8 @@ type Verdict struct {
 
 // Retry decides whether a request that failed may be sent to another region. A
 // request that is not safe (RFC 9110, section 9.2.1) is sent again only if it
-// surely was not executed (guarantee 4).
+// surely was not executed, or if the regions see to it that it is executed once
+// (guarantee 4).
 func Retry(a Attempt) Verdict {
 	switch {
 	case a.ClientGone:
@@ -52,6 +55,10 @@ func Retry(a Attempt) Verdict {
 		return Verdict{false, "the region has it, and is slow"}
 	case Safe(a.Method):
 		return Verdict{true, a.Method + " is safe to repeat"}
+	case a.Once:
+		return Verdict{true, "the regions execute it once, by its Idempotency-Key"}
+	case a.Keyed:
+		return Verdict{false, a.Method + " may have been executed, and where it goes nobody deduplicates by its Idempotency-Key"}
 	}
 	return Verdict{false, a.Method + " may have been executed"}
 }

@@ -54,6 +54,7 @@ type View struct {
 	Away    string          // why the primary's region cannot take requests, or ""
 
 	Mode   Mode
+	Own    float64 // trips that the gateway itself would make at home
 	Method string
 	Seen   Seen   // of the route
 	Turn   uint64 // counts the route's requests, this one too
@@ -113,15 +114,19 @@ func Decide(v View) Decision {
 // weigh compares the trips that are expected at home with what it costs to run
 // in the primary's region, in trips.
 func weigh(v View) Decision {
-	home := Expect(v.Method, v.Seen)
+	home := Expect(v.Method, v.Seen) + v.Own
 	trip := 1 + toll(v.RTT)
 	paid := trip + Price(v.Load)
-	basis := fmt.Sprintf("%.2f trips expected at home, by %s; %.2f in %s", home, v.Seen.basis(v.Method), paid, v.Primary)
+	by := v.Seen.basis(v.Method)
+	if v.Own > 0 {
+		by += fmt.Sprintf(" and %.0f of the gateway's", v.Own)
+	}
+	basis := fmt.Sprintf("%.2f trips expected at home, by %s; %.2f in %s", home, by, paid, v.Primary)
 	switch {
 	case home <= trip:
 		return Decision{AtHome, ByTrips, basis}
 	case v.Load >= 1:
-		return Decision{AtHome, ByLoad, fmt.Sprintf("no slot is free in %s; %.2f trips expected at home, by %s", v.Primary, home, v.Seen.basis(v.Method))}
+		return Decision{AtHome, ByLoad, fmt.Sprintf("no slot is free in %s; %.2f trips expected at home, by %s", v.Primary, home, by)}
 	case home <= paid:
 		return Decision{AtHome, ByLoad, fmt.Sprintf("%s, where the load is %.2f", basis, v.Load)}
 	case v.Turn%exploreEvery == firstLook:

@@ -38,6 +38,8 @@ func TestDecide(t *testing.T) {
 					v.RTT = time.Duration(n[0]) * time.Millisecond
 				case "left":
 					v.Left = time.Duration(n[0]) * time.Millisecond
+				case "own":
+					v.Own = n[0]
 				case "load":
 					v.Load = n[0]
 				case "turn":

@@ -54,6 +54,9 @@ type Hello struct {
 type State struct {
 	SQL   []string `json:"sql,omitempty"`
 	Floor string   `json:"floor,omitempty"` // what must show there before anything runs, as a token without a seal
+	// Claims must be part of the server's history, or nothing runs; tokens without
+	// seals. Of an empty list nothing is said.
+	Claims []string `json:"claims,omitempty"`
 }
 
 // A Refusal says why a stream is not served, or not any more. Nothing of the
