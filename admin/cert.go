@@ -16,6 +16,8 @@ type Certificates interface {
 	List() []client.Certificate
 	Remove(ctx context.Context, name string) error
 	Issue(ctx context.Context, name string) error
+	Revoke(context.Context, client.RevokedClient) (client.RevokedClient, error)
+	Revoked() []client.RevokedClient
 }
 
 func (s *Server) listCerts(*http.Request) (any, error) { return list(s.deps.Certs.List()), nil }
@@ -30,6 +32,20 @@ func (s *Server) addCert(r *http.Request) (any, error) {
 		s.deps.Log.Info("certificate added", "name", c.Name, "names", c.Names, "issuer", c.Issuer, "serial", c.Serial, "ends", c.NotAfter)
 	}
 	return c, err
+}
+
+func (s *Server) listRevoked(*http.Request) (any, error) { return list(s.deps.Certs.Revoked()), nil }
+
+func (s *Server) revokeClient(r *http.Request) (any, error) {
+	var in client.RevokedClient
+	if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
+		return nil, meridian.WithKind(meridian.Invalid, fmt.Errorf("revoke a client's certificate: %w", err))
+	}
+	done, err := s.deps.Certs.Revoke(r.Context(), in)
+	if err == nil {
+		s.deps.Log.Info("client's certificate revoked", "serial", done.Serial, "why", done.Why)
+	}
+	return done, err
 }
 
 func (s *Server) issueCert(r *http.Request) (any, error) {

@@ -68,6 +68,8 @@ func (s *Server) Handler() http.Handler {
 	mux.Handle("GET /v1/certificates", s.guarded(s.listCerts))
 	mux.Handle("POST /v1/certificates", s.guarded(s.addCert))
 	mux.Handle("POST /v1/certificates/{name}/issue", s.guarded(s.issueCert))
+	mux.Handle("GET /v1/revoked-clients", s.guarded(s.listRevoked))
+	mux.Handle("POST /v1/revoked-clients", s.guarded(s.revokeClient))
 	mux.Handle("DELETE /v1/certificates/{name}", s.guarded(s.removeCert))
 	mux.Handle("GET /v1/traces/{id}", s.guarded(s.trace))
 	if s.deps.Metrics != nil {

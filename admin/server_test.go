@@ -91,6 +91,7 @@ var guarded = []string{
 	"GET /v1/status", "GET /v1/keys", "POST /v1/keys", "DELETE /v1/keys/k1",
 	"PUT /v1/drain/us-east-1", "DELETE /v1/drain/us-east-1", "POST /v1/purges", "GET /v1/traces/0123",
 	"GET /v1/certificates", "POST /v1/certificates", "DELETE /v1/certificates/x", "POST /v1/certificates/x/issue",
+	"GET /v1/revoked-clients", "POST /v1/revoked-clients",
 }
 
 func TestOnlyWhoShowsTheTokenGetsIn(t *testing.T) {

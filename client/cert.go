@@ -54,3 +54,20 @@ func (c *Client) RemoveCertificate(ctx context.Context, name string) error {
 func (c *Client) IssueCertificate(ctx context.Context, name string) error {
 	return c.call(ctx, http.MethodPost, "/v1/certificates/"+url.PathEscape(name)+"/issue", nil, nil)
 }
+
+// A RevokedClient is a certificate of a client that no edge takes any more.
+type RevokedClient struct {
+	Serial string    `json:"serial"` // hexadecimal
+	Why    string    `json:"why,omitempty"`
+	At     time.Time `json:"at,omitzero"`
+}
+
+// RevokeClient refuses a client's certificate at every edge, for good.
+func (c *Client) RevokeClient(ctx context.Context, r RevokedClient) (done RevokedClient, err error) {
+	return done, c.call(ctx, http.MethodPost, "/v1/revoked-clients", r, &done)
+}
+
+// RevokedClients lists them.
+func (c *Client) RevokedClients(ctx context.Context) (all []RevokedClient, err error) {
+	return all, c.call(ctx, http.MethodGet, "/v1/revoked-clients", nil, &all)
+}

@@ -109,6 +109,10 @@ func (f *File) paths(dir string) {
 		}
 		f.Origins[k] = o
 	}
+	if c := f.TLS.Clients; c != nil {
+		abs(&c.CA)
+		abs(&c.CRL)
+	}
 	for i := range f.Certificates {
 		abs(&f.Certificates[i].Cert)
 		abs(&f.Certificates[i].Key)

@@ -126,6 +126,8 @@ func (e *Edge) refuse(r *http.Request) (answer, bool) {
 	switch t := targetOf(r); {
 	case r.Method == http.MethodConnect || r.Method == http.MethodTrace:
 		return refuseMethod, true
+	case e.revoked(r):
+		return refuseRevoked, true
 	case headerSize(r) > e.cfg.Limits.Header:
 		return refuseHeader, true
 	case r.ContentLength > e.cfg.Limits.Body:

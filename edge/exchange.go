@@ -115,6 +115,7 @@ func (x *exchange) prepare() error {
 		}
 		x.principal = p
 	}
+	x.principal = x.certified(x.principal)
 	x.caller = callerOf(x.principal, h)
 	x.tokens = clientTokens(h, x.cfg.Carriers, x.deps.TokenKeys())
 	stripHops(h)
@@ -133,6 +134,7 @@ func (x *exchange) prepare() error {
 	}
 	delete(h, "Expect") // answered here, when the body is first read
 	x.forwarded(h)
+	x.presentClient(h)
 	if x.custom != nil {
 		x.estrange(h)
 	} else {

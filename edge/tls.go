@@ -12,7 +12,8 @@ import (
 
 // TLS says what clients must speak.
 type TLS struct {
-	Policy string // a name of Policies; "" means intermediate
+	Policy  string // Mozilla's or CloudFront's name; "" means intermediate
+	Clients Clients
 }
 
 // A tlsPolicy is what a name allows. Go decides the cipher suites of TLS 1.3 and
@@ -68,7 +69,7 @@ func (t TLS) check() error {
 		slices.Sort(names)
 		return fmt.Errorf("TLS policy %q: want one of %s", t.Policy, strings.Join(names, ", "))
 	}
-	return nil
+	return t.Clients.check()
 }
 
 // Challenges answers the validations of certificate authorities.
@@ -97,6 +98,7 @@ func (e *Edge) tlsConfig() *tls.Config {
 		NextProtos:     []string{"h2", "http/1.1"},
 	}
 	e.shareTickets(c)
+	e.askClients(c)
 	if e.deps.Challenges != nil {
 		c.GetConfigForClient = e.challenged
 	}

@@ -128,6 +128,9 @@ func (g *Gateway) Public() http.Handler { return g.door(false) }
 
 func (g *Gateway) door(trusted bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !trusted && g.off != withoutStrip {
+			stripClientCert(r.Header)
+		}
 		x := g.begin(w, r, trusted || g.off == withoutStrip)
 		defer x.end()
 		x.serve()

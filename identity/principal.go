@@ -6,17 +6,22 @@ import "time"
 const (
 	KindAPIKey = "api-key"
 	KindJWT    = "jwt"
+
+	// KindCertificate is a client's certificate that an edge's trust store
+	// vouches for. No authorizer asks for it: functions read the header Client-Cert.
+	KindCertificate = "certificate"
 )
 
 // A Principal is who asks, as a credential proved it. It is shared between
 // requests: nobody may change it.
 type Principal struct {
-	Kind string `json:"kind"` // KindAPIKey or KindJWT
-	ID   string `json:"id"`   // the key's id, or the token's subject
+	Kind string `json:"kind"` // KindAPIKey, KindJWT or KindCertificate
+	ID   string `json:"id"`   // the key's id, the token's subject, or the SHA-256 of the certificate, hexadecimal
 	Name string `json:"name,omitempty"`
 
 	// Of a JWT: the authorizer that accepted it, its claims with numbers as
-	// json.Number, the scopes that "scope" or "scp" list, and when it expires.
+	// json.Number, the scopes that "scope" or "scp" list, and when it expires (of a
+	// certificate too).
 	Authorizer string         `json:"authorizer,omitempty"`
 	Claims     map[string]any `json:"claims,omitempty"`
 	Scopes     []string       `json:"scopes,omitempty"`

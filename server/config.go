@@ -39,7 +39,8 @@ func Check(f *config.File) error {
 	}
 	_, beside := origins(f)
 	_, groups := keyGroups(f)
-	return errors.Join(checkAPI(f), keys, certs, beside, groups)
+	_, asks := clients(f)
+	return errors.Join(checkAPI(f), keys, certs, beside, groups, asks)
 }
 
 // Able reports what this machine lacks to run every node of the file.

@@ -51,6 +51,10 @@ func (n *node) addEdge(g *lifecycle.Group) error {
 	if err != nil {
 		return err
 	}
+	asks, err := clients(n.file)
+	if err != nil {
+		return err
+	}
 	door, err := edge.New(edge.Config{
 		Place: n.self.Region, Node: n.self.Name, Domain: n.file.Domain,
 		HTTPS:             netip.AddrPortFrom(n.self.Address, n.self.Ports.HTTPS).String(),
@@ -67,7 +71,7 @@ func (n *node) addEdge(g *lifecycle.Group) error {
 		Guard:             guard(n.file),
 		AccessLog:         logged,
 		Carriers:          carriers(n.file),
-		TLS:               edge.TLS{Policy: n.file.TLS.Policy},
+		TLS:               edge.TLS{Policy: n.file.TLS.Policy, Clients: asks},
 		IgnoreConsistency: os.Getenv(ignoreTokens) == "1",
 	}, edge.Deps{
 		Map: &n.atlas, Dial: n.dialGateway, RTT: n.rttTo, Certs: n.shelf.certs, Verify: n.verify, Key: key.use, TokenKeys: n.sealsTokens, Tell: gossip.tell,
@@ -87,6 +91,11 @@ func (n *node) addEdge(g *lifecycle.Group) error {
 	}
 	n.addPurged(g, door.Purge)
 	g.Add("tickets", n.tickets.run)
+	g.Add("staples", n.shelf.staple)
+	if asks.Trust != nil {
+		r := &revocations{trust: asks.Trust, crl: n.file.TLS.Clients.CRL, store: inStore{n.store}, log: n.log.With("hop", "edge"), now: time.Now}
+		g.Add("revocations", r.run)
+	}
 	g.Add("edge", door.Run)
 	addAuthority(g, authority)
 	n.addShield(g, door.Inner())

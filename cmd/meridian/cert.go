@@ -19,6 +19,7 @@ type certCmd struct {
 	Add    certAddCmd    `cmd:"" help:"Give all edges a certificate: checked first, in use within a second, without a failed handshake."`
 	List   certListCmd   `cmd:"" help:"List the certificates: names, issuer, end, where from, and how many edges show them."`
 	Issue  certIssueCmd  `cmd:"" help:"Get a new certificate now from the authority that the file names (certificates: [{acme: {}}])."`
+	Revoke certRevokeCmd `cmd:"" help:"Refuse a client's certificate at every edge, for good; without SERIAL, list those."`
 	Remove certRemoveCmd `cmd:"" help:"Take a certificate that was added from all edges."`
 }
 
@@ -175,4 +176,49 @@ func (c *certIssueCmd) Run(ctx context.Context, g *Global) error {
 	}
 	fmt.Printf("%s has a new certificate, after %v; `meridian cert list` shows it\n", c.Name, time.Since(begin).Round(time.Millisecond))
 	return nil
+}
+
+type certRevokeCmd struct {
+	Serial string `arg:"" optional:"" help:"Its serial number, hexadecimal, as openssl x509 -serial prints it." placeholder:"SERIAL"`
+	Why    string `help:"For people." placeholder:"TEXT"`
+	Yes    bool   `help:"Do not ask." short:"y"`
+}
+
+func (c *certRevokeCmd) Run(ctx context.Context, g *Global) error {
+	if c.Serial == "" {
+		return listRevoked(ctx, g)
+	}
+	if err := confirm(c.Yes, "revoke the client's certificate "+c.Serial+": whoever shows it is refused, everywhere, for good"); err != nil {
+		return err
+	}
+	a, _, err := admin(g)
+	if err != nil {
+		return err
+	}
+	done, err := a.RevokeClient(ctx, client.RevokedClient{Serial: c.Serial, Why: c.Why})
+	if meridian.KindOf(err) == meridian.Invalid {
+		return mistake{err}
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Printf("%s is revoked at every edge\n", done.Serial)
+	return nil
+}
+
+func listRevoked(ctx context.Context, g *Global) error {
+	a, _, err := admin(g)
+	if err != nil {
+		return err
+	}
+	all, err := a.RevokedClients(ctx)
+	if err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(w, "SERIAL\tREVOKED\tWHY")
+	for _, r := range all {
+		fmt.Fprintf(w, "%s\t%s\t%s\n", r.Serial, r.At.UTC().Format(time.DateTime), orDash(r.Why))
+	}
+	return w.Flush()
 }

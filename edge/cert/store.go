@@ -1,6 +1,7 @@
 package cert
 
 import (
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -30,9 +31,10 @@ type Store struct {
 	cfg Config
 	set atomic.Pointer[set]
 
-	mu    sync.Mutex        // guards what follows
-	base  []source          // of Load and Use
-	taken map[string]source // of Take, by where they are from and their names
+	mu      sync.Mutex                   // guards what follows
+	staples map[[sha256.Size]byte]staple // by the SHA-256 of the certificate
+	base    []source                     // of Load and Use
+	taken   map[string]source            // of Take, by where they are from and their names
 }
 
 // A set is what handshakes choose from. It is never changed.
@@ -132,7 +134,13 @@ func (s *Store) publish() {
 		all = append(all, c)
 	}
 	slices.SortFunc(all, preferred)
-	if all = append(all, s.base...); len(all) > 0 {
+	all = append(all, s.base...)
+	for i := range all {
+		if st, ok := s.staples[sha256.Sum256(all[i].Certificate.Certificate[0])]; ok && st.fresh(s.cfg.Now()) {
+			all[i].OCSPStaple = st.text
+		}
+	}
+	if len(all) > 0 {
 		s.set.Store(newSet(all))
 	}
 }
