@@ -63,6 +63,7 @@ type acmeWorld struct {
 	orders    atomic.Int64 // that the authority finalized
 	directory string
 	roots     *x509.CertPool
+	answers   atomic.Value // of func(name string) []string: what the name server has
 }
 
 // newACMEWorld starts all but managers. With deaf edges and name servers nobody
@@ -78,10 +79,11 @@ func newACMEWorld(t *testing.T, challenge string, deaf bool) *acmeWorld {
 	var atlas topology.Map
 	w.a, w.b = w.edge("a", &atlas, deaf), w.edge("b", &atlas, deaf)
 	atlas.Publish(&topology.Snapshot{Domain: certDomain, Edges: []topology.Edge{{Name: "a", Healthy: true, HTTPS: netip.MustParseAddrPort("127.0.0.1:1")}}})
-	texts := func(name string) []string { return acme.Texts(w.keep, name) }
+	w.answers.Store(func(name string) []string { return acme.Texts(w.keep, name) })
 	if deaf {
-		texts = nil
+		w.answers.Store(func(string) []string { return nil })
 	}
+	texts := func(name string) []string { return w.answers.Load().(func(string) []string)(name) }
 	zone, err := dns.New(dns.Config{Domain: certDomain, Listen: []string{"127.0.0.1:0"}}, dns.Deps{Map: &atlas, Texts: texts})
 	if err != nil {
 		t.Fatal(err)
@@ -297,5 +299,43 @@ func TestNobodyAnswersForAnother(t *testing.T) {
 	}
 	if _, ok, err := a.TLS(&tls.ClientHelloInfo{ServerName: certDomain, SupportedProtos: []string{"h2", "acme-tls/1"}}); ok || err != nil {
 		t.Errorf("an ordinary handshake: %v, %v", ok, err)
+	}
+}
+
+// TestAnOrderIsTriedAtOnceAfterAFailure mends the reason, and orders: nobody waits
+// for the pause between tries.
+func TestAnOrderIsTriedAtOnceAfterAFailure(t *testing.T) {
+	w := newACMEWorld(t, acme.DNS01, true)
+	var mended atomic.Bool
+	w.answers.Store(func(name string) []string {
+		if !mended.Load() {
+			return nil
+		}
+		return acme.Texts(w.keep, name)
+	})
+	m := acme.New(
+		acme.Config{Names: []string{certDomain}, Directory: w.directory, Challenge: acme.DNS01, Roots: w.roots},
+		acme.Deps{Storage: w.a.storage, Show: w.show, Log: slog.New(slog.DiscardHandler)})
+	w.run(m.Run)
+	for {
+		watch := w.keep.Watch()
+		if l := w.List(); l[0].Error != "" {
+			if !l[0].Next.After(time.Now()) {
+				t.Errorf("the next try is at %v", l[0].Next)
+			}
+			break
+		}
+		<-watch
+	}
+	if err := w.Issue(t.Context(), certDomain); err == nil || !strings.Contains(err.Error(), "TXT") { // the control: nothing is mended
+		t.Errorf("an order that cannot be fulfilled: %v", err)
+	}
+	mended.Store(true)
+	if err := w.Issue(t.Context(), certDomain); err != nil {
+		t.Fatal(err)
+	}
+	w.shown("")
+	if l := w.List(); l[0].Error != "" || !l[0].Next.IsZero() {
+		t.Errorf("the operator still sees %+v", l[0])
 	}
 }

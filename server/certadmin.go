@@ -173,6 +173,7 @@ func (a certAdmin) issued(out []client.Certificate) []client.Certificate {
 	}
 	if r, ok := acme.Reported(a.keep, a.file.Domain); ok && r.Error != "" {
 		out[i].Error = "not issued at " + r.At.UTC().Format(time.DateTime) + ": " + r.Error
+		out[i].Next = r.Next
 	}
 	return out
 }

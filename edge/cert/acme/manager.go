@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"strconv"
@@ -53,7 +52,8 @@ type Deps struct {
 type Manager struct {
 	cfg   Config
 	deps  Deps
-	magic *certmagic.Config
+	magic *certmagic.Config // renews
+	quiet *certmagic.Config // the same, for first certificates
 	cache *certmagic.Cache
 	names map[string]bool
 }
@@ -105,18 +105,29 @@ func (m *Manager) open(ctx context.Context) error {
 		GetConfigForCert:   func(certmagic.Certificate) (*certmagic.Config, error) { return m.magic, nil },
 		RenewCheckInterval: m.cfg.Check, Logger: log,
 	})
-	m.magic = certmagic.New(m.cache, certmagic.Config{
+	of := certmagic.Config{
 		Storage: m.deps.Storage, Logger: log, DisableStorageCheck: true, OnEvent: m.event,
 		OCSP: certmagic.OCSPConfig{DisableStapling: true}, // this cache is shown to nobody
-	})
+	}
+	m.magic, m.quiet = certmagic.New(m.cache, of), certmagic.New(m.cache, of)
 	issuer, err := m.issuer(log)
 	if err != nil {
 		m.cache.Stop()
 		return err
 	}
 	m.magic.Issuers = []certmagic.Issuer{issuer}
+	m.quiet.Issuers = []certmagic.Issuer{silent{issuer}}
 	m.deps.Storage.reseal(ctx)
 	return nil
+}
+
+// A silent issuer never asks at the terminal, which certmagic would for an e-mail
+// address. It cannot tell the authority which certificate is replaced.
+type silent struct{ *certmagic.ACMEIssuer }
+
+// PreCheck implements certmagic.PreChecker.
+func (s silent) PreCheck(ctx context.Context, names []string, _ bool) error {
+	return s.ACMEIssuer.PreCheck(ctx, names, false)
 }
 
 // issuer returns who speaks ACME. Certmagic finds the door of this node open, and
@@ -146,25 +157,79 @@ func (m *Manager) issuer(log *zap.Logger) (*certmagic.ACMEIssuer, error) {
 }
 
 // keep gets a name's certificate, if there is none yet, shows it, and leaves its
-// renewal to the cache. It tries until ctx is over, as certmagic paces it.
+// renewal to the cache. It tries until ctx is over, with growing pauses that all
+// edges share.
 func (m *Manager) keep(ctx context.Context, name string) {
 	for ctx.Err() == nil {
-		err := m.magic.ObtainCertAsync(ctx, name)
-		if err == nil {
-			if _, err = m.magic.CacheManagedCertificate(ctx, name); err == nil {
-				err = m.show(ctx, name)
-			}
-		}
+		watch := m.deps.Storage.keep.Watch()
+		again, err := m.try(ctx, name)
 		if err == nil || ctx.Err() != nil {
 			return
 		}
-		m.deps.Log.Error("a certificate is not there yet", "name", name, "why", err.Error())
-		select {
-		case <-ctx.Done():
-		case <-time.After(m.cfg.Check):
+		wait := time.NewTimer(time.Until(again))
+		for due := false; !due; {
+			select {
+			case <-ctx.Done():
+				due = true
+			case <-wait.C:
+				due = true
+			case <-watch: // an operator's order may have been fulfilled
+				watch = m.deps.Storage.keep.Watch()
+				due = m.issued(name)
+			}
 		}
+		wait.Stop()
 	}
 }
+
+// errLater says that another edge tried a moment ago.
+var errLater = errors.New("it was tried a moment ago")
+
+// try makes one try for a certificate, unless one is there or it is too soon for
+// the next. Its error comes with the time of the next.
+func (m *Manager) try(ctx context.Context, name string) (again time.Time, err error) {
+	lock := "keep_" + name
+	again = time.Now().Add(pauses[0])
+	if err := m.deps.Storage.Lock(ctx, lock); err != nil {
+		return again, err
+	}
+	defer m.deps.Storage.Unlock(context.WithoutCancel(ctx), lock)
+	if !m.issued(name) {
+		if r, _ := Reported(m.deps.Storage.keep, name); r.Error != "" && time.Now().Before(r.Next) {
+			return r.Next, errLater
+		}
+		if err := m.quiet.ObtainCertSync(ctx, name); err != nil {
+			r, _ := Reported(m.deps.Storage.keep, name)
+			return later(r.Next, again), err
+		}
+	}
+	if _, err = m.magic.CacheManagedCertificate(ctx, name); err == nil {
+		err = m.show(ctx, name)
+	}
+	if err != nil {
+		m.deps.Log.Error("a certificate was issued and is not shown yet", "name", name, "why", err.Error())
+	}
+	return again, err
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// issued reports whether the storage has a name's certificate.
+func (m *Manager) issued(name string) bool {
+	return m.deps.Storage.Exists(context.Background(), certmagic.StorageKeys.SiteCert(m.magic.Issuers[0].IssuerKey(), name))
+}
+
+// pauses lie between tries that fail, the last again and again: an authority
+// refuses who asks too often.
+var pauses = []time.Duration{time.Minute, 2 * time.Minute, 5 * time.Minute, 15 * time.Minute, 30 * time.Minute, time.Hour, 3 * time.Hour, 6 * time.Hour}
+
+// pause returns how long to wait after the nth try that failed.
+func pause(n int) time.Duration { return pauses[min(max(n, 1), len(pauses))-1] }
 
 // event hears what certmagic does.
 func (m *Manager) event(ctx context.Context, event string, data map[string]any) error {
@@ -200,7 +265,9 @@ func (m *Manager) show(ctx context.Context, name string) error {
 type Report struct {
 	At    time.Time `json:"at"`
 	Error string    `json:"error,omitempty"`
-	Order string    `json:"order,omitempty"` // that it answers, if an operator gave one
+	Tries int       `json:"tries,omitempty"` // that failed in a row
+	Next  time.Time `json:"next,omitzero"`   // not before this time, unless an operator orders it
+	Order string    `json:"order,omitempty"` // that was answered last
 }
 
 // reportPrefix and orderPrefix are keys of the store, before a name.
@@ -217,14 +284,22 @@ func Reported(k Keeper, name string) (r Report, ok bool) {
 
 // say reports a try; nothing depends on it.
 func (m *Manager) say(ctx context.Context, name string, err error) {
-	r := Report{At: time.Now().UTC()}
+	was, _ := Reported(m.deps.Storage.keep, name)
+	r := was.after(err, time.Now().UTC())
 	if err != nil {
-		r.Error = err.Error()
-		m.deps.Log.Warn("a certificate was not issued", "name", name, "why", r.Error)
+		m.deps.Log.Warn("a certificate was not issued", "name", name, "why", r.Error, "next", r.Next)
 	} else {
 		m.deps.Log.Info("a certificate was issued", "name", name)
 	}
-	report(ctx, m.deps.Storage.keep, name, r)
+	report(context.WithoutCancel(ctx), m.deps.Storage.keep, name, r)
+}
+
+// after returns the report of the next try.
+func (r Report) after(err error, now time.Time) Report {
+	if err == nil {
+		return Report{At: now, Order: r.Order}
+	}
+	return Report{At: now, Error: err.Error(), Tries: r.Tries + 1, Next: now.Add(pause(r.Tries + 1)), Order: r.Order}
 }
 
 func report(ctx context.Context, k Keeper, name string, r Report) error {
@@ -312,17 +387,22 @@ func (m *Manager) fulfil(ctx context.Context, name, id string) {
 		return
 	}
 	err := m.renew(ctx, name)
-	r := Report{At: time.Now().UTC(), Order: id}
-	if err != nil {
-		r.Error = err.Error()
+	r, _ := Reported(m.deps.Storage.keep, name)
+	if r.Order = id; err != nil && r.Error == "" { // what came before the try
+		r.At, r.Error = time.Now().UTC(), err.Error()
+	}
+	if err == nil {
+		r.Error = ""
 	}
 	report(context.WithoutCancel(ctx), m.deps.Storage.keep, name, r)
 }
 
 func (m *Manager) renew(ctx context.Context, name string) error {
-	_, err := m.deps.Storage.Load(ctx, certmagic.StorageKeys.SiteCert(m.magic.Issuers[0].IssuerKey(), name))
-	if errors.Is(err, fs.ErrNotExist) {
-		return m.magic.ObtainCertSync(ctx, name)
+	if !m.issued(name) {
+		return m.quiet.ObtainCertSync(ctx, name)
+	}
+	if m.cfg.Email == "" {
+		return m.quiet.RenewCertSync(ctx, name, true)
 	}
 	return m.magic.RenewCertSync(ctx, name, true)
 }
