@@ -169,11 +169,13 @@ func (a certAdmin) issued(out []client.Certificate) []client.Certificate {
 	i := slices.IndexFunc(out, func(c client.Certificate) bool { return c.Source == cert.SourceACME && c.Name == a.file.Domain })
 	if i < 0 {
 		i = len(out)
-		out = append(out, client.Certificate{Name: a.file.Domain, Source: cert.SourceACME, Names: []string{}, Notes: []string{"not issued yet"}})
+		out = append(out, client.Certificate{Name: a.file.Domain, Source: cert.SourceACME, Names: []string{}})
 	}
 	if r, ok := acme.Reported(a.keep, a.file.Domain); ok && r.Error != "" {
 		out[i].Error = "not issued at " + r.At.UTC().Format(time.DateTime) + ": " + r.Error
 		out[i].Next = r.Next
+	} else if len(out[i].Names) == 0 {
+		out[i].Notes = append(out[i].Notes, "not issued yet")
 	}
 	return out
 }

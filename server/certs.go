@@ -69,6 +69,9 @@ func (n *node) newShelf() (*shelf, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := n.tele.Metrics.Register(certs.Collector()); err != nil {
+		return nil, err
+	}
 	return &shelf{
 		certs: certs, store: inStore{n.store}, ring: n.keyring, log: n.log.With("hop", "edge"), now: time.Now,
 		tell: func(mark string) { n.fact(factCerts, mark) },

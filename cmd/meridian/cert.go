@@ -45,7 +45,7 @@ func (c *certAddCmd) Run(ctx context.Context, g *Global) error {
 	}
 	done, err := a.AddCertificate(ctx, client.NewCertificate{Name: c.Name, Chain: string(chain), Key: string(key)})
 	if meridian.KindOf(err) == meridian.Invalid {
-		return mistake{fmt.Errorf("%s: %w", c.Cert, err)}
+		return mistake{fmt.Errorf("%s: %s", c.Cert, strings.TrimPrefix(err.Error(), "certificate: "))}
 	}
 	if err != nil {
 		return err

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"meridian/edge/cert"
 )
 
@@ -168,8 +170,36 @@ func TestEveryDomainNeedsACertificate(t *testing.T) {
 	}
 }
 
+func TestTheFirstEndIsMeasured(t *testing.T) {
+	root, key := newAuthority(t, "root", nil), newKey(t)
+	store := cert.New(cert.Config{Now: func() time.Time { return noon }})
+	var set []tls.Certificate
+	for _, left := range []time.Duration{time.Hour, 20 * time.Minute, 3 * time.Hour} {
+		c := root.sign(&x509.Certificate{DNSNames: []string{left.String() + ".test"}, NotBefore: noon.Add(-time.Hour), NotAfter: noon.Add(left)}, key)
+		set = append(set, tls.Certificate{PrivateKey: key, Certificate: [][]byte{c.Raw}})
+	}
+	if err := store.Use(set...); err != nil {
+		t.Fatal(err)
+	}
+	if got := testutil.ToFloat64(store.Collector()); got != 1200 {
+		t.Errorf("%v s are left, want 1200", got)
+	}
+}
+
 func pool(a *authority) *x509.CertPool {
 	p := x509.NewCertPool()
 	p.AddCert(a.cert)
 	return p
+}
+
+// FuzzCheck reads what somebody may upload for a certificate and a key.
+func FuzzCheck(f *testing.F) {
+	f.Add([]byte("-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"), []byte("-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n"))
+	f.Add([]byte("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n"), []byte("-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nMAA=\n-----END EC PRIVATE KEY-----\n"))
+	f.Add([]byte(nil), []byte("hello"))
+	f.Fuzz(func(t *testing.T, chain, key []byte) {
+		if _, err := (cert.Config{}).Check(cert.Bundle{Name: "x", Chain: chain, Key: key}); err == nil {
+			t.Skip("a good one")
+		}
+	})
 }

@@ -124,6 +124,7 @@ func registerAll(t *testing.T, reg prometheus.Registerer) {
 		Map: new(topology.Map), Dial: func(context.Context, meridian.Region) (net.Conn, error) { return nil, net.ErrClosed },
 		Certs: cert.New(cert.Config{}), Metrics: reg,
 	}))
+	must(nil, reg.Register(cert.New(cert.Config{}).Collector()))
 	must(purge.NewSender(purge.Config{}, purge.Deps{Metrics: reg}))
 	must(gateway.New(gateway.Config{API: []byte("openapi: 3.1.0\npaths: {}\n")}, gateway.Deps{Invoke: nobody{}, Metrics: reg}))
 	must(lambda.New(lambda.Config{}, lambda.Deps{Metrics: reg}))
