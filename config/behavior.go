@@ -52,6 +52,7 @@ type OriginRequestPolicy struct {
 // An Origin is a plain HTTP server, beside the regions, that somebody else runs.
 type Origin struct {
 	URL             string           `key:"url" doc:"Its URL: http or https, host, port, and a prefix of all paths." want:"a URL such as https://assets.example.test/prefix"`
+	Protocol        string           `key:"protocol" default:"auto" doc:"What is spoken to it. auto: HTTP/1.1 over http, and over https HTTP/2 where it takes that. h2c: HTTP/2 over http, as gRPC servers without TLS do." want:"auto or h2c"`
 	HostHeader      string           `key:"hostHeader" doc:"The Host that it is asked for. Default: that of its URL." want:"a hostname such as assets.example.test"`
 	Headers         map[string]Value `key:"headers" doc:"Headers that every request to it has, over what the viewer sent: a text, {file: PATH} or {secret: NAME}."`
 	ConnectTimeout  time.Duration    `key:"connectTimeout" default:"3s" doc:"Of a connection, TLS included." want:"a duration up to 1m such as 3s"`

@@ -227,6 +227,7 @@ func (d *decoder) checkOrigin(f *File, name string, o Origin) {
 		d.fail(d.at(o.pos, "connections"), fmt.Sprintf("connections is %d", o.Connections), "a number from 1 to 65536")
 	}
 	d.exists(d.at(o.pos, "ca"), o.CA, "a PEM file with certificates", false)
+	d.checkOriginProtocol(o)
 	if u, err := url.Parse(o.URL); o.CA != "" && err == nil && u.Scheme == "http" {
 		d.fail(d.at(o.pos, "ca"), "a CA, and a URL of http", "https with it")
 	}

@@ -66,6 +66,8 @@ type exchange struct {
 	shake *shake        // if it is one for a tunnel; else nil
 	ended *tunnel.Ended // what became of that
 
+	called string // the status that a call of gRPC ended with
+
 	gate    *gate                   // what 1xx responses pass
 	went    *atomic.Pointer[asking] // how the region was asked, once it was
 	outcome cache.Outcome           // "" if the edge answered itself
@@ -142,6 +144,7 @@ func (x *exchange) prepare() error {
 	}
 	x.header = h
 	x.readKey()
+	defer x.await()
 	return x.hold()
 }
 
@@ -203,7 +206,7 @@ func (x *exchange) hold() (err error) {
 
 // answer lets the edge itself answer.
 func (x *exchange) answer(a answer) {
-	if !x.replaced(a.status, a.header(), nil) {
+	if isGRPC(x.r) || !x.replaced(a.status, a.header(), nil) {
 		a.write(x.w, x.r, x.id)
 	}
 }
@@ -270,6 +273,9 @@ func (x *exchange) end() {
 		attrs = append(attrs, slog.Duration("first_byte", x.began.Sub(x.start)))
 	}
 	attrs = append(attrs, tunneled(x.ended)...)
+	if x.called != "" {
+		attrs = append(attrs, slog.String("grpc_status", x.called))
+	}
 	if x.err != nil {
 		attrs = append(attrs, slog.String("error", x.err.Error()))
 	}

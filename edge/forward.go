@@ -186,7 +186,7 @@ func (x *exchange) attempt(left time.Duration) (*http.Response, error) {
 	propagator.Inject(ctx, propagation.HeaderCarrier(req.Header))
 	early := &interim{x: x}
 	resp, err := x.way.RoundTrip(req.WithContext(ctx), origin.Trip{
-		Region: x.choice.Region, Class: origin.ClassOf(x.r.Method, x.sent.path), FirstByte: max(left, time.Millisecond), Interim: early.pass,
+		Region: x.choice.Region, Class: origin.ClassOf(x.r.Method, x.sent.path), FirstByte: max(left, time.Millisecond), Interim: early.pass, Patient: x.streams(),
 		Abandon: (origin.Safe(x.r.Method) || x.once) && len(x.deps.Map.Now().Serving()) > 1,
 	})
 	early.end()

@@ -180,6 +180,9 @@ func (x *exchange) broke(err error) {
 // trailers passes on what came after the body.
 func (x *exchange) trailers(t http.Header) {
 	h := x.w.Header()
+	if isGRPC(x.r) {
+		x.called = cmp.Or(t.Get("Grpc-Status"), h.Get("Grpc-Status"))
+	}
 	for name, values := range t {
 		switch {
 		case name == identity.HeaderConsistency:

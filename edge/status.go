@@ -70,8 +70,12 @@ func (a answer) header() http.Header {
 	return h
 }
 
-// write sends the answer as JSON.
+// write sends the answer as JSON, or to a call as gRPC's status.
 func (a answer) write(w http.ResponseWriter, r *http.Request, id string) {
+	if isGRPC(r) {
+		a.writeGRPC(w, r)
+		return
+	}
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "no-store")

@@ -102,7 +102,7 @@ func origins(f *config.File) (out []origin.CustomConfig, err error) {
 		if err != nil {
 			return nil, fmt.Errorf("origin %s: %w", name, err)
 		}
-		c := origin.CustomConfig{Name: name, URL: u, HostHeader: o.HostHeader, ConnectTimeout: o.ConnectTimeout, ResponseTimeout: o.ResponseTimeout, Connections: o.Connections}
+		c := origin.CustomConfig{Name: name, URL: u, H2C: o.Protocol == config.ProtocolH2C, HostHeader: o.HostHeader, ConnectTimeout: o.ConnectTimeout, ResponseTimeout: o.ResponseTimeout, Connections: o.Connections}
 		if c.Headers, err = originHeaders(f, o); err != nil {
 			return nil, fmt.Errorf("origin %s: %w", name, err)
 		}

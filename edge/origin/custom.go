@@ -31,6 +31,7 @@ type Way interface {
 type CustomConfig struct {
 	Name            string         // no region has it
 	URL             *url.URL       // http or https, the host, and a prefix of all paths
+	H2C             bool           // HTTP/2 over plain TCP, with prior knowledge (RFC 9113, section 3.3)
 	HostHeader      string         // the Host that it is asked for; "" means the URL's
 	Headers         http.Header    // set on every request, over what the viewer sent
 	ConnectTimeout  time.Duration  // of a dial, TLS included; 0 means 3 s
@@ -46,11 +47,17 @@ const maxCustomHeader = 256 << 10
 // by itself: connections are made when a request needs one, and kept for the
 // next. Its methods may be called by many goroutines at once.
 type Custom struct {
-	cfg  CustomConfig
-	dial func(context.Context) (*http.ClientConn, error)
-	pool pool
+	cfg CustomConfig
+	lane
+	calm lane // for calls that are patient: it sends no pings
 
 	dialPlain func(context.Context) (*http.ClientConn, error) // speaks HTTP/1.1
+}
+
+// A lane is the connections for one kind of request.
+type lane struct {
+	dial func(context.Context) (*http.ClientConn, error)
+	pool pool
 }
 
 // NewCustom returns the way to an origin. dial makes its TCP connections; nil
@@ -59,7 +66,7 @@ func NewCustom(cfg CustomConfig, dial func(ctx context.Context, network, address
 	cfg.ConnectTimeout = cmp.Or(cfg.ConnectTimeout, 3*time.Second)
 	cfg.ResponseTimeout = cmp.Or(cfg.ResponseTimeout, 30*time.Second)
 	if dial == nil {
-		dial = new(net.Dialer).DialContext
+		dial = (&net.Dialer{KeepAliveConfig: keepAlive, Control: giveUp}).DialContext
 	}
 	address := net.JoinHostPort(cfg.URL.Hostname(), cmp.Or(cfg.URL.Port(), map[string]string{"http": "80", "https": "443"}[cfg.URL.Scheme]))
 	dialer := func(t *http.Transport) func(context.Context) (*http.ClientConn, error) {
@@ -69,17 +76,26 @@ func NewCustom(cfg CustomConfig, dial func(ctx context.Context, network, address
 			return t.NewClientConn(ctx, cfg.URL.Scheme, address)
 		}
 	}
-	plain := customTransport(cfg, dial)
-	plain.Protocols.SetHTTP2(false)
-	return &Custom{cfg: cfg, pool: pool{limit: cmp.Or(cfg.Connections, 512)}, dial: dialer(customTransport(cfg, dial)), dialPlain: dialer(plain)}
+	plain, calm := customTransport(cfg, dial), customTransport(cfg, dial)
+	plain.Protocols = new(http.Protocols)
+	plain.Protocols.SetHTTP1(true)
+	// gRPC servers take pings every few seconds for an attack, and end the
+	// connection with all of its calls.
+	calm.HTTP2.SendPingTimeout = 0
+	limit := cmp.Or(cfg.Connections, 512)
+	return &Custom{
+		cfg: cfg, dialPlain: dialer(plain),
+		lane: lane{dialer(customTransport(cfg, dial)), pool{limit: limit}}, calm: lane{dialer(calm), pool{limit: limit}},
+	}
 }
 
 // customTransport returns what makes connections. As in transport, it is never
 // asked to send a request: it would repeat some by itself.
 func customTransport(cfg CustomConfig, dial func(ctx context.Context, network, address string) (net.Conn, error)) *http.Transport {
 	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
-	protocols.SetHTTP2(true)
+	protocols.SetHTTP1(!cfg.H2C)
+	protocols.SetHTTP2(!cfg.H2C)
+	protocols.SetUnencryptedHTTP2(cfg.H2C)
 	return &http.Transport{
 		DialContext:            dial,
 		Protocols:              protocols,
@@ -145,25 +161,28 @@ func rawURL(scheme, host, path, query string, hasQuery bool) *url.URL {
 
 // RoundTrip sends req, once, and returns the response's headers with its body
 // as a stream, which the caller must close. Its error is an *Error. It looks at
-// nothing of the trip but FirstByte and Interim.
+// nothing of the trip but FirstByte, Patient and Interim.
 func (c *Custom) RoundTrip(req *http.Request, t Trip) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(req.Context())
-	wait := c.cfg.ResponseTimeout
-	if t.FirstByte > 0 {
+	l, wait := &c.lane, c.cfg.ResponseTimeout
+	switch {
+	case t.Patient:
+		l, wait = &c.calm, t.FirstByte
+	case t.FirstByte > 0:
 		wait = min(wait, t.FirstByte)
 	}
 	slow := time.AfterFunc(wait, func() { cancel(errSlowOrigin) })
-	conn, resp, err := c.send(ctx, req, t)
+	conn, resp, err := c.send(ctx, l, req, t)
 	if !slow.Stop() && err == nil && ctx.Err() != nil {
 		resp.Body.Close()
-		c.pool.release(conn, true, time.Now())
+		l.pool.release(conn, true, time.Now())
 		err = classify(ctx, meridian.Region(c.cfg.Name), ctx.Err(), MaybeSent)
 	}
 	if err != nil {
 		cancel(nil)
 		return nil, err
 	}
-	resp.Body = &customBody{body: body{resp.Body, cancel}, done: func() { c.pool.release(conn, true, time.Now()) }}
+	resp.Body = &customBody{body: body{resp.Body, cancel}, done: func() { l.pool.release(conn, true, time.Now()) }}
 	return resp, nil
 }
 
@@ -171,9 +190,9 @@ func (c *Custom) RoundTrip(req *http.Request, t Trip) (*http.Response, error) {
 var errUpgraded = errors.New("the origin switched protocols, which it was not asked to")
 
 // send takes a connection and makes the round trip on it.
-func (c *Custom) send(ctx context.Context, req *http.Request, t Trip) (*conn, *http.Response, error) {
+func (c *Custom) send(ctx context.Context, l *lane, req *http.Request, t Trip) (*conn, *http.Response, error) {
 	name := meridian.Region(c.cfg.Name)
-	conn, used, err := c.pool.take(ctx, Safe(req.Method), c.dial)
+	conn, used, err := l.pool.take(ctx, Safe(req.Method), l.dial)
 	if err != nil {
 		return nil, nil, classify(ctx, name, err, Unsent)
 	}
@@ -192,7 +211,7 @@ func (c *Custom) send(ctx context.Context, req *http.Request, t Trip) (*conn, *h
 	}
 	if err != nil {
 		suspect := used && ctx.Err() == nil && conn.Err() != nil
-		c.pool.release(conn, !suspect, time.Now())
+		l.pool.release(conn, !suspect, time.Now())
 		return nil, nil, classify(ctx, name, err, sentPlain(err, wrote.Load(), ctx.Err() != nil))
 	}
 	return conn, resp, nil
@@ -215,7 +234,10 @@ func (c *Custom) Down() bool { return c.pool.down(time.Now()) }
 
 // Close ends the connections that no request uses, and those of requests as
 // they end.
-func (c *Custom) Close() { c.pool.close() }
+func (c *Custom) Close() {
+	c.pool.close()
+	c.calm.pool.close()
+}
 
 // A customBody gives its connection back when it is closed.
 type customBody struct {

@@ -27,6 +27,7 @@ type Trip struct {
 	Region    meridian.Region
 	Class     int                                            // of the route: see ClassOf
 	FirstByte time.Duration                                  // longest wait for the response's headers; 0 waits for ever
+	Patient   bool                                           // a call that may be silent for as long as its ends like: see Custom
 	Abandon   bool                                           // stop waiting when the region is found to be down or silent
 	Interim   func(status int, h textproto.MIMEHeader) error // takes 1xx responses; may be nil
 }
