@@ -65,6 +65,7 @@ func (d *decoder) check(f *File) {
 		d.fail(position{key: "tokens"}, "neither a cookie nor a header", "one of the two at least")
 	}
 	d.checkBehaviors(f)
+	d.checkProxyProtocol(f)
 	for _, c := range f.Clients {
 		if _, ok := f.Place(c.Place); !ok {
 			d.fail(c.pos, fmt.Sprintf("found %q", c.Place), "a region of this file, or an AWS region code")

@@ -43,6 +43,8 @@ type Config struct {
 	Deduplicated bool
 	Tunnels      tunnel.Config
 
+	ProxyProtocol ProxyProtocol // of load balancers in front of the edge
+
 	// Shield is the place of the edge that collects the misses of all; "" if each
 	// edge asks a region itself.
 	Shield meridian.Region

@@ -173,7 +173,9 @@ func TestAllKindsOfCallsPass(t *testing.T) {
 			if err := cc.Invoke(ctx, "/t.T/None", &in, &out); status.Code(err) != codes.Unimplemented { // trailers, and nothing else
 				t.Errorf("no such method: %v", err)
 			}
-			w.until("logged", func() bool { return strings.Contains(w.log.String(), "grpc_status=5") && strings.Contains(w.log.String(), "grpc_status=0") })
+			w.until("logged", func() bool {
+				return strings.Contains(w.log.String(), "grpc_status=5") && strings.Contains(w.log.String(), "grpc_status=0")
+			})
 
 			down, err := cc.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, "/t.T/Down")
 			if err != nil {

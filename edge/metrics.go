@@ -24,11 +24,15 @@ type metrics struct {
 	encoding *prometheus.CounterVec   // by coding, how
 	inFlight prometheus.Gauge
 	tunnels  prometheus.Gauge
+	peers    *prometheus.CounterVec // by why
 	refused  *prometheus.CounterVec // by the guard, by what of it and why
 }
 
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
+		peers: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "meridian_edge_proxy_protocol_refusals_total", Help: "Connections that were refused by the rule of the PROXY protocol, by why: untrusted, missing, malformed, not-tcp.",
+		}, []string{"why"}),
 		tunnels: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "meridian_edge_tunnels", Help: "WebSocket connections that are open.",
 		}),
@@ -60,7 +64,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		return m, nil
 	}
 	var errs []error
-	for _, c := range []prometheus.Collector{m.requests, m.seconds, m.failures, m.circuits, m.hedges, m.encoding, m.tunnels, m.inFlight, m.refused} {
+	for _, c := range []prometheus.Collector{m.requests, m.seconds, m.failures, m.circuits, m.hedges, m.encoding, m.tunnels, m.peers, m.inFlight, m.refused} {
 		errs = append(errs, reg.Register(c))
 	}
 	if err := errors.Join(errs...); err != nil {

@@ -66,6 +66,7 @@ func (n *node) addEdge(g *lifecycle.Group) error {
 		Deduplicated:      n.file.Deduplicates(),
 		Landing:           landing(n.file),
 		Shield:            n.file.Shield,
+		ProxyProtocol:     proxyProtocol(n.file),
 		Behaviors:         behaviors(n.file, trusted),
 		Origins:           beside,
 		Guard:             guard(n.file),
