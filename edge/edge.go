@@ -130,6 +130,8 @@ func (e *Edge) refuse(r *http.Request) (answer, bool) {
 		return refuseRevoked, true
 	case headerSize(r) > e.cfg.Limits.Header:
 		return refuseHeader, true
+	case expects(r):
+		return refuseExpect, true
 	case r.ContentLength > e.cfg.Limits.Body:
 		return answerFor(tooLarge(e.cfg.Limits.Body)), true
 	case t.path == "" || t.path[0] != '/' && t.path != "*":

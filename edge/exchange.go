@@ -197,6 +197,9 @@ func (x *exchange) hold() (err error) {
 	if x.r.Body == nil || x.r.Body == http.NoBody || x.r.ContentLength == 0 {
 		return nil
 	}
+	if x.r.ProtoMajor == 1 { // or net/http reads all of the body before it answers
+		http.NewResponseController(x.w).EnableFullDuplex()
+	}
 	x.body = &body{src: x.r.Body, max: x.cfg.Limits.Body, keep: x.cfg.Limits.Hold}
 	if x.cfg.BindBody && x.principal != nil && x.r.ContentLength > 0 && x.r.ContentLength <= x.cfg.Limits.Hold {
 		x.bodyHash, err = x.body.hash()

@@ -49,6 +49,9 @@ func (x *exchange) respond(resp *cache.Response) {
 			h.Add("Trailer", name)
 		}
 	}
+	if len(h["Trailer"]) > 0 && x.r.ProtoMajor == 1 && x.r.ProtoMinor > 0 && x.r.Method != http.MethodHead {
+		delete(h, "Content-Length") // of HTTP/2, where both may be; here only chunks have trailers
+	}
 	x.w.ready()
 	status := cmp.Or(x.as, resp.Status)
 	if err := x.encode(resp, status); err != nil {

@@ -40,6 +40,7 @@ var (
 	refuseHeader = answer{status: http.StatusRequestHeaderFieldsTooLarge, message: "The request's headers are too large."}
 	refuseTunnel = answer{status: http.StatusNotImplemented, message: "The API's functions take no WebSocket connections. A behaviour of the edge can send this path to an origin that does."}
 	refuseMore   = answer{status: http.StatusServiceUnavailable, message: "The edge has as many WebSocket connections as it takes.", after: 5}
+	refuseExpect = answer{status: http.StatusExpectationFailed, message: "The edge meets no other expectation than 100-continue."}
 	refuseTarget = answer{status: http.StatusBadRequest, message: "The request's target is not a path."}
 )
 

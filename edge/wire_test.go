@@ -173,44 +173,6 @@ func TestTrailersOfTheRequestPass(t *testing.T) {
 	}
 }
 
-func TestBodiesStreamBothWays(t *testing.T) {
-	g := &region{name: "eu-west-1", serve: func(w http.ResponseWriter, r *http.Request) {
-		buf := make([]byte, 1)
-		for {
-			n, err := r.Body.Read(buf)
-			if err != nil {
-				return
-			}
-			w.Write(buf[:n])
-			http.NewResponseController(w).Flush()
-		}
-	}}
-	w := newWorld(t, []*region{g})
-	pr, pw := io.Pipe()
-	req, _ := http.NewRequest("POST", w.url, pr)
-	respc := make(chan *http.Response, 1)
-	go func() {
-		resp, err := w.h2.Do(req)
-		if err != nil {
-			t.Error(err)
-		}
-		respc <- resp
-	}()
-	pw.Write([]byte("a"))
-	resp := <-respc
-	defer resp.Body.Close()
-	for _, c := range "abcde" {
-		buf := make([]byte, 1)
-		if _, err := io.ReadFull(resp.Body, buf); err != nil || rune(buf[0]) != c {
-			t.Fatalf("got %q, %v; want %q", buf, err, c)
-		}
-		if c != 'e' {
-			pw.Write([]byte{byte(c) + 1})
-		}
-	}
-	pw.Close()
-}
-
 func TestClientThatGoesAwayFreesTheRegion(t *testing.T) {
 	began, ended := make(chan struct{}, 1), make(chan struct{}, 1)
 	g := &region{name: "eu-west-1", serve: func(_ http.ResponseWriter, r *http.Request) {
