@@ -45,7 +45,7 @@ func (w *world) after(header string) (string, error) {
 		io.WriteString(c, header[:len(header)/2])
 		header = header[len(header)/2:]
 	}
-	s := tls.Client(&begun{c, header}, &tls.Config{RootCAs: w.roots, ServerName: domain, NextProtos: []string{"http/1.1"}})
+	s := tls.Client(&opened{c, header}, &tls.Config{RootCAs: w.roots, ServerName: domain, NextProtos: []string{"http/1.1"}})
 	if _, err := io.WriteString(s, "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1.2.3.4\r\nConnection: close\r\n\r\n"); err != nil {
 		return "", err
 	}
@@ -53,13 +53,13 @@ func (w *world) after(header string) (string, error) {
 	return string(out), err
 }
 
-// A begun connection writes something before what it is first told to.
-type begun struct {
+// A opened connection writes something before what it is first told to.
+type opened struct {
 	net.Conn
 	first string
 }
 
-func (b *begun) Write(p []byte) (int, error) {
+func (b *opened) Write(p []byte) (int, error) {
 	out := append([]byte(b.first), p...)
 	b.first = ""
 	n, err := b.Conn.Write(out)

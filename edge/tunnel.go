@@ -39,6 +39,9 @@ func shaken(r *http.Request) (*http.Request, *shake) {
 	}
 	out := r.Clone(r.Context())
 	out.Method, out.Body, out.ContentLength = http.MethodGet, http.NoBody, 0
+	if r.ProtoMajor == 3 {
+		out.Proto = "HTTP/3.0" // quic-go puts websocket there
+	}
 	delete(out.Header, ":protocol")
 	s.stream = r.Body
 	return out, s
