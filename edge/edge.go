@@ -71,6 +71,7 @@ func New(cfg Config, deps Deps) (*Edge, error) {
 		return nil, err
 	}
 	e.compress = compress.New(compress.Config{Memory: cfg.Cache.Memory / 8})
+	e.deps.Engine = &behind{e.deps.Engine, cfg.ProxyProtocol, e.refusedPeer}
 	e.tunnels = newTunnels(cfg.Tunnels)
 	if cfg.AccessLog != nil {
 		if e.log, err = accesslog.New(*cfg.AccessLog, accesslog.Deps{Log: deps.Log, Metrics: deps.Metrics}); err != nil {

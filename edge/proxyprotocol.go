@@ -1,9 +1,12 @@
 package edge
 
 import (
+	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
@@ -19,6 +22,18 @@ import (
 type ProxyProtocol struct {
 	From    []netip.Prefix
 	Timeout time.Duration // for the header to come; 0 means 5 s
+}
+
+// A behind is an engine behind load balancers.
+type behind struct {
+	Engine
+	rule    ProxyProtocol
+	refused func(peer net.Addr, why string)
+}
+
+// Serve implements Engine.
+func (b *behind) Serve(ctx context.Context, l net.Listener, conf *tls.Config, h http.Handler) error {
+	return b.Engine.Serve(ctx, b.rule.behind(l, b.refused), conf, h)
 }
 
 // behind returns a listener whose connections bear the addresses of the clients.

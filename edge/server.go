@@ -84,7 +84,6 @@ func (e *Edge) listen(ctx context.Context) (doors []door, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("edge %s: listen for HTTPS: %w", e.cfg.Node, err)
 	}
-	l = e.cfg.ProxyProtocol.behind(l, e.refusedPeer)
 	doors = append(doors, door{l, e.tlsConfig(), e.ServeHTTP})
 	e.https.Store(l.Addr())
 	if e.cfg.HTTP == "" {
@@ -94,7 +93,6 @@ func (e *Edge) listen(ctx context.Context) (doors []door, err error) {
 	if err != nil {
 		return doors, fmt.Errorf("edge %s: listen for HTTP: %w", e.cfg.Node, err)
 	}
-	l = e.cfg.ProxyProtocol.behind(l, e.refusedPeer)
 	e.http.Store(l.Addr())
 	return append(doors, door{l, nil, e.redirect}), nil
 }
