@@ -259,6 +259,26 @@ func TestBlackHoledRegionIsLeftWithinASecond(t *testing.T) {
 	}
 }
 
+// A region at the other end of the world that is silent is found out in half a
+// second as well, and one that is merely far and idle is not taken for silent.
+func TestAFarRegionsSilenceIsNoticedInHalfASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, []*region{plain("us-east-1", 300*time.Millisecond), plain("eu-central-1", 20*time.Millisecond)})
+		defer l.end()
+		for range 600 {
+			time.Sleep(50 * time.Millisecond)
+			if s, why := l.origin.State("us-east-1"); s != origin.Ready {
+				t.Fatalf("idle for a while it is %v: %s", s, why)
+			}
+		}
+		l.lines["us-east-1"].Set(delay.Fault{Cut: true})
+		time.Sleep(525 * time.Millisecond) // and a listening more
+		if s, _ := l.origin.State("us-east-1"); s != origin.Broken {
+			t.Errorf("half a second after it fell silent it is %v, want broken", s)
+		}
+	})
+}
+
 // A write that may have been executed is not moved, whatever the silence.
 func TestSilenceExecutesNoWriteTwice(t *testing.T) {
 	var all atomic.Int32

@@ -24,7 +24,7 @@
 // passes on byte for byte, once, to the inner door there, and its answer comes
 // back unchanged. If it was surely not sent, or got no slot there, it runs at
 // home; if it may have been executed, the answer is the 503 of a lost primary, or
-// 504 when its time was over. A request that was placed is not placed again.
+// 504 when its time was over, unless it has a key that tells. A request that was placed is not placed again.
 //
 // A request with an Idempotency-Key that is not safe to repeat is executed once, in
 // whichever region it comes to, where there is a Ledger (package ledger): from the

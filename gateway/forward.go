@@ -34,7 +34,8 @@ func (e *Unsent) Error() string { return e.Err.Error() }
 func (e *Unsent) Unwrap() error { return e.Err }
 
 // forward has a region run the request and passes its answer on. It reports
-// false, having answered nothing, if the request was surely not executed there.
+// false, having answered nothing, if the request was surely not executed there, or
+// if its key tells whether it was.
 func (x *exchange) forward(to meridian.Region, body []byte) (answered bool) {
 	ctx, cancel := context.WithTimeout(x.r.Context(), x.timeout())
 	defer cancel()
@@ -53,8 +54,8 @@ func (x *exchange) forward(to meridian.Region, body []byte) (answered bool) {
 	}
 	span.SetStatus(codes.Error, err.Error())
 	var unsent *Unsent
-	if surely := errors.As(err, &unsent); (surely || x.g.off == withoutDoubt) && x.r.Context().Err() == nil {
-		x.stay(err)
+	if surely := errors.As(err, &unsent); (surely || x.key != "" || x.g.off == withoutDoubt) && x.r.Context().Err() == nil {
+		x.stay(surely, err)
 		return false
 	}
 	x.broke(ctx, to, err)

@@ -45,6 +45,7 @@ type pair struct {
 	home, primary *world
 	way           http.RoundTripper // to the primary's gateway
 	sent          *http.Request     // the last on the way
+	deaf          bool              // answers are lost on the way
 }
 
 func newPair(t *testing.T, home, primary *functions, change func(*gateway.Config, *gateway.Deps)) *pair {
@@ -71,7 +72,12 @@ func newPair(t *testing.T, home, primary *functions, change func(*gateway.Config
 // RoundTrip implements http.RoundTripper.
 func (p *pair) RoundTrip(r *http.Request) (*http.Response, error) {
 	p.sent = r
-	return p.way.RoundTrip(r)
+	resp, err := p.way.RoundTrip(r)
+	if err == nil && p.deaf {
+		resp.Body.Close()
+		return nil, errors.New("the connection broke")
+	}
+	return resp, err
 }
 
 func nowhere(context.Context, meridian.Region) (http.RoundTripper, error) {

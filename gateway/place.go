@@ -89,10 +89,15 @@ func (x *exchange) away(primary topology.Region) string {
 	return ""
 }
 
-// stay notes that a request which was to run elsewhere runs at home.
-func (x *exchange) stay(why error) {
+// stay notes that a request which was to run elsewhere runs at home, if it was
+// surely not executed there, or its key does not say that it was.
+func (x *exchange) stay(surely bool, err error) {
+	why := "nothing was sent: "
+	if !surely {
+		why = "whether it was executed its key tells: "
+	}
 	x.note.placed = x.g.cfg.Region
-	x.note.where = placement.Decision{Where: placement.AtHome, Rule: placement.ByFailure, Why: "nothing was sent: " + why.Error()}
+	x.note.where = placement.Decision{Where: placement.AtHome, Rule: placement.ByFailure, Why: why + err.Error()}
 }
 
 // learn notes what an invocation at home took, and tells the gateway that

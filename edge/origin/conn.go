@@ -17,7 +17,8 @@ type conn struct {
 
 	// To a region.
 	ear    *ear
-	blamed atomic.Bool // its end was counted as a failure
+	every  time.Duration // of quiet, before it is pinged
+	blamed atomic.Bool   // its end was counted as a failure
 
 	// Of a pool, and guarded by its mu.
 	streams bool      // it is HTTP/2
@@ -47,7 +48,7 @@ func (c *conn) done() bool { return c.Err() != nil || c.InFlight() == 0 }
 // transport returns what makes connections to a region. It is net/http's
 // transport, which is never asked to send a request: it would repeat some by
 // itself, a POST with an Idempotency-Key among them.
-func transport(region meridian.Region, cfg Config, deps Deps, p *pulse) *http.Transport {
+func transport(region meridian.Region, cfg Config, every time.Duration, deps Deps, p *pulse) *http.Transport {
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)
 	return &http.Transport{
@@ -68,7 +69,7 @@ func transport(region meridian.Region, cfg Config, deps Deps, p *pulse) *http.Tr
 		// Bodies and their codings are the client's and the region's.
 		DisableCompression: true,
 		HTTP2: &http.HTTP2Config{
-			SendPingTimeout: cfg.PingEvery,
+			SendPingTimeout: every,
 			PingTimeout:     cfg.PingTimeout,
 			// At a round trip of 219 ms, 4 MiB a stream is 19 MB/s.
 			MaxReceiveBufferPerStream:     4 << 20,

@@ -87,6 +87,15 @@ func Patience(floor, every, rtt time.Duration) time.Duration {
 	return max(floor, every+rtt+rtt/4+50*time.Millisecond)
 }
 
+// fastest is the shortest pause between the end of one ping and the next.
+const fastest = 50 * time.Millisecond
+
+// Pace is how soon a connection that is quiet is pinged: on a long path sooner than
+// every, so that its silence is a proof no later than floor, if that can be.
+func Pace(floor, every, rtt time.Duration) time.Duration {
+	return min(every, max(fastest, floor-50*time.Millisecond-rtt-rtt/4))
+}
+
 // hint reports whether the region is too quiet for what it is asked, and says
 // so: a crowd of requests waits, for longer than the way takes, and nothing at
 // all is heard.
@@ -108,7 +117,7 @@ func (l *link) listen(now time.Time) {
 		l.awake = now // this process stood still: silence before proves nothing
 	}
 	l.listened = now
-	patience := Patience(l.cfg.Silence, l.cfg.PingEvery, l.rtt())
+	rtt, patience := l.rtt(), time.Duration(0)
 	l.mu.Lock()
 	silent, open, newest := 0, 0, int64(0)
 	for _, c := range l.conns {
@@ -117,7 +126,9 @@ func (l *link) listen(now time.Time) {
 		}
 		open++
 		newest = max(newest, c.ear.heard.Load())
-		if c.ear.listen(now, l.awake, patience) {
+		own := Patience(l.cfg.Silence, c.every, rtt)
+		patience = max(patience, own)
+		if c.ear.listen(now, l.awake, own) {
 			silent++
 		}
 	}

@@ -18,7 +18,7 @@ import (
 type link struct {
 	region meridian.Region
 	cfg    Config
-	node   *http.Transport
+	deps   Deps
 	rtt    func() time.Duration // to the region; 0 if unknown
 	memory *memory
 
@@ -50,10 +50,9 @@ const (
 
 func newLink(region meridian.Region, cfg Config, deps Deps, rtt func() time.Duration, m *memory) *link {
 	l := &link{
-		region: region, cfg: cfg, rtt: rtt, memory: m, listened: time.Now(),
+		region: region, cfg: cfg, deps: deps, rtt: rtt, memory: m, listened: time.Now(),
 		kick: make(chan struct{}, 1), changed: make(chan struct{}),
 	}
-	l.node = transport(region, cfg, deps, &l.sense.pulse)
 	l.up, l.lose = context.WithCancel(context.Background())
 	return l
 }
@@ -149,7 +148,8 @@ func (l *link) fill(ctx context.Context, n int) error {
 func (l *link) dial(ctx context.Context) error {
 	wait, cancel := context.WithTimeout(ctx, l.cfg.ConnectTimeout)
 	defer cancel()
-	c, err := connect(wait, l.node, l.region)
+	every := Pace(l.cfg.Silence, l.cfg.PingEvery, l.rtt())
+	c, err := connect(wait, transport(l.region, l.cfg, every, l.deps, &l.sense.pulse), l.region)
 	switch {
 	case ctx.Err() != nil:
 		if err == nil {
@@ -159,6 +159,7 @@ func (l *link) dial(ctx context.Context) error {
 	case err != nil && l.ever.Load(): // what never stood cannot break: it is merely cold
 		l.memory.fail(l.region, ByLink, fmt.Sprintf("cannot be reached: %v", err), time.Now())
 	case err == nil:
+		c.every = every
 		c.SetStateHook(func(cc *http.ClientConn) {
 			if cc.Err() != nil {
 				l.look()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -38,7 +39,10 @@ type Database interface {
 type Ledger struct {
 	cfg   Config
 	deps  Deps
-	lines chan *line // that are free
+	turns chan struct{} // one for each line in use
+
+	mu   sync.Mutex // guards what follows
+	idle []*line    // the one that was used last is the next: few are open while few are needed
 }
 
 // New returns a Ledger. It connects when it is first needed.
@@ -55,9 +59,9 @@ func New(c Config, d Deps) *Ledger {
 	if d.Log == nil {
 		d.Log = slog.New(slog.DiscardHandler)
 	}
-	l := &Ledger{cfg: c, deps: d, lines: make(chan *line, c.Lines)}
+	l := &Ledger{cfg: c, deps: d, turns: make(chan struct{}, c.Lines)}
 	for i := range c.Lines {
-		l.lines <- &line{db: d.Database, name: fmt.Sprintf("idempotency-%d-ledger", i)}
+		l.idle = append(l.idle, &line{db: d.Database, name: fmt.Sprintf("idempotency-%d-ledger", i)})
 	}
 	return l
 }

@@ -24,13 +24,14 @@ type line struct {
 
 // use lends a line to f, and returns what the database saw of that.
 func (l *Ledger) use(ctx context.Context, f func(context.Context, *pgx.Conn) error) (meridian.Token, error) {
-	var n *line
 	select {
-	case n = <-l.lines:
+	case l.turns <- struct{}{}:
+		defer func() { <-l.turns }()
 	case <-ctx.Done():
 		return meridian.Token{}, fmt.Errorf("wait for a connection to the ledger: %w", context.Cause(ctx))
 	}
-	defer func() { l.lines <- n }()
+	n := l.take()
+	defer l.give(n)
 	if err := n.connect(ctx); err != nil {
 		return meridian.Token{}, err
 	}
@@ -42,6 +43,21 @@ func (l *Ledger) use(ctx context.Context, f func(context.Context, *pgx.Conn) err
 		n.hangUp()
 	}
 	return seen, err
+}
+
+// take returns a line that nobody uses. There is one for each turn.
+func (l *Ledger) take() *line {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := l.idle[len(l.idle)-1]
+	l.idle = l.idle[:len(l.idle)-1]
+	return n
+}
+
+func (l *Ledger) give(n *line) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.idle = append(l.idle, n)
 }
 
 func (n *line) connect(ctx context.Context) (err error) {
@@ -76,8 +92,9 @@ func (n *line) hangUp() {
 
 // close ends all lines, each once it is free.
 func (l *Ledger) close() {
-	for range cap(l.lines) {
-		n := <-l.lines
+	for range cap(l.turns) {
+		l.turns <- struct{}{} // and keep it: nobody begins any more
+		n := l.take()
 		if n.conn != nil {
 			n.hangUp()
 		}
