@@ -113,16 +113,28 @@ func (s *peer) holds(ctx context.Context, claims []string) error {
 		if err != nil {
 			return fmt.Errorf("%w: %w", wire.ErrProtocol, err)
 		}
-		v := s.p.holdsClaim(ctx, claim, s.began)
-		if v.Holds {
-			continue
+		switch v := s.awaitClaim(ctx, claim); {
+		case v.Waits: // in vain
+			return s.leaveOnce(ctx, &wire.Refusal{Code: stateNotSent, Message: v.Why})
+		case !v.Holds:
+			return s.leaveOnce(ctx, &wire.Refusal{Code: stateUnclaimed, Message: v.Why})
 		}
-		if v.Waits {
-			return s.leaveOnce(ctx, s.p.notHere(v.Why))
-		}
-		return s.leaveOnce(ctx, &wire.Refusal{Code: stateUnclaimed, Message: v.Why})
 	}
 	return nil
+}
+
+// awaitClaim looks whether the claim is part of the history here, and waits for
+// a while if that is not known yet.
+func (s *peer) awaitClaim(ctx context.Context, claim meridian.Token) claimVerdict {
+	for h := s.p.hold(); ; h.wait(ctx, nil, nil) {
+		v := s.p.holdsClaim(ctx, claim, s.began)
+		if v.Holds {
+			v.Waits = false
+		}
+		if !v.Waits || h.left() <= 0 || s.gone.Load() || ctx.Err() != nil {
+			return v
+		}
+	}
 }
 
 // leaveOnce gives the session back once all that was sent before is answered.
