@@ -30,6 +30,11 @@ down: build ## end the world
 build: ## build bin/meridian
 	@go build -o $(BIN) ./cmd/meridian
 
+.PHONY: geo
+geo: ## a database of countries under CC0, by ip-location-db, for geo: in build/geo/country.mmdb
+	@npm install --prefix build/geo --no-audit --no-fund --silent @ip-location-db/geo-whois-asn-country-mmdb
+	@cp build/geo/node_modules/@ip-location-db/geo-whois-asn-country-mmdb/geo-whois-asn-country.mmdb build/geo/country.mmdb
+
 .PHONY: deps
 deps: ## install what this machine lacks (PostgreSQL, psql, curl, ip, node and the public suite for caches)
 	@tools/deps.sh

@@ -40,6 +40,7 @@ type File struct {
 	KeyGroups               map[string][]string              `key:"keyGroups" doc:"Groups of trustedKeys, by the names that behaviors use." want:"a name under trustedKeys:"`
 	RateLimits              map[string]RateLimit             `key:"rateLimits" doc:"How often a client may ask, in the whole world, by the names that guard and behaviors use."`
 	Guard                   Guard                            `key:"guard" doc:"Who may come in at all, before any behavior is asked."`
+	Geo                     string                           `key:"geo" doc:"A database of where addresses are, in MaxMind's format (.mmdb), for CloudFront-Viewer-Country and its like. A newer file is taken without a restart." want:"an .mmdb file"`
 	AccessLog               *AccessLog                       `key:"accessLog" doc:"One line for each request, written by each edge. Default: none, beside the node's own log."`
 	DNS                     DNS                              `key:"dns" doc:"The zone of the domain."`
 	TLS                     TLS                              `key:"tls" doc:"What clients of the edges must speak."`

@@ -77,6 +77,7 @@ func (d *decoder) checkKeyGroup(f *File, name string) {
 // checkGuardOf checks who may come in by a behaviour.
 func (d *decoder) checkGuardOf(f *File, b Behavior) {
 	d.checkNetworks(b.pos, b.Allow, b.Deny)
+	d.checkViewer(f, b)
 	d.checkLimitNames(f, b.pos, b.RateLimits)
 	if _, ok := f.KeyGroups[b.Signed]; b.Signed != "" && !ok {
 		d.fail(d.at(b.pos, "signed"), fmt.Sprintf("no key group is named %q", b.Signed), "a name under keyGroups:")
@@ -90,6 +91,7 @@ func (d *decoder) checkGuard(f *File) {
 	for _, name := range sorted(f.RateLimits) {
 		d.checkRateLimit(name, f.RateLimits[name])
 	}
+	d.exists(d.where["geo"], f.Geo, "an .mmdb file", false)
 	if f.AccessLog != nil {
 		d.checkAccessLog(*f.AccessLog)
 	}

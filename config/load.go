@@ -76,6 +76,7 @@ func (f *File) paths(dir string) {
 	}
 	abs(&f.API)
 	abs(&f.PKI)
+	abs(&f.Geo)
 	for i := range f.Functions {
 		fn := &f.Functions[i]
 		abs(&fn.Go)

@@ -31,7 +31,7 @@ func referred(t testing.TB) string {
 	for _, name := range []string{"functions/hello/", "migrations/", "pki/"} {
 		mkdir(t, filepath.Join(dir, name))
 	}
-	for _, name := range []string{"openapi.yaml", "jwks.json", "functions/thumbnails", "functions/reports.zip", "licence.txt", "secrets/payments", "secrets/postgres", "secrets/s3", "secrets/us-east-1.dsn", "secrets/eu-west-1.dsn", "secrets/basel.dsn", "tls/chain.pem", "tls/roots.pem", "tls/clients.pem", "tls/clients.crl", "tls/key.pem", "tls/assets-ca.pem", "keys/k2.pub.pem"} {
+	for _, name := range []string{"openapi.yaml", "jwks.json", "functions/thumbnails", "functions/reports.zip", "licence.txt", "secrets/payments", "secrets/postgres", "secrets/s3", "secrets/us-east-1.dsn", "secrets/eu-west-1.dsn", "secrets/basel.dsn", "tls/chain.pem", "tls/roots.pem", "tls/clients.pem", "tls/clients.crl", "tls/key.pem", "tls/assets-ca.pem", "keys/k2.pub.pem", "geo/country.mmdb"} {
 		mkdir(t, filepath.Dir(filepath.Join(dir, name)))
 		if err := os.WriteFile(filepath.Join(dir, name), []byte("x"), 0o600); err != nil {
 			t.Fatal(err)

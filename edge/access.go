@@ -30,6 +30,10 @@ func (x *exchange) access(took time.Duration) {
 		ContentType: h.Get("Content-Type"), ContentLength: h.Get("Content-Length"), ContentRange: h.Get("Content-Range"),
 		Outcome: string(x.outcome), Behavior: x.behavior.path(), Region: string(x.choice.Region), Why: x.choice.Why, Guard: x.guarded, Fault: x.fault(),
 	}
+	if x.deps.Geo != nil {
+		p, _ := x.deps.Geo.Find(addressOf(x.r.RemoteAddr))
+		e.Country = p.Code()
+	}
 	e.Client, _ = netip.ParseAddrPort(x.r.RemoteAddr) // the zero one stands for an unknown
 	if t := x.r.TLS; t != nil {
 		e.TLS, e.Cipher = strings.Replace(tls.VersionName(t.Version), " ", "v", 1), cipherName(t.CipherSuite)

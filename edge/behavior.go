@@ -39,6 +39,11 @@ type Behavior struct {
 	Response *ResponsePolicy   // headers of every response; nil leaves them
 	Errors   map[int]ErrorPage // what stands for an error, by its status
 	Guard    Guard             // who may come in
+
+	// Viewer are names of ViewerHeaders that the origin is told, beside those that
+	// Request and Cache name.
+	Viewer []string
+	viewer []string // all that is asked for
 }
 
 // everything is the behaviour of requests that no pattern matches.

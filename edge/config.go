@@ -17,6 +17,7 @@ import (
 	"meridian"
 	"meridian/edge/accesslog"
 	"meridian/edge/cache"
+	"meridian/edge/geo"
 	"meridian/edge/origin"
 	"meridian/edge/tunnel"
 	"meridian/identity"
@@ -133,6 +134,7 @@ func (c Config) defaults() (Config, error) {
 	c.Behaviors = slices.Clone(c.Behaviors)
 	for i := range c.Behaviors {
 		c.Behaviors[i].Guard.ready()
+		c.Behaviors[i].viewer = c.Behaviors[i].told()
 	}
 	orDefault(&c.GuardClients, 1<<16)
 	orDefault(&c.Limits.Header, 32<<10)
@@ -212,6 +214,9 @@ type Deps struct {
 	// Horizon returns the time before which what was fetched may not be taken for
 	// fresh, since a purge of it may not have come here; nil: there is none.
 	Horizon func() time.Time
+
+	// Geo says where viewers are; nil knows of nobody.
+	Geo *geo.Database
 
 	// Edges counts the edges that share the rate limits; nil: this one alone. What
 	// Uses returns is to be told to the others' HearUses every 100 ms or so.

@@ -103,6 +103,7 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	x.behave()
+	x.describe()
 	if a, ok := x.behavior.admits(r.Method); !ok {
 		x.answer(a)
 		return

@@ -57,8 +57,9 @@ func (e *netHTTP) Serve(ctx context.Context, l net.Listener, conf *tls.Config, h
 
 func (e *netHTTP) server(conf *tls.Config, h http.Handler) *http.Server {
 	return &http.Server{
-		Handler:   h,
-		TLSConfig: conf,
+		Handler:     h,
+		ConnContext: withHello,
+		TLSConfig:   conf,
 		// The handler refuses headers over the limit, in JSON; what is much
 		// larger the engine does not even hold.
 		MaxHeaderBytes:    2 * e.limits.Header,

@@ -99,10 +99,18 @@ func (e *Edge) tlsConfig() *tls.Config {
 	}
 	e.shareTickets(c)
 	e.askClients(c)
-	if e.deps.Challenges != nil {
-		c.GetConfigForClient = e.challenged
-	}
+	c.GetConfigForClient = e.greeted
 	return c
+}
+
+// greeted notes what a client offers, and returns the configuration for its
+// handshake; nil means the usual one.
+func (e *Edge) greeted(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+	keepHello(hello)
+	if e.deps.Challenges == nil {
+		return nil, nil
+	}
+	return e.challenged(hello)
 }
 
 // challenged returns the configuration for a handshake that validates, and nil for

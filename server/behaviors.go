@@ -33,7 +33,7 @@ func behaviors(f *config.File, keys map[string]sign.Keys) (out []edge.Behavior) 
 			e.Response = responsePolicy(name, p)
 		}
 		e.Errors = errorPages(b)
-		e.Guard = guardOf(f, b, keys)
+		e.Guard, e.Viewer = guardOf(f, b, keys), b.Viewer
 		out = append(out, e)
 	}
 	return out

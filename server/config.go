@@ -40,7 +40,8 @@ func Check(f *config.File) error {
 	_, beside := origins(f)
 	_, groups := keyGroups(f)
 	_, asks := clients(f)
-	return errors.Join(checkAPI(f), keys, certs, beside, groups, asks)
+	_, places := places(f, slog.Default())
+	return errors.Join(checkAPI(f), keys, certs, beside, groups, asks, places)
 }
 
 // Able reports what this machine lacks to run every node of the file.

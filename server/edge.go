@@ -33,6 +33,10 @@ func (n *node) addEdge(g *lifecycle.Group) error {
 	if err != nil {
 		return err
 	}
+	where, err := places(n.file, n.log)
+	if err != nil {
+		return err
+	}
 	logged, err := n.accessLog()
 	if err != nil {
 		return err
@@ -76,6 +80,7 @@ func (n *node) addEdge(g *lifecycle.Group) error {
 		IgnoreConsistency: os.Getenv(ignoreTokens) == "1",
 	}, edge.Deps{
 		Map: &n.atlas, Dial: n.dialGateway, RTT: n.rttTo, Certs: n.shelf.certs, Verify: n.verify, Key: key.use, TokenKeys: n.sealsTokens, Tell: gossip.tell,
+		Geo:        where,
 		Edges:      n.countEdges,
 		Challenges: challenges, Tickets: n.tickets.now,
 		DialShield: n.dialShield, Invalidated: p.invalidated, Horizon: p.horizon, Recent: p.recent, After: p.after,
@@ -87,6 +92,9 @@ func (n *node) addEdge(g *lifecycle.Group) error {
 	g.Add("edge key", func(ctx context.Context, ready func()) error { return key.run(ctx, n, ready) })
 	gossip.hear = door.Hear
 	g.Add("rumours", gossip.run)
+	if where != nil {
+		g.Add("geo", where.Run)
+	}
 	if len(n.file.RateLimits) > 0 {
 		g.Add("uses", newUses(n, door).run)
 	}

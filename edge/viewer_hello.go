@@ -1,0 +1,166 @@
+package edge
+
+import (
+	"context"
+	"crypto/md5"
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/hex"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+)
+
+// A hello is what a client offered when its connection began, from which its
+// fingerprints are made when somebody asks for them, once.
+type hello struct {
+	version    uint16 // the highest that is offered
+	ciphers    []uint16
+	extensions []uint16
+	curves     []tls.CurveID
+	points     []uint8
+	schemes    []tls.SignatureScheme
+	protocols  []string
+	named      bool // it says a server's name
+
+	three, four atomic.Pointer[string]
+}
+
+// helloKey is where a connection's context has the box of its hello.
+type helloKey struct{}
+
+// withHello returns the context of a new connection, in which its handshake will
+// leave the hello for the requests that follow.
+func withHello(ctx context.Context, _ net.Conn) context.Context {
+	return context.WithValue(ctx, helloKey{}, new(atomic.Pointer[hello]))
+}
+
+// keepHello notes what a client offers. It is called in every handshake.
+func keepHello(i *tls.ClientHelloInfo) {
+	box, ok := i.Context().Value(helloKey{}).(*atomic.Pointer[hello])
+	if !ok {
+		return
+	}
+	h := &hello{
+		ciphers: i.CipherSuites, extensions: i.Extensions, curves: i.SupportedCurves, points: i.SupportedPoints, schemes: i.SignatureSchemes, protocols: i.SupportedProtos, named: i.ServerName != "",
+	}
+	for _, v := range i.SupportedVersions {
+		if !grease(v) {
+			h.version = max(h.version, v)
+		}
+	}
+	box.Store(h)
+}
+
+// helloOf returns the hello of a request's connection, or nil.
+func helloOf(ctx context.Context) *hello {
+	if box, ok := ctx.Value(helloKey{}).(*atomic.Pointer[hello]); ok {
+		return box.Load()
+	}
+	return nil
+}
+
+// grease reports values that mean nothing (RFC 8701).
+func grease(v uint16) bool { return v&0x0f0f == 0x0a0a && v>>8 == v&0xff }
+
+func meant(values []uint16) (out []uint16) {
+	for _, v := range values {
+		if !grease(v) {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+// made returns what is in a box, and makes it first if need be.
+func made(box *atomic.Pointer[string], how func() string) string {
+	if s := box.Load(); s != nil {
+		return *s
+	}
+	s := how()
+	box.Store(&s)
+	return s
+}
+
+// ja3 returns the fingerprint of that name (salesforce/ja3): the MD5 of version,
+// ciphers, extensions, curves and point formats, as they were offered. The
+// version is that of the record, 771 in every client of TLS 1.2 and 1.3.
+func (h *hello) ja3() string {
+	if h == nil {
+		return ""
+	}
+	return made(&h.three, func() string {
+		join := func(values []uint16) string {
+			var s []string
+			for _, v := range meant(values) {
+				s = append(s, strconv.Itoa(int(v)))
+			}
+			return strings.Join(s, "-")
+		}
+		var curves, points []uint16
+		for _, c := range h.curves {
+			curves = append(curves, uint16(c))
+		}
+		for _, p := range h.points {
+			points = append(points, uint16(p))
+		}
+		sum := md5.Sum([]byte(strings.Join([]string{strconv.Itoa(int(min(h.version, tls.VersionTLS12))), join(h.ciphers), join(h.extensions), join(curves), join(points)}, ",")))
+		return hex.EncodeToString(sum[:])
+	})
+}
+
+// The extensions that JA4 leaves out of its hash: they say where, not who.
+const extensionName, extensionALPN = 0x0000, 0x0010
+
+// ja4 returns FoxIO's JA4 of TLS over TCP: what was offered, in an order of its
+// own, so that a client which shuffles its extensions is still the same.
+func (h *hello) ja4() string {
+	if h == nil {
+		return ""
+	}
+	return made(&h.four, func() string {
+		ciphers, extensions := meant(h.ciphers), meant(h.extensions)
+		name, protocol := "i", "00"
+		if h.named {
+			name = "d"
+		}
+		if len(h.protocols) > 0 && h.protocols[0] != "" {
+			p := h.protocols[0]
+			protocol = p[:1] + p[len(p)-1:]
+		}
+		a := fmt.Sprintf("t%s%s%02d%02d%s", map[uint16]string{tls.VersionTLS13: "13", tls.VersionTLS12: "12", tls.VersionTLS11: "11", tls.VersionTLS10: "10"}[h.version],
+			name, min(len(ciphers), 99), min(len(extensions), 99), protocol)
+		kept := slices.DeleteFunc(slices.Clone(extensions), func(e uint16) bool { return e == extensionName || e == extensionALPN })
+		slices.Sort(ciphers)
+		slices.Sort(kept)
+		text := hexes(kept)
+		if len(h.schemes) > 0 {
+			var schemes []uint16
+			for _, s := range h.schemes {
+				schemes = append(schemes, uint16(s))
+			}
+			text += "_" + hexes(meant(schemes))
+		}
+		return a + "_" + short12(hexes(ciphers), len(ciphers)) + "_" + short12(text, len(kept))
+	})
+}
+
+func hexes(values []uint16) string {
+	var s []string
+	for _, v := range values {
+		s = append(s, fmt.Sprintf("%04x", v))
+	}
+	return strings.Join(s, ",")
+}
+
+// short12 returns the first 12 digits of a SHA-256, zeros of nothing.
+func short12(text string, n int) string {
+	if n == 0 {
+		return "000000000000"
+	}
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])[:12]
+}
