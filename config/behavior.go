@@ -22,6 +22,7 @@ type Behavior struct {
 	Compress        bool                 `key:"compress" default:"true" doc:"Whether responses that get smaller are compressed (br, zstd, gzip) for viewers that accept it." want:"true or false"`
 	Allow           []netip.Prefix       `key:"allow" doc:"Networks that may come in; others may not. Default: all." want:"a network such as 192.0.2.0/24"`
 	Deny            []netip.Prefix       `key:"deny" doc:"Networks that may not come in, even if allow names them." want:"a network such as 192.0.2.0/24"`
+	WAF             *WAF                 `key:"waf" doc:"Look for attacks in what the cache does not answer, with the OWASP Core Rule Set. Default: nothing is looked for."`
 	Viewer          []string             `key:"viewer" doc:"What the origin is told of the viewer, beside what its request policy and its key name: CloudFront's headers, such as CloudFront-Viewer-Country." want:"the name of a header such as CloudFront-Viewer-Country"`
 	RateLimits      []string             `key:"rateLimits" doc:"Names under rateLimits: how often a client may ask. Behaviors that name the same share it." want:"a name under rateLimits"`
 	Errors          map[string]ErrorPage `key:"errors" doc:"What viewers get in place of an error, by its status. Default: the error."`

@@ -78,6 +78,9 @@ func (d *decoder) checkKeyGroup(f *File, name string) {
 func (d *decoder) checkGuardOf(f *File, b Behavior) {
 	d.checkNetworks(b.pos, b.Allow, b.Deny)
 	d.checkViewer(f, b)
+	if b.WAF != nil {
+		d.checkWAF(*b.WAF)
+	}
 	d.checkLimitNames(f, b.pos, b.RateLimits)
 	if _, ok := f.KeyGroups[b.Signed]; b.Signed != "" && !ok {
 		d.fail(d.at(b.pos, "signed"), fmt.Sprintf("no key group is named %q", b.Signed), "a name under keyGroups:")

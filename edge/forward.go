@@ -81,6 +81,9 @@ func (x *exchange) wanted() cache.Request {
 	if x.deps.Horizon != nil {
 		q.After = x.deps.Horizon()
 	}
+	if x.behavior.Guard.WAF != nil && !x.inner {
+		q.Admit = x.inspect
+	}
 	return q
 }
 

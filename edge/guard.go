@@ -9,6 +9,7 @@ import (
 	"meridian/edge/accesslog"
 	"meridian/edge/limit"
 	"meridian/edge/sign"
+	"meridian/edge/waf"
 )
 
 // A Guard says who may come in: at all, or by a behaviour. The zero Guard lets
@@ -21,6 +22,9 @@ type Guard struct {
 	// Signed are the keys with one of which the request's URL or its cookies must
 	// be signed, as CloudFront has them; nil asks for no signature.
 	Signed sign.Keys
+
+	// WAF judges what the cache does not answer; nil judges nothing.
+	WAF *waf.Firewall
 
 	allow, deny *bart.Lite // made of the lists; nil where there is none
 }

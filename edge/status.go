@@ -23,6 +23,7 @@ type answer struct {
 // answered, its 503 and 504 too, never passes through here.
 var byKind = map[meridian.Kind]answer{
 	meridian.Invalid:     {status: http.StatusBadRequest, message: "The request is malformed."},
+	meridian.Forbidden:   {status: http.StatusForbidden, code: "AccessDenied", message: "Access denied"},
 	meridian.TooLarge:    {status: http.StatusRequestEntityTooLarge, message: "The request's body is too large."},
 	meridian.Timeout:     {status: http.StatusGatewayTimeout, message: "The region did not answer in time."},
 	meridian.Canceled:    {status: statusClientGone, message: "The client went away."},

@@ -17,10 +17,11 @@ import (
 	"meridian/edge/cache"
 	"meridian/edge/origin"
 	"meridian/edge/sign"
+	"meridian/edge/waf"
 )
 
 // behaviors returns the file's behaviours as the edge takes them.
-func behaviors(f *config.File, keys map[string]sign.Keys) (out []edge.Behavior) {
+func behaviors(f *config.File, keys map[string]sign.Keys, walls map[string]*waf.Firewall) (out []edge.Behavior) {
 	for _, b := range f.Behaviors {
 		e := edge.Behavior{Path: b.Path, Origin: b.Origin, Methods: b.Methods, Plain: !b.Compress}
 		if p, name := f.RequestPolicy(b); p != nil {
@@ -34,6 +35,7 @@ func behaviors(f *config.File, keys map[string]sign.Keys) (out []edge.Behavior) 
 		}
 		e.Errors = errorPages(b)
 		e.Guard, e.Viewer = guardOf(f, b, keys), b.Viewer
+		e.Guard.WAF = walls[wallKey(b.WAF)]
 		out = append(out, e)
 	}
 	return out

@@ -64,7 +64,7 @@ originRequestPolicies: {mine: {headers: [accept, x-API-key], cookies: none}}
 		Name: "of /g", Set: http.Header{"X-Frame-Options": {"DENY"}}, Default: http.Header{}, Remove: []string{"Server"},
 		CORS: &edge.CORS{Origins: []string{"*"}, MaxAge: time.Minute}}})
 	want = append(want, edge.Behavior{Path: "/h", Plain: true, Errors: map[int]edge.ErrorPage{404: {Path: "/missing.html", Status: 200}, 503: {Path: "/sorry.html"}}})
-	if diff := cmp.Diff(want, behaviors(f, nil), cmpopts.IgnoreUnexported(edge.RequestPolicy{}, edge.Guard{}, edge.Behavior{})); diff != "" {
+	if diff := cmp.Diff(want, behaviors(f, nil, nil), cmpopts.IgnoreUnexported(edge.RequestPolicy{}, edge.Guard{}, edge.Behavior{})); diff != "" {
 		t.Errorf("(- want, + got)\n%s", diff)
 	}
 }

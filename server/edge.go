@@ -33,6 +33,10 @@ func (n *node) addEdge(g *lifecycle.Group) error {
 	if err != nil {
 		return err
 	}
+	walls, err := firewalls(n.file)
+	if err != nil {
+		return err
+	}
 	where, err := places(n.file, n.log)
 	if err != nil {
 		return err
@@ -71,7 +75,7 @@ func (n *node) addEdge(g *lifecycle.Group) error {
 		Landing:           landing(n.file),
 		Shield:            n.file.Shield,
 		ProxyProtocol:     proxyProtocol(n.file),
-		Behaviors:         behaviors(n.file, trusted),
+		Behaviors:         behaviors(n.file, trusted, walls),
 		Origins:           beside,
 		Guard:             guard(n.file),
 		AccessLog:         logged,

@@ -157,6 +157,10 @@ type Request struct {
 	// After rules out, as fresh, what was asked of the origin before it.
 	After time.Time
 
+	// Admit is asked before the origin is, or others who ask it are waited for,
+	// and not of what memory answers. Its error is Do's. nil lets all pass.
+	Admit func() error
+
 	// Down reports whether no origin can be reached; nil: one can.
 	Down func() bool
 }
@@ -206,13 +210,20 @@ func (c *Cache) Do(ctx context.Context, q Request, fetch Fetch) (r *Response, er
 	why, fwd := bypass(&q)
 	if why == "" {
 		r, err = c.look(ctx, &q, keyOf(&q), fetch)
-	} else {
+	} else if err = q.admitted(); err == nil {
 		r, err = c.pass(ctx, &q, fetch, why, fwd)
 	}
 	if err == nil {
 		c.metrics.requests.WithLabelValues(string(r.Outcome)).Inc()
 	}
 	return r, err
+}
+
+func (q *Request) admitted() error {
+	if q.Admit == nil {
+		return nil
+	}
+	return q.Admit()
 }
 
 // bypass returns why nothing is looked for that could answer a request, or "".
@@ -268,6 +279,9 @@ func (c *Cache) look(ctx context.Context, q *Request, key string, fetch Fetch) (
 	}
 	if asked.onlyIfCached {
 		return c.refuse(), nil
+	}
+	if err := q.admitted(); err != nil {
+		return nil, err
 	}
 	return c.ask(ctx, q, key, o, ch, fetch)
 }

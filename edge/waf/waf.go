@@ -1,0 +1,133 @@
+// Package waf looks for attacks in requests, with the OWASP Core Rule Set on
+// coraza.
+//
+// In goes what a client sent, out comes a Verdict: which rules matched, what they
+// add up to, and whether the request may pass. It is the dearest thing that an
+// edge does, some hundred cache hits a request, so that only those are judged
+// that memory does not answer.
+package waf
+
+import (
+	"fmt"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	coreruleset "github.com/corazawaf/coraza-coreruleset/v4"
+	"github.com/corazawaf/coraza/v3"
+	"github.com/corazawaf/coraza/v3/debuglog"
+	"github.com/corazawaf/coraza/v3/types"
+)
+
+// Config is what an operator may say of a firewall.
+type Config struct {
+	Detect   bool  // say what is found, and let it pass
+	Paranoia int   // 1 to 4; 0 means 1
+	Exclude  []int // rules that are wrong for this API, by their numbers
+	Body     int   // bytes of a body that are looked at; 0 means 64 KiB
+}
+
+// A Firewall judges requests. Make one with New.
+type Firewall struct {
+	cfg Config
+	waf coraza.WAF
+}
+
+// New compiles the rules, which takes some hundred milliseconds.
+func New(cfg Config) (*Firewall, error) {
+	if cfg.Paranoia == 0 {
+		cfg.Paranoia = 1
+	}
+	if cfg.Body == 0 {
+		cfg.Body = 64 << 10
+	}
+	w, err := coraza.NewWAF(coraza.NewWAFConfig().WithRootFS(coreruleset.FS).WithDebugLogger(debuglog.Noop()).WithDirectives(directives(cfg)))
+	if err != nil {
+		return nil, fmt.Errorf("rules of the firewall: %w", err)
+	}
+	return &Firewall{cfg, w}, nil
+}
+
+// directives returns the rules in SecLang. What answers say is not looked at, and
+// nothing is kept for an audit: the access log has the rules.
+func directives(cfg Config) string {
+	lines := []string{
+		"Include @coraza.conf-recommended",
+		"SecRuleEngine " + map[bool]string{true: "DetectionOnly", false: "On"}[cfg.Detect],
+		"SecResponseBodyAccess Off", "SecAuditEngine Off", "SecRequestBodyAccess On",
+		fmt.Sprintf("SecRequestBodyLimit %d", cfg.Body), fmt.Sprintf("SecRequestBodyInMemoryLimit %d", cfg.Body), "SecRequestBodyLimitAction ProcessPartial",
+		"Include @crs-setup.conf.example",
+		fmt.Sprintf(`SecAction "id:900000,phase:1,pass,t:none,nolog,setvar:tx.blocking_paranoia_level=%d,setvar:tx.detection_paranoia_level=%d"`, cfg.Paranoia, cfg.Paranoia),
+		// The edge itself says which methods a behaviour takes.
+		`SecAction "id:900200,phase:1,pass,t:none,nolog,setvar:'tx.allowed_methods=GET HEAD POST OPTIONS PUT PATCH DELETE'"`,
+		"Include @owasp_crs/REQUEST-*.conf",
+	}
+	for _, id := range cfg.Exclude {
+		lines = append(lines, "SecRuleRemoveById "+strconv.Itoa(id))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// A Request is what is judged.
+type Request struct {
+	Method, Target, Proto string // as in the request line
+	Host                  string
+	Header                http.Header
+	Body                  []byte // as much as is looked at
+	Client                netip.AddrPort
+}
+
+// A Verdict says what was found.
+type Verdict struct {
+	Passes bool
+	Rules  []int // that matched, but those that only count
+	Why    string
+}
+
+// Judge looks at one request.
+func (f *Firewall) Judge(r Request) Verdict {
+	tx := f.waf.NewTransaction()
+	defer tx.Close()
+	blocked := phases(tx, r)
+	v := Verdict{Passes: !blocked}
+	for _, m := range tx.MatchedRules() {
+		id := m.Rule().ID()
+		if m.Message() == "" || evaluating(id) || slices.Contains(v.Rules, id) {
+			continue
+		}
+		v.Rules = append(v.Rules, id)
+		if v.Why == "" {
+			v.Why = m.Message()
+		}
+	}
+	return v
+}
+
+// evaluating reports rules that add up what others found.
+func evaluating(id int) bool { return id >= 949000 && id < 950000 || id >= 980000 }
+
+// phases hands a transaction the request bit by bit, and reports whether a rule
+// stopped it.
+func phases(tx types.Transaction, r Request) bool {
+	tx.ProcessConnection(r.Client.Addr().String(), int(r.Client.Port()), "", 443)
+	tx.ProcessURI(r.Target, r.Method, r.Proto)
+	tx.SetServerName(r.Host)
+	tx.AddRequestHeader("Host", r.Host)
+	for name, lines := range r.Header {
+		for _, line := range lines {
+			tx.AddRequestHeader(name, line)
+		}
+	}
+	if tx.ProcessRequestHeaders() != nil {
+		return true
+	}
+	if len(r.Body) > 0 {
+		if it, _, err := tx.WriteRequestBody(r.Body); it != nil || err != nil {
+			return it != nil
+		}
+	}
+	it, _ := tx.ProcessRequestBody() // a body that cannot be parsed has matched a rule
+	return it != nil
+}
