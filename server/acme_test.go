@@ -63,6 +63,8 @@ type acmeWorld struct {
 	orders    atomic.Int64 // that the authority finalized
 	directory string
 	roots     *x509.CertPool
+	urged     bool         // the authority wants its first certificate renewed at once
+	urges     atomic.Bool  // it says so now
 	answers   atomic.Value // of func(name string) []string: what the name server has
 }
 
@@ -142,9 +144,15 @@ func (w *acmeWorld) authority() {
 	front := wfe.New(quiet, memory, prober, issuer, []string{"ca.example.test"}, true, false, 0, 0)
 	handler := front.Handler()
 	web := httptest.NewTLSServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.URL.Path, "/renewalInfo/") && w.urges.Load() {
+			rw.Header().Set("Content-Type", "application/json")
+			rw.Write([]byte(`{"suggestedWindow":{"start":"2020-01-01T00:00:00Z","end":"2020-01-02T00:00:00Z"}}`))
+			return
+		}
 		answer := &statusOf{ResponseWriter: rw}
 		if handler.ServeHTTP(answer, r); strings.HasPrefix(r.URL.Path, "/finalize-order") && answer.status == http.StatusOK {
 			w.orders.Add(1) // what was refused for its nonce is none
+			w.urges.Store(w.urged && w.orders.Load() < 2)
 		}
 	}))
 	w.t.Cleanup(web.Close)
@@ -338,4 +346,25 @@ func TestAnOrderIsTriedAtOnceAfterAFailure(t *testing.T) {
 	if l := w.List(); l[0].Error != "" || !l[0].Next.IsZero() {
 		t.Errorf("the operator still sees %+v", l[0])
 	}
+}
+
+// TestACertificateIsRenewedWhenTheAuthoritySays has the authority name a time for
+// the renewal of its first certificate that is over (RFC 9773), and of no other. The
+// control is TestAnAuthorityIssuesForAllEdges: an authority that names a time to
+// come is not asked for another certificate.
+func TestACertificateIsRenewedWhenTheAuthoritySays(t *testing.T) {
+	w := newACMEWorld(t, acme.DNS01, false)
+	w.urged = true
+	m := acme.New(
+		acme.Config{Names: []string{certDomain}, Email: "admin@example.test", Directory: w.directory, Challenge: acme.DNS01, Roots: w.roots, Check: 20 * time.Millisecond},
+		acme.Deps{Storage: w.a.storage, Show: w.show, Log: slog.New(slog.DiscardHandler)})
+	w.run(m.Run)
+	for {
+		watch := w.keep.Watch()
+		if w.orders.Load() == 2 {
+			break
+		}
+		<-watch // a certificate is stored after it was issued
+	}
+	w.shown("")
 }
