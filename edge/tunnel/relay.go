@@ -71,9 +71,8 @@ func Run(ctx context.Context, cfg Config, viewer, origin io.ReadWriteCloser) End
 	work.Go(func() { r.carry(&r.origin, viewer, "the viewer", &r.viewer) })
 	r.carry(&r.viewer, origin, "the origin", &r.origin)
 	work.Wait()
-	if stopCut() {
-		closeBoth()
-	}
+	stopCut()
+	closeBoth() // or wait for the one that is under way: what is closed is the caller's again
 	return Ended{In: r.origin.n.Load(), Out: r.viewer.n.Load(), Why: r.because("")}
 }
 
