@@ -18,6 +18,9 @@ type Config struct {
 	// TTL is of answers that depend on health and on who asks, in seconds: how
 	// long a client may go on to a lost edge. Zero means 5.
 	TTL uint32
+	// ALPN names what the edges speak, the best first, for HTTPS records. Empty
+	// means h3 and h2; HTTP/1.1 goes without saying (RFC 9460, section 7.1.2).
+	ALPN []string
 	// Addresses are what ns1.<domain> resolves to. Empty means the addresses of
 	// Listen that name one interface.
 	Addresses []netip.Addr
@@ -42,6 +45,9 @@ type Deps struct {
 func (c Config) fill() (Config, error) {
 	if c.TTL == 0 {
 		c.TTL = 5
+	}
+	if len(c.ALPN) == 0 {
+		c.ALPN = []string{"h3", "h2"}
 	}
 	if c.Connections == 0 {
 		c.Connections = 256

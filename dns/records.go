@@ -47,6 +47,8 @@ func (v *view) records(reply *dns.Msg, role zone.Role, region topology.Region, p
 		reply.Extra = append(reply.Extra, glue...)
 	case role == zone.Apex && isAddress(ask.Qtype):
 		done.edge, err = v.door(reply, place)
+	case (role == zone.Apex || role == zone.AtPort) && ask.Qtype == dns.TypeHTTPS:
+		done.edge, err = v.service(reply, place)
 	case role == zone.NameServer && isAddress(ask.Qtype):
 		add(v.zone.Servers(ask.Name, ask.Qtype)...)
 	case role == zone.Gateway && isAddress(ask.Qtype):
@@ -85,6 +87,29 @@ func (v *view) door(reply *dns.Msg, place meridian.Region) (meridian.Region, err
 		return "", nil
 	}
 	reply.Answer = v.zone.Address(ask.Name, ask.Qtype, c.To.HTTPS.Addr())
+	return c.To.Name, nil
+}
+
+// service answers with how to speak to the nearest edge. The name of a port at
+// which no edge listens has no record.
+func (v *view) service(reply *dns.Msg, place meridian.Region) (meridian.Region, error) {
+	ask := reply.Question[0]
+	if len(v.snap.Edges) == 0 {
+		return "", errNoMap
+	}
+	port := zone.PortOf(ask.Name)
+	c, ok := steer.Edge(v.snap, place, func(e topology.Edge) bool { return e.HTTPS.IsValid() && (port == 0 || e.HTTPS.Port() == port) })
+	if !ok {
+		return "", nil
+	}
+	reply.Answer = append(reply.Answer, v.zone.HTTPS(ask.Name, v.alpn, c.To.HTTPS))
+	target := v.zone.Apex()
+	if port == 0 {
+		target = ask.Name
+	}
+	for _, qtype := range []uint16{dns.TypeA, dns.TypeAAAA} {
+		reply.Extra = append(reply.Extra, v.zone.Address(target, qtype, c.To.HTTPS.Addr())...)
+	}
 	return c.To.Name, nil
 }
 

@@ -24,7 +24,7 @@ func at(t testing.TB, snap *topology.Snapshot) *view {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &view{zone: z, snap: snap, places: steer.NewPlaces(snap.Clients)}
+	return &view{zone: z, snap: snap, places: steer.NewPlaces(snap.Clients), alpn: []string{"h3", "h2"}}
 }
 
 // packet writes a question, as change would have it.

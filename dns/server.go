@@ -46,7 +46,7 @@ func New(c Config, d Deps) (*Server, error) {
 	}
 	d.Log = d.Log.With("hop", "dns")
 	s := &Server{cfg: c, deps: d, zone: z, metrics: newMetrics(d.Metrics), slots: make(chan struct{}, c.Connections)}
-	s.view.Store(&view{zone: z, snap: &topology.Snapshot{}, places: steer.NewPlaces(nil), texts: d.Texts})
+	s.view.Store(&view{zone: z, snap: &topology.Snapshot{}, places: steer.NewPlaces(nil), texts: d.Texts, alpn: c.ALPN})
 	return s, nil
 }
 

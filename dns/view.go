@@ -15,6 +15,7 @@ type view struct {
 	snap   *topology.Snapshot
 	places *steer.Places
 	texts  func(name string) []string // see Deps.Texts; may be nil
+	alpn   []string                   // what edges speak
 }
 
 // look returns the view of the newest snapshot. Reading it costs a query two
@@ -25,7 +26,7 @@ func (s *Server) look() *view {
 	if old.snap == snap {
 		return old
 	}
-	v := &view{zone: s.zone, snap: snap, places: old.places, texts: old.texts}
+	v := &view{zone: s.zone, snap: snap, places: old.places, texts: old.texts, alpn: old.alpn}
 	if !slices.Equal(snap.Clients, old.snap.Clients) {
 		v.places = steer.NewPlaces(snap.Clients)
 	}

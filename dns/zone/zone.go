@@ -3,7 +3,8 @@
 //
 // The names are, below the domain D:
 //
-//	D                     SOA, NS, and the address of the nearest edge
+//	D                     SOA, NS, and the address of the nearest edge; HTTPS: how to speak to it
+//	_PORT._https.D        HTTPS: the same edge, for who names a port (RFC 9460, section 2.3)
 //	ns1.D                 the name server itself
 //	origin.D              CNAME of the nearest region's name
 //	REGION.origin.D       the address of that region's gateway
@@ -33,6 +34,7 @@ const (
 	Missing             // in the zone, and there is no such name
 	Between
 	Apex
+	AtPort // the domain for who names a port in a URL
 	NameServer
 	Origin
 	Gateway // of one region
@@ -86,6 +88,8 @@ func (z *Zone) Find(name string, regions []topology.Region) (Role, topology.Regi
 	switch label := strings.TrimSuffix(strings.TrimSuffix(name, z.apex), "."); label {
 	case "":
 		return Apex, topology.Region{}
+	case "_https":
+		return Between, topology.Region{}
 	case "ns1":
 		return NameServer, topology.Region{}
 	case "origin":
@@ -96,6 +100,9 @@ func (z *Zone) Find(name string, regions []topology.Region) (Role, topology.Regi
 		return Why, topology.Region{}
 	case "_acme-challenge":
 		return Challenge, topology.Region{}
+	}
+	if n := PortOf(name); n != 0 && name == fmt.Sprintf("_%d._https.%s", n, z.apex) {
+		return AtPort, topology.Region{}
 	}
 	role := Missing
 	for _, r := range regions {
