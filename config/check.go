@@ -61,6 +61,7 @@ func (d *decoder) check(f *File) {
 		d.fail(position{key: "dns.ttl"}, fmt.Sprintf("found %v", f.DNS.TTL), "a duration from 1s to 1h")
 	}
 	d.checkLimits(f.Limits)
+	d.checkProtocols(f)
 	if !f.Tokens.Cookie && !f.Tokens.Header {
 		d.fail(position{key: "tokens"}, "neither a cookie nor a header", "one of the two at least")
 	}

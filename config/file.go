@@ -31,6 +31,7 @@ type File struct {
 	Database                *Database                        `key:"database" list:"databases" doc:"The PostgreSQL database of the functions. Without it, no node has PostgreSQL."`
 	Tokens                  Tokens                           `key:"tokens" doc:"How consistency tokens travel to clients and back."`
 	Limits                  Limits                           `key:"limits" doc:"What one request may cost."`
+	HTTP3                   string                           `key:"http3" default:"on" doc:"Whether edges speak HTTP/3, over UDP at the port of HTTPS, and announce it." want:"on or off"`
 	Behaviors               []Behavior                       `key:"behaviors" doc:"What becomes of a request, by its path: tried in order, the first that matches decides. Default: everything goes to the regions."`
 	Origins                 map[string]Origin                `key:"origins" doc:"HTTP servers beside the regions that somebody else runs, by the names that behaviors use."`
 	CachePolicies           map[string]CachePolicy           `key:"cachePolicies" doc:"What is stored and for how long, by the names that behaviors use, beside CloudFront's managed policies."`
@@ -167,6 +168,9 @@ type Limits struct {
 	Cache   Size          `key:"cache" default:"256MiB" doc:"Memory of each edge's cache." want:"a size from 1MiB to 1TiB"`
 	// CacheDisk is beside Cache and not below it: cache had a size before there was a disk.
 	CacheDisk Size `key:"cacheDisk" default:"0" doc:"Disk of each edge's cache, in its node's state folder: what memory has no room for goes there, and outlives a restart. 0: none." want:"0, or a size from 16MiB to 64TiB"`
+
+	Connections          int `key:"connections" doc:"Connections of clients that an edge has open at once. Default: 200,000, or what the node may have open less a tenth." want:"a number from 1 to 1000000"`
+	ConnectionsPerClient int `key:"connectionsPerClient" doc:"Of one address, or of one /64 of IPv6. Default: 4,096, and no bound for clients on the edge's own machine." want:"a number from 1 to 1000000"`
 }
 
 // DNS is the zone of the domain.

@@ -36,6 +36,7 @@ type Config struct {
 	Limits   Limits
 	Timeouts Timeouts
 	TLS      TLS
+	HTTP3    HTTP3
 	Upstream Upstream
 	Landing  Landing
 
@@ -80,12 +81,16 @@ type Limits struct {
 	Header     int   // bytes of names and values; 0 means 32 KiB
 	Body       int64 // bytes; 0 means 10 MB
 	Hold       int64 // bytes of a body that the edge keeps to send it again; 0 means 64 KiB
-	Streams    int   // requests at once on a client's HTTP/2 connection; 0 means 250
+	Streams    int   // requests at once on a client's HTTP/2 or HTTP/3 connection; 0 means 250
 	Remembered int   // callers whose consistency tokens are kept; 0 means 65,536
+
+	Connections          int // open at once, of all clients; 0 means 200,000
+	ConnectionsPerClient int // of one address (IPv6: of one /64); 0 means 4,096, and no bound on this machine's own
 }
 
 // Timeouts bounds how long things take.
 type Timeouts struct {
+	Handshake time.Duration // of TLS, TCP's or QUIC's; 0 means 10 s
 	Header    time.Duration // for a client to send its headers; 0 means 10 s
 	Idle      time.Duration // of a client's connection between requests; 0 means 2 min
 	FirstByte time.Duration // until a region's response begins, retries included; 0 means 30 s
@@ -142,6 +147,8 @@ func (c Config) defaults() (Config, error) {
 	orDefault(&c.Limits.Hold, 64<<10)
 	orDefault(&c.Limits.Streams, 250)
 	orDefault(&c.Limits.Remembered, 1<<16)
+	orDefault(&c.Limits.Connections, 200_000)
+	orDefault(&c.Timeouts.Handshake, 10*time.Second)
 	orDefault(&c.Timeouts.Header, 10*time.Second)
 	orDefault(&c.Timeouts.Idle, 2*time.Minute)
 	orDefault(&c.Timeouts.FirstByte, 30*time.Second)

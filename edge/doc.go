@@ -1,7 +1,7 @@
 // Package edge is the door of the API: the first that a client meets, and the
 // only one that it sees.
 //
-// In comes HTTP/1.1 and HTTP/2 over TLS 1.2 or 1.3, from anybody; plain HTTP is
+// In comes HTTP/1.1, HTTP/2 and HTTP/3 over TLS 1.2 or 1.3, from anybody; plain HTTP is
 // answered with where HTTPS is. Out goes the same request, method, path, query
 // and Host byte for byte, over a warm HTTP/2 connection to the healthy region
 // with the lowest latency, and back comes the region's response as a stream.

@@ -28,7 +28,11 @@ type Edge struct {
 	metrics  *metrics
 	retry    func(origin.Attempt) origin.Verdict
 
+	crowd *crowd
+	watch *watch
+
 	https, http atomic.Value // of net.Addr, once they listen
+	altSvc      atomic.Value // of string, once HTTP/3 listens
 
 	limits *limit.Table
 	log    *accesslog.Log // nil if there is none
@@ -57,8 +61,9 @@ func New(cfg Config, deps Deps) (*Edge, error) {
 		customs: customs(cfg.Origins), limits: limit.NewTable(cfg.GuardClients, deps.Edges),
 		origin: origin.New(cfg.origin(), origin.Deps{Map: deps.Map, Dial: deps.Dial, RTT: deps.RTT, Log: deps.Log, Turned: m.turned, Tell: deps.Tell}),
 	}
+	e.crowd, e.watch = &crowd{limits: cfg.Limits}, newWatch(deps.Log, deps.Now)
 	if deps.Metrics != nil {
-		if err := errors.Join(deps.Metrics.Register(newQueues(e)), deps.Metrics.Register(newForgotten(e.limits.Forgotten))); err != nil {
+		if err := errors.Join(deps.Metrics.Register(newQueues(e)), deps.Metrics.Register(newForgotten(e.limits.Forgotten)), e.watch.register(deps.Metrics, e.crowd)); err != nil {
 			return nil, fmt.Errorf("register the edge's metrics: %w", err)
 		}
 	}
@@ -95,6 +100,7 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r, shake := shaken(r)
 	x := e.begin(w, r)
 	defer x.end()
+	x.w.altSvc = e.announced(r)
 	if a, ok := e.refuse(r); ok {
 		x.answer(a)
 		return
@@ -130,6 +136,8 @@ func (e *Edge) refuse(r *http.Request) (answer, bool) {
 		return refuseMethod, true
 	case e.revoked(r):
 		return refuseRevoked, true
+	case tooEarly(r):
+		return refuseEarly, true
 	case headerSize(r) > e.cfg.Limits.Header:
 		return refuseHeader, true
 	case expects(r):

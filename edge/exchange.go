@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -169,8 +170,8 @@ func (x *exchange) forwarded(h http.Header) {
 func (x *exchange) via(major, minor int) string {
 	v := "1.1"
 	switch {
-	case major == 2:
-		v = "2.0" // gateways make the event's protocol of it
+	case major >= 2:
+		v = strconv.Itoa(major) + ".0" // gateways make the event's protocol of it
 	case minor == 0:
 		v = "1.0"
 	}

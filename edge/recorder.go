@@ -14,6 +14,7 @@ type recorder struct {
 	now    func() time.Time
 	headed time.Time // when the headers were sent; zero if they were not
 	coder  *compress.Writer
+	altSvc string // Alt-Svc, or ""; an origin's own speaks of the origin (RFC 7838, section 2.1)
 	status int
 	bytes  int64 // of the body, as they went out
 }
@@ -29,6 +30,9 @@ func (w *recorder) ready() {
 func (w *recorder) WriteHeader(status int) {
 	if status >= 200 {
 		w.status, w.headed = status, w.now()
+		if delete(w.Header(), "Alt-Svc"); w.altSvc != "" {
+			w.Header().Set("Alt-Svc", w.altSvc)
+		}
 		w.ready()
 	}
 	w.ResponseWriter.WriteHeader(status)

@@ -44,7 +44,7 @@ func (e *Edge) Run(ctx context.Context, ready func()) error {
 	return e.serve(ctx, doors, ready)
 }
 
-// serve runs the engine on every door. The first to fail closes the others.
+// serve answers at every door. The first to fail closes the others.
 func (e *Edge) serve(ctx context.Context, doors []door, ready func()) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -53,8 +53,8 @@ func (e *Edge) serve(ctx context.Context, doors []door, ready func()) error {
 	for i, d := range doors {
 		wg.Go(func() {
 			defer cancel()
-			if err := e.deps.Engine.Serve(ctx, d.Listener, d.tls, d.handler); err != nil {
-				errs[i] = fmt.Errorf("serve %s: %w", d.Addr(), err)
+			if err := d.serve(ctx); err != nil {
+				errs[i] = fmt.Errorf("serve %s: %w", d.addr, err)
 			}
 		})
 	}
@@ -63,11 +63,11 @@ func (e *Edge) serve(ctx context.Context, doors []door, ready func()) error {
 	return errors.Join(errs...)
 }
 
-// A door is a listener and what answers there.
+// A door is a socket and what answers there.
 type door struct {
-	net.Listener
-	tls     *tls.Config // nil for plain HTTP
-	handler http.HandlerFunc
+	addr  net.Addr
+	serve func(context.Context) error // until ctx is canceled; it then drains, and closes the socket
+	close func() error                // the socket, if serve is not called
 }
 
 // listen opens the doors, all or none.
@@ -75,26 +75,86 @@ func (e *Edge) listen(ctx context.Context) (doors []door, err error) {
 	defer func() {
 		if err != nil {
 			for _, d := range doors {
-				d.Close()
+				d.close()
 			}
 		}
 	}()
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", e.cfg.HTTPS)
-	if err != nil {
-		return nil, fmt.Errorf("edge %s: listen for HTTPS: %w", e.cfg.Node, err)
+	if doors, err = e.listenTLS(ctx); err != nil {
+		return doors, fmt.Errorf("edge %s: listen for HTTPS: %w", e.cfg.Node, err)
 	}
-	doors = append(doors, door{l, e.tlsConfig(), e.ServeHTTP})
-	e.https.Store(l.Addr())
+	e.https.Store(doors[0].addr)
 	if e.cfg.HTTP == "" {
 		return doors, nil
 	}
-	l, err = lc.Listen(ctx, "tcp", e.cfg.HTTP)
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", e.cfg.HTTP)
 	if err != nil {
 		return doors, fmt.Errorf("edge %s: listen for HTTP: %w", e.cfg.Node, err)
 	}
 	e.http.Store(l.Addr())
-	return append(doors, door{l, nil, e.redirect}), nil
+	return append(doors, e.tcpDoor(l, nil, e.redirect)), nil
+}
+
+// listenTLS opens the HTTPS port: over TCP, and over UDP unless HTTP/3 is off.
+func (e *Edge) listenTLS(ctx context.Context) ([]door, error) {
+	tcp, udp, err := listenBoth(ctx, e.cfg.HTTPS, !e.cfg.HTTP3.Off)
+	if err != nil {
+		return nil, err
+	}
+	conf := e.tlsConfig()
+	doors := []door{e.tcpDoor(tcp, conf, e.ServeHTTP)}
+	if udp == nil {
+		return doors, nil
+	}
+	d, err := newQUICDoor(e, udp, conf)
+	if err != nil {
+		return doors, err
+	}
+	e.altSvc.Store(altSvc(udp.LocalAddr()))
+	return append(doors, door{udp.LocalAddr(), d.serve, d.close}), nil
+}
+
+func (e *Edge) tcpDoor(l net.Listener, conf *tls.Config, h http.HandlerFunc) door {
+	return door{l.Addr(), func(ctx context.Context) error { return e.deps.Engine.Serve(ctx, l, conf, h) }, l.Close}
+}
+
+// samePort is how often both protocols are tried on a port that the system
+// chooses: it may be free for one of them alone.
+const samePort = 10
+
+// listenBoth opens one port for TCP and, if so asked, for UDP.
+func listenBoth(ctx context.Context, addr string, both bool) (tcp net.Listener, udp net.PacketConn, err error) {
+	var lc net.ListenConfig
+	for range samePort {
+		if tcp, err = lc.Listen(ctx, "tcp", addr); err != nil || !both {
+			return tcp, nil, err
+		}
+		if udp, err = lc.ListenPacket(ctx, "udp", tcp.Addr().String()); err == nil {
+			return tcp, udp, nil
+		}
+		tcp.Close()
+		if _, port, _ := net.SplitHostPort(addr); port != "0" {
+			break
+		}
+	}
+	return nil, nil, err
+}
+
+// altSvcAge is how long a client may go on to know of HTTP/3 here, in seconds.
+const altSvcAge = 86400
+
+// altSvc returns how HTTP/3 on an address is announced (RFC 7838).
+func altSvc(a net.Addr) string {
+	_, port, _ := net.SplitHostPort(a.String())
+	return fmt.Sprintf(`h3=":%s"; ma=%d`, port, altSvcAge)
+}
+
+// announced returns the Alt-Svc for a response, or "".
+func (e *Edge) announced(r *http.Request) string {
+	text, _ := e.altSvc.Load().(string)
+	if r.ProtoMajor >= 3 {
+		return ""
+	}
+	return text
 }
 
 // Addrs returns where the edge listens, once Run called ready. plain is nil if

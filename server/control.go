@@ -16,7 +16,7 @@ import (
 // addControl adds DNS and the operator's side.
 func (n *node) addControl(g *lifecycle.Group) error {
 	zone, err := dns.New(dns.Config{
-		Domain: n.file.Domain, TTL: uint32(n.file.DNS.TTL.Seconds()),
+		Domain: n.file.Domain, TTL: uint32(n.file.DNS.TTL.Seconds()), ALPN: alpn(n.file),
 		Listen: []string{netip.AddrPortFrom(n.self.Address, n.self.Ports.DNS).String()},
 	}, dns.Deps{Map: &n.atlas, Texts: func(name string) []string { return acme.Texts(keeper{n.store}, name) }, Log: n.log, Metrics: n.tele.Metrics})
 	if err != nil {

@@ -1,0 +1,22 @@
+package config
+
+import "fmt"
+
+// checkProtocols finds what is wrong with the way clients may speak, and with
+// how many may at once.
+func (d *decoder) checkProtocols(f *File) {
+	if f.HTTP3 != "on" && f.HTTP3 != "off" {
+		d.fail(position{key: "http3"}, fmt.Sprintf("found %q", f.HTTP3), "on or off")
+	}
+	l := f.Limits
+	if l.Connections < 0 || l.Connections > maxConnections {
+		d.fail(position{key: "limits.connections"}, fmt.Sprintf("connections is %d", l.Connections), "a number from 1 to 1000000")
+	}
+	if l.ConnectionsPerClient < 0 || l.ConnectionsPerClient > maxConnections {
+		d.fail(position{key: "limits.connectionsPerClient"}, fmt.Sprintf("connectionsPerClient is %d", l.ConnectionsPerClient), "a number from 1 to 1000000")
+	}
+}
+
+// maxConnections of one edge: more of them do not fit into one process's table
+// of files.
+const maxConnections = 1_000_000

@@ -1,0 +1,115 @@
+package edge
+
+import (
+	"net"
+	"net/netip"
+	"sync"
+)
+
+// An Arrival is how many connections are open when one more comes.
+type Arrival struct {
+	All  int  // of everybody
+	Own  int  // of the client that comes
+	Near bool // the client is on this machine: it may stand for many
+}
+
+// An Admission is whether a connection is let in, and why.
+type Admission struct {
+	In  bool
+	Why Cut // why not
+}
+
+// A Cut is why the edge refused or ended a connection. The set is closed: it is
+// a label of a metric.
+type Cut string
+
+// The cuts of admission.
+const (
+	CutFull   Cut = "full"   // Limits.Connections are open
+	CutClient Cut = "client" // Limits.ConnectionsPerClient are open of one address
+)
+
+// Admit decides whether one more connection is let in. A client on this machine
+// is bound by the number of its own only if the operator gave one: proxies and
+// tests stand there for many.
+func Admit(c Arrival, l Limits) Admission {
+	switch {
+	case c.All >= l.Connections:
+		return Admission{Why: CutFull}
+	case c.Near && l.ConnectionsPerClient == 0:
+	case c.Own >= l.perClient():
+		return Admission{Why: CutClient}
+	}
+	return Admission{In: true}
+}
+
+// defaultPerClient is the bound of one client's connections where none is given.
+// Many people may stand behind one address.
+const defaultPerClient = 4096
+
+func (l Limits) perClient() int {
+	if l.ConnectionsPerClient == 0 {
+		return defaultPerClient
+	}
+	return l.ConnectionsPerClient
+}
+
+// A crowd counts the open connections of all doors, by client.
+type crowd struct {
+	limits Limits
+
+	mu  sync.Mutex // guards what follows
+	all int
+	of  map[netip.Prefix]int
+}
+
+// enter lets a connection in, or says why not. Who was let in must leave.
+func (c *crowd) enter(from net.Addr) Admission {
+	who, near := clientOf(from)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	a := Admit(Arrival{All: c.all, Own: c.of[who], Near: near}, c.limits)
+	if !a.In {
+		return a
+	}
+	if c.of == nil {
+		c.of = map[netip.Prefix]int{}
+	}
+	c.all++
+	c.of[who]++
+	return a
+}
+
+// leave ends what enter began.
+func (c *crowd) leave(from net.Addr) {
+	who, _ := clientOf(from)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.all--
+	if c.of[who]--; c.of[who] == 0 {
+		delete(c.of, who)
+	}
+}
+
+func (c *crowd) count() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.all
+}
+
+// clientOf returns whose connection it is: an IPv4 address, or the /64 of an
+// IPv6 address, which one client has whole (RFC 6177). near reports whether it
+// is on this machine.
+func clientOf(a net.Addr) (who netip.Prefix, near bool) {
+	p, err := netip.ParseAddrPort(a.String())
+	if err != nil {
+		return netip.Prefix{}, false
+	}
+	ip := p.Addr().Unmap().WithZone("")
+	bits := ip.BitLen()
+	if ip.Is6() {
+		bits = 64
+	}
+	who, _ = ip.Prefix(bits) // bits fit
+	return who, ip.IsLoopback()
+}

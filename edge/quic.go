@@ -1,0 +1,254 @@
+package edge
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/quic-go/quic-go"
+	"github.com/quic-go/quic-go/http3"
+)
+
+// HTTP3 is what an operator may say of HTTP/3.
+type HTTP3 struct {
+	Off bool
+	// Replay lets early data with unsafe methods be executed at once. It is the
+	// negative control of RFC 8470, and of no other use.
+	Replay bool
+}
+
+// A quicDoor answers HTTP/3 on one UDP socket.
+type quicDoor struct {
+	*Edge
+	socket    net.PacketConn
+	transport *quic.Transport
+	listener  *quic.EarlyListener
+	server    *http3.Server
+
+	shaking atomic.Int64   // handshakes in progress
+	waiting sync.WaitGroup // of goroutines that wait for them
+	guests  guests
+}
+
+// manyHandshakes in progress make the edge ask who comes for a proof of its
+// address first (RFC 9000, section 8.1.2), which costs a round trip.
+const manyHandshakes = 100
+
+// Windows of QUIC's flow control, in bytes: as those of HTTP/2.
+const (
+	streamWindow     = 1 << 20
+	connectionWindow = 4 << 20
+)
+
+// newQUICDoor opens the door on a socket, which it owns from then on.
+func newQUICDoor(e *Edge, socket net.PacketConn, conf *tls.Config) (*quicDoor, error) {
+	d := &quicDoor{Edge: e, socket: socket, guests: guests{idle: e.cfg.Timeouts.Idle, all: map[*guest]struct{}{}}}
+	var reset quic.StatelessResetKey
+	rand.Read(reset[:])
+	d.transport = &quic.Transport{
+		Conn: socket, StatelessResetKey: &reset, ConnContext: d.enter,
+		VerifySourceAddress: func(net.Addr) bool { return d.shaking.Load() > manyHandshakes },
+	}
+	d.server = &http3.Server{
+		Handler: http.HandlerFunc(d.serveRequest), MaxHeaderBytes: 2 * e.cfg.Limits.Header, IdleTimeout: e.cfg.Timeouts.Idle,
+		ConnContext: d.accepted, Logger: e.deps.Log.With("protocol", "HTTP/3"),
+	}
+	conf = http3.ConfigureTLSConfig(conf)
+	conf.MinVersion = tls.VersionTLS13
+	var err error
+	if d.listener, err = d.transport.ListenEarly(conf, d.config()); err != nil {
+		return nil, errors.Join(err, socket.Close())
+	}
+	return d, nil
+}
+
+func (d *quicDoor) config() *quic.Config {
+	return &quic.Config{
+		Allow0RTT:            true,
+		HandshakeIdleTimeout: d.cfg.Timeouts.Handshake / 2, // quic-go gives a handshake twice that in all
+		MaxIdleTimeout:       d.cfg.Timeouts.Idle,
+		MaxIncomingStreams:   int64(d.cfg.Limits.Streams), MaxIncomingUniStreams: 8, // three are used, and a few must be ignored
+		InitialStreamReceiveWindow: streamWindow / 2, MaxStreamReceiveWindow: streamWindow,
+		InitialConnectionReceiveWindow: streamWindow, MaxConnectionReceiveWindow: connectionWindow,
+	}
+}
+
+type guestKey struct{}
+
+// enter counts a connection when its first packet comes, or refuses it.
+func (d *quicDoor) enter(ctx context.Context, info *quic.ClientInfo) (context.Context, error) {
+	if a := d.crowd.enter(info.RemoteAddr); !a.In {
+		d.watch.cut(info.RemoteAddr, a.Why, "HTTP/3")
+		return nil, fmt.Errorf("no connection for %s: %s", info.RemoteAddr, a.Why)
+	}
+	d.shaking.Add(1)
+	g := &guest{of: &d.guests, shaken: sync.OnceFunc(func() { d.shaking.Add(-1) })}
+	context.AfterFunc(ctx, func() {
+		g.shaken()
+		d.crowd.leave(info.RemoteAddr)
+	})
+	return context.WithValue(ctx, guestKey{}, g), nil
+}
+
+// accepted is told of a connection when its first request may come.
+func (d *quicDoor) accepted(ctx context.Context, c *quic.Conn) context.Context {
+	g, _ := ctx.Value(guestKey{}).(*guest)
+	g.conn = c
+	d.guests.add(g)
+	context.AfterFunc(c.Context(), func() { d.guests.remove(g) })
+	d.waiting.Go(func() {
+		select {
+		case <-c.HandshakeComplete():
+		case <-c.Context().Done():
+		}
+		g.shaken()
+	})
+	return ctx
+}
+
+// serveRequest makes a request of HTTP/3 such as net/http makes of the others.
+func (d *quicDoor) serveRequest(w http.ResponseWriter, r *http.Request) {
+	g, _ := r.Context().Value(guestKey{}).(*guest)
+	g.begin()
+	defer g.end()
+	if !d.cfg.HTTP3.Replay && !settle(r, g.conn.HandshakeComplete()) {
+		panic(http.ErrAbortHandler)
+	}
+	if !bodyless(w, r, d.cfg.Timeouts.Header) {
+		panic(http.ErrAbortHandler)
+	}
+	if hasToken(r.Header, "Expect", "100-continue") && r.ContentLength <= d.cfg.Limits.Body {
+		w.WriteHeader(http.StatusContinue) // net/http does when the body is first read
+	}
+	if len(r.Trailer) > 0 {
+		r = trailed(r)
+	}
+	d.ServeHTTP(w, r)
+}
+
+// trailed returns a request whose trailers are filled in as net/http does it, in
+// the map that it has from the beginning: quic-go gives the request another one.
+func trailed(r *http.Request) *http.Request {
+	out := *r
+	out.Body = &lastly{r.Body, func() {
+		for name := range out.Trailer {
+			out.Trailer[name] = r.Trailer[name]
+		}
+	}}
+	return &out
+}
+
+// A lastly is a body that does something when it has ended.
+type lastly struct {
+	io.ReadCloser
+	do func()
+}
+
+func (l *lastly) Read(p []byte) (int, error) {
+	n, err := l.ReadCloser.Read(p)
+	if err == io.EOF {
+		l.do()
+	}
+	return n, err
+}
+
+// bodyless finds out whether a request that does not say so has a body, where
+// requests mostly have none: it then waits for the first byte or the end. It
+// returns false if neither comes in time.
+func bodyless(w http.ResponseWriter, r *http.Request, limit time.Duration) bool {
+	if r.ContentLength >= 0 && len(r.Header["Content-Length"]) > 0 || !safe(r.Method) && r.Method != http.MethodDelete {
+		return true
+	}
+	control := http.NewResponseController(w)
+	control.SetReadDeadline(time.Now().Add(limit))
+	defer control.SetReadDeadline(time.Time{})
+	first := make([]byte, 1)
+	n, err := r.Body.Read(first)
+	switch {
+	case n > 0:
+		r.Body, r.ContentLength = &begun{first: first, ReadCloser: r.Body}, -1
+	case err == io.EOF:
+		r.Body, r.ContentLength = http.NoBody, 0
+	default:
+		return false
+	}
+	return true
+}
+
+// A begun body is one whose first byte was read.
+type begun struct {
+	first []byte
+	io.ReadCloser
+}
+
+func (b *begun) Read(p []byte) (int, error) {
+	if len(b.first) == 0 || len(p) == 0 {
+		return b.ReadCloser.Read(p)
+	}
+	n := copy(p, b.first)
+	b.first = b.first[n:]
+	return n, nil
+}
+
+// serve answers until ctx is canceled, and drains.
+func (d *quicDoor) serve(ctx context.Context) error {
+	done := make(chan error, 1)
+	go func() { done <- d.server.ServeListener(d.listener) }()
+	var err error
+	select {
+	case err = <-done:
+	case <-ctx.Done():
+		d.drain(context.WithoutCancel(ctx))
+		err = <-done
+	}
+	err = errors.Join(quiet(err), d.close())
+	d.waiting.Wait()
+	return err
+}
+
+func quiet(err error) error {
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+// goodbye is how long a client may take to hear GOAWAY before its connection is
+// closed, if nothing is asked on it.
+const goodbye = 500 * time.Millisecond
+
+// drain says GOAWAY to every client, lets requests in flight end, and closes
+// connections on which there are none.
+func (d *quicDoor) drain(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, d.cfg.Timeouts.Drain)
+	defer cancel()
+	d.listener.Close()
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		d.server.Shutdown(ctx) // closes the rest when ctx ends
+	}()
+	defer func() { <-gone }()
+	tick := time.NewTicker(goodbye)
+	defer tick.Stop()
+	for {
+		select {
+		case <-gone:
+			return
+		case <-tick.C:
+			d.guests.dismiss()
+		}
+	}
+}
+
+func (d *quicDoor) close() error {
+	return errors.Join(d.transport.Close(), d.socket.Close())
+}
