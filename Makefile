@@ -110,9 +110,10 @@ pairs: deps build ## PAIRS writes and reads after them, a part with replay 2 s l
 	go run ./test/pairs --binary $(BIN) --count $(PAIRS) --seed $(SEED)
 
 .PHONY: conformance
-conformance: deps ## pgx's own test suite, directly and through both regions' proxies, compared; the public suite for HTTP caches
+conformance: deps ## pgx's own test suite, directly and through both regions' proxies, compared; the public suites for HTTP caches and HTTP/2
 	go run ./test/conformance
 	go test ./test/conformance/httpcache -count=1 -v
+	go test ./test/conformance/h2spec -count=1 -v
 
 .PHONY: failovers
 failovers: deps build ## how long writes are away after each kind of loss (N=rounds)

@@ -49,8 +49,9 @@ func New(cfg Config, deps Deps) (*Edge, error) {
 		return nil, err
 	}
 	deps.Log = deps.Log.With("hop", "edge", "place", cfg.Place)
+	crowd, watch := &crowd{limits: cfg.Limits}, newWatch(deps.Log, deps.Now)
 	if deps.Engine == nil {
-		deps.Engine = &netHTTP{cfg.Limits, cfg.Timeouts, deps.Log}
+		deps.Engine = &netHTTP{cfg.Limits, cfg.Timeouts, deps.Log, deps.Now, crowd, watch}
 	}
 	m, err := newMetrics(deps.Metrics)
 	if err != nil {
@@ -58,10 +59,9 @@ func New(cfg Config, deps Deps) (*Edge, error) {
 	}
 	e := &Edge{
 		cfg: cfg, deps: deps, metrics: m, retry: origin.Retry, hedges: origin.NewBudget(cfg.Upstream.Hedges),
-		customs: customs(cfg.Origins), limits: limit.NewTable(cfg.GuardClients, deps.Edges),
+		customs: customs(cfg.Origins), crowd: crowd, watch: watch, limits: limit.NewTable(cfg.GuardClients, deps.Edges),
 		origin: origin.New(cfg.origin(), origin.Deps{Map: deps.Map, Dial: deps.Dial, RTT: deps.RTT, Log: deps.Log, Turned: m.turned, Tell: deps.Tell}),
 	}
-	e.crowd, e.watch = &crowd{limits: cfg.Limits}, newWatch(deps.Log, deps.Now)
 	if deps.Metrics != nil {
 		if err := errors.Join(deps.Metrics.Register(newQueues(e)), deps.Metrics.Register(newForgotten(e.limits.Forgotten)), e.watch.register(deps.Metrics, e.crowd)); err != nil {
 			return nil, fmt.Errorf("register the edge's metrics: %w", err)
@@ -144,7 +144,7 @@ func (e *Edge) refuse(r *http.Request) (answer, bool) {
 		return refuseExpect, true
 	case r.ContentLength > e.cfg.Limits.Body:
 		return answerFor(tooLarge(e.cfg.Limits.Body)), true
-	case t.path == "" || t.path[0] != '/' && t.path != "*":
+	case t.path == "" || t.path[0] != '/' && t.path != "*" || !visible(r.RequestURI):
 		return refuseTarget, true
 	}
 	return answer{}, false

@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"meridian/edge/framing"
 )
 
 // An Engine turns the bytes of connections into requests and responses into
@@ -26,19 +28,17 @@ type netHTTP struct {
 	limits   Limits
 	timeouts Timeouts
 	log      *slog.Logger
+	now      func() time.Time
+	crowd    *crowd
+	watch    *watch
 }
 
 // Serve implements Engine.
 func (e *netHTTP) Serve(ctx context.Context, l net.Listener, conf *tls.Config, h http.Handler) error {
-	srv := e.server(conf, h)
+	in := e.lobby(l, conf)
+	srv := e.server(in, h)
 	done := make(chan error, 1)
-	go func() {
-		if conf == nil {
-			done <- srv.Serve(l)
-			return
-		}
-		done <- srv.ServeTLS(l, "", "")
-	}()
+	go func() { done <- srv.Serve(in) }()
 	select {
 	case err := <-done:
 		return err
@@ -55,11 +55,19 @@ func (e *netHTTP) Serve(ctx context.Context, l net.Listener, conf *tls.Config, h
 	return nil
 }
 
-func (e *netHTTP) server(conf *tls.Config, h http.Handler) *http.Server {
-	return &http.Server{
+// lobby returns the listener that stands before l.
+func (e *netHTTP) lobby(l net.Listener, conf *tls.Config) *lobby {
+	in := &lobby{
+		Listener: l, conf: conf, limit: e.timeouts.Handshake, framing: framing.Config{Header: e.limits.Header, Slow: e.timeouts.Header / 2, Now: e.now}, crowd: e.crowd, watch: e.watch,
+	}
+	return in.open()
+}
+
+// server returns a server for what comes out of a lobby.
+func (e *netHTTP) server(in *lobby, h http.Handler) *http.Server {
+	srv := &http.Server{
 		Handler:     h,
-		ConnContext: withHello,
-		TLSConfig:   conf,
+		ConnContext: introduced,
 		// The handler refuses headers over the limit, in JSON; what is much
 		// larger the engine does not even hold.
 		MaxHeaderBytes:    2 * e.limits.Header,
@@ -70,9 +78,36 @@ func (e *netHTTP) server(conf *tls.Config, h http.Handler) *http.Server {
 			MaxConcurrentStreams:          e.limits.Streams,
 			MaxReceiveBufferPerConnection: 4 << 20,
 			MaxReceiveBufferPerStream:     1 << 20,
+			MaxReadFrameSize:              framing.MaxFrame,
 			SendPingTimeout:               15 * time.Second,
 			PingTimeout:                   15 * time.Second,
 			WriteByteTimeout:              30 * time.Second,
 		},
 	}
+	in.setUp = func() error { return guard(srv, in.about) }
+	return srv
 }
+
+// guard puts framing's guard before the HTTP/2 of a server that has begun to
+// serve. Net/http takes a connection that is not of crypto/tls for HTTP/2 only
+// under a name of its own, in the disguise of a *tls.Conn.
+func guard(srv *http.Server, about func(net.Conn) framing.Config) error {
+	const name = "unencrypted_http2" // of net/http
+	h2 := srv.TLSNextProto[name]
+	if h2 == nil {
+		return errors.New("net/http has no HTTP/2 for connections of others")
+	}
+	srv.TLSNextProto["h2"] = func(hs *http.Server, c *tls.Conn, h http.Handler) {
+		h2(hs, tls.Client(disguise{conn: framing.NewH2(c, about(c))}, nil), h)
+	}
+	return nil
+}
+
+// A disguise is what net/http finds the connection in.
+type disguise struct {
+	net.Conn // nil
+	conn     net.Conn
+}
+
+// UnencryptedNetConn is what net/http asks for.
+func (d disguise) UnencryptedNetConn() net.Conn { return d.conn }

@@ -20,6 +20,7 @@ import (
 	"meridian/edge/accesslog"
 	"meridian/edge/cache"
 	"meridian/edge/compress"
+	"meridian/edge/framing"
 	"meridian/edge/origin"
 	"meridian/edge/tunnel"
 	"meridian/identity"
@@ -219,13 +220,16 @@ func (x *exchange) answer(a answer) {
 func (x *exchange) fail(err error) {
 	x.err = err
 	a := answerFor(err)
-	if x.r.Context().Err() != nil {
+	switch {
+	case x.body != nil && errors.Is(x.body.failure(), framing.ErrMalformed):
+		a = byKind[meridian.Invalid] // net/http takes the end of what it may read for the client's
+	case x.r.Context().Err() != nil:
 		a = byKind[meridian.Canceled]
 	}
 	a = x.reworded(a, err)
 	if a.status == statusClientGone {
 		x.w.status = a.status
-		return
+		panic(http.ErrAbortHandler) // or the engine would say 200 to who is only half gone
 	}
 	x.answer(a)
 }

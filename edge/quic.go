@@ -95,7 +95,7 @@ func (d *quicDoor) enter(ctx context.Context, info *quic.ClientInfo) (context.Co
 		g.shaken()
 		d.crowd.leave(info.RemoteAddr)
 	})
-	return context.WithValue(ctx, guestKey{}, g), nil
+	return withHello(context.WithValue(ctx, guestKey{}, g), nil), nil
 }
 
 // accepted is told of a connection when its first request may come.

@@ -48,3 +48,14 @@ func outURL(raw, host string) *url.URL {
 	}
 	return &url.URL{Scheme: "https", Host: host, Opaque: raw}
 }
+
+// visible reports whether a target has no space or control character, as HTTP/1.1
+// cannot have one: HTTP/2 and 3 could smuggle a request line in it.
+func visible(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] == 0x7f {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,287 @@
+package framing
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"sync/atomic"
+	"time"
+)
+
+// An H1 is a connection of HTTP/1.1, as net/http's server should see it. Each
+// line of a head is looked at before it is handed out; where a message can be
+// read in two ways, something stands in its place that net/http answers with 400
+// and the end of the connection. A body that breaks its framing is an error.
+type H1 struct {
+	Secure
+	cfg Config
+
+	// Reading, by one goroutine at a time.
+	in      []byte // what was read and not looked at
+	seen    int    // bytes of it that hold no end of a line
+	out     []byte // what is handed out before anything is read
+	state   state
+	left    int64 // bytes of a body, or of a chunk, that pass as they are
+	msg     message
+	heads   int       // that were handed out whole
+	skipped bool      // an empty line before the request
+	err     error     // for ever
+	began   time.Time // when the first byte of the newest head came
+	slow    bool      // that was told
+
+	upgrading atomic.Bool // the newest request asked for another protocol
+	raw       atomic.Bool // what comes is no HTTP: the protocol was switched, or net/http must refuse it anyway
+	spoiled   bool
+}
+
+// NewH1 returns a connection whose handshake is over.
+func NewH1(c Secure, cfg Config) *H1 { return &H1{Secure: c, cfg: cfg} }
+
+// A state is what the next line of a connection is.
+type state int
+
+const (
+	inRequestLine state = iota
+	inHeader
+	inChunkSize
+	inChunkEnd // the line break after a chunk
+	inTrailer
+)
+
+// ErrMalformed is what net/http reads in place of a body that breaks its framing.
+var ErrMalformed = errors.New("the body breaks the framing of HTTP/1.1")
+
+// readSize is how much is read at once where lines are looked at, in bytes.
+const readSize = 4 << 10
+
+// Read hands out what the client sent, line by line, and bodies as they come.
+func (c *H1) Read(p []byte) (int, error) {
+	for {
+		switch {
+		case len(p) == 0:
+			return 0, nil
+		case len(c.out) > 0:
+			n := copy(p, c.out)
+			if c.out = c.out[n:]; len(c.out) == 0 {
+				c.out = nil
+			}
+			return n, nil
+		case c.err != nil:
+			return 0, c.err
+		case c.raw.Load() || c.left > 0:
+			return c.through(p)
+		}
+		if c.line() {
+			continue
+		}
+		if err := c.fill(); err != nil {
+			return 0, c.ended(err)
+		}
+	}
+}
+
+// through hands out bytes as they are.
+func (c *H1) through(p []byte) (n int, err error) {
+	if c.left > 0 && int64(len(p)) > c.left {
+		p = p[:c.left]
+	}
+	if len(c.in) > 0 {
+		n = copy(p, c.in)
+		c.consume(n)
+	} else {
+		n, err = c.Secure.Read(p)
+	}
+	if c.left > 0 {
+		c.left -= int64(n)
+	}
+	return n, err
+}
+
+func (c *H1) consume(n int) {
+	if c.in = c.in[n:]; len(c.in) == 0 {
+		c.in = nil
+	}
+}
+
+// fill reads more. An idle connection waits for its first byte without a
+// buffer; TLS has the rest of the record at hand.
+func (c *H1) fill() error {
+	if len(c.in) == 0 {
+		var first [1]byte
+		n, err := c.Secure.Read(first[:])
+		if n == 0 {
+			return err
+		}
+		if c.in = append(make([]byte, 0, readSize), first[0]); c.state == inRequestLine {
+			c.began = c.cfg.now()
+		}
+		return nil
+	}
+	if cap(c.in)-len(c.in) < readSize/2 {
+		c.in = append(make([]byte, 0, 2*cap(c.in)+readSize), c.in...)
+	}
+	n, err := c.Secure.Read(c.in[len(c.in):cap(c.in)])
+	c.in = c.in[:len(c.in)+n]
+	if n > 0 {
+		return nil
+	}
+	return err
+}
+
+// ended turns the end of what is read into what net/http should hear of it.
+func (c *H1) ended(err error) error {
+	var timeout net.Error
+	half := c.state != inRequestLine || len(c.in) > 0
+	if half && !c.slow && errors.As(err, &timeout) && timeout.Timeout() && c.cfg.now().Sub(c.began) >= c.cfg.Slow && c.cfg.Tell != nil {
+		c.slow = true // net/http also lets reads time out to end them
+		c.cfg.Tell(Slow, "a head or a chunk that did not come in time")
+	}
+	if err == io.EOF && c.state != inRequestLine {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// line looks at one line and hands it out. It returns false if no whole line was
+// read yet.
+func (c *H1) line() bool {
+	i := bytes.IndexByte(c.in[c.seen:], '\n')
+	if i < 0 {
+		c.seen = len(c.in)
+		if len(c.in) <= c.longest() {
+			return false
+		}
+		if c.state != inRequestLine && c.state != inHeader {
+			c.refuse("a line of a body that does not end")
+			return true
+		}
+		c.raw.Store(true) // net/http holds less than this, and answers 431
+		return true
+	}
+	i += c.seen
+	c.seen = 0
+	text := c.in[:i+1]
+	if c.state == inRequestLine && string(text) == "\r\n" && !c.skipped { // RFC 9112, section 2.2
+		c.skipped = true
+		c.consume(2)
+		return true
+	}
+	if why := c.look(text); why != "" {
+		c.refuse(why)
+		return true
+	}
+	c.out = append(c.out, text...)
+	c.consume(i + 1)
+	return true
+}
+
+// longest is how long a line may be before net/http must have refused it.
+func (c *H1) longest() int { return 2*c.cfg.Header + 8<<10 }
+
+// look judges a line and moves to the next state. It returns why the line must
+// not pass, or "".
+func (c *H1) look(text []byte) (why string) {
+	text, ok := bytes.CutSuffix(text, []byte("\r\n"))
+	if !ok {
+		return "a line that ends with a bare LF"
+	}
+	switch c.state {
+	case inRequestLine:
+		c.msg = message{}
+		c.state = inHeader
+		return c.msg.requestLine(text)
+	case inHeader:
+		if len(text) > 0 {
+			return c.msg.header(text)
+		}
+		return c.body()
+	case inChunkSize:
+		c.left, why = chunkSize(text)
+		if c.state = inChunkEnd; c.left == 0 {
+			c.state = inTrailer
+		}
+		return why
+	case inChunkEnd:
+		c.state = inChunkSize
+		if len(text) > 0 {
+			return "a chunk that is longer than it says"
+		}
+	case inTrailer:
+		if len(text) > 0 {
+			return trailer(text)
+		}
+		c.next()
+	}
+	return ""
+}
+
+// body finds out what follows a head.
+func (c *H1) body() (why string) {
+	if why := c.msg.verdict(); why != "" {
+		return why
+	}
+	c.heads++
+	c.upgrading.Store(c.msg.upgrade)
+	switch {
+	case c.msg.chunked:
+		c.state = inChunkSize
+	default:
+		c.left = c.msg.length
+		c.next()
+	}
+	return ""
+}
+
+func (c *H1) next() {
+	c.state, c.skipped = inRequestLine, false
+}
+
+// refuse makes net/http refuse what came. In a head it reads something that is
+// no HTTP; in a body nothing more.
+func (c *H1) refuse(why string) {
+	if c.cfg.Tell != nil {
+		c.cfg.Tell(Malformed, why)
+	}
+	c.err, c.spoiled = ErrMalformed, true
+	switch c.state {
+	case inRequestLine:
+		c.out = append(c.out, "!\r\n\r\n"...)
+	case inHeader:
+		c.out = append(c.out, "\x00:\r\n\r\n"...)
+	}
+	c.in = nil
+}
+
+// Write passes on what net/http says, and notices when it switches protocols.
+func (c *H1) Write(p []byte) (int, error) {
+	if c.upgrading.Load() && bytes.HasPrefix(p, []byte("HTTP/1.1 101 ")) {
+		c.raw.Store(true)
+	}
+	return c.Secure.Write(p)
+}
+
+// CloseWrite tells the client that no more will be said.
+func (c *H1) CloseWrite() error {
+	if w, ok := c.Secure.(interface{ CloseWrite() error }); ok {
+		return w.CloseWrite()
+	}
+	return nil
+}
+
+// Bounds of what is read of a refused client, so that it reads the answer: a
+// socket that is closed with bytes unread resets.
+const (
+	lingerFor   = 250 * time.Millisecond
+	lingerBytes = 256 << 10
+)
+
+// Close implements net.Conn.
+func (c *H1) Close() error {
+	if c.spoiled {
+		c.CloseWrite()
+		c.Secure.SetReadDeadline(time.Now().Add(lingerFor))
+		io.CopyN(io.Discard, c.Secure, lingerBytes)
+	}
+	return c.Secure.Close()
+}

@@ -1,0 +1,307 @@
+package framing
+
+import (
+	"crypto/tls"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+)
+
+// Config is what both kinds of connection need to know.
+type Config struct {
+	Header int // bytes of names and values that a request may have; more of them are the handler's to refuse, many more are cut off
+
+	// Slow is how long a head may take before the end of reading is taken for the
+	// client's slowness.
+	Slow time.Duration
+
+	Now func() time.Time // nil means time.Now
+	// Tell hears once of a connection for what it is ended, or of a message for
+	// what it is refused.
+	Tell func(k Kind, why string)
+}
+
+func (c Config) now() time.Time {
+	if c.Now == nil {
+		return time.Now()
+	}
+	return c.Now()
+}
+
+// Secure is a connection after its handshake, as *tls.Conn is.
+type Secure interface {
+	net.Conn
+	ConnectionState() tls.ConnectionState
+}
+
+// An H2 is a connection of HTTP/2, as net/http's server should see it.
+type H2 struct {
+	Secure
+	cfg Config
+
+	// Reading, by one goroutine.
+	greeted bool   // the client's preface has come
+	pass    int    // bytes of a payload that pass as they are
+	out     []byte // what is handed out before anything is read
+	block   block
+	hpack   *hpack.Decoder // nil until there are headers
+	spent   map[Kind]*Budget
+	head    [9]byte
+
+	writes writes
+}
+
+// NewH2 returns a connection whose handshake is over. It begins after the
+// client's preface.
+func NewH2(c Secure, cfg Config) *H2 {
+	return &H2{Secure: c, cfg: cfg}
+}
+
+// errEnded is what net/http reads after the connection was ended.
+var errEnded = errors.New("the connection was ended")
+
+// Read hands out what the client sent, frame by frame.
+func (c *H2) Read(p []byte) (int, error) {
+	for {
+		switch {
+		case len(p) == 0:
+			return 0, nil
+		case len(c.out) > 0:
+			n := copy(p, c.out)
+			if c.out = c.out[n:]; len(c.out) == 0 {
+				c.out = nil
+			}
+			return n, nil
+		case !c.greeted:
+			if err := c.greet(); err != nil {
+				return 0, err
+			}
+		case c.pass > 0:
+			n, err := c.Secure.Read(p[:min(len(p), c.pass)])
+			c.pass -= n
+			return n, err
+		}
+		if err := c.frame(); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// greet reads the client's preface, which net/http takes for read (RFC 9113,
+// section 3.4).
+func (c *H2) greet() error {
+	preface := make([]byte, len(http2.ClientPreface))
+	if _, err := io.ReadFull(c.Secure, preface); err != nil {
+		return err
+	}
+	if c.greeted = string(preface) == http2.ClientPreface; !c.greeted {
+		return errEnded
+	}
+	return nil
+}
+
+// frame reads the head of a frame, and its payload where that must be looked at.
+func (c *H2) frame() error {
+	if _, err := io.ReadFull(c.Secure, c.head[:]); err != nil {
+		return err
+	}
+	f := frame{
+		length: int(c.head[0])<<16 | int(c.head[1])<<8 | int(c.head[2]), typ: http2.FrameType(c.head[3]), flags: http2.Flags(c.head[4]),
+		stream: binary.BigEndian.Uint32(c.head[5:]) & (1<<31 - 1),
+	}
+	if f.length > MaxFrame { // net/http says FRAME_SIZE_ERROR
+		c.out = append(c.out, c.head[:]...)
+		return nil
+	}
+	if k := f.costs(); k != "" && !c.spend(k) {
+		return c.end(k, "more "+string(k)+" than any client needs")
+	}
+	switch f.typ {
+	case http2.FrameHeaders, http2.FrameContinuation:
+		return c.headers(f)
+	case http2.FrameSettings:
+		return c.settings(f)
+	}
+	c.out = append(c.out, c.head[:]...)
+	c.pass = f.length
+	return nil
+}
+
+// MaxFrame is the largest payload that is announced (RFC 9113, section 6.5.2).
+const MaxFrame = 16 << 10
+
+// A frame is the head of one.
+type frame struct {
+	length int
+	typ    http2.FrameType
+	flags  http2.Flags
+	stream uint32
+}
+
+// costs returns the kind by which a frame is counted, or "".
+func (f frame) costs() Kind {
+	switch f.typ {
+	case http2.FrameData:
+		if f.length == 0 && !f.flags.Has(http2.FlagDataEndStream) {
+			return Empties
+		}
+		return ""
+	case http2.FrameHeaders, http2.FrameContinuation:
+		return ""
+	case http2.FrameRSTStream:
+		return Resets
+	case http2.FramePing:
+		return Pings
+	case http2.FrameSettings:
+		return Settings
+	case http2.FrameWindowUpdate:
+		return Windows
+	}
+	return Others
+}
+
+func (c *H2) spend(k Kind) bool {
+	b := c.spent[k]
+	if b == nil {
+		if c.spent == nil {
+			c.spent = map[Kind]*Budget{}
+		}
+		b = &Budget{}
+		c.spent[k] = b
+	}
+	if k == Windows {
+		b.Earn(c.writes.earned())
+	}
+	return b.Spend(allowances[k], c.cfg.now())
+}
+
+// settings passes a SETTINGS frame on without what it says more than once: the
+// last word counts (RFC 9113, section 6.5.3), and net/http takes one only.
+func (c *H2) settings(f frame) error {
+	p := make([]byte, f.length)
+	if _, err := io.ReadFull(c.Secure, p); err != nil {
+		return err
+	}
+	if len(p)%6 == 0 {
+		p = lastOfEach(p)
+	}
+	c.head[0], c.head[1], c.head[2] = byte(len(p)>>16), byte(len(p)>>8), byte(len(p))
+	c.out = append(append(c.out, c.head[:]...), p...)
+	return nil
+}
+
+// lastOfEach leaves of settings with one identifier the last.
+func lastOfEach(p []byte) []byte {
+	out := p[:0:0]
+	for i := 0; i < len(p); i += 6 {
+		again := false
+		for j := i + 6; j < len(p) && !again; j += 6 {
+			again = p[i] == p[j] && p[i+1] == p[j+1]
+		}
+		if !again {
+			out = append(out, p[i:i+6]...)
+		}
+	}
+	return out
+}
+
+// end ends the connection with GOAWAY, ENHANCE_YOUR_CALM.
+func (c *H2) end(k Kind, why string) error {
+	if c.cfg.Tell != nil {
+		c.cfg.Tell(k, why)
+	}
+	c.writes.end(c.Secure, http2.ErrCodeEnhanceYourCalm)
+	return errEnded
+}
+
+// Write passes on what net/http says.
+func (c *H2) Write(p []byte) (int, error) { return c.writes.write(c.Secure, p) }
+
+// writes knows where frames begin in what is written, so that a last one can
+// be put in.
+type writes struct {
+	mu    sync.Mutex // guards what follows, and writing
+	head  [9]byte
+	have  int  // bytes of head
+	left  int  // bytes of a payload
+	sent  int  // bytes, since earned was last asked
+	ended bool // GOAWAY was written, or will be when the frame in progress is whole
+	code  http2.ErrCode
+}
+
+// perWindow is how many bytes sent to a client pay for a WINDOW_UPDATE of its.
+const perWindow = 256
+
+func (w *writes) earned() float64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := float64(w.sent) / perWindow
+	w.sent = 0
+	return n
+}
+
+func (w *writes) write(to net.Conn, p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.ended && w.whole() {
+		return 0, errEnded
+	}
+	n, err := to.Write(p)
+	w.sent += n
+	w.follow(p[:n])
+	if err == nil && w.ended && w.whole() {
+		w.goAway(to)
+		err = errEnded
+	}
+	return n, err
+}
+
+func (w *writes) whole() bool { return w.have == 0 && w.left == 0 }
+
+// follow walks over frames that were written.
+func (w *writes) follow(p []byte) {
+	for len(p) > 0 {
+		if w.left > 0 {
+			n := min(w.left, len(p))
+			w.left -= n
+			p = p[n:]
+			continue
+		}
+		n := copy(w.head[w.have:], p)
+		p = p[n:]
+		if w.have += n; w.have == len(w.head) {
+			w.have, w.left = 0, int(w.head[0])<<16|int(w.head[1])<<8|int(w.head[2])
+		}
+	}
+}
+
+// end says GOAWAY as soon as no frame is half written. Nothing is written after it.
+func (w *writes) end(to net.Conn, code http2.ErrCode) {
+	to.SetWriteDeadline(time.Now().Add(time.Second)) // a client that floods need not read
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.ended {
+		return
+	}
+	w.ended, w.code = true, code
+	if w.whole() {
+		w.goAway(to)
+	}
+}
+
+func (w *writes) goAway(to net.Conn) {
+	to.Write(goAway(w.code))
+}
+
+// goAway is a GOAWAY frame that names the highest of all streams: which of them
+// were answered the client knows.
+func goAway(code http2.ErrCode) []byte {
+	p := []byte{0, 0, 8, byte(http2.FrameGoAway), 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff}
+	return binary.BigEndian.AppendUint32(p, uint32(code))
+}

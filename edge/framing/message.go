@@ -1,0 +1,156 @@
+package framing
+
+import (
+	"bytes"
+	"strconv"
+	"strings"
+
+	"golang.org/x/net/http/httpguts"
+)
+
+// A message is what its head says of where a request ends, and for whom it is.
+type message struct {
+	minor   int // of its version
+	hosts   int
+	lengths int
+	length  int64
+	codings int
+	chunked bool
+	upgrade bool
+}
+
+// requestLine judges the first line (RFC 9112, section 3).
+func (m *message) requestLine(text []byte) (why string) {
+	method, rest, ok1 := bytes.Cut(text, []byte(" "))
+	target, version, ok2 := bytes.Cut(rest, []byte(" "))
+	switch {
+	case !ok1 || !ok2 || !isToken(method):
+		return "a request line that is not three words"
+	case !visible(target):
+		return "a target with a space or a control character"
+	case bytes.Contains(target, []byte("://")) && bytes.ContainsRune(authority(target), '@'):
+		return "a target with a user's name"
+	}
+	switch string(version) {
+	case "HTTP/1.1":
+		m.minor = 1
+	case "HTTP/1.0":
+	default:
+		return "a version that is neither HTTP/1.1 nor HTTP/1.0"
+	}
+	return ""
+}
+
+// authority returns that of a target in absolute form.
+func authority(target []byte) []byte {
+	_, rest, _ := bytes.Cut(target, []byte("://"))
+	if i := bytes.IndexAny(rest, "/?#"); i >= 0 {
+		rest = rest[:i]
+	}
+	return rest
+}
+
+// header judges one line of the head (RFC 9112, section 5).
+func (m *message) header(text []byte) (why string) {
+	name, value, why := field(text)
+	if why != "" {
+		return why
+	}
+	switch strings.ToLower(name) {
+	case "host":
+		if m.hosts++; m.hosts > 1 || !httpguts.ValidHostHeader(value) || strings.ContainsAny(value, "/?#@, ") {
+			return "a host that is not one name"
+		}
+	case "content-length":
+		if m.lengths++; m.lengths > 1 || !digits(value) {
+			return "a content-length that is not one number"
+		}
+		m.length, _ = strconv.ParseInt(value, 10, 64)
+	case "transfer-encoding":
+		if m.codings++; m.codings > 1 || !strings.EqualFold(value, "chunked") {
+			return "a transfer-encoding that is not chunked alone"
+		}
+		m.chunked = true
+	case "upgrade":
+		m.upgrade = true
+	}
+	return ""
+}
+
+// verdict judges the head as a whole (RFC 9112, section 6.3).
+func (m *message) verdict() (why string) {
+	switch {
+	case m.minor == 1 && m.hosts != 1:
+		return "no host"
+	case m.chunked && m.lengths > 0:
+		return "a transfer-encoding and a content-length"
+	case m.chunked && m.minor == 0:
+		return "a transfer-encoding in HTTP/1.0"
+	}
+	return ""
+}
+
+// field reads a field line: a name, a colon right after it, and a value of
+// visible characters, spaces and tabs.
+func field(text []byte) (name, value, why string) {
+	n, v, ok := bytes.Cut(text, []byte(":"))
+	switch {
+	case text[0] == ' ' || text[0] == '\t':
+		return "", "", "a folded line"
+	case !ok || !isToken(n):
+		return "", "", "a header's name that is no token right before its colon"
+	case !httpguts.ValidHeaderFieldValue(string(v)):
+		return "", "", "a header's value with a control character"
+	}
+	return string(n), string(bytes.Trim(v, " \t")), ""
+}
+
+// framers are the names that must not come after a body (RFC 9110, section 6.5.1).
+var framers = []string{"host", "content-length", "transfer-encoding", "trailer", "te", "connection", "upgrade"}
+
+func trailer(text []byte) (why string) {
+	name, _, why := field(text)
+	for _, f := range framers {
+		if strings.EqualFold(name, f) {
+			return "a trailer that says where a message ends, or for whom it is"
+		}
+	}
+	return why
+}
+
+// chunkSize reads the line before a chunk (RFC 9112, section 7.1). Extensions
+// say nothing here, and may not be long.
+func chunkSize(text []byte) (n int64, why string) {
+	digits, extension, _ := bytes.Cut(text, []byte(";"))
+	if len(digits) == 0 || len(digits) > 15 || len(extension) > 256 || !httpguts.ValidHeaderFieldValue(string(extension)) {
+		return 0, "a chunk's size that is no number of at most 15 digits"
+	}
+	for _, d := range digits {
+		v := strings.IndexByte("0123456789abcdef", d|0x20)
+		if d < '0' || v < 0 || d > '9' && d|0x20 < 'a' {
+			return 0, "a chunk's size that is no number of at most 15 digits"
+		}
+		n = n<<4 | int64(v)
+	}
+	return n, ""
+}
+
+func isToken(b []byte) bool {
+	for _, c := range b {
+		if !httpguts.IsTokenRune(rune(c)) {
+			return false
+		}
+	}
+	return len(b) > 0
+}
+
+// visible reports whether a target has no space or control character. Bytes
+// above ASCII pass: they mean themselves.
+func visible(b []byte) bool {
+	for _, c := range b {
+		if c <= ' ' || c == 0x7f {
+			return false
+		}
+	}
+	return len(b) > 0
+}

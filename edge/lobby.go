@@ -1,0 +1,204 @@
+package edge
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"meridian/edge/framing"
+)
+
+// A lobby is where connections over TCP wait until it is known who speaks what:
+// it lets in no more than the limits allow, completes handshakes in time, and
+// hands out connections that let through only what has one reading. It is the
+// listener of net/http's server.
+type lobby struct {
+	net.Listener
+	conf    *tls.Config // nil: no TLS
+	limit   time.Duration
+	framing framing.Config
+	crowd   *crowd
+	watch   *watch
+
+	setUp func() error // is called once, when the server asks for its first connection
+
+	ready  chan net.Conn
+	ctx    context.Context // ends when the lobby is closed
+	cancel context.CancelFunc
+	inside sync.WaitGroup // of handshakes, and of run
+	err    error          // why run ended, once ctx has
+}
+
+// CutHandshake is a handshake that took too long.
+const CutHandshake Cut = "handshake"
+
+// open begins to let in.
+func (l *lobby) open() *lobby {
+	l.ready = make(chan net.Conn)
+	l.ctx, l.cancel = context.WithCancel(context.Background())
+	l.inside.Go(l.run)
+	return l
+}
+
+func (l *lobby) run() {
+	defer l.cancel()
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			if temporary(err) && l.pause() {
+				continue
+			}
+			l.err = err
+			return
+		}
+		l.inside.Go(func() { l.receive(c) })
+	}
+}
+
+// temporary reports whether a listener may accept again: it lacked files.
+func temporary(err error) bool {
+	var t interface{ Temporary() bool }
+	return errors.As(err, &t) && t.Temporary()
+}
+
+// pause waits a little, and reports whether the lobby is still open.
+func (l *lobby) pause() bool {
+	select {
+	case <-time.After(10 * time.Millisecond):
+		return true
+	case <-l.ctx.Done():
+		return false
+	}
+}
+
+// reset closes a connection without a word, and without a port that lingers.
+func reset(c net.Conn) {
+	if tcp, ok := c.(*net.TCPConn); ok {
+		tcp.SetLinger(0)
+	}
+	c.Close()
+}
+
+// receive hands a connection out, if it is let in, once its handshake is
+// complete. Whose it is may first have to be read from it (PROXY protocol).
+func (l *lobby) receive(c net.Conn) {
+	from := c.RemoteAddr()
+	if a := l.crowd.enter(from); !a.In {
+		l.watch.cut(from, a.Why, "TCP")
+		reset(c)
+		return
+	}
+	v := &visit{Conn: c, leave: sync.OnceFunc(func() { l.crowd.leave(from) }), hello: new(atomic.Pointer[hello])}
+	c = v
+	if l.conf != nil {
+		secure, err := l.shake(v)
+		if err != nil {
+			c.Close()
+			return
+		}
+		c = secure
+	}
+	select {
+	case l.ready <- c:
+	case <-l.ctx.Done():
+		c.Close()
+	}
+}
+
+// shake completes a handshake within the time.
+func (l *lobby) shake(c *visit) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(context.WithValue(l.ctx, helloKey{}, c.hello), l.limit)
+	defer cancel()
+	secure := tls.Server(c, l.conf)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			l.watch.cut(c.RemoteAddr(), CutHandshake, "not complete in "+l.limit.String())
+		}
+		explain(err)
+		return nil, err
+	}
+	switch proto := secure.ConnectionState().NegotiatedProtocol; proto {
+	case "h2":
+		return secure, nil
+	case "", "http/1.1":
+		return framing.NewH1(secure, l.about(secure)), nil
+	default: // it was for the handshake alone
+		secure.CloseWrite()
+		return nil, fmt.Errorf("nobody speaks %s", proto)
+	}
+}
+
+// explain tells a client that it speaks HTTP where HTTPS is spoken.
+func explain(err error) {
+	var e tls.RecordHeaderError
+	if errors.As(err, &e) && e.Conn != nil && e.RecordHeader[0] >= 'A' && e.RecordHeader[0] <= 'Z' {
+		io.WriteString(e.Conn, "HTTP/1.0 400 Bad Request\r\nConnection: close\r\n\r\nThis is the port of HTTPS.\n")
+	}
+}
+
+// about returns the framing of one client's connection.
+func (l *lobby) about(c net.Conn) framing.Config {
+	f := l.framing
+	f.Tell = func(k framing.Kind, why string) { l.watch.cut(c.RemoteAddr(), Cut(k), why) }
+	return f
+}
+
+// Accept implements net.Listener.
+func (l *lobby) Accept() (net.Conn, error) {
+	if setUp := l.setUp; setUp != nil {
+		l.setUp = nil
+		if err := setUp(); err != nil {
+			return nil, err
+		}
+	}
+	select {
+	case c := <-l.ready:
+		return c, nil
+	case <-l.ctx.Done():
+		if l.err != nil {
+			return nil, l.err
+		}
+		return nil, net.ErrClosed
+	}
+}
+
+// Close implements net.Listener. Handshakes in progress end.
+func (l *lobby) Close() error {
+	err := l.Listener.Close()
+	l.cancel()
+	l.inside.Wait()
+	return err
+}
+
+// A visit is a connection that is counted until it is closed.
+type visit struct {
+	net.Conn
+	leave func()
+	hello *atomic.Pointer[hello] // that it began with
+}
+
+// introduced returns the context of a connection that left the lobby, with the
+// hello that it began with.
+func introduced(ctx context.Context, c net.Conn) context.Context {
+	if g, ok := c.(*framing.H1); ok {
+		c = g.Secure
+	}
+	if t, ok := c.(*tls.Conn); ok {
+		if v, ok := t.NetConn().(*visit); ok {
+			return context.WithValue(ctx, helloKey{}, v.hello)
+		}
+	}
+	return ctx
+}
+
+// Close implements net.Conn.
+func (v *visit) Close() error {
+	v.leave()
+	return v.Conn.Close()
+}
