@@ -33,6 +33,7 @@ type Deps struct {
 	Backups func(context.Context) ([]client.Backup, error)
 	Certs   Certificates
 	Purge   func(context.Context, client.Purge) (client.Purged, error)
+	Reload  func(context.Context) ([]client.Reloaded, error)
 	Spans   func(ctx context.Context, trace string) []client.Span
 	Metrics http.Handler
 	Log     *slog.Logger

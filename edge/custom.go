@@ -40,7 +40,7 @@ func (c Config) checkBehaviors() error {
 
 // behave finds the request's behaviour, and the way that it names.
 func (x *exchange) behave() {
-	x.behavior = MatchPath(x.cfg.Behaviors, x.at.path)
+	x.behavior = MatchPath(x.behaviors, x.at.path)
 	if p := x.behavior.Response; p != nil {
 		x.w.before = func() { p.apply(x.w.Header(), x.r) }
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync"
 	"sync/atomic"
 
 	"meridian/edge/accesslog"
@@ -18,7 +19,7 @@ type Edge struct {
 	cfg      Config
 	deps     Deps
 	origin   *origin.Origin
-	customs  map[string]*origin.Custom
+	rules    atomic.Pointer[ruleset]
 	cache    *cache.Cache
 	compress *compress.Compressor
 	hedges   *origin.Budget
@@ -28,8 +29,9 @@ type Edge struct {
 	metrics  *metrics
 	retry    func(origin.Attempt) origin.Verdict
 
-	crowd *crowd
-	watch *watch
+	crowd    *crowd
+	watch    *watch
+	swapping sync.Mutex // is held while rules are replaced
 
 	https, http atomic.Value // of net.Addr, once they listen
 	altSvc      atomic.Value // of string, once HTTP/3 listens
@@ -59,9 +61,10 @@ func New(cfg Config, deps Deps) (*Edge, error) {
 	}
 	e := &Edge{
 		cfg: cfg, deps: deps, metrics: m, retry: origin.Retry, hedges: origin.NewBudget(cfg.Upstream.Hedges),
-		customs: customs(cfg.Origins), crowd: crowd, watch: watch, limits: limit.NewTable(cfg.GuardClients, deps.Edges),
+		crowd: crowd, watch: watch, limits: limit.NewTable(cfg.GuardClients, deps.Edges),
 		origin: origin.New(cfg.origin(), origin.Deps{Map: deps.Map, Dial: deps.Dial, RTT: deps.RTT, Log: deps.Log, Turned: m.turned, Tell: deps.Tell}),
 	}
+	e.rules.Store(&ruleset{cfg.Behaviors, customs(cfg.Origins), &cfg.Guard})
 	if deps.Metrics != nil {
 		if err := errors.Join(deps.Metrics.Register(newQueues(e)), deps.Metrics.Register(newForgotten(e.limits.Forgotten)), e.watch.register(deps.Metrics, e.crowd)); err != nil {
 			return nil, fmt.Errorf("register the edge's metrics: %w", err)

@@ -107,6 +107,7 @@ func (x *exchange) visit(path string) *exchange {
 		}
 	}
 	y := x.Edge.exchange(x.w, r.WithContext(x.r.Context()), x.id, x.span)
+	y.ruleset = x.ruleset
 	y.gate.shut() // early hints were of the first request
 	before := x.w.before
 	y.behave()

@@ -92,7 +92,7 @@ func TestAPageStandsForAnOriginThatIsDown(t *testing.T) {
 	for range 3 {
 		w.do("GET", "/assets/a", "")
 	}
-	if c := w.Edge.customs["assets"]; !c.Down() {
+	if c := w.Edge.rules.Load().customs["assets"]; !c.Down() {
 		t.Error("after three dials that failed the circuit is not open")
 	}
 }

@@ -29,6 +29,7 @@ import (
 // An exchange is one request and its response, on their way through the edge.
 type exchange struct {
 	*Edge
+	*ruleset
 	inward
 	w    *recorder
 	r    *http.Request
@@ -95,7 +96,7 @@ func (e *Edge) begin(w http.ResponseWriter, r *http.Request) *exchange {
 // exchange returns an exchange that nothing was done for.
 func (e *Edge) exchange(w *recorder, r *http.Request, id string, span trace.Span) *exchange {
 	return &exchange{
-		Edge: e, w: w, r: r, id: id, at: targetOf(r), span: span, start: e.deps.Now(), gate: &gate{}, went: new(atomic.Pointer[asking]),
+		Edge: e, ruleset: e.rules.Load(), w: w, r: r, id: id, at: targetOf(r), span: span, start: e.deps.Now(), gate: &gate{}, went: new(atomic.Pointer[asking]),
 	}
 }
 
@@ -253,7 +254,7 @@ func (x *exchange) end() {
 		x.span.SetAttributes(
 			attribute.String("place", string(x.cfg.Place)), attribute.String("region", string(x.choice.Region)), attribute.String("why", x.choice.Why),
 			attribute.String("request", x.id), attribute.Int("status", x.w.status), attribute.Int("tries", x.tries), attribute.String("cache", string(x.outcome)))
-		if path := x.behavior.path(); path != "" && len(x.cfg.Behaviors) > 0 {
+		if path := x.behavior.path(); path != "" && len(x.behaviors) > 0 {
 			x.span.SetAttributes(attribute.String("behavior", path), attribute.String("policy", x.policy.Name), attribute.String("cache.policy", x.caching().Name), attribute.String("behavior.why", x.behavior.Why))
 		}
 	}
@@ -265,7 +266,7 @@ func (x *exchange) end() {
 		slog.String("method", x.r.Method), slog.String("host", x.r.Host), slog.String("path", x.at.path),
 		slog.Int("status", x.w.status), slog.Int64("bytes", x.w.bytes), slog.Duration("took", took),
 	}
-	if path := x.behavior.path(); path != "" && len(x.cfg.Behaviors) > 0 {
+	if path := x.behavior.path(); path != "" && len(x.behaviors) > 0 {
 		attrs = append(attrs, slog.String("behavior", path), slog.String("policy", x.policy.Name), slog.String("cache_policy", x.caching().Name))
 	}
 	if x.guarded != "" {

@@ -48,7 +48,7 @@ func (g *Guard) ready() {
 // whole edge's guard, then that of its behaviour's. What costs least is asked
 // first.
 func (x *exchange) guard() (answer, bool) {
-	all, own := &x.cfg.Guard, &x.behavior.Guard
+	all, own := x.door, &x.behavior.Guard
 	if a, ok := x.known(all); !ok {
 		return a, false
 	}

@@ -109,7 +109,7 @@ func TestAGrantInCookiesIsTakenOut(t *testing.T) {
 
 // What is not guarded costs nothing.
 func TestAnOpenBehaviorCostsNoAllocation(t *testing.T) {
-	x := &exchange{Edge: &Edge{}, behavior: Match{Behavior: &Behavior{}}, r: &http.Request{Header: http.Header{"Cookie": {"a=1"}}, RemoteAddr: "192.0.2.1:1"}}
+	x := &exchange{Edge: &Edge{}, ruleset: &ruleset{door: &Guard{}}, behavior: Match{Behavior: &Behavior{}}, r: &http.Request{Header: http.Header{"Cookie": {"a=1"}}, RemoteAddr: "192.0.2.1:1"}}
 	if n := testing.AllocsPerRun(100, func() { x.guard() }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}

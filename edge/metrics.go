@@ -26,6 +26,7 @@ type metrics struct {
 	tunnels  prometheus.Gauge
 	peers    *prometheus.CounterVec // by why
 	refused  *prometheus.CounterVec // by the guard, by what of it and why
+	swapped  prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
@@ -60,11 +61,14 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		}),
 		refused: newRefused(),
 	}
+	m.swapped = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "meridian_edge_rules_swapped_total", Help: "Times that behaviours, policies and origins were replaced while the edge ran.",
+	})
 	if reg == nil {
 		return m, nil
 	}
 	var errs []error
-	for _, c := range []prometheus.Collector{m.requests, m.seconds, m.failures, m.circuits, m.hedges, m.encoding, m.tunnels, m.peers, m.inFlight, m.refused} {
+	for _, c := range []prometheus.Collector{m.requests, m.seconds, m.failures, m.circuits, m.hedges, m.encoding, m.tunnels, m.peers, m.inFlight, m.refused, m.swapped} {
 		errs = append(errs, reg.Register(c))
 	}
 	if err := errors.Join(errs...); err != nil {

@@ -34,7 +34,7 @@ func (e *Edge) Run(ctx context.Context, ready func()) error {
 	way.Go(func() { e.origin.Run(upstream, func() { close(connecting) }) }) // returns nil only
 	<-connecting
 	defer func() {
-		for _, c := range e.customs {
+		for _, c := range e.rules.Load().customs {
 			c.Close()
 		}
 	}()

@@ -47,6 +47,7 @@ func (n *node) addControl(g *lifecycle.Group) error {
 		Leave:   n.leave,
 		Certs:   n.certAdmin(),
 		Purge:   n.purge,
+		Reload:  n.reloadAll,
 		Spans:   n.spans,
 		Metrics: n.metrics(),
 		Log:     n.log.With("hop", "admin"),

@@ -96,6 +96,21 @@ func (n *node) addEdge(g *lifecycle.Group) error {
 	}
 	g.Add("edge key", func(ctx context.Context, ready func()) error { return key.run(ctx, n, ready) })
 	gossip.hear = door.Hear
+	n.takes("edge", edgeRules, func(f *config.File) (func(), error) {
+		beside, err := origins(f)
+		if err != nil {
+			return nil, err
+		}
+		groups, err := keyGroups(f)
+		if err != nil {
+			return nil, err
+		}
+		walls, err := firewalls(f)
+		if err != nil {
+			return nil, err
+		}
+		return door.Prepare(edge.Rules{Behaviors: behaviors(f, groups, walls), Origins: beside, Guard: guard(f)})
+	})
 	g.Add("rumours", gossip.run)
 	if where != nil {
 		g.Add("geo", where.Run)
@@ -114,6 +129,12 @@ func (n *node) addEdge(g *lifecycle.Group) error {
 	addAuthority(g, authority)
 	n.addShield(g, door.Inner())
 	return nil
+}
+
+// edgeRules are the keys of the file of which a running edge takes new values.
+var edgeRules = []string{
+	"behaviors", "origins", "cachePolicies", "originRequestPolicies", "responseHeadersPolicies", "trustedKeys", "keyGroups",
+	"guard", "rateLimits",
 }
 
 // share returns a percentage as the edge takes it, to whom 0 is the default and

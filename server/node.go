@@ -55,6 +55,7 @@ type node struct {
 	end       context.CancelCauseFunc // of the whole node
 	tokenKeys atomic.Pointer[[]tokenKeyRecord]
 	parted    atomic.Pointer[parted]
+	reloads   reloads
 	purging   *purging // nil where there is neither a cache nor an operator
 	tickets   *tickets // nil without an edge
 	shelf     *shelf   // nil where there is neither an edge nor a region
@@ -188,6 +189,7 @@ func (n *node) run(ctx context.Context) error {
 	if err := n.addRoles(ctx, &g); err != nil {
 		return err
 	}
+	n.addReloads(&g)
 	g.Add("ready", func(ctx context.Context, ready func()) error {
 		n.fact(factReady, "1")
 		ready()

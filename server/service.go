@@ -26,6 +26,7 @@ func (n *node) serveNode(ctx context.Context, l net.Listener, ready func()) erro
 	})
 	mux.HandleFunc("GET /lost", n.serveLost)
 	mux.HandleFunc("POST /backup", n.serveBackup)
+	mux.HandleFunc("POST /reload", n.serveReload)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(n.tele.Metrics, promhttp.HandlerOpts{}))
 	return serveHTTP(ctx, ready, &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}, l)
 }

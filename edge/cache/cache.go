@@ -193,7 +193,7 @@ type Response struct {
 // whose bodies are the same stored bytes bear the same. It can be compared, and
 // keeps nothing alive.
 func (r *Response) Same() (any, bool) {
-	if r.body == nil {
+	if r.body == nil || r.body.file != nil { // one on disk is read anew each time
 		return nil, false
 	}
 	if _, ok := r.body.whole(); !ok {
@@ -289,7 +289,7 @@ func (c *Cache) look(ctx context.Context, q *Request, key string, fetch Fetch) (
 // candidate describes a stored response and a request to reuse.
 func (c *Cache) candidate(q *Request, key string, o *object, asked directives, now time.Time, collapsed bool) candidate {
 	v := candidate{
-		age: o.ageAt(now, collapsed), life: o.life.d, stored: o.directives, asked: asked, policy: q.Policy,
+		age: o.ageAt(now, collapsed), life: min(o.life.d, q.Policy.MaxTTL), stored: o.directives, asked: asked, policy: q.Policy,
 		stale: !o.soft.IsZero(), covered: covers(o.version, q.Tokens),
 		before: o.began.Before(q.After),
 	}

@@ -47,7 +47,8 @@ const maxCustomHeader = 256 << 10
 // by itself: connections are made when a request needs one, and kept for the
 // next. Its methods may be called by many goroutines at once.
 type Custom struct {
-	cfg CustomConfig
+	cfg  CustomConfig
+	said CustomConfig // cfg without defaults
 	lane
 	calm lane // for calls that are patient: it sends no pings
 
@@ -63,6 +64,7 @@ type lane struct {
 // NewCustom returns the way to an origin. dial makes its TCP connections; nil
 // means net.Dialer.
 func NewCustom(cfg CustomConfig, dial func(ctx context.Context, network, address string) (net.Conn, error)) *Custom {
+	said := cfg
 	cfg.ConnectTimeout = cmp.Or(cfg.ConnectTimeout, 3*time.Second)
 	cfg.ResponseTimeout = cmp.Or(cfg.ResponseTimeout, 30*time.Second)
 	if dial == nil {
@@ -84,7 +86,7 @@ func NewCustom(cfg CustomConfig, dial func(ctx context.Context, network, address
 	calm.HTTP2.SendPingTimeout = 0
 	limit := cmp.Or(cfg.Connections, 512)
 	return &Custom{
-		cfg: cfg, dialPlain: dialer(plain),
+		cfg: cfg, said: said, dialPlain: dialer(plain),
 		lane: lane{dialer(customTransport(cfg, dial)), pool{limit: limit}}, calm: lane{dialer(calm), pool{limit: limit}},
 	}
 }
@@ -112,6 +114,9 @@ func customTransport(cfg CustomConfig, dial func(ctx context.Context, network, a
 		},
 	}
 }
+
+// Config returns what the operator said of the origin.
+func (c *Custom) Config() CustomConfig { return c.said }
 
 // Name returns what the file calls the origin.
 func (c *Custom) Name() string { return c.cfg.Name }

@@ -1,0 +1,105 @@
+package edge
+
+import (
+	"io"
+	"net/http"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"meridian/edge/cache"
+	"meridian/edge/origin"
+)
+
+// take has the edge take rules, or fails the test.
+func (w *world) take(r Rules) {
+	w.t.Helper()
+	swap, err := w.Edge.Prepare(r)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	swap()
+}
+
+// TestRulesAreReplacedUnderRequests swaps the origin of a path while it works on
+// a request: that one ends where it began, the next begins at the new one. Then
+// what is wrong is refused, and what was right holds.
+func TestRulesAreReplacedUnderRequests(t *testing.T) {
+	entered, release := make(chan bool, 1), make(chan bool)
+	_, first := stranger(t, false, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/assets/slow" {
+			entered <- true
+			<-release
+		}
+		io.WriteString(w, "first")
+	})
+	_, second := stranger(t, false, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "second") })
+	paths := []Behavior{{Path: "/assets/*", Origin: "assets"}}
+	w := newWorld(t, []*region{named("eu-west-1", 0)}, behaviors(first, paths...))
+	want := func(path, body string) {
+		t.Helper()
+		if got := w.do("GET", path, ""); !strings.HasPrefix(got.body, body) {
+			t.Errorf("%s: %q, want %s", path, got.body, body)
+		}
+	}
+	want("/assets/a", "first")
+	was := w.Edge.rules.Load().customs["assets"]
+	w.take(Rules{Behaviors: append([]Behavior{{Path: "/closed", Methods: []string{"POST"}}}, paths...), Origins: []origin.CustomConfig{first}})
+	if w.Edge.rules.Load().customs["assets"] != was {
+		t.Error("an origin that is as before lost its connections")
+	}
+	if got := w.do("GET", "/closed", ""); got.status != 405 {
+		t.Errorf("a new behaviour: %d", got.status)
+	}
+	ended := make(chan string)
+	go func() { ended <- w.do("GET", "/assets/slow", "").body }() // awaited below
+	<-entered
+	w.take(Rules{Behaviors: paths, Origins: []origin.CustomConfig{second}})
+	want("/assets/a", "second")
+	want("/closed", "eu-west-1")
+	release <- true
+	if got := <-ended; got != "first" {
+		t.Errorf("a request that was under way ended with %q", got)
+	}
+	for _, bad := range []Rules{{Behaviors: paths}, {Behaviors: []Behavior{{Path: ""}}}} {
+		if _, err := w.Edge.Prepare(bad); err == nil {
+			t.Errorf("%+v is not refused", bad)
+		}
+	}
+	want("/assets/a", "second")
+	closed := []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}
+	for _, r := range []Rules{{Guard: Guard{Deny: closed}}, {Behaviors: []Behavior{{Path: "*", Guard: Guard{Deny: closed}}}}} {
+		w.take(r)
+		if got := w.do("GET", "/x", ""); got.status != 403 {
+			t.Errorf("a guard that came with a new file lets in: %d", got.status)
+		}
+	}
+	w.take(Rules{})
+	want("/assets/a", "eu-west-1")
+}
+
+// TestWhatIsCachedObeysTheNewPolicy: a response is fresh for no longer than the
+// policy in force allows, and is not looked for where nothing is stored. The
+// control is the first request after the first.
+func TestWhatIsCachedObeysTheNewPolicy(t *testing.T) {
+	n := 0
+	_, o := stranger(t, false, func(w http.ResponseWriter, r *http.Request) {
+		n++
+		w.Header().Set("Cache-Control", "max-age=600")
+		w.Header().Set("Age", "5")
+	})
+	rules := func(p *cache.Policy) Rules {
+		return Rules{Behaviors: []Behavior{{Path: "*", Origin: "assets", Cache: p}}, Origins: []origin.CustomConfig{o}}
+	}
+	day := cache.Default()
+	short := day
+	short.MaxTTL = 2e9
+	w := newWorld(t, []*region{named("eu-west-1", 0)}, behaviors(o, rules(&day).Behaviors...))
+	for i, p := range []*cache.Policy{&day, &day, &short, {Name: "none"}} {
+		w.take(rules(p))
+		w.do("GET", "/x", "")
+		if want := []int{1, 1, 2, 3}[i]; n != want {
+			t.Errorf("under policy %d the origin was asked %d times in all, want %d", i, n, want)
+		}
+	}
+}
