@@ -675,7 +675,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	deadline := time.Now().Add(10 * time.Second)
 	for { // deletions are told on another goroutine
 		r.c.store.mu.Lock()
-		n := len(r.c.store.index)
+		n := r.c.store.index.Len()
 		r.c.store.mu.Unlock()
 		if n == 0 {
 			break

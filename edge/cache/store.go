@@ -6,6 +6,8 @@ import (
 	"sync"
 
 	"github.com/maypok86/otter/v2"
+
+	"meridian/edge/cache/index"
 )
 
 // A store holds resources in memory, by weight: W-TinyLFU chooses what goes. An
@@ -14,13 +16,13 @@ type store struct {
 	objects *otter.Cache[string, *resource]
 
 	mu    sync.Mutex // guards what follows, and is held when objects gains a key
-	index map[string]map[string]struct{}
+	index *index.Index[string]
 }
 
 // newStore returns a store of so many bytes. evicted is told of what makes room,
 // before anybody can see that it is gone; it must not wait.
 func newStore(bytes int64, evicted func(string, *resource)) *store {
-	s := &store{index: map[string]map[string]struct{}{}}
+	s := &store{index: index.New[string]()}
 	s.objects = otter.Must(&otter.Options[string, *resource]{
 		MaximumWeight: uint64(bytes),
 		Weigher:       func(key string, r *resource) uint32 { return r.weight() + uint32(len(key)) },
@@ -77,23 +79,17 @@ func (s *store) change(key string, f func(*object) *object) (n int) {
 	return n
 }
 
-// reindex moves a key from the terms of what stood under it to those of what
-// does now.
+// reindex moves a key from what stood under it to what does now.
 func (s *store) reindex(key string, before, after *resource) {
-	for _, term := range before.terms() {
-		if keys := s.index[term]; keys != nil {
-			if delete(keys, key); len(keys) == 0 {
-				delete(s.index, term)
-			}
+	if before != nil {
+		for _, o := range before.variants {
+			s.index.Remove(key, o.path, o.tags)
 		}
 	}
-	for _, term := range after.terms() {
-		keys := s.index[term]
-		if keys == nil {
-			keys = map[string]struct{}{}
-			s.index[term] = keys
+	if after != nil {
+		for _, o := range after.variants {
+			s.index.Add(key, o.path, o.tags)
 		}
-		keys[key] = struct{}{}
 	}
 }
 
@@ -114,39 +110,9 @@ func (s *store) forget(key string, r *resource) {
 	s.reindex(key, r, nil)
 }
 
-// terms are what the index finds a resource by.
-func (r *resource) terms() (out []string) {
-	if r == nil {
-		return nil
-	}
-	for _, o := range r.variants {
-		out = append(out, "p"+o.path)
-		for _, t := range o.tags {
-			out = append(out, "t"+t)
-		}
-	}
-	return out
-}
-
 // keys returns the keys that a purge may concern.
-func (s *store) keys(p Purge) (keys []string) {
-	term := ""
-	switch {
-	case p.Path != "":
-		term = "p" + p.Path
-	case p.Tag != "":
-		term = "t" + strings.ToLower(p.Tag)
-	}
-	if term == "" {
-		for key := range s.objects.Keys() {
-			keys = append(keys, key)
-		}
-		return keys
-	}
+func (s *store) keys(p Purge) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for key := range s.index[term] {
-		keys = append(keys, key)
-	}
-	return keys
+	return s.index.Find(p.Path, strings.ToLower(p.Tag), p.Prefix)
 }

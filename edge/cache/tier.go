@@ -224,7 +224,7 @@ func (c *Cache) forget(o *object) {
 // purge does a purge to what is on disk, and returns how much that changed
 // beside what memory had.
 func (t *tier) purge(p Purge, now time.Time, counted map[*disk.Entry]bool) (n int) {
-	d := disk.Purge{Path: p.Path, Tag: strings.ToLower(p.Tag), Matches: func(l disk.Label) bool {
+	d := disk.Purge{Path: p.Path, Tag: strings.ToLower(p.Tag), Prefix: p.Prefix, Matches: func(l disk.Label) bool {
 		return p.concerns(&object{host: l.Host, path: l.Path, tags: l.Tags})
 	}}
 	if p.Soft {

@@ -52,12 +52,7 @@ func (s *Store) room(size int64) bool {
 // enter adds an entry to the index.
 func (s *Store) enter(e *Entry) {
 	s.entries[e.Key] = append(s.entries[e.Key], e)
-	for _, t := range e.terms() {
-		if s.terms[t] == nil {
-			s.terms[t] = map[*Entry]struct{}{}
-		}
-		s.terms[t][e] = struct{}{}
-	}
+	s.index.Add(e, e.Path, e.Tags)
 	e.at = s.order.PushFront(e)
 	s.bytes += e.size
 }
@@ -71,23 +66,10 @@ func (s *Store) remove(e *Entry) {
 	if s.entries[e.Key] = list; len(list) == 0 {
 		delete(s.entries, e.Key)
 	}
-	for _, t := range e.terms() {
-		if delete(s.terms[t], e); len(s.terms[t]) == 0 {
-			delete(s.terms, t)
-		}
-	}
+	s.index.Remove(e, e.Path, e.Tags)
 	s.order.Remove(e.at)
 	s.bytes -= e.size
 	s.enqueue(job{unlink: true, slot: e.slot})
-}
-
-// terms are what an entry is found by for a purge.
-func (e *Entry) terms() []term {
-	out := []term{{false, e.Path}}
-	for _, t := range e.Tags {
-		out = append(out, term{true, t})
-	}
-	return out
 }
 
 // mark says in the table what lives in a slot. Where that fails, the disk does:

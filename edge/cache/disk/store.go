@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"meridian/edge/cache/index"
 )
 
 // A Config is what an operator may say of a store.
@@ -71,7 +73,7 @@ type Store struct {
 
 	mu       sync.Mutex // guards what follows; nothing is waited for under it
 	entries  map[[16]byte][]*Entry
-	terms    map[term]map[*Entry]struct{}
+	index    *index.Index[*Entry]
 	order    list.List // of *Entry: the newest, and what was used, first
 	bytes    int64
 	free     []uint32
@@ -82,12 +84,6 @@ type Store struct {
 	during   *during // while what is there is being read
 	disabled bool    // the disk failed: nothing is written any more
 	stats    Stats
-}
-
-// A term is what entries are found by for a purge: a path or a tag.
-type term struct {
-	tag  bool
-	text string
 }
 
 // during is what was done while the folder was being read, and is done to what
@@ -140,7 +136,7 @@ func Open(cfg Config, deps Deps) (*Store, error) {
 	deps.Log.Info("cache on disk", "folder", cfg.Dir, "bytes", cfg.Bytes, "empty_since", fresh)
 	s := &Store{
 		cfg: cfg, deps: deps, table: t, wake: make(chan struct{}, 1),
-		entries: map[[16]byte][]*Entry{}, terms: map[term]map[*Entry]struct{}{}, during: &during{superseded: map[kind]bool{}},
+		entries: map[[16]byte][]*Entry{}, index: index.New[*Entry](), during: &during{superseded: map[kind]bool{}},
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.work.Go(func() {
@@ -300,11 +296,12 @@ func (s *Store) path(slot uint32) string {
 }
 
 // A Purge says what is dropped, or made stale: what is found by Path or Tag, if
-// either is set, and that Matches.
+// either is set, and else by Prefix, and that Matches.
 type Purge struct {
-	Path, Tag string
-	Matches   func(Label) bool
-	Soft      time.Time // when it is made stale; zero drops it
+	Path, Tag, Prefix string
+
+	Matches func(Label) bool
+	Soft    time.Time // when it is made stale; zero drops it
 }
 
 // Purge drops entries, or makes them stale, for good: no later process finds
@@ -315,7 +312,7 @@ func (s *Store) Purge(p Purge) (out []*Entry) {
 	if s.during != nil {
 		s.during.purges = append(s.during.purges, p)
 	}
-	for e := range s.candidates(p) {
+	for _, e := range s.index.Find(p.Path, p.Tag, p.Prefix) {
 		if p.Matches(e.Label) && s.apply(e, p) {
 			out = append(out, e)
 		}
@@ -337,29 +334,6 @@ func (s *Store) apply(e *Entry, p Purge) bool {
 		}
 	}
 	return true
-}
-
-// candidates returns the entries that a purge may concern.
-func (s *Store) candidates(p Purge) map[*Entry]struct{} {
-	switch {
-	case p.Path != "":
-		return copied(s.terms[term{false, p.Path}])
-	case p.Tag != "":
-		return copied(s.terms[term{true, p.Tag}])
-	}
-	all := make(map[*Entry]struct{}, s.order.Len())
-	for at := s.order.Front(); at != nil; at = at.Next() {
-		all[at.Value.(*Entry)] = struct{}{}
-	}
-	return all
-}
-
-func copied(set map[*Entry]struct{}) map[*Entry]struct{} {
-	out := make(map[*Entry]struct{}, len(set))
-	for e := range set {
-		out[e] = struct{}{}
-	}
-	return out
 }
 
 // Supersede drops what is here of a key and variant, but one entry, since there
