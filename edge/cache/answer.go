@@ -12,6 +12,7 @@ type shape struct {
 	status int
 	span   span // the bytes that go out; with size -1 all
 	all    bool
+	parts  []span // several, in place of span
 	why    string
 }
 
@@ -37,14 +38,17 @@ func fit(o *object, q *Request, size int64) (shape, bool) {
 	if !wants || o.status != http.StatusOK || size < 0 {
 		return whole, true
 	}
-	r, ok, none := parseRange(ranges[0], size)
+	rs, ok, none := parseRanges(ranges[0], size)
+	_, here := o.body.whole() // else readers of several parts would wait for each other
 	switch {
-	case !ok:
+	case !ok || len(rs) > 1 && !here:
 		return whole, true
 	case none:
 		return shape{status: http.StatusRequestedRangeNotSatisfiable}, true
+	case len(rs) > 1:
+		return shape{status: http.StatusPartialContent, parts: rs}, true
 	}
-	return shape{status: http.StatusPartialContent, span: r}, true
+	return shape{status: http.StatusPartialContent, span: rs[0]}, true
 }
 
 // fitPart decides whether a part answers a Range.
@@ -91,6 +95,8 @@ func (o *object) answer(ctx context.Context, q *Request, s shape, age time.Durat
 		r.Header["Content-Range"] = []string{"bytes */" + strconv.FormatInt(size, 10)}
 		r.Header["Content-Length"] = []string{"0"}
 		return r, true
+	case s.parts != nil:
+		return r, o.multipart(ctx, r, s.parts, size)
 	case s.all:
 		r.ContentLength, r.body = size, o.body
 		if whole, ok := o.body.whole(); ok && len(o.header["Content-Length"]) == 0 && len(o.body.trailers()) == 0 && bodyAllowed(s.status) {

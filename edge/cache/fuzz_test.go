@@ -55,6 +55,18 @@ func FuzzRange(f *testing.F) {
 		if r, ok, none := parseRange(s, size); ok && !none && (r.first < 0 || r.end > size || r.size() <= 0) {
 			t.Errorf("%q of %d: %v", s, size, r)
 		}
+		if rs, ok, none := parseRanges(s, size); ok && !none {
+			for i, r := range rs {
+				if r.first < 0 || r.end > size || r.size() <= 0 || len(rs) > maxParts {
+					t.Errorf("%q of %d: %v", s, size, rs)
+				}
+				for _, other := range rs[:i] {
+					if r.first <= other.end && other.first <= r.end {
+						t.Errorf("%q of %d: %v touch", s, size, rs)
+					}
+				}
+			}
+		}
 		if r, total, ok := parseContentRange(s); ok {
 			if r.first < 0 || r.size() <= 0 || total >= 0 && r.end > total {
 				t.Errorf("%q: %v of %d", s, r, total)

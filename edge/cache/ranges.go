@@ -3,6 +3,7 @@ package cache
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -19,19 +20,34 @@ func (s span) holds(t span) bool { return s.first <= t.first && t.end <= s.end }
 // maxRanges bounds how many ranges of one request are looked at.
 const maxRanges = 32
 
-// parseRange reads a Range header (RFC 9110, section 14.2) on a representation
-// of size bytes. ok is false if it is to be ignored: it is malformed, of
-// another unit, or asks for several parts. none is true if it asks only for
-// what is not there, which is answered by 416.
-//
-// Several ranges are ignored, as section 14.2 allows: who wants two parts gets
-// the whole.
+// maxParts bounds how many parts of one representation are sent at once.
+const maxParts = 16
+
+// parseRange reads a Range header that asks for one range of a representation
+// of size bytes. ok is false if it is to be ignored: it is malformed, of another
+// unit, or asks for several parts. none is true if it asks only for what is not
+// there, which is answered by 416.
 func parseRange(s string, size int64) (r span, ok, none bool) {
+	got, ok, none := parseRanges(s, size)
+	switch {
+	case !ok || len(got) > 1:
+		return r, false, false
+	case none:
+		return r, true, true
+	}
+	return got[0], true, false
+}
+
+// parseRanges reads a Range header (RFC 9110, section 14.2). What of several
+// ranges touches is made one, as section 15.3.7.2 recommends.
+//
+// Who wants more than two that overlap, or more parts than maxParts, gets the
+// whole, as section 14.2 allows: that is no way to read anything.
+func parseRanges(s string, size int64) (got []span, ok, none bool) {
 	unit, set, found := strings.Cut(s, "=")
 	if !found || !strings.EqualFold(strings.TrimSpace(unit), "bytes") || strings.Count(set, ",") > maxRanges {
-		return r, false, false
+		return nil, false, false
 	}
-	var got []span
 	asked := 0
 	for part := range strings.SplitSeq(set, ",") {
 		if part = strings.Trim(part, " \t"); part == "" {
@@ -39,19 +55,40 @@ func parseRange(s string, size int64) (r span, ok, none bool) {
 		}
 		one, valid, there := parseSpan(part, size)
 		if !valid {
-			return r, false, false
+			return nil, false, false
 		}
 		if asked++; there {
 			got = append(got, one)
 		}
 	}
-	switch {
-	case asked == 0 || len(got) > 1:
-		return r, false, false
-	case len(got) == 0:
-		return r, true, true
+	if asked == 0 {
+		return nil, false, false
 	}
-	return got[0], true, false
+	got, overlaps := merged(got)
+	return got, len(got) <= maxParts && overlaps <= 2, len(got) == 0
+}
+
+// merged makes one of ranges that touch, where the first of them stands, and
+// counts those that overlap others.
+func merged(in []span) (out []span, overlaps int) {
+	for _, r := range in {
+		for again := true; again; {
+			again = false
+			for i, o := range out {
+				if r.first > o.end || o.first > r.end {
+					continue
+				}
+				if r.first < o.end && o.first < r.end {
+					overlaps++
+				}
+				r = span{min(r.first, o.first), max(r.end, o.end)}
+				out, again = slices.Delete(out, i, i+1), true
+				break
+			}
+		}
+		out = append(out, r)
+	}
+	return out, overlaps
 }
 
 // parseSpan reads one range-spec. there is false if no byte of it exists.
