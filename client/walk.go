@@ -39,6 +39,7 @@ type Walk struct {
 // A Walked is what a Walk met. Spans are what the nodes kept of it.
 type Walked struct {
 	Trace   string        `json:"trace"`
+	Parent  string        `json:"-"` // of the first edge's span: the client
 	From    string        `json:"from"`
 	Method  string        `json:"method"`
 	URL     string        `json:"url"`
@@ -67,7 +68,7 @@ type Resolved struct {
 
 // Do makes the request. Each step's time is the client's own.
 func (w Walk) Do(ctx context.Context) (*Walked, error) {
-	out := &Walked{Trace: randomHex(16), From: w.From, Method: w.Method, URL: w.URL.String()}
+	out := &Walked{Trace: randomHex(16), Parent: randomHex(8), From: w.From, Method: w.Method, URL: w.URL.String()}
 	resolved, err := w.resolve(ctx, w.URL.Hostname())
 	if err != nil {
 		return nil, err
@@ -112,7 +113,7 @@ func (w Walk) request(ctx context.Context, out *Walked, line *delay.Line) error 
 	if req.Header = w.Header.Clone(); req.Header == nil {
 		req.Header = http.Header{}
 	}
-	req.Header.Set("Traceparent", fmt.Sprintf("00-%s-%s-01", out.Trace, randomHex(8)))
+	req.Header.Set("Traceparent", fmt.Sprintf("00-%s-%s-01", out.Trace, out.Parent))
 	transport := &http.Transport{DialTLSContext: func(context.Context, string, string) (net.Conn, error) { return secure, nil }, DisableKeepAlives: true}
 	resp, err := transport.RoundTrip(req)
 	if err != nil {

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 
@@ -43,4 +44,27 @@ func TestSpansSayWhereAndWhy(t *testing.T) {
 		}
 	}
 	t.Errorf("the request was not counted: %v", families)
+}
+
+// TestATraceGoesThroughTheShield: the spans of a miss are one chain, from the
+// edge that the client asked to the region, through the shield's edge.
+func TestATraceGoesThroughTheShield(t *testing.T) {
+	spans := tracetest.NewSpanRecorder()
+	s := newShieldWorld(t, 1, func(w http.ResponseWriter, _ *http.Request) { cacheable(w, "x") }, func(_ *Config, d *Deps, _ *world) {
+		d.Tracer = sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans)).Tracer("test")
+	})
+	s.edges[0].do("GET", "/x", "", "Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+	s.edges[0].until("traced", func() bool { return len(spans.Ended()) == 4 })
+	by, chain := map[string]sdktrace.ReadOnlySpan{}, ""
+	for _, sp := range spans.Ended() {
+		by[sp.Parent().SpanID().String()] = sp
+	}
+	for at := by["b7ad6b7169203331"]; at != nil; at = by[at.SpanContext().SpanID().String()] {
+		said := attribute.NewSet(at.Attributes()...)
+		place, _ := said.Value("place")
+		chain += at.Name() + "@" + place.AsString() + " "
+	}
+	if want := "edge@eu-west-1 shield@us-east-1 edge@us-east-1 origin@ "; chain != want {
+		t.Errorf("%s, want %s", chain, want)
+	}
 }

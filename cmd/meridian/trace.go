@@ -55,7 +55,7 @@ func (c *traceCmd) Run(ctx context.Context, g *Global) error {
 	if err != nil {
 		return err
 	}
-	if out.Spans, err = spans(ctx, a, out.Trace); err != nil {
+	if out.Spans, err = spans(ctx, a, out.Trace, out.Parent); err != nil {
 		return err
 	}
 	if c.JSON {
@@ -68,13 +68,14 @@ func (c *traceCmd) Run(ctx context.Context, g *Global) error {
 }
 
 // spans fetches a trace. A hop's span ends with its connection's last byte,
-// which may be after the client saw it: so ask until a root is among them.
-func spans(ctx context.Context, a *client.Client, trace string) (found []client.Span, err error) {
+// which may be after the client saw it: so ask until the first edge's is among
+// them, whose parent is the client. A shield's edge may be there before it.
+func spans(ctx context.Context, a *client.Client, trace, parent string) (found []client.Span, err error) {
 	for range 20 {
 		if found, err = a.Spans(ctx, trace); err != nil {
 			return nil, err
 		}
-		if slices.ContainsFunc(found, func(s client.Span) bool { return s.Name == "edge" }) {
+		if slices.ContainsFunc(found, func(s client.Span) bool { return s.Name == "edge" && s.Parent == parent }) {
 			return found, nil
 		}
 		select {
