@@ -53,7 +53,7 @@ func (p *purging) resume() {
 // keepPositions writes down how far the log is read, once that is done here: who
 // reads too little of it for known reads it again. It is called with p.mu held.
 func (p *purging) keepPositions() {
-	if p.kept == "" || maps.Equal(p.read, p.written) {
+	if p.kept == "" || p.written != nil && maps.Equal(p.read, p.written) {
 		return
 	}
 	tmp := p.kept + ".new"
@@ -65,5 +65,6 @@ func (p *purging) keepPositions() {
 		p.log.Warn("how far the log of purges is read was not written down", "why", err.Error())
 		return
 	}
-	p.written = maps.Clone(p.read)
+	p.written = map[string]purge.Position{}
+	maps.Copy(p.written, p.read)
 }

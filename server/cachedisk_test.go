@@ -76,6 +76,7 @@ func TestAPurgeWhileTheNodeWasDownIsNotUndone(t *testing.T) {
 		kept bool
 		want string // of the three paths: o is old, n is new
 	}{
+		{"nobody has ever purged", func(s *memoryLedger, _ func(string, purge.Log)) { clear(s.entries) }, true, "ooo"},
 		{"nothing is purged", func(*memoryLedger, func(string, purge.Log)) {}, true, "ooo"},
 		{"one is purged", func(_ *memoryLedger, put func(string, purge.Log)) {
 			put("control", purge.Log{}.With(purged("/never"), now).With(purged("/1"), now))
@@ -94,7 +95,9 @@ func TestAPurgeWhileTheNodeWasDownIsNotUndone(t *testing.T) {
 			shared.rev++
 			shared.entries[purgePrefix+node] = store.Entry{Key: purgePrefix + node, Value: mustJSON(l), Rev: shared.rev}
 		}
-		put("control", purge.Log{Started: now})
+		if x.name != "nobody has ever purged" {
+			put("control", purge.Log{Started: now})
+		}
 		d := newDiskNode(t, dir, shared, true)
 		d.begin()
 		d.catchUp()

@@ -72,7 +72,7 @@ func (n *node) reload() (client.Reloaded, error) {
 		}
 	}
 	for _, key := range config.Changed(n.file, f) {
-		if !slices.Contains(live, key) {
+		if !slices.Contains(live, key) && !slices.Contains(Live(), key) { // else it is of parts that this node has not
 			out.Restart = append(out.Restart, key)
 		}
 	}
