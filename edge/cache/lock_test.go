@@ -19,7 +19,9 @@ func BenchmarkMisses(b *testing.B) {
 	defer c.Stop()
 	body := strings.Repeat("x", 100_000)
 	r := &rig{t: b, c: c, policy: Default()}
-	r.does(func(http.Header) (*http.Response, error) { return response(200, body, "Cache-Control: max-age=60"), nil })
+	r.does(func(http.Header) (*http.Response, error) {
+		return response(200, body, "Cache-Control: max-age=60"), nil
+	})
 	var n atomic.Int64
 	b.SetParallelism(64)
 	b.ReportAllocs()

@@ -319,6 +319,41 @@ func TestABodyThatTheDiskIsTooSlowForIsGivenUp(t *testing.T) {
 	want(t, s, "a", "a /x t v: "+strings.Repeat("p", 2_000_000))
 }
 
+// TestManySmallOnesDoNotEmptyTheStore: where slots end before bytes do, one goes
+// for each that comes.
+func TestManySmallOnesDoNotEmptyTheStore(t *testing.T) {
+	s := open(t, Config{Dir: t.TempDir(), Bytes: 16 << 20})
+	defer s.Close()
+	for i := range minSlots + 300 {
+		put(t, s, fmt.Sprintf("%d /x t v", i), "b")
+		if n := s.Stats().Entries; i > minSlots && n < minSlots-2*spare {
+			t.Fatalf("after %d there are %d", i, n)
+		}
+	}
+}
+
+// TestATableThatFailsIsForgotten: where a purge cannot be written down, the next
+// start finds nothing.
+func TestATableThatFailsIsForgotten(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, Config{Dir: dir})
+	put(t, s, "a /x t v", "one")
+	put(t, s, "b /x t v", "two")
+	if err := s.table.file.Truncate(headerSize / 2); err != nil { // what is mapped behind it faults
+		t.Fatal(err)
+	}
+	s.Purge(Purge{Path: "/x", Matches: func(Label) bool { return true }})
+	settle(s)
+	want(t, s, "a")
+	s.Close()
+	s = open(t, Config{Dir: dir})
+	defer s.Close()
+	want(t, s, "a")
+	want(t, s, "b")
+	put(t, s, "c /x t v", "three")
+	want(t, s, "c", "c /x t v: three")
+}
+
 // FuzzFile checks that nothing is read of a file but what was written into it:
 // its own head, or nothing.
 func FuzzFile(f *testing.F) {

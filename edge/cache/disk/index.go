@@ -29,23 +29,43 @@ func (s *Store) insert(l Label, size int64) *Entry {
 
 func roundUp(size int64) int64 { return (size + fileBlock - 1) / fileBlock * fileBlock }
 
-// room evicts until there is room for size bytes: what was not used since it was
-// last looked at goes, the oldest first.
+// spare is how many slots should be free: one comes back only once its file is
+// removed.
+const spare = 64
+
+// room evicts until there is room for size bytes. It reports whether there is,
+// and a slot.
 func (s *Store) room(size int64) bool {
-	for s.bytes+size > s.cfg.Bytes || len(s.free) == 0 {
-		at := s.order.Back()
-		if at == nil {
-			return false // slots come back once their files are removed
+	for s.bytes+size > s.cfg.Bytes {
+		if !s.evict() {
+			return false
 		}
-		e := at.Value.(*Entry)
-		if e.used {
-			e.used = false
-			s.order.MoveToFront(at)
-			continue
-		}
-		s.stats.Evicted++
-		s.remove(e)
 	}
+	if len(s.free) < spare {
+		s.evict()
+	}
+	return len(s.free) > 0
+}
+
+// secondChances bounds how many that were used are passed over by one eviction.
+const secondChances = 64
+
+// evict drops what was not used since it was last looked at, the oldest first.
+func (s *Store) evict() bool {
+	for range secondChances {
+		at := s.order.Back()
+		if at == nil || !at.Value.(*Entry).used {
+			break
+		}
+		at.Value.(*Entry).used = false
+		s.order.MoveToFront(at)
+	}
+	at := s.order.Back()
+	if at == nil {
+		return false
+	}
+	s.stats.Evicted++
+	s.remove(at.Value.(*Entry))
 	return true
 }
 
@@ -78,7 +98,8 @@ func (s *Store) mark(slot uint32, seq uint64, soft time.Time) {
 	if !s.table.set(slot, seq, soft) && !s.disabled {
 		s.disabled = true
 		s.stats.Fails++
-		s.deps.Log.Error("the table of the cache on disk cannot be written: nothing is put there any more")
+		s.enqueue(job{forget: true})
+		s.deps.Log.Error("the table of the cache on disk cannot be written: nothing is put there any more, and the next start forgets what is there")
 	}
 }
 

@@ -107,7 +107,7 @@ func (s *Store) publish(e *Entry, soft time.Time) bool {
 		}
 	}
 	s.bytes -= e.size // enter adds it
-	e.soft = soft
+	e.soft, e.written = soft, true
 	s.enter(e)
 	s.mark(e.slot, e.seq, e.soft)
 	s.stats.Written++

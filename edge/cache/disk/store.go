@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -49,15 +50,16 @@ type Entry struct {
 	Label
 
 	// What follows is guarded by Store.mu.
-	slot uint32
-	seq  uint64
-	size int64 // on disk
-	soft time.Time
-	held any  // what was offered, until it is written
-	gone bool // dropped: what is done for it is in vain
-	news int  // heads that wait to take the place of the one on disk
-	used bool
-	at   *list.Element
+	slot    uint32
+	seq     uint64
+	size    int64 // on disk
+	soft    time.Time
+	held    any  // what was offered, until it is written
+	gone    bool // dropped: what is done for it is in vain
+	news    int  // heads that wait to take the place of the one on disk
+	used    bool
+	written bool // what the table says of it holds
+	at      *list.Element
 }
 
 // A Store is a folder of responses. Its methods may be called by many
@@ -152,7 +154,7 @@ const tableName = "table"
 func (s *Store) Close() error {
 	s.stop()
 	s.work.Wait()
-	return s.table.close(true)
+	return s.table.close(!s.disabled)
 }
 
 // Discard forgets what a folder holds, if there is one. A cache that runs
@@ -308,12 +310,25 @@ type Purge struct {
 // them as they were. It returns those that it changed.
 func (s *Store) Purge(p Purge) (out []*Entry) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	if s.during != nil {
 		s.during.purges = append(s.during.purges, p)
 	}
-	for _, e := range s.index.Find(p.Path, p.Tag, p.Prefix) {
-		if p.Matches(e.Label) && s.apply(e, p) {
+	found := s.index.Find(p.Path, p.Tag, p.Prefix)
+	s.mu.Unlock()
+	for part := range slices.Chunk(found, purgedAtOnce) { // others may want the lock meanwhile
+		out = append(out, s.purge(part, p)...)
+	}
+	return out
+}
+
+const purgedAtOnce = 512
+
+// purge does a purge to entries that it may concern.
+func (s *Store) purge(found []*Entry, p Purge) (out []*Entry) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range found {
+		if !e.gone && p.Matches(e.Label) && s.apply(e, p) {
 			out = append(out, e)
 		}
 	}
@@ -329,7 +344,7 @@ func (s *Store) apply(e *Entry, p Purge) bool {
 		return false
 	default:
 		e.soft = p.Soft
-		if seq, _ := s.table.get(e.slot); seq == e.seq && seq != 0 { // else it is written with the entry
+		if e.written { // else it is marked once it is
 			s.mark(e.slot, e.seq, e.soft)
 		}
 	}

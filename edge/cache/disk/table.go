@@ -184,8 +184,15 @@ func (t *table) writeHeader() error {
 	return t.file.Sync()
 }
 
-// get returns what lives in a slot, and when it was made stale.
+// get returns what lives in a slot, and when it was made stale: nothing, if the
+// disk below the mapping fails.
 func (t *table) get(slot uint32) (seq uint64, soft time.Time) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if recover() != nil {
+			seq, soft = 0, time.Time{}
+		}
+	}()
 	s := &t.slots[slot]
 	if ms := atomic.LoadUint64(&s.soft); ms != 0 {
 		soft = time.UnixMilli(int64(ms))

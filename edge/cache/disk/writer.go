@@ -12,6 +12,7 @@ import (
 
 // A job is something to do on the disk.
 type job struct {
+	forget bool // the table: it does not say any more what lives
 	unlink bool
 	slot   uint32
 
@@ -66,7 +67,7 @@ func (s *Store) Rehead(e *Entry, held any, headSize int64, head func() []byte) b
 	s.mark(e.slot, 0, time.Time{})
 	e.size += roundUp(headSize + footerSize)
 	s.bytes += roundUp(headSize + footerSize)
-	e.soft, e.news, e.held = time.Time{}, e.news+1, held
+	e.soft, e.news, e.held, e.written = time.Time{}, e.news+1, held, false
 	s.queued += headSize
 	s.enqueue(job{entry: e, head: head, held: headSize})
 	return true
@@ -102,6 +103,10 @@ func (s *Store) take() (j job, ok bool) {
 }
 
 func (s *Store) do(j job) {
+	if j.forget {
+		os.Remove(filepath.Join(s.cfg.Dir, tableName)) // where that fails as well, nothing helps
+		return
+	}
 	if j.unlink {
 		err := os.Remove(s.path(j.slot))
 		s.mu.Lock()
@@ -216,7 +221,7 @@ func (s *Store) wrote(j job, err error) {
 	default:
 		s.stats.Written++
 		if e.news == 0 {
-			e.held = nil
+			e.held, e.written = nil, true
 			s.mark(e.slot, e.seq, e.soft)
 		}
 	}
@@ -298,7 +303,7 @@ func (s *Store) entry(slot uint32, seq uint64) *Entry {
 			var l Label
 			if l, err = s.deps.Label(head); err == nil {
 				body.Close()
-				return &Entry{Label: l, slot: slot, seq: seq, size: roundUp(info.Size())}
+				return &Entry{Label: l, slot: slot, seq: seq, size: roundUp(info.Size()), written: true}
 			}
 		}
 		body.Close()
