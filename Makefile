@@ -115,6 +115,11 @@ conformance: deps ## pgx's own test suite, directly and through both regions' pr
 	go test ./test/conformance/httpcache -count=1 -v
 	go test ./test/conformance/h2spec -count=1 -v
 
+CONNECTIONS ?= 0
+.PHONY: idle
+idle: ## what an idle connection costs an edge (CONNECTIONS=n; default: what files allow, 100,000 at most)
+	go test ./test/bench/idle -run '^$$' -bench Idle -benchtime 1x -timeout 30m -connections $(CONNECTIONS)
+
 .PHONY: failovers
 failovers: deps build ## how long writes are away after each kind of loss (N=rounds)
 	go run ./test/failovers --binary $(BIN) --rounds $(or $(N),3)

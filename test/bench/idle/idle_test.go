@@ -1,0 +1,233 @@
+package idle
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"flag"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+)
+
+var connections = flag.Int("connections", 0, "connections; 0 is as many as files allow, 100,000 at most")
+
+// serves is set for the process that is the edge.
+const serves = "MERIDIAN_BENCH_IDLE_EDGE"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(serves) == "" {
+		os.Exit(m.Run())
+	}
+	if err := beEdge(context.Background()); err != nil {
+		fmt.Fprintln(os.Stderr, "idle:", err)
+		os.Exit(1)
+	}
+}
+
+// BenchmarkIdle is one measurement each, however large b.N is.
+func BenchmarkIdle(b *testing.B) {
+	for _, alpn := range []string{"http/1.1", "h2"} {
+		for _, asked := range []bool{false, true} {
+			b.Run(fmt.Sprintf("%s/asked=%v", strings.ReplaceAll(alpn, "/", ""), asked), func(b *testing.B) {
+				n := count(*connections)
+				each, err := measure(b.Context(), n, alpn, asked)
+				if err != nil {
+					b.Fatal(err)
+				}
+				b.ReportMetric(float64(n), "connections")
+				b.ReportMetric(each/1024, "KiB/connection")
+				b.ReportMetric(0, "ns/op")
+			})
+		}
+	}
+}
+
+// count returns how many connections to open: a file each, here and there.
+func count(n int) int {
+	var l syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {
+		return min(n, 1000)
+	}
+	if most := int(min(l.Cur, 1<<20)) - 100; n == 0 || n > most {
+		return min(most, 100_000)
+	}
+	return n
+}
+
+// measure opens n connections, and returns the bytes for each.
+func measure(ctx context.Context, n int, alpn string, asked bool) (each float64, err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return 0, err
+	}
+	cmd := exec.CommandContext(ctx, self)
+	cmd.Env = append(os.Environ(), serves+"=1")
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe() // the edge ends when it closes
+	if err != nil {
+		return 0, err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return 0, err
+	}
+	if err := cmd.Start(); err != nil {
+		return 0, fmt.Errorf("start the edge: %w", err)
+	}
+	defer func() { in.Close(); cmd.Wait() }()
+	addr, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		return 0, fmt.Errorf("the edge did not say where it listens: %w", err)
+	}
+	conns, err := open(ctx, strings.TrimSpace(addr), 100, alpn, asked) // what is made once
+	if err != nil {
+		return 0, err
+	}
+	before, err := settled(ctx, cmd.Process.Pid)
+	if err != nil {
+		return 0, err
+	}
+	more, err := open(ctx, strings.TrimSpace(addr), n, alpn, asked)
+	conns = append(conns, more...)
+	defer func() {
+		for _, c := range conns {
+			c.Close()
+		}
+	}()
+	if err != nil {
+		return 0, err
+	}
+	after, err := settled(ctx, cmd.Process.Pid)
+	if err != nil {
+		return 0, err
+	}
+	return float64(after-before) / float64(n), nil
+}
+
+// openers work at once; more of them only wait for the edge's handshakes.
+const openers = 32
+
+// open opens n connections from addresses of which each has a thousand.
+func open(ctx context.Context, addr string, n int, alpn string, asked bool) ([]net.Conn, error) {
+	var (
+		mu    sync.Mutex // guards what follows
+		conns []net.Conn
+		first error
+		wg    sync.WaitGroup
+		jobs  = make(chan int)
+	)
+	for range openers {
+		wg.Go(func() {
+			for i := range jobs {
+				c, err := dial(ctx, addr, net.IPv4(127, 99, byte(i/1000/250), byte(1+i/1000%250)), alpn, asked)
+				mu.Lock()
+				if err == nil {
+					conns = append(conns, c)
+				} else if first == nil {
+					first = fmt.Errorf("connection %d: %w", i, err)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	for i := range n {
+		jobs <- i
+	}
+	close(jobs)
+	wg.Wait()
+	return conns, first
+}
+
+// dial opens one connection.
+func dial(ctx context.Context, addr string, from net.IP, alpn string, asked bool) (net.Conn, error) {
+	d := tls.Dialer{
+		NetDialer: &net.Dialer{LocalAddr: &net.TCPAddr{IP: from}, Timeout: time.Minute},
+		Config:    &tls.Config{InsecureSkipVerify: true, NextProtos: []string{alpn}}, // of our own making
+	}
+	c, err := d.DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	if alpn == "h2" {
+		err = greet(c, asked)
+	} else if asked {
+		fmt.Fprintf(c, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		_, err = c.Read(make([]byte, 4096))
+	}
+	return c, err
+}
+
+// greet does what a client of HTTP/2 does first, and asks once if so told.
+func greet(c net.Conn, asked bool) error {
+	if _, err := c.Write([]byte(http2.ClientPreface)); err != nil {
+		return err
+	}
+	fr := http2.NewFramer(c, c)
+	if err := fr.WriteSettings(); err != nil {
+		return err
+	}
+	if asked {
+		var block strings.Builder
+		e := hpack.NewEncoder(&block)
+		for _, f := range []hpack.HeaderField{{Name: ":method", Value: "GET"}, {Name: ":scheme", Value: "https"}, {Name: ":authority", Value: "localhost"}, {Name: ":path", Value: "/"}} {
+			e.WriteField(f)
+		}
+		fr.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: []byte(block.String()), EndHeaders: true, EndStream: true})
+	}
+	for {
+		f, err := fr.ReadFrame()
+		if err != nil {
+			return err
+		}
+		s, ok := f.(*http2.SettingsFrame)
+		if ok && !s.IsAck() {
+			if err := fr.WriteSettingsAck(); err != nil {
+				return err
+			}
+		}
+		if ok && s.IsAck() && !asked || f.Header().Flags.Has(http2.FlagDataEndStream) && f.Header().StreamID == 1 {
+			return nil
+		}
+	}
+}
+
+// settled returns a process's resident memory in bytes, once it does not change
+// by more than a hundredth within two seconds.
+func settled(ctx context.Context, pid int) (int, error) {
+	last := 0
+	for {
+		now, err := resident(pid)
+		if err != nil || abs(now-last) < now/100 {
+			return now, err
+		}
+		last = now
+		select {
+		case <-time.After(2 * time.Second):
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+	}
+}
+
+func abs(n int) int { return max(n, -n) }
+
+func resident(pid int) (int, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	if err != nil {
+		return 0, err
+	}
+	pages, err := strconv.Atoi(strings.Fields(string(text))[1])
+	return pages * os.Getpagesize(), err
+}
