@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -136,11 +135,7 @@ func (c Config) defaults() (Config, error) {
 		return c, err
 	}
 	c.Guard.ready()
-	c.Behaviors = slices.Clone(c.Behaviors)
-	for i := range c.Behaviors {
-		c.Behaviors[i].Guard.ready()
-		c.Behaviors[i].viewer = c.Behaviors[i].told()
-	}
+	c.Behaviors = ready(c.Behaviors)
 	orDefault(&c.GuardClients, 1<<16)
 	orDefault(&c.Limits.Header, 32<<10)
 	orDefault(&c.Limits.Body, 10_000_000)

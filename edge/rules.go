@@ -32,10 +32,7 @@ func (e *Edge) Prepare(r Rules) (swap func(), err error) {
 	if err := cfg.checkBehaviors(); err != nil {
 		return nil, err
 	}
-	bs := slices.Clone(r.Behaviors)
-	for i := range bs {
-		bs[i].Guard.ready()
-	}
+	bs := ready(r.Behaviors)
 	r.Guard.ready()
 	return func() {
 		e.swapping.Lock()
@@ -57,6 +54,17 @@ func (e *Edge) Prepare(r Rules) (swap func(), err error) {
 		}
 		e.metrics.swapped.Inc()
 	}, nil
+}
+
+// ready returns behaviours with what is made of them once, at the start and of
+// each new file.
+func ready(bs []Behavior) []Behavior {
+	bs = slices.Clone(bs)
+	for i := range bs {
+		bs[i].Guard.ready()
+		bs[i].viewer = bs[i].told()
+	}
+	return bs
 }
 
 // sameOrigin reports whether two origins are spoken to in the same way.

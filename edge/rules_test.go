@@ -74,6 +74,10 @@ func TestRulesAreReplacedUnderRequests(t *testing.T) {
 			t.Errorf("a guard that came with a new file lets in: %d", got.status)
 		}
 	}
+	w.take(Rules{Behaviors: []Behavior{{Path: "/v", Viewer: []string{"CloudFront-Viewer-Address"}}}})
+	if b := w.Edge.rules.Load().behaviors[0]; len(b.viewer) != 1 {
+		t.Errorf("the viewer's headers of a new behaviour are not made ready: %v", b.viewer)
+	}
 	w.take(Rules{})
 	want("/assets/a", "eu-west-1")
 }
