@@ -32,6 +32,7 @@ type Deps struct {
 	Backup  func(context.Context) (client.Backup, error)
 	Backups func(context.Context) ([]client.Backup, error)
 	Certs   Certificates
+	Stores  Stores
 	Purge   func(context.Context, client.Purge) (client.Purged, error)
 	Reload  func(context.Context) ([]client.Reloaded, error)
 	Spans   func(ctx context.Context, trace string) []client.Span

@@ -26,6 +26,7 @@ type Behavior struct {
 	Viewer          []string             `key:"viewer" doc:"What the origin is told of the viewer, beside what its request policy and its key name: CloudFront's headers, such as CloudFront-Viewer-Country." want:"the name of a header such as CloudFront-Viewer-Country"`
 	RateLimits      []string             `key:"rateLimits" doc:"Names under rateLimits: how often a client may ask. Behaviors that name the same share it." want:"a name under rateLimits"`
 	Errors          map[string]ErrorPage `key:"errors" doc:"What viewers get in place of an error, by its status. Default: the error."`
+	Functions       *Functions           `key:"functions" doc:"The edge functions that are run. Default: none."`
 	pos             position
 }
 

@@ -67,6 +67,7 @@ func (d *decoder) check(f *File) {
 	}
 	d.checkBehaviors(f)
 	d.checkProxyProtocol(f)
+	d.checkEdgeFunctions(f)
 	for _, c := range f.Clients {
 		if _, ok := f.Place(c.Place); !ok {
 			d.fail(c.pos, fmt.Sprintf("found %q", c.Place), "a region of this file, or an AWS region code")

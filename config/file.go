@@ -27,6 +27,9 @@ type File struct {
 	CORS                    *CORS                            `key:"cors" doc:"Cross-origin rules. Preflights are answered before authentication. Default: none."`
 	Authorizers             map[string]Authorizer            `key:"authorizers" doc:"JWT authorizers, by the name of the security scheme in the OpenAPI file."`
 	Functions               []Function                       `key:"functions" doc:"The functions of the API, written for AWS Lambda."`
+	EdgeFunctions           map[string]EdgeFunction          `key:"edgeFunctions" doc:"JavaScript that edges run, written for CloudFront Functions or Lambda@Edge, by the names that behaviors use."`
+	KeyValueStores          map[string]KeyValueStore         `key:"keyValueStores" doc:"What edge functions read with cf.kvs(), by the names that they use."`
+	DynamicOrigins          DynamicOrigins                   `key:"dynamicOrigins" doc:"Where edge functions may send requests, beside the public Internet and the origins of this file."`
 	Secrets                 map[string]Secret                `key:"secrets" doc:"Values that functions share and the file does not show."`
 	Database                *Database                        `key:"database" list:"databases" doc:"The PostgreSQL database of the functions. Without it, no node has PostgreSQL."`
 	Tokens                  Tokens                           `key:"tokens" doc:"How consistency tokens travel to clients and back."`

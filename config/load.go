@@ -114,6 +114,14 @@ func (f *File) paths(dir string) {
 		abs(&c.CA)
 		abs(&c.CRL)
 	}
+	for k, s := range f.KeyValueStores {
+		abs(&s.File)
+		f.KeyValueStores[k] = s
+	}
+	for k, e := range f.EdgeFunctions {
+		abs(&e.Code)
+		f.EdgeFunctions[k] = e
+	}
 	for i := range f.Certificates {
 		abs(&f.Certificates[i].Cert)
 		abs(&f.Certificates[i].Key)

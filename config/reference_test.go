@@ -28,6 +28,7 @@ func everything() string { return optional.ReplaceAllString(Reference(), "$1") }
 func referred(t testing.TB) string {
 	t.Helper()
 	dir := t.TempDir()
+	referredFunctions(t, dir)
 	for _, name := range []string{"functions/hello/", "migrations/", "pki/"} {
 		mkdir(t, filepath.Join(dir, name))
 	}

@@ -42,8 +42,9 @@ type Behavior struct {
 
 	// Viewer are names of ViewerHeaders that the origin is told, beside those that
 	// Request and Cache name.
-	Viewer []string
-	viewer []string // all that is asked for
+	Viewer    []string
+	viewer    []string  // all that is asked for
+	Functions Functions // that are run
 }
 
 // everything is the behaviour of requests that no pattern matches.

@@ -3,6 +3,7 @@ package edge
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -16,10 +17,12 @@ import (
 	"meridian"
 	"meridian/edge/accesslog"
 	"meridian/edge/cache"
+	"meridian/edge/function"
 	"meridian/edge/geo"
 	"meridian/edge/origin"
 	"meridian/edge/tunnel"
 	"meridian/identity"
+	"meridian/internal/kv"
 	"meridian/topology"
 )
 
@@ -61,6 +64,9 @@ type Config struct {
 	Guard        Guard
 	GuardClients int
 	AccessLog    *accesslog.Config // nil writes none
+	// Functions are the edge functions that behaviours name.
+	Functions function.Config
+	Lanes     Lanes
 
 	// BindBody binds a sealed identity to the SHA-256 of the body, where there
 	// is one of known length that the edge holds whole. The gateways must do the
@@ -131,7 +137,7 @@ func (c Config) defaults() (Config, error) {
 	if err := c.TLS.check(); err != nil {
 		return c, fmt.Errorf("edge %q: %w", c.Node, err)
 	}
-	if err := c.checkBehaviors(); err != nil {
+	if err := errors.Join(c.checkBehaviors(), c.checkFunctions()); err != nil {
 		return c, err
 	}
 	c.Guard.ready()
@@ -223,6 +229,9 @@ type Deps struct {
 	// Edges counts the edges that share the rate limits; nil: this one alone. What
 	// Uses returns is to be told to the others' HearUses every 100 ms or so.
 	Edges func() int
+	// Store returns the present content of a key-value store of functions; nil:
+	// there is none.
+	Store func(name string) *kv.Snapshot
 
 	Engine  Engine // nil means net/http
 	Log     *slog.Logger

@@ -50,9 +50,7 @@ func (x *exchange) behave() {
 		x.way = x.custom
 	}
 	x.policy = x.behavior.sends(x.r.Method, x.custom != nil)
-	x.sent = x.at
-	x.sent.query = x.policy.query(x.at.query)
-	x.sentQuery = strings.Contains(x.r.RequestURI, "?") && (x.sent.query != "" || x.at.query == "")
+	x.retarget(x.at, strings.Contains(x.r.RequestURI, "?"))
 }
 
 // estrange takes out of a request's headers what is between nodes alone, and

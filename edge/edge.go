@@ -10,6 +10,7 @@ import (
 	"meridian/edge/accesslog"
 	"meridian/edge/cache"
 	"meridian/edge/compress"
+	"meridian/edge/function"
 	"meridian/edge/limit"
 	"meridian/edge/origin"
 )
@@ -29,9 +30,11 @@ type Edge struct {
 	metrics  *metrics
 	retry    func(origin.Attempt) origin.Verdict
 
-	crowd    *crowd
-	watch    *watch
-	swapping sync.Mutex // is held while rules are replaced
+	crowd     *crowd
+	watch     *watch
+	swapping  sync.Mutex // is held while rules are replaced
+	functions *function.Engine
+	lanes     *lanes
 
 	https, http atomic.Value // of net.Addr, once they listen
 	altSvc      atomic.Value // of string, once HTTP/3 listens
@@ -86,6 +89,10 @@ func New(cfg Config, deps Deps) (*Edge, error) {
 			return nil, err
 		}
 	}
+	e.lanes = &lanes{cfg: cfg.Lanes}
+	if e.functions, err = function.New(cfg.Functions, function.Deps{Store: deps.Store, Resolve: e.resolve, Now: deps.Now, Log: deps.Log, Metrics: deps.Metrics}); err != nil {
+		return nil, fmt.Errorf("edge %q: %w", cfg.Node, err)
+	}
 	e.recall.size, e.recall.ttl = cfg.Limits.Remembered, cfg.Timeouts.Remember
 	return e, nil
 }
@@ -119,6 +126,9 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if a, ok := x.guard(); !ok {
 		x.answer(a)
+		return
+	}
+	if x.viewerRequest() {
 		return
 	}
 	if err := x.prepare(); err != nil {

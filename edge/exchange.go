@@ -21,6 +21,7 @@ import (
 	"meridian/edge/cache"
 	"meridian/edge/compress"
 	"meridian/edge/framing"
+	"meridian/edge/function"
 	"meridian/edge/origin"
 	"meridian/edge/tunnel"
 	"meridian/identity"
@@ -38,12 +39,15 @@ type exchange struct {
 	span trace.Span
 
 	behavior  Match
-	custom    *origin.Custom // where the request goes, if that is no region
-	way       origin.Way     // there
-	policy    RequestPolicy  // what is sent there
-	keying                   // what its Idempotency-Key is worth
-	sent      target         // at, as far as that is sent
-	sentQuery bool           // with a question mark
+	custom    *origin.Custom  // where the request goes, if that is no region
+	way       origin.Way      // there
+	policy    RequestPolicy   // what is sent there
+	keying                    // what its Idempotency-Key is worth
+	sent      target          // at, as far as that is sent
+	sentQuery bool            // with a question mark
+	hasQuery  bool            // at has one
+	asked     target          // what the viewer asked for, if a function made at of it
+	route     *function.Route // that a function chose; nil if none did
 
 	start     time.Time
 	began     time.Time // when the region's headers came; zero if they did not
@@ -271,6 +275,9 @@ func (x *exchange) end() {
 	}
 	if x.guarded != "" {
 		attrs = append(attrs, slog.String("guard", x.guarded))
+	}
+	if x.asked.path != "" {
+		attrs = append(attrs, slog.String("asked", x.asked.String(x.asked.query != "")))
 	}
 	if x.seat != "" {
 		attrs = append(attrs, slog.String("page", x.seat))

@@ -76,7 +76,7 @@ const fromCache origin.Cause = "cache"
 func (x *exchange) wanted() cache.Request {
 	q := cache.Request{
 		Method: x.r.Method, Host: x.host(), Path: x.at.path, Query: x.at.query, Header: x.header, Tokens: x.seen, Body: x.body != nil,
-		Credential: x.credential(), Policy: x.caching(), Down: x.down,
+		Credential: x.credential(), Policy: x.caching(), Down: x.down, Origin: x.routed(),
 	}
 	if x.deps.Horizon != nil {
 		q.After = x.deps.Horizon()
@@ -123,7 +123,7 @@ func (x *exchange) down() bool {
 func (x *exchange) fetch(ctx context.Context, h http.Header) (*http.Response, error) {
 	y := *x
 	y.r, y.header = x.r.WithContext(ctx), h
-	resp, err := y.send()
+	resp, err := y.dispatch()
 	y.went.Store(&asking{y.choice, y.tries, y.began})
 	return resp, err
 }
@@ -131,9 +131,6 @@ func (x *exchange) fetch(ctx context.Context, h http.Header) (*http.Response, er
 // send tries regions until one answers.
 func (x *exchange) send() (*http.Response, error) {
 	deadline := x.start.Add(cmp.Or(x.limit, x.cfg.Timeouts.FirstByte))
-	if resp := x.viaShield(deadline.Sub(x.deps.Now())); resp != nil {
-		return resp, nil
-	}
 	var tried []meridian.Region
 	var doubt error // why it may have been executed
 	for {

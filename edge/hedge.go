@@ -85,7 +85,7 @@ func (x *exchange) race(left time.Duration, tried []meridian.Region) (*http.Resp
 // late returns after how long the request is to be sent to a second region, if
 // it may be.
 func (x *exchange) late(tried []meridian.Region) (time.Duration, bool) {
-	if len(tried) > 0 || x.custom != nil || x.body != nil || !origin.Safe(x.r.Method) {
+	if len(tried) > 0 || x.custom != nil || x.route != nil || x.body != nil || !origin.Safe(x.r.Method) {
 		return 0, false
 	}
 	return x.origin.Late(x.choice.Region, origin.ClassOf(x.r.Method, x.sent.path))

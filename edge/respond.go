@@ -49,11 +49,15 @@ func (x *exchange) respond(resp *cache.Response) {
 			h.Add("Trailer", name)
 		}
 	}
+	status, answered := x.viewerResponse(resp.Status)
+	if answered {
+		return
+	}
 	if len(h["Trailer"]) > 0 && x.r.ProtoMajor == 1 && x.r.ProtoMinor > 0 && x.r.Method != http.MethodHead {
 		delete(h, "Content-Length") // of HTTP/2, where both may be; here only chunks have trailers
 	}
 	x.w.ready()
-	status := cmp.Or(x.as, resp.Status)
+	status = cmp.Or(x.as, status)
 	if err := x.encode(resp, status); err != nil {
 		x.broke(err)
 	}

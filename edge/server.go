@@ -40,6 +40,8 @@ func (e *Edge) Run(ctx context.Context, ready func()) error {
 	}()
 	defer e.tunnels.wait()
 	defer context.AfterFunc(ctx, e.tunnels.stop)()
+	defer e.functions.Close()
+	defer e.lanes.close()
 	defer e.cache.Stop() // who waits for it is gone
 	return e.serve(ctx, doors, ready)
 }

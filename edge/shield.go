@@ -85,7 +85,7 @@ func newShield(cfg Config, deps Deps) *shield {
 // viaShield asks the shield, if it should be asked. It returns nil if a region
 // must be asked in its place: a request that may be cached is safe to repeat.
 func (x *exchange) viaShield(left time.Duration) *http.Response {
-	if x.shield == nil {
+	if x.shield == nil || x.route != nil { // it would choose for itself
 		return nil
 	}
 	through, why := ChooseShield(x.shielding())

@@ -48,6 +48,9 @@ var (
 // answerFor returns the edge's answer to a failure, by the innermost kind that
 // says more than another: a body that was too large is that, however far it got.
 func answerFor(err error) answer {
+	if errors.Is(err, errFunction) {
+		return refuseFunction
+	}
 	for _, k := range []meridian.Kind{meridian.TooLarge, meridian.Canceled} {
 		var e *meridian.Error
 		if errors.As(err, &e) && e.Kind == k {

@@ -36,6 +36,7 @@ func behaviors(f *config.File, keys map[string]sign.Keys, walls map[string]*waf.
 		e.Errors = errorPages(b)
 		e.Guard, e.Viewer = guardOf(f, b, keys), b.Viewer
 		e.Guard.WAF = walls[wallKey(b.WAF)]
+		e.Functions = functionsOf(b)
 		out = append(out, e)
 	}
 	return out

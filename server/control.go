@@ -25,6 +25,10 @@ func (n *node) addControl(g *lifecycle.Group) error {
 	if err := n.addPurges(g); err != nil {
 		return err
 	}
+	stores, err := n.addKVS(g)
+	if err != nil {
+		return err
+	}
 	token, err := n.adminToken()
 	if err != nil {
 		return err
@@ -48,6 +52,7 @@ func (n *node) addControl(g *lifecycle.Group) error {
 		Certs:   n.certAdmin(),
 		Purge:   n.purge,
 		Reload:  n.reloadAll,
+		Stores:  stores,
 		Spans:   n.spans,
 		Metrics: n.metrics(),
 		Log:     n.log.With("hop", "admin"),

@@ -21,6 +21,14 @@ import (
 
 // addEdge adds the door.
 func (n *node) addEdge(g *lifecycle.Group) error {
+	stores, err := n.addKVS(g)
+	if err != nil {
+		return err
+	}
+	functions, err := edgeFunctions(n.file)
+	if err != nil {
+		return err
+	}
 	key, err := n.edgeKey()
 	if err != nil {
 		return err
@@ -64,6 +72,7 @@ func (n *node) addEdge(g *lifecycle.Group) error {
 		return err
 	}
 	door, err := edge.New(edge.Config{
+		Functions: functions, Lanes: lanes(n.file),
 		Place: n.self.Region, Node: n.self.Name, Domain: n.file.Domain,
 		HTTPS:             netip.AddrPortFrom(n.self.Address, n.self.Ports.HTTPS).String(),
 		HTTP:              netip.AddrPortFrom(n.self.Address, n.self.Ports.HTTP).String(),
@@ -84,7 +93,8 @@ func (n *node) addEdge(g *lifecycle.Group) error {
 		TLS:               edge.TLS{Policy: n.file.TLS.Policy, Clients: asks},
 		IgnoreConsistency: os.Getenv(ignoreTokens) == "1",
 	}, edge.Deps{
-		Map: &n.atlas, Dial: n.dialGateway, RTT: n.rttTo, Certs: n.shelf.certs, Verify: n.verify, Key: key.use, TokenKeys: n.sealsTokens, Tell: gossip.tell,
+		Store: stores.Snapshot,
+		Map:   &n.atlas, Dial: n.dialGateway, RTT: n.rttTo, Certs: n.shelf.certs, Verify: n.verify, Key: key.use, TokenKeys: n.sealsTokens, Tell: gossip.tell,
 		Geo:        where,
 		Edges:      n.countEdges,
 		Challenges: challenges, Tickets: n.tickets.now,

@@ -56,6 +56,7 @@ type node struct {
 	tokenKeys atomic.Pointer[[]tokenKeyRecord]
 	parted    atomic.Pointer[parted]
 	reloads   reloads
+	kvs       *kvs     // likewise
 	purging   *purging // nil where there is neither a cache nor an operator
 	tickets   *tickets // nil without an edge
 	shelf     *shelf   // nil where there is neither an edge nor a region

@@ -154,6 +154,9 @@ type Request struct {
 	Body                      bool            // it has one
 	Policy                    Policy
 
+	// Origin tells apart what several origins say of one path; "" is the usual one.
+	Origin string
+
 	// After rules out, as fresh, what was asked of the origin before it.
 	After time.Time
 

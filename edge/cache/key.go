@@ -31,6 +31,10 @@ func keyOf(q *Request) string {
 	if p.Cookies.Mode != "" && p.Cookies.Mode != None {
 		writeCookies(&b, q.Header["Cookie"], p.Cookies)
 	}
+	if q.Origin != "" {
+		b.WriteString("\x00>")
+		b.WriteString(q.Origin)
+	}
 	return b.String()
 }
 

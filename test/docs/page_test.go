@@ -108,9 +108,20 @@ func fixtures(t *testing.T, dir string, b block) {
 		if strings.HasSuffix(need, "/") || need == "" {
 			mkdir(t, path)
 		} else if _, err := os.Stat(path); err != nil {
-			write(t, path, "openapi: 3.1.0\ninfo: {title: A, version: '1'}\npaths: {}\n")
+			write(t, path, filler(need))
 		}
 	}
+}
+
+// filler returns what stands in for a file that a block needs.
+func filler(name string) string {
+	switch filepath.Ext(name) {
+	case ".js":
+		return "exports.handler = async (event) => event.Records[0].cf.request;\nfunction handler(event) { return event.request; }\n"
+	case ".json":
+		return `{"data": []}`
+	}
+	return "openapi: 3.1.0\ninfo: {title: A, version: '1'}\npaths: {}\n"
 }
 
 func mkdir(t *testing.T, path string) {

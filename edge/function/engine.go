@@ -1,0 +1,155 @@
+package function
+
+import (
+	"fmt"
+	"log/slog"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/dop251/goja"
+
+	"meridian/internal/script"
+)
+
+// An Engine runs functions. Its methods may be called by many goroutines at
+// once. Make one with New.
+type Engine struct {
+	limits  Limits
+	deps    Deps
+	fns     map[string]*fn
+	slots   chan struct{}
+	work    sync.WaitGroup // runs
+	globals map[string]func(*vm) any
+	modules map[string]func(*vm) *goja.Object
+	metrics *metrics
+}
+
+// A fn is a function that is ready to run.
+type fn struct {
+	Source
+	program *script.Program
+	lambda  bool         // it takes Lambda@Edge's events, on viewer events too
+	stuck   atomic.Int32 // runs that nobody waits for any more
+}
+
+// New returns an engine of the functions of cfg. It fails for one that does not
+// compile, or whose code fails before its handler is called.
+func New(cfg Config, deps Deps) (*Engine, error) {
+	if deps.Now == nil {
+		deps.Now = time.Now
+	}
+	if deps.Log == nil {
+		deps.Log = slog.New(slog.DiscardHandler)
+	}
+	boundRegexps()
+	e := &Engine{limits: cfg.Limits.defaults(), deps: deps, fns: map[string]*fn{}}
+	e.slots = make(chan struct{}, e.limits.Runs)
+	e.globals, e.modules = provide()
+	var err error
+	if e.metrics, err = newMetrics(deps.Metrics); err != nil {
+		return nil, err
+	}
+	for _, s := range cfg.Functions {
+		if e.fns[s.Name], err = e.load(s); err != nil {
+			return nil, fmt.Errorf("function %s: %w", s.Name, err)
+		}
+	}
+	return e, nil
+}
+
+func (l Limits) defaults() Limits {
+	orDefault(&l.Time, 4*time.Millisecond)
+	orDefault(&l.Depth, 1000)
+	orDefault(&l.Console, 10<<10)
+	orDefault(&l.Runs, max(2, runtime.GOMAXPROCS(0)))
+	return l
+}
+
+func orDefault[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}
+
+// Has reports whether there is a function of that name.
+func (e *Engine) Has(name string) bool { return e != nil && e.fns[name] != nil }
+
+// Says reports whether a function's source has a word.
+func (e *Engine) Says(name, word string) bool { return e.Has(name) && e.fns[name].program.Says(word) }
+
+// closeWait bounds how long Close waits for runs that do not end.
+const closeWait = time.Second
+
+// Close waits for runs that nobody waits for any more.
+func (e *Engine) Close() {
+	done := make(chan struct{})
+	go func() { e.work.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(closeWait):
+		e.deps.Log.Error("a run of an edge function did not end")
+	}
+}
+
+// load compiles a function and runs what comes before its handler, once, to see
+// whether it has one.
+func (e *Engine) load(s Source) (*fn, error) {
+	p, err := script.Compile(s.File, s.Code, s.Runtime.MaxCode())
+	if err != nil {
+		return nil, err
+	}
+	f := &fn{Source: s, program: p, lambda: s.Runtime == LambdaEdge}
+	v := e.newVM(f)
+	v.loading = true
+	err = guarded(func() error {
+		t := time.AfterFunc(loadTime, func() { v.rt.Interrupt(errTime) })
+		defer t.Stop()
+		own, exported, err := v.handlers()
+		switch {
+		case err != nil:
+			return err
+		case own == nil && exported == nil:
+			return &script.Error{File: p.File, Text: "no handler: expected function handler(event), or exports.handler"}
+		case s.Runtime == CloudFront && own == nil:
+			return &script.Error{File: p.File, Text: "no function handler(event), which " + string(CloudFront) + " calls"}
+		case s.Runtime == LambdaEdge && exported == nil:
+			return &script.Error{File: p.File, Text: "no exports.handler, which " + string(LambdaEdge) + " calls"}
+		case s.Runtime == "":
+			f.lambda = exported != nil && (own == nil || p.ESM)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, explain(err)
+	}
+	return f, nil
+}
+
+// loadTime bounds what comes before a handler, when it is tried.
+const loadTime = 250 * time.Millisecond
+
+// handlers runs a function's source, and returns what it declares as handler
+// and what it exports as one; nil if it does not.
+func (v *vm) handlers() (own, exported goja.Callable, err error) {
+	f, err := v.rt.RunProgram(v.fn.program.Code)
+	if err != nil {
+		return nil, nil, err
+	}
+	body, _ := goja.AssertFunction(f)
+	module, exports := v.rt.NewObject(), v.rt.NewObject()
+	module.Set("exports", exports)
+	h, err := body(goja.Undefined(), v.rt.ToValue(v.require), module, exports)
+	if err != nil {
+		return nil, nil, err
+	}
+	own, _ = goja.AssertFunction(h)
+	if m, ok := module.Get("exports").(*goja.Object); ok {
+		if x, ok := m.Get("handler").(*goja.Object); ok {
+			exported, _ = goja.AssertFunction(x)
+		}
+	}
+	return own, exported, nil
+}

@@ -1,0 +1,272 @@
+package function
+
+import (
+	"crypto/hmac"
+	"crypto/md5"
+	"crypto/sha1"
+	"crypto/sha256"
+	"encoding"
+	"hash"
+	"net/url"
+	"strings"
+
+	"github.com/dop251/goja"
+)
+
+// provide returns the names that CloudFront's runtime has beside the language's,
+// and the modules that require and import find.
+func provide() (globals map[string]func(*vm) any, modules map[string]func(*vm) *goja.Object) {
+	return map[string]func(*vm) any{
+			"console":     (*vm).console,
+			"Buffer":      func(v *vm) any { return v.bufferClass() },
+			"atob":        func(v *vm) any { return v.atob },
+			"btoa":        func(v *vm) any { return v.btoa },
+			"TextEncoder": (*vm).textEncoder,
+			"TextDecoder": (*vm).textDecoder,
+		}, map[string]func(*vm) *goja.Object{
+			"crypto":      (*vm).crypto,
+			"querystring": (*vm).querystring,
+			"buffer":      (*vm).bufferModule,
+			"cloudfront":  (*vm).cf,
+			"dns":         (*vm).dns,
+		}
+}
+
+func (v *vm) bufferModule() *goja.Object {
+	o := v.rt.NewObject()
+	o.Set("Buffer", v.bufferClass())
+	return o
+}
+
+// crypto is CloudFront's: hashes and HMACs of three kinds.
+func (v *vm) crypto() *goja.Object {
+	o := v.rt.NewObject()
+	o.Set("createHash", func(c goja.FunctionCall) goja.Value { return v.hasher(v.algorithm(c.Argument(0))()) })
+	o.Set("createHmac", func(c goja.FunctionCall) goja.Value {
+		alg := v.algorithm(c.Argument(0))
+		return v.hasher(hmac.New(alg, append([]byte(nil), v.bytes(c.Argument(1))...)))
+	})
+	return o
+}
+
+var algorithms = map[string]func() hash.Hash{"md5": md5.New, "sha1": sha1.New, "sha256": sha256.New}
+
+func (v *vm) algorithm(x goja.Value) func() hash.Hash {
+	alg := algorithms[strings.ToLower(x.String())]
+	if alg == nil {
+		v.fail("not supported algorithm: %q; there are md5, sha1 and sha256", oneLine(x.String()))
+	}
+	return alg
+}
+
+// hasher is a Hash or Hmac of Node's.
+func (v *vm) hasher(h hash.Hash) goja.Value {
+	o := v.rt.NewObject()
+	o.Set("update", func(c goja.FunctionCall) goja.Value {
+		if h == nil {
+			v.throw("Digest already called")
+		}
+		if isText(c.Argument(0)) {
+			h.Write(v.bytesOf(c.Argument(0).String(), v.encoding(c.Argument(1))))
+		} else {
+			h.Write(v.bytes(c.Argument(0)))
+		}
+		return o
+	})
+	o.Set("digest", func(c goja.FunctionCall) goja.Value {
+		if h == nil {
+			v.throw("Digest already called")
+		}
+		sum := h.Sum(nil)
+		h = nil
+		if enc := c.Argument(0); !goja.IsUndefined(enc) && enc.String() != "buffer" {
+			return v.rt.ToValue(v.text(sum, v.encoding(enc)))
+		}
+		return v.newBuffer(sum)
+	})
+	if v.fn.program.Says("copy") {
+		o.Set("copy", func(goja.FunctionCall) goja.Value { return v.copied(h) })
+	}
+	return o
+}
+
+// copied returns a hasher of what a hash has taken so far.
+func (v *vm) copied(h hash.Hash) goja.Value {
+	from, ok := h.(encoding.BinaryMarshaler)
+	if !ok {
+		v.throw("this digest cannot be copied")
+	}
+	state, err := from.MarshalBinary()
+	var to hash.Hash
+	switch h.Size() {
+	case md5.Size:
+		to = md5.New()
+	case sha1.Size:
+		to = sha1.New()
+	default:
+		to = sha256.New()
+	}
+	if err == nil {
+		err = to.(encoding.BinaryUnmarshaler).UnmarshalBinary(state)
+	}
+	if err != nil {
+		v.throw("this digest cannot be copied: %v", err)
+	}
+	return v.hasher(to)
+}
+
+// querystring is Node's, as far as CloudFront has it.
+func (v *vm) querystring() *goja.Object {
+	o := v.rt.NewObject()
+	escape := func(c goja.FunctionCall) goja.Value { return v.rt.ToValue(queryEscape(c.Argument(0).String())) }
+	unescape := func(c goja.FunctionCall) goja.Value { return v.rt.ToValue(queryUnescape(c.Argument(0).String())) }
+	o.Set("escape", escape)
+	o.Set("unescape", unescape)
+	for _, name := range []string{"parse", "decode"} {
+		o.Set(name, v.parseQuery)
+	}
+	for _, name := range []string{"stringify", "encode"} {
+		o.Set(name, v.writeQuery)
+	}
+	return o
+}
+
+func queryEscape(s string) string {
+	return strings.NewReplacer("+", "%20", "%21", "!", "%27", "'", "%28", "(", "%29", ")", "%2A", "*").Replace(url.QueryEscape(s))
+}
+
+// queryUnescape decodes what is well escaped, and leaves the rest.
+func queryUnescape(s string) string {
+	if out, err := url.PathUnescape(s); err == nil {
+		return strings.ToValidUTF8(out, "�")
+	}
+	return s
+}
+
+// option returns an argument as a text, or what stands for none.
+func option(x goja.Value, or string) string {
+	if x == nil || goja.IsUndefined(x) || goja.IsNull(x) || x.String() == "" {
+		return or
+	}
+	return x.String()
+}
+
+// parseQuery is parse(str, sep, eq, {maxKeys, decodeURIComponent}).
+func (v *vm) parseQuery(c goja.FunctionCall) goja.Value {
+	sep, eq := option(c.Argument(1), "&"), option(c.Argument(2), "=")
+	most, decode := int64(1000), goja.Callable(nil)
+	if o, ok := c.Argument(3).(*goja.Object); ok {
+		if given(o, "maxKeys") {
+			most = o.Get("maxKeys").ToInteger()
+		}
+		decode, _ = goja.AssertFunction(o.Get("decodeURIComponent"))
+	}
+	plain := func(s string) string {
+		s = strings.ReplaceAll(s, "+", " ")
+		if decode != nil {
+			return v.call(decode, goja.Undefined(), v.rt.ToValue(s)).String()
+		}
+		return queryUnescape(s)
+	}
+	out := v.rt.NewObject()
+	n := int64(0)
+	for pair := range strings.SplitSeq(c.Argument(0).String(), sep) {
+		if n++; most > 0 && n > most {
+			break
+		}
+		if pair == "" {
+			continue
+		}
+		name, value, _ := strings.Cut(pair, eq)
+		name, value = plain(name), plain(value)
+		switch old := out.Get(name); o := old.(type) {
+		case nil:
+			out.Set(name, value)
+		case *goja.Object:
+			o.Set(strings.TrimSpace(o.Get("length").String()), value)
+		default:
+			out.Set(name, v.rt.NewArray(old, value))
+		}
+	}
+	return out
+}
+
+// writeQuery is stringify(obj, sep, eq, {encodeURIComponent}).
+func (v *vm) writeQuery(c goja.FunctionCall) goja.Value {
+	in, ok := c.Argument(0).(*goja.Object)
+	if !ok {
+		return v.rt.ToValue("")
+	}
+	sep, eq, encode := option(c.Argument(1), "&"), option(c.Argument(2), "="), goja.Callable(nil)
+	if o, ok := c.Argument(3).(*goja.Object); ok {
+		encode, _ = goja.AssertFunction(o.Get("encodeURIComponent"))
+	}
+	escape := func(s string) string {
+		if encode != nil {
+			return v.call(encode, goja.Undefined(), v.rt.ToValue(s)).String()
+		}
+		return queryEscape(s)
+	}
+	var pairs []string
+	for _, name := range in.Keys() {
+		values := []goja.Value{in.Get(name)}
+		if list, ok := values[0].(*goja.Object); ok && list.ClassName() == "Array" {
+			values = nil
+			for i := range min(v.length(list), maxItems) {
+				values = append(values, list.Get(v.rt.ToValue(i).String()))
+			}
+		}
+		for _, x := range values {
+			text := ""
+			if _, isObject := x.(*goja.Object); !isObject && x != nil && !goja.IsUndefined(x) && !goja.IsNull(x) {
+				text = x.String()
+			}
+			pairs = append(pairs, escape(name)+eq+escape(text))
+		}
+	}
+	return v.rt.ToValue(strings.Join(pairs, sep))
+}
+
+// textEncoder and textDecoder are those of the Encoding standard, for UTF-8.
+func (v *vm) textEncoder() any {
+	return func(c goja.ConstructorCall) *goja.Object {
+		c.This.Set("encoding", "utf-8")
+		c.This.Set("encode", func(a goja.FunctionCall) goja.Value {
+			text := a.Argument(0)
+			if goja.IsUndefined(text) {
+				text = v.rt.ToValue("")
+			}
+			o, err := v.rt.New(v.rt.Get("Uint8Array"), v.rt.ToValue(v.rt.NewArrayBuffer(utf8Of(text))))
+			if err != nil {
+				panic(err)
+			}
+			return o
+		})
+		return nil
+	}
+}
+
+func (v *vm) textDecoder() any {
+	return func(c goja.ConstructorCall) *goja.Object {
+		if label := strings.ToLower(option(c.Argument(0), "utf-8")); label != "utf-8" && label != "utf8" {
+			v.fail("TextDecoder: %q; there is utf-8", label)
+		}
+		fatal := false
+		if o, ok := c.Argument(1).(*goja.Object); ok && given(o, "fatal") {
+			fatal = o.Get("fatal").ToBoolean()
+		}
+		c.This.Set("encoding", "utf-8")
+		c.This.Set("decode", func(a goja.FunctionCall) goja.Value {
+			if goja.IsUndefined(a.Argument(0)) {
+				return v.rt.ToValue("")
+			}
+			b := v.bytes(a.Argument(0))
+			text := strings.ToValidUTF8(string(b), "�")
+			if fatal && text != string(b) {
+				v.fail("TextDecoder: the bytes are not UTF-8")
+			}
+			return v.rt.ToValue(strings.TrimPrefix(text, "\ufeff"))
+		})
+		return nil
+	}
+}

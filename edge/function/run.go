@@ -1,0 +1,183 @@
+package function
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/dlclark/regexp2/v2"
+	"github.com/dop251/goja"
+)
+
+// regexTime bounds a match of a regular expression that must be tried step by
+// step, which nothing can interrupt. A match that was given up says that there is
+// none: so a run that took as long counts as failed, whatever it says.
+const regexTime = 100 * time.Millisecond
+
+// boundRegexps sets what goja has no option for.
+var boundRegexps = sync.OnceFunc(func() { regexp2.DefaultMatchTimeout = regexTime })
+
+var (
+	errTime  = errors.New("it took more time than a run may")
+	errStuck = errors.New("an earlier run of it does not end")
+)
+
+// The states of a running.
+const (
+	going int32 = iota
+	ended
+	left // nobody waits for it
+)
+
+// A running is a run on its own goroutine, which nothing but itself can end
+// while it is inside of one of the engine's own loops.
+type running struct {
+	state atomic.Int32
+	clock atomic.Int32 // of its thread; 0 until it has begun
+	began time.Duration
+	used  time.Duration
+	err   error
+	done  chan struct{}
+}
+
+// run does work in a runtime of its own, and waits until it is done, exceeds its
+// time, or does not even end then. It returns the processor time that it took.
+func (e *Engine) run(ctx context.Context, f *fn, work func(*vm) error) (time.Duration, error) {
+	select {
+	case e.slots <- struct{}{}:
+		defer func() { <-e.slots }()
+	case <-ctx.Done():
+		return 0, context.Cause(ctx)
+	}
+	if f.stuck.Load() > 0 {
+		return 0, errStuck
+	}
+	v := e.newVM(f)
+	r := &running{done: make(chan struct{})}
+	start := time.Now()
+	e.work.Go(func() { r.execute(f, func() error { return work(v) }) })
+	err := e.await(r, v, start)
+	if err == nil && time.Since(start) >= regexTime {
+		err = errTime
+	}
+	return r.used, err
+}
+
+// execute runs work on a thread whose time can be told.
+func (r *running) execute(f *fn, work func() error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	c := threadClock()
+	r.began, _ = c.now()
+	r.clock.Store(int32(c))
+	r.err = guarded(work)
+	now, _ := c.now()
+	r.used = now - r.began
+	if !r.state.CompareAndSwap(going, ended) {
+		f.stuck.Add(-1)
+	}
+	close(r.done)
+}
+
+// guarded turns a panic, which would be a bug of the engine's, into an error.
+func guarded(work func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the JavaScript engine failed: %v", p)
+		}
+	}()
+	return work()
+}
+
+// await waits for a run. It interrupts one that exceeds its time, and leaves one
+// that does not heed that.
+func (e *Engine) await(r *running, v *vm, start time.Time) error {
+	t := time.NewTimer(e.limits.Time)
+	defer t.Stop()
+	interrupted := false
+	for {
+		select {
+		case <-r.done:
+			if interrupted {
+				return errTime
+			}
+			return r.err
+		case <-t.C:
+		}
+		spent := r.spent(start)
+		switch over := spent - e.limits.Time; {
+		case over < 0 && !interrupted:
+			t.Reset(max(-over, 100*time.Microsecond))
+		case !interrupted:
+			interrupted = true
+			v.over.Store(true)
+			v.rt.Interrupt(errTime)
+			t.Reset(grace)
+		case over < grace:
+			t.Reset(grace)
+		case e.leave(r, v.fn):
+			return errTime
+		}
+	}
+}
+
+// grace is how long a run may take to notice that it was interrupted.
+const grace = 800 * time.Microsecond
+
+// leave stops waiting for a run, unless it just ended. The function is not run
+// again until it did: so no more threads are lost to it than ran at once.
+func (e *Engine) leave(r *running, f *fn) bool {
+	f.stuck.Add(1)
+	if r.state.CompareAndSwap(going, left) {
+		e.deps.Log.Error("a run of an edge function does not end; the function is not run until it does", "function", f.Name)
+		return true
+	}
+	f.stuck.Add(-1)
+	return false
+}
+
+// spent returns the processor time of a run, or where the system does not tell
+// it, and where the run hardly gets any, the time that has passed.
+func (r *running) spent(start time.Time) time.Duration {
+	passed := time.Since(start)
+	c := clock(r.clock.Load())
+	if c == 0 {
+		return 0
+	}
+	if now, ok := c.now(); ok && passed < regexTime {
+		return now - r.began
+	}
+	return passed
+}
+
+// explain makes an error of a run one that names the place in the source.
+func explain(err error) error {
+	var thrown *goja.Exception
+	var interrupted *goja.InterruptedError
+	var deep *goja.StackOverflowError
+	switch {
+	case errors.As(err, &interrupted):
+		if cause, ok := interrupted.Value().(error); ok {
+			return cause
+		}
+		return errTime
+	case errors.As(err, &deep):
+		return errors.New("calls are nested too deep")
+	case errors.As(err, &thrown):
+		return errors.New(oneLine(thrown.Error()))
+	}
+	return err
+}
+
+func oneLine(s string) string {
+	s = strings.Join(strings.Fields(s), " ")
+	if len(s) > 500 {
+		s = s[:500] + "..."
+	}
+	return s
+}

@@ -1,0 +1,91 @@
+package function
+
+import (
+	"context"
+	"errors"
+
+	"github.com/dop251/goja"
+)
+
+// Serve runs a function for an event. Its error is an *Error.
+func (e *Engine) Serve(ctx context.Context, name string, ev *Event) (*Result, error) {
+	f := e.fns[name]
+	if f == nil {
+		return nil, &Error{name, ev.Type, "error", errors.New("there is no function of that name")}
+	}
+	var out *Result
+	var ran *vm
+	used, err := e.run(ctx, f, func(v *vm) (err error) {
+		ran = v
+		out, err = v.serve(ev)
+		return err
+	})
+	result := "good"
+	var wrong invalid
+	switch {
+	case err == nil:
+	case errors.Is(err, errTime), errors.Is(err, errStuck), errors.As(err, new(*goja.InterruptedError)), errors.As(err, new(*goja.StackOverflowError)):
+		result = "limit"
+	case errors.As(err, &wrong):
+		result = "invalid"
+	default:
+		result = "error"
+	}
+	e.metrics.ran(f, ev.Type, result, used, e.limits.Time)
+	if errors.Is(err, errTime) || errors.Is(err, errStuck) {
+		return nil, &Error{name, ev.Type, result, err} // the run may go on: nothing of it is looked at
+	}
+	if ran != nil {
+		ran.flush()
+	}
+	if err != nil {
+		return nil, &Error{name, ev.Type, result, explain(err)}
+	}
+	return out, nil
+}
+
+// serve calls the handler, and decodes what it returns.
+func (v *vm) serve(ev *Event) (*Result, error) {
+	v.in = ev
+	own, exported, err := v.handlers()
+	if err != nil {
+		return nil, err
+	}
+	if v.fn.lambda || ev.Type == OriginRequest || ev.Type == OriginResponse {
+		return v.serveLambda(ev, exported)
+	}
+	x, err := own(goja.Undefined(), v.cloudFront(ev))
+	if err != nil {
+		return nil, err
+	}
+	if x, err = settled(x); err != nil {
+		return nil, err
+	}
+	return v.returned(ev, x)
+}
+
+// settled returns what a promise became. All that could settle it was done when
+// the handler returned: there is nothing to wait for.
+func settled(x goja.Value) (goja.Value, error) {
+	p, ok := x.Export().(*goja.Promise)
+	if !ok {
+		return x, nil
+	}
+	switch p.State() {
+	case goja.PromiseStateFulfilled:
+		return p.Result(), nil
+	case goja.PromiseStateRejected:
+		return nil, rejected(p.Result())
+	}
+	return nil, errPending
+}
+
+// rejected makes an error of what a promise was rejected with.
+func rejected(x goja.Value) error {
+	if o, ok := x.(*goja.Object); ok {
+		if stack := o.Get("stack"); stack != nil && !goja.IsUndefined(stack) {
+			return errors.New(oneLine(stack.String()))
+		}
+	}
+	return errors.New(oneLine(x.String()))
+}

@@ -1,0 +1,157 @@
+package edge
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"meridian/edge/function"
+)
+
+// running configures an edge with edge functions, by name, and behaviours.
+func running(code map[string]string, bs ...Behavior) option {
+	return func(c *Config, _ *Deps, _ *world) {
+		c.Behaviors = bs
+		for name, text := range code {
+			c.Functions.Functions = append(c.Functions.Functions, function.Source{Name: name, File: name + ".js", Code: []byte(text)})
+		}
+	}
+}
+
+// showing is a region that shows what it was asked.
+func showing(requests *atomic.Int32) *region {
+	return &region{name: "eu-west-1", serve: func(w http.ResponseWriter, r *http.Request) {
+		if requests != nil {
+			requests.Add(1)
+		}
+		status := http.StatusOK
+		if strings.HasPrefix(r.URL.Path, "/missing") {
+			status = http.StatusNotFound
+		}
+		w.Header().Add("Set-Cookie", "sid=1; Path=/; HttpOnly")
+		w.WriteHeader(status)
+		fmt.Fprintf(w, "%s %s|accept=%s|x-user=%s|cookie=%s", r.Method, r.RequestURI, r.Header.Get("Accept"), r.Header.Get("X-User"), r.Header.Get("Cookie"))
+	}}
+}
+
+func TestAViewerRequestFunctionChangesWhatTheRegionIsAsked(t *testing.T) {
+	w := newWorld(t, []*region{showing(nil)}, running(map[string]string{"rewrite": `
+		function handler(event) {
+			const request = event.request;
+			request.uri = request.uri.replace(/^\/old/, '/new');
+			request.headers['x-user'] = {value: request.headers['user-agent'].value + '@' + event.viewer.ip};
+			delete request.headers.accept;
+			delete request.querystring.drop;
+			request.cookies.b = {value: '2'};
+			return request;
+		}`}, Behavior{Path: "*", Functions: Functions{ViewerRequest: "rewrite"}}))
+	got := w.do("GET", "/old/a%2Fb?x=%41&drop=1&y", "", "Accept", "text/html", "Cookie", "a=1", "User-Agent", "t")
+	if want := "GET /new/a%2Fb?x=%41&y|accept=|x-user=t@127.0.0.1|cookie=a=1; b=2"; got.body != want {
+		t.Errorf("got  %s\nwant %s", got.body, want)
+	}
+	w.until("logged", func() bool { return strings.Contains(w.log.String(), `asked="/old/a%2Fb?x=%41&drop=1&y"`) })
+	// What it does not change passes byte for byte.
+	if got := w.raw("GET /z%7e|//?b=%zz&a=&&=c&1 HTTP/1.1\r\nHost: a\r\nUser-Agent: t\r\nCookie: b=2\r\nConnection: close\r\n\r\n"); !strings.Contains(got, "GET /z%7e|//?b=%zz&a=&&=c&1|") {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestAViewerRequestFunctionAnswers(t *testing.T) {
+	var asked atomic.Int32
+	w := newWorld(t, []*region{showing(&asked)}, running(map[string]string{"answer": `
+		async function handler(event) {
+			return {statusCode: 302, statusDescription: 'Found', headers: {location: {value: '/elsewhere'}, 'x-many': {multiValue: [{value: 'a'}, {value: 'b'}]}},
+				cookies: {a: {value: '1', attributes: 'Secure; Path=/'}}, body: {encoding: 'base64', data: 'aGk='}};
+		}`}, Behavior{Path: "*", Functions: Functions{ViewerRequest: "answer", ViewerResponse: "answer"}}))
+	got := w.do("GET", "/", "")
+	if got.status != 302 || got.body != "hi" || got.header.Get("Location") != "/elsewhere" || len(got.header["X-Many"]) != 2 || got.header.Get("Set-Cookie") != "a=1; Secure; Path=/" || asked.Load() != 0 {
+		t.Errorf("got %d %q %v; the region was asked %d times", got.status, got.body, got.header, asked.Load())
+	}
+	if got := w.do("HEAD", "/", ""); got.status != 302 || got.body != "" || got.header.Get("Content-Length") != "2" {
+		t.Errorf("HEAD: %d %q %v", got.status, got.body, got.header)
+	}
+}
+
+func TestAViewerResponseFunctionChangesWhatTheViewerGets(t *testing.T) {
+	w := newWorld(t, []*region{showing(nil)}, running(map[string]string{"headers": `
+		function handler(event) {
+			const response = event.response;
+			response.headers['strict-transport-security'] = {value: 'max-age=63072000'};
+			delete response.headers['content-type'];
+			response.cookies.added = {value: 'yes', attributes: 'Secure'};
+			if (event.request.uri === '/moved') response.statusCode = 308;
+			if (event.request.uri === '/body') response.body = 'instead';
+			return response;
+		}`}, Behavior{Path: "*", Functions: Functions{ViewerResponse: "headers"}}))
+	got := w.do("GET", "/x", "")
+	if got.header.Get("Strict-Transport-Security") == "" || strings.Join(got.header["Set-Cookie"], "|") != "sid=1; Path=/; HttpOnly|added=yes; Secure" || !strings.HasPrefix(got.body, "GET /x|") || got.header.Get("X-Meridian-Request") == "" {
+		t.Errorf("%v %s", got.header, got.body)
+	}
+	if got := w.do("GET", "/moved", ""); got.status != 308 {
+		t.Errorf("status %d", got.status)
+	}
+	if got := w.do("GET", "/body", ""); got.body != "instead" || got.header.Get("Content-Length") != "7" {
+		t.Errorf("%q %v", got.body, got.header)
+	}
+	// CloudFront runs it on no error.
+	if got := w.do("GET", "/missing", ""); got.status != 404 || got.header.Get("Strict-Transport-Security") != "" {
+		t.Errorf("on an error: %d %v", got.status, got.header)
+	}
+}
+
+// A function that fails is a 503, with the reason in the log alone, and no
+// other request's business.
+func TestAFunctionThatFailsFailsAlone(t *testing.T) {
+	w := newWorld(t, []*region{showing(nil)}, running(map[string]string{
+		"throws":  "function handler(event) {\n  return event.nothing.there;\n}",
+		"endless": `function handler(event) { for (;;) ; }`,
+		"wrong":   `function handler(event) { event.request.headers.host = {value: 'other.example'}; return event.request; }`,
+		"late":    `function handler(event) { throw new Error('late'); }`,
+		"good":    `function handler(event) { return event.request; }`,
+	},
+		Behavior{Path: "/throws", Functions: Functions{ViewerRequest: "throws"}}, Behavior{Path: "/endless", Functions: Functions{ViewerRequest: "endless"}},
+		Behavior{Path: "/wrong", Functions: Functions{ViewerRequest: "wrong"}}, Behavior{Path: "/late", Functions: Functions{ViewerResponse: "late"}},
+		Behavior{Path: "*", Functions: Functions{ViewerRequest: "good", ViewerResponse: ""}}))
+	for path, why := range map[string]string{
+		"/throws":  "throws.js:2:24",
+		"/endless": "it took more time than a run may",
+		"/wrong":   "the header host is read-only",
+		"/late":    "late",
+	} {
+		got := w.do("GET", path, "")
+		if got.status != 503 || strings.Contains(got.body, why) || got.header.Get("Set-Cookie") != "" {
+			t.Errorf("%s: %d %s %v", path, got.status, got.body, got.header)
+		}
+		w.until("logged: "+why, func() bool { return strings.Contains(w.log.String(), why) })
+		if got := w.do("GET", "/", ""); got.status != 200 {
+			t.Errorf("after %s: %d %s", path, got.status, got.body)
+		}
+	}
+}
+
+// A function chooses what is looked up in the cache, and each viewer gets what
+// its own run makes of a stored response.
+func TestFunctionsStandAroundTheCache(t *testing.T) {
+	var asked atomic.Int32
+	r := showing(&asked)
+	serve := r.serve
+	r.serve = func(w http.ResponseWriter, q *http.Request) {
+		w.Header().Set("Cache-Control", "max-age=60")
+		serve(w, q)
+	}
+	w := newWorld(t, []*region{r}, running(map[string]string{
+		"fold":  `function handler(event) { event.request.uri = event.request.uri.toLowerCase(); event.request.querystring = {}; return event.request; }`,
+		"stamp": `function handler(event) { event.response.headers['x-asked'] = {value: event.request.uri}; event.response.headers['x-ua'] = event.request.headers['user-agent']; return event.response; }`,
+	}, Behavior{Path: "*", Functions: Functions{ViewerRequest: "fold", ViewerResponse: "stamp"}}))
+	for i, path := range []string{"/A?x=1", "/a?x=2", "/a"} {
+		got := w.do("GET", path, "", "User-Agent", path)
+		if got.status != 200 || asked.Load() != 1 || got.header.Get("X-Ua") != path || got.header.Get("X-Asked") != "/a" {
+			t.Errorf("%d: %d %v, the region was asked %d times", i, got.status, got.header, asked.Load())
+		}
+	}
+	if got := w.do("GET", "/b", ""); got.status != 200 || asked.Load() != 2 { // control: another path is another object
+		t.Errorf("asked %d times", asked.Load())
+	}
+}

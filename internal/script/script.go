@@ -1,0 +1,109 @@
+// Package script makes JavaScript source ready to run: it turns modules into
+// scripts, says where a mistake stands, and compiles. It runs nothing.
+package script
+
+import (
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"github.com/dop251/goja"
+	"github.com/evanw/esbuild/pkg/api"
+)
+
+// A Program is a source that may be run in any number of runtimes at once. Its
+// value is a function of (require, module, exports, program), which returns what
+// the source declares as handler, or undefined.
+type Program struct {
+	File string // as errors name it
+	Code *goja.Program
+	ESM  bool // the source exports by the syntax of modules
+
+	words map[string]bool
+}
+
+// An Error is a mistake in a source, and where it stands.
+type Error struct {
+	File         string
+	Line, Column int // from 1; 0 if the mistake has no place
+	Text         string
+}
+
+func (e *Error) Error() string {
+	if e.Line == 0 {
+		return fmt.Sprintf("%s: %s", e.File, e.Text)
+	}
+	return fmt.Sprintf("%s:%d:%d: %s", e.File, e.Line, e.Column, e.Text)
+}
+
+// Compile compiles a source of at most limit bytes. Its error is an *Error.
+func Compile(file string, source []byte, limit int) (*Program, error) {
+	file = filepath.Base(file)
+	if len(source) > limit {
+		return nil, &Error{File: file, Text: fmt.Sprintf("%d bytes of code, at most %d are taken", len(source), limit)}
+	}
+	out := api.Transform(string(source), api.TransformOptions{
+		Sourcefile: file, Loader: api.LoaderJS, Format: api.FormatCommonJS, Charset: api.CharsetUTF8, LogLevel: api.LogLevelSilent,
+		Sourcemap: api.SourceMapInline, SourcesContent: api.SourcesContentExclude,
+		Target: api.ES2022, Supported: lacking,
+	})
+	if len(out.Errors) > 0 {
+		return nil, mistake(file, out.Errors[0])
+	}
+	text := strings.TrimPrefix(string(out.Code), "\"use strict\";\n")
+	text = imports.ReplaceAllString(text, "$1$2;")
+	code, err := goja.Compile(file, head+text+tail, true)
+	if err != nil {
+		return nil, &Error{File: file, Text: err.Error()}
+	}
+	return &Program{File: file, Code: code, ESM: strings.Contains(text, "module.exports = __toCommonJS("), words: wordsOf(text)}, nil
+}
+
+// head and tail make a function of the source, which so is run anew for each
+// call. head adds no line, or the source map would be off.
+const (
+	head = `(function (require, module, exports) { "use strict"; `
+	tail = "\nreturn typeof handler === \"undefined\" ? undefined : handler; })"
+)
+
+// lacking is syntax that goja does not know, and esbuild can do without.
+var lacking = map[string]bool{"async-generator": false, "for-await": false, "hashbang": false, "import-assertions": false, "using": false, "decorators": false, "top-level-await": false}
+
+// imports finds what esbuild makes of an import. The modules that we hand out
+// have themselves as their default, so that its wrapping, which costs a getter
+// for every name, has nothing to do.
+var imports = regexp.MustCompile(`(?m)^(var import_\w+ = )__toESM\((require\("[^"]*"\))\);`)
+
+// mistake makes an Error of esbuild's message.
+func mistake(file string, m api.Message) *Error {
+	e := &Error{File: file, Text: m.Text}
+	if at := m.Location; at != nil {
+		e.Line, e.Column = at.Line, at.Column+1
+	}
+	return e
+}
+
+var word = regexp.MustCompile(`[A-Za-z_$][\w$]*`)
+
+func wordsOf(text string) map[string]bool {
+	if i := strings.LastIndex(text, "//# sourceMappingURL="); i >= 0 {
+		text = text[:i]
+	}
+	out := map[string]bool{}
+	for _, w := range word.FindAllString(text, -1) {
+		out[w] = true
+	}
+	return out
+}
+
+// Says reports whether one of the words stands anywhere in the source. What it
+// does not say it can name only by a text that it puts together.
+func (p *Program) Says(words ...string) bool {
+	for _, w := range words {
+		if p.words[w] {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,59 @@
+package server
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"os"
+	"slices"
+
+	"meridian/config"
+	"meridian/edge"
+	"meridian/edge/function"
+	"meridian/internal/lifecycle"
+)
+
+// edgeFunctions returns the file's edge functions, with their sources.
+func edgeFunctions(f *config.File) (out function.Config, err error) {
+	for _, name := range slices.Sorted(maps.Keys(f.EdgeFunctions)) {
+		e := f.EdgeFunctions[name]
+		code, err := os.ReadFile(e.Code)
+		if err != nil {
+			return out, fmt.Errorf("edge function %s: %w", name, err)
+		}
+		out.Functions = append(out.Functions, function.Source{Name: name, File: e.Code, Code: code, Runtime: function.Runtime(e.Runtime), Store: e.KVS})
+	}
+	return out, nil
+}
+
+func functionsOf(b config.Behavior) edge.Functions {
+	if b.Functions == nil {
+		return edge.Functions{}
+	}
+	f := *b.Functions
+	return edge.Functions{ViewerRequest: f.ViewerRequest, ViewerResponse: f.ViewerResponse, OriginRequest: f.OriginRequest, OriginResponse: f.OriginResponse}
+}
+
+// lanes returns where functions may send requests.
+func lanes(f *config.File) (out edge.Lanes) {
+	for _, n := range f.DynamicOrigins.Allow {
+		if p, err := netip.ParsePrefix(n); err == nil { // checked with the file
+			out.Allow = append(out.Allow, p)
+		}
+	}
+	return out
+}
+
+// addKVS adds this node's part in key-value stores, once.
+func (n *node) addKVS(g *lifecycle.Group) (*kvs, error) {
+	if n.kvs != nil {
+		return n.kvs, nil
+	}
+	k, err := newKVS(n.file, inStore{n.store}, n.log)
+	if err != nil {
+		return nil, err
+	}
+	g.Add("key-value stores", k.run)
+	n.kvs = k
+	return k, nil
+}
