@@ -115,7 +115,7 @@ func TestAFunctionThatFailsFailsAlone(t *testing.T) {
 		Behavior{Path: "/wrong", Functions: Functions{ViewerRequest: "wrong"}}, Behavior{Path: "/late", Functions: Functions{ViewerResponse: "late"}},
 		Behavior{Path: "*", Functions: Functions{ViewerRequest: "good", ViewerResponse: ""}}))
 	for path, why := range map[string]string{
-		"/throws":  "throws.js:2:24",
+		"/throws":  "throws.js:2:23",
 		"/endless": "it took more time than a run may",
 		"/wrong":   "the header host is read-only",
 		"/late":    "late",

@@ -3,6 +3,8 @@
 package script
 
 import (
+	"bytes"
+	"encoding/base64"
 	"fmt"
 	"path/filepath"
 	"regexp"
@@ -45,7 +47,7 @@ func Compile(file string, source []byte, limit int) (*Program, error) {
 	}
 	out := api.Transform(string(source), api.TransformOptions{
 		Sourcefile: file, Loader: api.LoaderJS, Format: api.FormatCommonJS, Charset: api.CharsetUTF8, LogLevel: api.LogLevelSilent,
-		Sourcemap: api.SourceMapInline, SourcesContent: api.SourcesContentExclude,
+		Sourcemap: api.SourceMapExternal, SourcesContent: api.SourcesContentExclude,
 		Target: api.ES2022, Supported: lacking,
 	})
 	if len(out.Errors) > 0 {
@@ -53,17 +55,24 @@ func Compile(file string, source []byte, limit int) (*Program, error) {
 	}
 	text := strings.TrimPrefix(string(out.Code), "\"use strict\";\n")
 	text = imports.ReplaceAllString(text, "$1$2;")
-	code, err := goja.Compile(file, head+text+tail, true)
+	code, err := goja.Compile(file, head+text+tail+lowered(out.Map), true)
 	if err != nil {
 		return nil, &Error{File: file, Text: err.Error()}
 	}
 	return &Program{File: file, Code: code, ESM: strings.Contains(text, "module.exports = __toCommonJS("), words: wordsOf(text)}, nil
 }
 
+// lowered returns a source map for a text one line below: in the mappings, a
+// semicolon ends a line (ECMA-426, section 9.2).
+func lowered(m []byte) string {
+	m = bytes.Replace(m, []byte(`"mappings": "`), []byte(`"mappings": ";`), 1)
+	return "\n//# sourceMappingURL=data:application/json;base64," + base64.StdEncoding.EncodeToString(m)
+}
+
 // head and tail make a function of the source, which so is run anew for each
-// call. head adds no line, or the source map would be off.
+// call. head is one line.
 const (
-	head = `(function (require, module, exports) { "use strict"; `
+	head = "(function (require, module, exports) { \"use strict\";\n"
 	tail = "\nreturn typeof handler === \"undefined\" ? undefined : handler; })"
 )
 
@@ -87,9 +96,6 @@ func mistake(file string, m api.Message) *Error {
 var word = regexp.MustCompile(`[A-Za-z_$][\w$]*`)
 
 func wordsOf(text string) map[string]bool {
-	if i := strings.LastIndex(text, "//# sourceMappingURL="); i >= 0 {
-		text = text[:i]
-	}
 	out := map[string]bool{}
 	for _, w := range word.FindAllString(text, -1) {
 		out[w] = true
