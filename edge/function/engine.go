@@ -81,7 +81,7 @@ func (e *Engine) Has(name string) bool { return e != nil && e.fns[name] != nil }
 func (e *Engine) Says(name, word string) bool { return e.Has(name) && e.fns[name].program.Says(word) }
 
 // closeWait bounds how long Close waits for runs that do not end.
-const closeWait = time.Second
+const closeWait = 2 * time.Second
 
 // Close waits for runs that nobody waits for any more.
 func (e *Engine) Close() {

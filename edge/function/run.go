@@ -17,7 +17,7 @@ import (
 // regexTime bounds a match of a regular expression that must be tried step by
 // step, which nothing can interrupt. A match that was given up says that there is
 // none: so a run that took as long counts as failed, whatever it says.
-const regexTime = 100 * time.Millisecond
+const regexTime = time.Second
 
 // boundRegexps sets what goja has no option for.
 var boundRegexps = sync.OnceFunc(func() { regexp2.DefaultMatchTimeout = regexTime })
