@@ -1,8 +1,8 @@
 // Package edge is the door of the API: the first that a client meets, and the
 // only one that it sees.
 //
-// In comes HTTP/1.1, HTTP/2 and HTTP/3 over TLS 1.2 or 1.3, from anybody; plain HTTP is
-// answered with where HTTPS is. Out goes the same request, method, path, query
+// In comes HTTP/1.1, HTTP/2 and HTTP/3 over TLS 1.2 or 1.3, from anybody; plain
+// HTTP is answered with where HTTPS is. Out goes the same request, method, path, query
 // and Host byte for byte, over a warm HTTP/2 connection to the healthy region
 // with the lowest latency, and back comes the region's response as a stream.
 // On the way the edge verifies who asks, and seals that for the region; strips
@@ -12,8 +12,9 @@
 //
 // The edge never executes a request twice that is not safe to repeat (guarantee
 // 4): a request that was not sent goes to another region whatever its method,
-// one that may have been sent only if it is GET, HEAD or OPTIONS, and in both
-// cases only while all that was read of its body is still held. It never asks
+// one that may have been sent only if it is GET, HEAD or OPTIONS, or has an
+// Idempotency-Key by which the regions execute it once, and in both cases only
+// while all that was read of its body is still held. It never asks
 // DNS or the store on a request's path: it decides in memory, on the newest map,
 // and goes on with the last one if there is no newer. It never trusts a
 // Meridian-* header of a client, but for Meridian-Consistency.
