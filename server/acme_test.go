@@ -73,8 +73,8 @@ type acmeWorld struct {
 func newACMEWorld(t *testing.T, challenge string, deaf bool) *acmeWorld {
 	t.Helper()
 	t.Setenv("PEBBLE_VA_NOSLEEP", "1")
-	t.Setenv("PEBBLE_WFE_NONCEREJECT", "20") // percent of good nonces that are refused
-	t.Setenv("PEBBLE_AUTHZREUSE", "50")      // percent of good authorizations that are used again
+	t.Setenv("PEBBLE_WFE_NONCEREJECT", "5") // percent of good nonces that are refused; three in a row fail an order, which waits a minute
+	t.Setenv("PEBBLE_AUTHZREUSE", "50")     // percent of good authorizations that are used again
 	w := &acmeWorld{certWorld: newCertWorld(t, ringOf(t, keyring.NewLine())), t: t}
 	w.file = &config.File{Domain: certDomain, Certificates: []config.Certificate{{ACME: &config.ACME{Challenge: challenge}}}}
 	w.keep = memoryKeeper{w.end()}
