@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"sync"
 	"testing"
 	"time"
 
@@ -19,11 +20,14 @@ type namedConn struct {
 // A hall is where nodes of a test meet: each has a listener.
 type hall map[string]chan net.Conn
 
-func (h hall) listener(node string) net.Listener { return hallDoor{h[node], make(chan struct{})} }
+func (h hall) listener(node string) net.Listener {
+	return hallDoor{h[node], make(chan struct{}), new(sync.Once)}
+}
 
 type hallDoor struct {
 	conns chan net.Conn
 	done  chan struct{}
+	once  *sync.Once
 }
 
 func (d hallDoor) Accept() (net.Conn, error) {
@@ -34,13 +38,13 @@ func (d hallDoor) Accept() (net.Conn, error) {
 		return nil, net.ErrClosed
 	}
 }
-func (d hallDoor) Close() error   { close(d.done); return nil }
+func (d hallDoor) Close() error   { d.once.Do(func() { close(d.done) }); return nil }
 func (d hallDoor) Addr() net.Addr { return nil }
 
-// gossip returns the gossip of a node among others.
-func (h hall) gossip(self string, edges []string, heard chan<- string) *gossip {
-	return &gossip{
-		listener: h.listener(self), log: slog.New(slog.DiscardHandler), out: make(chan origin.Rumour, gossipKept),
+// hearsay returns how a node tells others a thing.
+func (h hall) hearsay(self string, edges []string) *hearsay {
+	return &hearsay{
+		listener: h.listener(self), log: slog.New(slog.DiscardHandler), going: make(chan struct{}, hearsayAtOnce),
 		open: func(ctx context.Context, node string) (net.Conn, error) {
 			a, b := net.Pipe()
 			select {
@@ -52,6 +56,13 @@ func (h hall) gossip(self string, edges []string, heard chan<- string) *gossip {
 		},
 		from:  func(c net.Conn) string { return c.(namedConn).from },
 		edges: func() []string { return edges },
+	}
+}
+
+// gossip returns the gossip of a node among others.
+func (h hall) gossip(self string, edges []string, heard chan<- string) *gossip {
+	return &gossip{
+		hearsay: h.hearsay(self, edges), out: make(chan origin.Rumour, gossipKept),
 		hear: func(from string, m origin.Rumour) {
 			heard <- self + " heard " + from + ": " + string(m.Region) + " " + m.Why
 		},

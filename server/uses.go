@@ -3,28 +3,19 @@ package server
 import (
 	"bytes"
 	"context"
-	"log/slog"
-	"net"
-	"slices"
-	"sync"
+	"io"
 	"time"
 
-	"meridian/backbone"
 	"meridian/config"
 	"meridian/edge/limit"
 )
 
 // A uses tells the other edges what clients with a rate limit used at this one,
-// and hears what they used there: one short stream a batch, on the links that
-// rumours keep warm.
+// and hears what they used there. An edge that cannot be reached in time does
+// not hear it: it then lets in what its own count allows.
 type uses struct {
-	listener net.Listener
-	open     func(ctx context.Context, node string) (net.Conn, error)
-	from     func(net.Conn) string
-	edges    func() []string // the other edges
-	take     func() []limit.Use
-	hear     func([]limit.Use)
-	log      *slog.Logger
+	*hearsay
+	limiter
 }
 
 const (
@@ -32,10 +23,6 @@ const (
 	usesService = "uses"
 	// usesEvery is how long an edge collects what it tells.
 	usesEvery = 100 * time.Millisecond
-	// usesLimit bounds the telling and the reading of one batch.
-	usesLimit = 2 * time.Second
-	// usesAtOnce bounds the batches on their way to all, and those that are read.
-	usesAtOnce = 64
 )
 
 // A limiter is an edge that counts.
@@ -44,14 +31,7 @@ type limiter interface {
 	HearUses([]limit.Use)
 }
 
-func newUses(n *node, l limiter) *uses {
-	return &uses{
-		listener: n.backbone.Listener(usesService), from: backbone.NodeOf, edges: n.otherEdges, take: l.Uses, hear: l.HearUses, log: n.log,
-		open: func(ctx context.Context, node string) (net.Conn, error) {
-			return n.backbone.Open(ctx, node, usesService)
-		},
-	}
-}
+func newUses(n *node, l limiter) *uses { return &uses{newHearsay(n, usesService), l} }
 
 // countEdges counts the edges of the world, at each request with a limit.
 func (n *node) countEdges() (count int) {
@@ -65,79 +45,28 @@ func (n *node) countEdges() (count int) {
 }
 
 func (u *uses) run(ctx context.Context, ready func()) error {
-	defer context.AfterFunc(ctx, func() { u.listener.Close() })()
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	wg.Go(func() { u.listen(ctx, &wg) })
+	defer u.listen(ctx, u.read)()
 	ready()
 	tick := time.NewTicker(usesEvery)
 	defer tick.Stop()
-	going := make(chan struct{}, usesAtOnce)
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			if batch := u.take(); len(batch) > 0 {
-				u.tell(ctx, &wg, going, batch)
+			if batch := u.Uses(); len(batch) > 0 {
+				var b bytes.Buffer
+				limit.WriteUses(&b, batch) // to memory
+				u.tell(ctx, b.Bytes())
 			}
 		}
 	}
 }
 
-// tell sends a batch to every other edge. One that cannot be reached in time
-// does not hear it: it then lets in what its own count allows.
-func (u *uses) tell(ctx context.Context, wg *sync.WaitGroup, going chan struct{}, batch []limit.Use) {
-	var b bytes.Buffer
-	limit.WriteUses(&b, batch) // to memory
-	for _, edge := range u.edges() {
-		select {
-		case going <- struct{}{}:
-		default:
-			continue // as many are on their way already
-		}
-		wg.Go(func() {
-			defer func() { <-going }()
-			ctx, cancel := context.WithTimeout(ctx, usesLimit)
-			defer cancel()
-			c, err := u.open(ctx, edge)
-			if err != nil {
-				return
-			}
-			defer c.Close()
-			c.SetDeadline(time.Now().Add(usesLimit))
-			c.Write(b.Bytes())
-		})
+func (u *uses) read(_ string, r io.Reader) error {
+	batch, err := limit.ReadUses(r)
+	if err == nil {
+		u.HearUses(batch)
 	}
-}
-
-// listen takes what other edges tell.
-func (u *uses) listen(ctx context.Context, wg *sync.WaitGroup) {
-	readers := make(chan struct{}, usesAtOnce)
-	for {
-		c, err := u.listener.Accept()
-		if err != nil {
-			return
-		}
-		select {
-		case readers <- struct{}{}:
-		case <-ctx.Done():
-			c.Close()
-			return
-		}
-		wg.Go(func() {
-			defer func() { c.Close(); <-readers }()
-			c.SetDeadline(time.Now().Add(usesLimit))
-			from := u.from(c)
-			if !slices.Contains(u.edges(), from) {
-				return
-			}
-			batch, err := limit.ReadUses(c)
-			if err != nil {
-				u.log.Debug("what another edge let in could not be read", "from", from, "error", err)
-				return
-			}
-			u.hear(batch)
-		})
-	}
+	return err
 }

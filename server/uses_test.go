@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"log/slog"
 	"net"
 	"sync/atomic"
 	"testing"
@@ -11,30 +10,25 @@ import (
 	"meridian/edge/limit"
 )
 
-// uses returns the uses of a node among others. It has one batch to tell.
-func (h hall) uses(self string, edges []string, heard chan<- string) *uses {
-	var told atomic.Bool
-	return &uses{
-		listener: h.listener(self), log: slog.New(slog.DiscardHandler),
-		open: func(ctx context.Context, node string) (net.Conn, error) {
-			a, b := net.Pipe()
-			select {
-			case h[node] <- namedConn{b, self}:
-				return a, nil
-			case <-ctx.Done():
-				return nil, ctx.Err()
-			}
-		},
-		from:  func(c net.Conn) string { return c.(namedConn).from },
-		edges: func() []string { return edges },
-		take: func() []limit.Use {
-			if told.Swap(true) {
-				return nil
-			}
-			return []limit.Use{{Key: limit.Key([]byte(self + "123456789012345")), Requests: 7, Interval: time.Second}}
-		},
-		hear: func(us []limit.Use) { heard <- self + " heard " + string(us[0].Key[:1]) },
+// A tallier has one batch to tell, and says what it heard.
+type tallier struct {
+	self  string
+	told  atomic.Bool
+	heard chan<- string
+}
+
+func (t *tallier) Uses() []limit.Use {
+	if t.told.Swap(true) {
+		return nil
 	}
+	return []limit.Use{{Key: limit.Key([]byte(t.self + "123456789012345")), Requests: 7, Interval: time.Second}}
+}
+
+func (t *tallier) HearUses(us []limit.Use) { t.heard <- t.self + " heard " + string(us[0].Key[:1]) }
+
+// uses returns the uses of a node among others.
+func (h hall) uses(self string, edges []string, heard chan<- string) *uses {
+	return &uses{h.hearsay(self, edges), &tallier{self: self, heard: heard}}
 }
 
 func TestUsesReachOtherEdgesAndAreHeardFromEdgesOnly(t *testing.T) {
