@@ -70,6 +70,10 @@ func (x *exchange) fault() accesslog.Fault {
 		return accesslog.FaultMethod
 	case x.err == nil:
 		return ""
+	case errors.Is(x.err, errFunction) && functionFailed(x.err).status == http.StatusBadGateway:
+		return accesslog.FaultResult
+	case errors.Is(x.err, errFunction):
+		return accesslog.FaultFunction
 	case errors.As(x.err, &e) && e.Kind == meridian.Invalid, meridian.KindOf(x.err) == meridian.TooLarge:
 		return accesslog.FaultRequest
 	case kindOf(x.err) == meridian.Timeout:

@@ -24,9 +24,19 @@ type Functions struct {
 	OriginRequest, OriginResponse string
 }
 
-// refuseFunction is what a viewer gets where a function failed: CloudFront's 503
-// for a FunctionExecutionError. The log and the trace have the reason.
-var refuseFunction = answer{status: http.StatusServiceUnavailable, message: "An edge function failed."}
+// functionFailed is what a viewer gets where a function failed: as at CloudFront
+// 502 if it returned what it may not, else 503. The log and the trace have the
+// reason.
+func functionFailed(err error) answer {
+	var e *function.Error
+	switch {
+	case !errors.As(err, &e): // what it asked for cannot be done
+		return answer{status: http.StatusBadGateway, code: "FunctionValidationError", message: "An edge function failed."}
+	case e.Result == "invalid":
+		return answer{status: http.StatusBadGateway, code: e.Code(), message: "An edge function failed."}
+	}
+	return answer{status: http.StatusServiceUnavailable, code: e.Code(), message: "An edge function failed."}
+}
 
 // checkFunctions refuses behaviours that name functions which are not there.
 func (c Config) checkFunctions() error {
@@ -108,7 +118,7 @@ func (x *exchange) viewerRequest() (answered bool) {
 	switch {
 	case err != nil:
 		x.err = err
-		x.answer(refuseFunction)
+		x.answer(functionFailed(err))
 		return true
 	case out.Response != nil:
 		x.generated(out.Response)
@@ -116,7 +126,7 @@ func (x *exchange) viewerRequest() (answered bool) {
 	}
 	if err := x.goesOn(out); err != nil {
 		x.err = fmt.Errorf("%w: function %s: %w", errFunction, name, err)
-		x.answer(refuseFunction)
+		x.answer(functionFailed(err))
 		return true
 	}
 	return false
@@ -195,7 +205,7 @@ func (x *exchange) viewerResponse(status int) (told int, answered bool) {
 		maps.Copy(h, own)
 		delete(h, "Trailer")
 		x.err = err
-		x.answer(refuseFunction)
+		x.answer(functionFailed(err))
 		return 0, true
 	}
 	now := out.Response

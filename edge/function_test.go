@@ -101,8 +101,8 @@ func TestAViewerResponseFunctionChangesWhatTheViewerGets(t *testing.T) {
 	}
 }
 
-// A function that fails is a 503, with the reason in the log alone, and no
-// other request's business.
+// A function that fails is a 503, one that returns what it may not a 502, with
+// the reason in the log alone, and no other request's business.
 func TestAFunctionThatFailsFailsAlone(t *testing.T) {
 	w := newWorld(t, []*region{showing(nil)}, running(map[string]string{
 		"throws":  "function handler(event) {\n  return event.nothing.there;\n}",
@@ -114,14 +114,17 @@ func TestAFunctionThatFailsFailsAlone(t *testing.T) {
 		Behavior{Path: "/throws", Functions: Functions{ViewerRequest: "throws"}}, Behavior{Path: "/endless", Functions: Functions{ViewerRequest: "endless"}},
 		Behavior{Path: "/wrong", Functions: Functions{ViewerRequest: "wrong"}}, Behavior{Path: "/late", Functions: Functions{ViewerResponse: "late"}},
 		Behavior{Path: "*", Functions: Functions{ViewerRequest: "good", ViewerResponse: ""}}))
-	for path, why := range map[string]string{
-		"/throws":  "throws.js:2:23",
-		"/endless": "it took more time than a run may",
-		"/wrong":   "the header host is read-only",
-		"/late":    "late",
+	for path, want := range map[string]struct {
+		status    int
+		code, why string
+	}{
+		"/throws":  {503, "FunctionExecutionError", "throws.js:2:23"},
+		"/endless": {503, "FunctionExecutionError", "it took more time than a run may"},
+		"/wrong":   {502, "FunctionValidationError", "the header host is read-only"},
+		"/late":    {503, "FunctionExecutionError", "late"},
 	} {
-		got := w.do("GET", path, "")
-		if got.status != 503 || strings.Contains(got.body, why) || got.header.Get("Set-Cookie") != "" {
+		got, why := w.do("GET", path, ""), want.why
+		if got.status != want.status || !strings.Contains(got.body, want.code) || strings.Contains(got.body, why) || got.header.Get("Set-Cookie") != "" {
 			t.Errorf("%s: %d %s %v", path, got.status, got.body, got.header)
 		}
 		w.until("logged: "+why, func() bool { return strings.Contains(w.log.String(), why) })

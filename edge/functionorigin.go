@@ -170,6 +170,7 @@ func (x *exchange) originResponse(resp *http.Response) (*http.Response, error) {
 	}
 	ev := x.event(function.OriginResponse)
 	ev.In.Path, ev.In.Query, ev.In.HasQuery, ev.In.Header = x.sent.path, x.sent.query, x.sentQuery, x.header
+	ev.Origin = x.facing()
 	ev.Out = &function.Response{Status: resp.StatusCode, Header: resp.Header}
 	out, err := x.runs(name, ev)
 	if err != nil {

@@ -205,10 +205,18 @@ func overlay(cfg *origin.CustomConfig, o *function.Origin) {
 	u := *cfg.URL
 	if o.Domain != "" {
 		u.Host, cfg.HostHeader = o.Domain, ""
+		if port := cfg.URL.Port(); port != "" {
+			u.Host = net.JoinHostPort(o.Domain, port)
+		}
 	}
-	u.Scheme = cmp.Or(o.Protocol, u.Scheme)
+	if o.Protocol != "" && o.Protocol != u.Scheme {
+		u.Scheme, u.Host = o.Protocol, u.Hostname()
+	}
 	if o.Port != 0 {
 		u.Host = net.JoinHostPort(u.Hostname(), fmt.Sprint(o.Port))
+	}
+	if o.Bare {
+		u.Path, u.RawPath = "", ""
 	}
 	if o.Path != "" {
 		if plain, err := url.PathUnescape(o.Path); err == nil {

@@ -56,7 +56,7 @@ func TestAFunctionChoosesTheOrigin(t *testing.T) {
 			t.Errorf("select %s: %s", to, got.body)
 		}
 	}
-	if got := w.do("GET", "/select?to=nobody", ""); got.status != 503 {
+	if got := w.do("GET", "/select?to=nobody", ""); got.status != 502 {
 		t.Errorf("an origin that is not there: %d", got.status)
 	}
 	if got := w.do("GET", "/group", "", "Authorization", "Bearer t"); !strings.HasPrefix(got.body, "stranger ") || !strings.Contains(got.body, `auth=""`) {

@@ -49,7 +49,7 @@ var (
 // says more than another: a body that was too large is that, however far it got.
 func answerFor(err error) answer {
 	if errors.Is(err, errFunction) {
-		return refuseFunction
+		return functionFailed(err)
 	}
 	for _, k := range []meridian.Kind{meridian.TooLarge, meridian.Canceled} {
 		var e *meridian.Error

@@ -46,6 +46,9 @@ const (
 	FaultBlocked Fault = "blocked" // the guard refused
 	FaultRequest Fault = "request" // the request is malformed or too large
 	FaultMethod  Fault = "method"
+
+	FaultFunction Fault = "function" // an edge function failed
+	FaultResult   Fault = "result"   // what an edge function returned cannot be
 )
 
 // Result returns CloudFront's x-edge-result-type and x-edge-detailed-result-type.
@@ -82,4 +85,7 @@ var byFault = map[Fault][2]string{
 	FaultBlocked: {"Error", "InvalidRequestBlocked"},
 	FaultRequest: {"Error", "InvalidRequest"},
 	FaultMethod:  {"Error", "InvalidRequestMethod"},
+
+	FaultFunction: {"Error", "FunctionExecutionError"},
+	FaultResult:   {"Error", "FunctionValidationError"},
 }

@@ -29,6 +29,12 @@ func (v *vm) bufferClass() *goja.Object {
 		panic(err)
 	}
 	make, _ := goja.AssertFunction(f)
+	v.buffer = v.call(make, goja.Undefined(), v.nativeBytes()).ToObject(v.rt)
+	return v.buffer
+}
+
+// nativeBytes is what the classes in JavaScript have from here.
+func (v *vm) nativeBytes() *goja.Object {
 	native := v.rt.NewObject()
 	native.Set("max", maxText)
 	native.Set("known", func(enc string) bool { _, ok := encodings[strings.ToLower(enc)]; return ok })
@@ -42,8 +48,7 @@ func (v *vm) bufferClass() *goja.Object {
 		in, part, from := v.bytes(c.Argument(0)), v.bytes(c.Argument(1)), int(c.Argument(2).ToInteger())
 		return v.rt.ToValue(indexIn(in, part, from, c.Argument(3).ToBoolean()))
 	})
-	v.buffer = v.call(make, goja.Undefined(), native).ToObject(v.rt)
-	return v.buffer
+	return native
 }
 
 func indexIn(in, part []byte, from int, last bool) int {

@@ -13,12 +13,15 @@ func (v *vm) cf() *goja.Object {
 	o := v.rt.NewObject()
 	o.Set("kvs", v.kvs)
 	v.origins(o)
+	at := v.rt.NewObject() // is empty elsewhere
 	if v.in != nil && v.in.Type == ViewerRequest {
-		at := v.rt.NewObject()
 		at.Set("name", v.in.Location.Name)
 		at.Set("serverIp", v.in.Location.Server)
 		at.Set("region", v.in.Location.Region)
-		o.Set("edgeLocation", at)
+	}
+	o.Set("edgeLocation", at)
+	if v.fn.program.Says("cwt") {
+		o.Set("cwt", v.cwt())
 	}
 	return o
 }

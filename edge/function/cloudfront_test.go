@@ -31,7 +31,7 @@ func TestLanguageOfTheRuntime(t *testing.T) {
 		"event":         {`function handler(e) { const q = e.request.querystring, h = e.request.headers; return say([e.version, e.context.eventType, e.context.requestId, e.viewer.ip, q.b.value, q.a.value, h.host.value, h.accept.multiValue.length, e.request.cookies.c.value, String(h.cookie)].join()) }`, "1.0,viewer-request,req-1,198.51.100.7,1,%zz,api.example.test,2,3,undefined"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			e := engine(t, test.code+"\nfunction say(text) { return { statusCode: 200, body: String(text) } }", store(map[string]string{"k": "v", "j": `{"a":1}`}))
+			e := engine(t, test.code+"\nfunction say(text) { return { statusCode: 200, body: String(text) } }", store(map[string]string{"k": "v", "j": `{"a":1}`}), func(c *Config, _ *Deps) { c.Limits = patient })
 			for range 2 { // nothing of the first run is in the second
 				got := serve(t, e, get("/?b=1&a=%zz", "Accept", "text/html", "Accept", "*/*", "Cookie", "c=3"))
 				if string(got.Response.Body) != test.want {

@@ -1,6 +1,7 @@
 package function
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -83,11 +84,27 @@ type Error struct {
 	Function string
 	Event    string
 	Result   string // of metrics: error, invalid, limit
+	Lambda   bool   // it was written for Lambda@Edge
 	Err      error
 }
 
 func (e *Error) Error() string {
 	return fmt.Sprintf("function %s (%s): %v", e.Function, e.Event, e.Err)
+}
+
+// Code is CloudFront's word for the failure, as its logs and its error pages
+// have it.
+func (e *Error) Code() string {
+	word := map[string]string{"invalid": "ValidationError", "error": "ExecutionError", "limit": "ExecutionError"}[e.Result]
+	switch busy := errors.Is(e.Err, errStuck); {
+	case busy && e.Lambda:
+		return "LambdaLimitExceeded"
+	case busy:
+		return "FunctionThrottledError"
+	case e.Lambda:
+		return "Lambda" + word
+	}
+	return "Function" + word
 }
 
 // Unwrap returns the cause.

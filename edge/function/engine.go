@@ -32,6 +32,7 @@ type fn struct {
 	program *script.Program
 	lambda  bool         // it takes Lambda@Edge's events, on viewer events too
 	stuck   atomic.Int32 // runs that nobody waits for any more
+	warned  atomic.Bool  // that an origin is asked without a signature
 }
 
 // New returns an engine of the functions of cfg. It fails for one that does not
@@ -118,7 +119,7 @@ func (e *Engine) load(s Source) (*fn, error) {
 		case s.Runtime == LambdaEdge && exported == nil:
 			return &script.Error{File: p.File, Text: "no exports.handler, which " + string(LambdaEdge) + " calls"}
 		case s.Runtime == "":
-			f.lambda = exported != nil && (own == nil || p.ESM)
+			f.lambda = exported != nil && (own == nil || p.Says("Records"))
 		}
 		return nil
 	})
@@ -141,15 +142,24 @@ func (v *vm) handlers() (own, exported goja.Callable, err error) {
 	body, _ := goja.AssertFunction(f)
 	module, exports := v.rt.NewObject(), v.rt.NewObject()
 	module.Set("exports", exports)
-	h, err := body(goja.Undefined(), v.rt.ToValue(v.require), module, exports)
+	h, err := body(exports, v.rt.ToValue(v.require), module, exports)
 	if err != nil {
 		return nil, nil, err
 	}
 	own, _ = goja.AssertFunction(h)
 	if m, ok := module.Get("exports").(*goja.Object); ok {
-		if x, ok := m.Get("handler").(*goja.Object); ok {
-			exported, _ = goja.AssertFunction(x)
-		}
+		exported = exportedBy(m)
 	}
 	return own, exported, nil
+}
+
+// exportedBy returns the handler among exports: it may have another name if it
+// is the only one, as the setting of a Lambda function has it.
+func exportedBy(exports *goja.Object) goja.Callable {
+	names := []string{"handler"}
+	if keys := exports.Keys(); len(keys) == 1 {
+		names = keys
+	}
+	f, _ := goja.AssertFunction(exports.Get(names[0]))
+	return f
 }

@@ -69,8 +69,11 @@ type Result struct {
 	Body     *Body  // of the request, if it was replaced
 }
 
-// internal are names that only nodes may say to each other: functions neither
-// see nor set them.
+// hidden are headers that functions neither see nor set: what only nodes say to
+// each other, and what CloudFront does not show.
+func hidden(name string) bool { return internal(name) || disallowed(strings.ToLower(name)) }
+
+// internal are names that only nodes may say to each other.
 func internal(name string) bool {
 	const prefix = "meridian-"
 	return len(name) >= len(prefix) && strings.EqualFold(strings.ReplaceAll(name[:len(prefix)], "_", "-"), prefix)
@@ -182,8 +185,11 @@ func headersOf(h http.Header, host string) []many {
 		out = append(out, many{name: "host", values: []string{host}})
 	}
 	for name, values := range h {
-		if name != "Cookie" && name != "Set-Cookie" && len(values) > 0 && !internal(name) {
-			out = append(out, many{name: strings.ToLower(name), values: values})
+		if name == "Cookie" || name == "Set-Cookie" || len(values) == 0 {
+			continue
+		}
+		if low := strings.ToLower(name); !internal(low) && !disallowed(low) {
+			out = append(out, many{name: low, values: values})
 		}
 	}
 	return out

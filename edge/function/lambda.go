@@ -94,7 +94,7 @@ func (v *vm) lambdaRequest(ev *Event) *goja.Object {
 	return o
 }
 
-// lambdaOrigin makes {custom: {...}}: an origin of S3's kind there is none.
+// lambdaOrigin makes {custom: {...}}, or of a bucket {s3: {...}}.
 func (v *vm) lambdaOrigin(in *Origin) *goja.Object {
 	c, headers, o := v.rt.NewObject(), v.rt.NewObject(), v.rt.NewObject()
 	for name, values := range in.Headers {
@@ -102,14 +102,26 @@ func (v *vm) lambdaOrigin(in *Origin) *goja.Object {
 	}
 	c.Set("customHeaders", headers)
 	c.Set("domainName", in.Domain)
-	c.Set("keepaliveTimeout", 5)
 	c.Set("path", in.Path)
+	if bucket(in.Domain) {
+		c.Set("authMethod", "none")
+		c.Set("region", "")
+		o.Set("s3", c)
+		return o
+	}
+	c.Set("keepaliveTimeout", 5)
 	c.Set("port", in.Port)
 	c.Set("protocol", in.Protocol)
 	c.Set("readTimeout", int(max(in.ReadTimeout, time.Second)/time.Second))
 	c.Set("sslProtocols", v.rt.NewArray("TLSv1.2"))
 	o.Set("custom", c)
 	return o
+}
+
+// bucket reports whether a name is one of S3's, which is no website's.
+func bucket(domain string) bool {
+	rest, ok := strings.CutSuffix(strings.TrimSuffix(domain, ".cn"), ".amazonaws.com")
+	return ok && (strings.Contains(rest, ".s3.") || strings.Contains(rest, ".s3-") && !strings.Contains(rest, ".s3-website") || strings.HasSuffix(rest, ".s3"))
 }
 
 // lambdaHeaders makes {lower-case: [{key, value}]}.
@@ -119,7 +131,7 @@ func (v *vm) lambdaHeaders(h http.Header, host string) *goja.Object {
 		o.Set("host", v.keyed("Host", []string{host}))
 	}
 	for name, values := range h {
-		if len(values) > 0 && !internal(name) {
+		if len(values) > 0 && !hidden(name) {
 			o.Set(strings.ToLower(name), v.keyed(name, values))
 		}
 	}
@@ -214,19 +226,22 @@ func (v *vm) lambdaRoute(ev *Event, x goja.Value, host string) (r *Route, err er
 	if !ok || ev.Origin == nil {
 		return nil, nil
 	}
-	c, ok := o.Get("custom").(*goja.Object)
-	if !ok {
-		if c, ok = o.Get("s3").(*goja.Object); !ok {
-			return nil, bad("request.origin has neither custom nor s3")
-		}
+	c, custom := o.Get("custom").(*goja.Object)
+	s3, isBucket := o.Get("s3").(*goja.Object)
+	if custom == isBucket {
+		return nil, bad("request.origin: expected one of custom and s3")
 	}
 	to := *ev.Origin
+	if isBucket {
+		c, to.Protocol, to.Port = s3, "https", 443
+	}
 	_, thrown := v.try(func() goja.Value {
 		if given(c, "domainName") {
 			to.Domain = v.domain(c.Get("domainName"))
 		}
 		if given(c, "path") {
 			to.Path = v.originPath(c.Get("path").String())
+			to.Bare = to.Path == ""
 		}
 		if given(c, "readTimeout") {
 			to.ReadTimeout = v.seconds(c, "readTimeout", 120)
@@ -337,9 +352,9 @@ func (v *vm) lambdaHeadersOf(x goja.Value, was http.Header, host, event string) 
 
 // lambdaResponse decodes a response.
 func (v *vm) lambdaResponse(ev *Event, o *goja.Object) (*Response, error) {
-	was := ev.Out
+	was, kind := ev.Out, ev.Type
 	if was == nil {
-		was = &Response{}
+		was, kind = &Response{}, generated
 	}
 	status := o.Get("status")
 	if !given(o, "status") {
@@ -357,30 +372,40 @@ func (v *vm) lambdaResponse(ev *Event, o *goja.Object) (*Response, error) {
 	}
 	out := &Response{Status: code, Header: http.Header{}}
 	if given(o, "headers") {
-		if out.Header, _, err = v.lambdaHeadersOf(o.Get("headers"), was.Header, "", ev.Type); err != nil {
+		if out.Header, _, err = v.lambdaHeadersOf(o.Get("headers"), was.Header, "", kind); err != nil {
 			return nil, err
 		}
-	} else {
-		for name, values := range was.Header {
-			if internal(name) {
-				out.Header[name] = values
-			}
-		}
+	} else if out.Header, err = v.merged(nil, was.Header, "", kind); err != nil {
+		return nil, err
 	}
 	if given(o, "body") && ev.Type != ViewerResponse {
 		out.Replaced = true
 		if out.Body, err = v.lambdaResponseBody(o); err != nil {
 			return nil, err
 		}
-		most := maxOriginBody
-		if ev.Type == ViewerRequest {
-			most = maxViewerBody
-		}
-		if len(out.Body) > most {
-			return nil, bad("a body of %d bytes; at most %d", len(out.Body), most)
+	}
+	return out, fits(out, ev.Type)
+}
+
+// fits refuses a response that is larger than Lambda@Edge's, and a body where
+// there is none (RFC 9110, section 15.3.5).
+func fits(r *Response, event string) error {
+	most, size := maxOriginBody, len(r.Body)
+	if event == ViewerRequest {
+		most = maxViewerBody
+		if r.Status == http.StatusNoContent && size > 0 {
+			return bad("a response of status 204 has a body")
 		}
 	}
-	return out, nil
+	for name, values := range r.Header {
+		for _, value := range values {
+			size += len(name) + len(value)
+		}
+	}
+	if r.Replaced && size > most {
+		return bad("a response of %d bytes; at most %d", size, most)
+	}
+	return nil
 }
 
 func (v *vm) lambdaResponseBody(o *goja.Object) ([]byte, error) {

@@ -3,14 +3,18 @@ package function
 import (
 	"crypto/hmac"
 	"crypto/md5"
+	"crypto/rand"
 	"crypto/sha1"
 	"crypto/sha256"
+	"crypto/sha512"
+	"crypto/subtle"
 	"encoding"
 	"hash"
 	"net/url"
 	"strings"
 
 	"github.com/dop251/goja"
+	"github.com/google/uuid"
 )
 
 // provide returns the names that CloudFront's runtime has beside the language's,
@@ -23,12 +27,19 @@ func provide() (globals map[string]func(*vm) any, modules map[string]func(*vm) *
 			"btoa":        func(v *vm) any { return v.btoa },
 			"TextEncoder": (*vm).textEncoder,
 			"TextDecoder": (*vm).textDecoder,
+
+			"process":         (*vm).environment,
+			"URL":             func(v *vm) any { return v.urlModule().Get("URL") },
+			"URLSearchParams": func(v *vm) any { return v.urlModule().Get("URLSearchParams") },
 		}, map[string]func(*vm) *goja.Object{
 			"crypto":      (*vm).crypto,
 			"querystring": (*vm).querystring,
 			"buffer":      (*vm).bufferModule,
 			"cloudfront":  (*vm).cf,
 			"dns":         (*vm).dns,
+			"path":        (*vm).pathModule,
+			"url":         (*vm).urlModule,
+			"zlib":        (*vm).zlib,
 		}
 }
 
@@ -38,7 +49,7 @@ func (v *vm) bufferModule() *goja.Object {
 	return o
 }
 
-// crypto is CloudFront's: hashes and HMACs of three kinds.
+// crypto is CloudFront's hashes and HMACs, and of Node's what needs no more.
 func (v *vm) crypto() *goja.Object {
 	o := v.rt.NewObject()
 	o.Set("createHash", func(c goja.FunctionCall) goja.Value { return v.hasher(v.algorithm(c.Argument(0))()) })
@@ -46,15 +57,29 @@ func (v *vm) crypto() *goja.Object {
 		alg := v.algorithm(c.Argument(0))
 		return v.hasher(hmac.New(alg, append([]byte(nil), v.bytes(c.Argument(1))...)))
 	})
+	o.Set("timingSafeEqual", func(c goja.FunctionCall) goja.Value {
+		return v.rt.ToValue(subtle.ConstantTimeCompare(v.bytes(c.Argument(0)), v.bytes(c.Argument(1))) == 1)
+	})
+	o.Set("randomUUID", func() string { return uuid.NewString() })
+	o.Set("randomBytes", func(c goja.FunctionCall) goja.Value {
+		n := c.Argument(0).ToInteger()
+		if n < 0 || n > maxText {
+			v.tooMuch("randomBytes")
+		}
+		b := make([]byte, n)
+		rand.Read(b) // never fails
+		return v.newBuffer(b)
+	})
 	return o
 }
 
-var algorithms = map[string]func() hash.Hash{"md5": md5.New, "sha1": sha1.New, "sha256": sha256.New}
+// algorithms are CloudFront's three, and those that functions for Node use beside.
+var algorithms = map[string]func() hash.Hash{"md5": md5.New, "sha1": sha1.New, "sha256": sha256.New, "sha384": sha512.New384, "sha512": sha512.New}
 
 func (v *vm) algorithm(x goja.Value) func() hash.Hash {
 	alg := algorithms[strings.ToLower(x.String())]
 	if alg == nil {
-		v.fail("not supported algorithm: %q; there are md5, sha1 and sha256", oneLine(x.String()))
+		v.fail("not supported algorithm: %q; there are md5, sha1, sha256, sha384 and sha512", oneLine(x.String()))
 	}
 	return alg
 }
@@ -98,13 +123,10 @@ func (v *vm) copied(h hash.Hash) goja.Value {
 	}
 	state, err := from.MarshalBinary()
 	var to hash.Hash
-	switch h.Size() {
-	case md5.Size:
-		to = md5.New()
-	case sha1.Size:
-		to = sha1.New()
-	default:
-		to = sha256.New()
+	for _, alg := range algorithms {
+		if a := alg(); a.Size() == h.Size() {
+			to = a
+		}
 	}
 	if err == nil {
 		err = to.(encoding.BinaryUnmarshaler).UnmarshalBinary(state)

@@ -3,6 +3,7 @@ package function
 import (
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,6 +28,7 @@ type Origin struct {
 	Port     int
 	Protocol string // http or https
 	Path     string // a prefix of all paths
+	Bare     bool   // no prefix, though the configured origin has one
 	Host     string // header
 	Headers  http.Header
 
@@ -81,17 +83,13 @@ func (v *vm) groupOf(x goja.Value) *Route {
 	if !ok {
 		v.fail("createRequestOriginGroup: originIds is missing")
 	}
-	ids, ok := v.objects(list)
-	if !ok || len(ids) != 2 {
-		v.fail("createRequestOriginGroup: originIds: expected two objects with an originId")
+	ids := []goja.Value{list.Get("0"), list.Get("1")}
+	if v.length(list) != 2 {
+		v.fail("createRequestOriginGroup: originIds: expected two, such as {originId: 'a'}")
 	}
 	r := &Route{}
 	for _, id := range ids {
-		t := Target{Name: v.wantText(id.Get("originId"), "originId")}
-		if over, ok := id.Get("originOverrides").(*goja.Object); ok {
-			t.Origin = v.originOf(over)
-		}
-		r.To = append(r.To, t)
+		r.To = append(r.To, v.memberOf(id))
 	}
 	f, ok := o.Get("failoverCriteria").(*goja.Object)
 	if ok {
@@ -111,6 +109,19 @@ func (v *vm) groupOf(x goja.Value) *Route {
 	return r
 }
 
+// memberOf reads one of a group: an id, or an object that has one.
+func (v *vm) memberOf(x goja.Value) Target {
+	o, ok := x.(*goja.Object)
+	if !ok {
+		return Target{Name: v.wantText(x, "originId")}
+	}
+	t := Target{Name: v.wantText(o.Get("originId"), "originId")}
+	if over, ok := o.Get("originOverrides").(*goja.Object); ok {
+		t.Origin = v.originOf(over)
+	}
+	return t
+}
+
 // originOf reads updateRequestOrigin's argument.
 func (v *vm) originOf(x goja.Value) *Origin {
 	o, ok := x.(*goja.Object)
@@ -126,6 +137,7 @@ func (v *vm) originOf(x goja.Value) *Origin {
 	}
 	if given(o, "originPath") {
 		out.Path = v.originPath(o.Get("originPath").String())
+		out.Bare = out.Path == ""
 	}
 	if h, ok := o.Get("customHeaders").(*goja.Object); ok {
 		out.Headers = v.originHeaders(h)
@@ -141,10 +153,27 @@ func (v *vm) originOf(x goja.Value) *Origin {
 	if c, ok := o.Get("customOriginConfig").(*goja.Object); ok {
 		v.customOrigin(c, out)
 	}
-	if a, ok := o.Get("originAccessControlConfig").(*goja.Object); ok && a.Get("enabled") != nil && a.Get("enabled").ToBoolean() {
-		v.throw("originAccessControlConfig: requests are not signed for an origin here; expected enabled: false")
+	if a, ok := o.Get("originAccessControlConfig").(*goja.Object); ok && given(a, "enabled") && a.Get("enabled").ToBoolean() {
+		v.accessControl(a)
 	}
 	return out
+}
+
+// accessControl checks what a function says of signing. An edge has no AWS
+// credentials: the request goes unsigned, and the log says so.
+func (v *vm) accessControl(a *goja.Object) {
+	v.oneOf(a, "signingBehavior", "always", "never", "no-override")
+	v.oneOf(a, "signingProtocol", "sigv4")
+	v.oneOf(a, "originType", "s3", "mediastore", "mediapackagev2", "lambda")
+	if a.Get("signingBehavior").String() != "never" {
+		v.unsigned = true
+	}
+}
+
+func (v *vm) oneOf(o *goja.Object, what string, known ...string) {
+	if !given(o, what) || !slices.Contains(known, o.Get(what).String()) {
+		v.fail("originAccessControlConfig.%s: expected %s", what, strings.Join(known, ", "))
+	}
 }
 
 func (v *vm) customOrigin(c *goja.Object, out *Origin) {

@@ -73,26 +73,40 @@ func (v *vm) request(e *Event, o *goja.Object) (*Request, error) {
 		}
 		out.Path = path
 	}
-	list, err := v.lists(o.Get("querystring"), "request.querystring")
-	if err != nil {
+	if err := v.query(o.Get("querystring"), out); err != nil {
 		return nil, err
 	}
-	if now, bare := parameters(was.Query); !same(list, now) {
-		out.Query = queryOf(list, bare)
-		out.HasQuery = out.Query != ""
-	}
+	var err error
 	if out.Header, err = v.headers(o.Get("headers"), was.Header, was.Host, e.Type); err != nil {
 		return nil, err
 	}
 	return out, v.requestCookies(o.Get("cookies"), was.Header["Cookie"], out.Header)
 }
 
+// query decodes the query of a request: CloudFront's object, or a text.
+func (v *vm) query(x goja.Value, out *Request) error {
+	if isText(x) {
+		if raw := x.String(); raw != out.Query {
+			out.Query, out.HasQuery = escaped(raw, "#"), raw != ""
+		}
+		return nil
+	}
+	now, bare := parameters(out.Query)
+	list, err := v.lists(x, now, "request.querystring")
+	if err == nil && !same(list, now) {
+		out.Query = queryOf(list, bare)
+		out.HasQuery = out.Query != ""
+	}
+	return err
+}
+
 func (v *vm) requestCookies(x goja.Value, was []string, h http.Header) error {
-	list, err := v.lists(x, "request.cookies")
+	now := cookies(was)
+	list, err := v.lists(x, now, "request.cookies")
 	if err != nil {
 		return err
 	}
-	if same(list, cookies(was)) {
+	if same(list, now) {
 		if len(was) > 0 {
 			h["Cookie"] = was
 		}
@@ -115,9 +129,9 @@ func (v *vm) requestCookies(x goja.Value, was []string, h http.Header) error {
 
 // response decodes a response: a new one, or the origin's as it was changed.
 func (v *vm) response(e *Event, o *goja.Object) (*Response, error) {
-	was := e.Out
+	was, kind := e.Out, e.Type
 	if was == nil {
-		was = &Response{}
+		was, kind = &Response{}, generated
 	}
 	status := o.Get("statusCode")
 	if !given(o, "statusCode") {
@@ -128,7 +142,7 @@ func (v *vm) response(e *Event, o *goja.Object) (*Response, error) {
 		return nil, bad("response.statusCode is %s; expected a number from 200 to 599", oneLine(status.String()))
 	}
 	var err error
-	if out.Header, err = v.headers(o.Get("headers"), was.Header, "", e.Type); err != nil {
+	if out.Header, err = v.headers(o.Get("headers"), was.Header, "", kind); err != nil {
 		return nil, err
 	}
 	if err = v.responseCookies(o.Get("cookies"), was.Header["Set-Cookie"], out.Header); err != nil {
@@ -142,11 +156,12 @@ func (v *vm) response(e *Event, o *goja.Object) (*Response, error) {
 }
 
 func (v *vm) responseCookies(x goja.Value, was []string, h http.Header) error {
-	list, err := v.lists(x, "response.cookies")
+	now := setCookies(was)
+	list, err := v.lists(x, now, "response.cookies")
 	if err != nil {
 		return err
 	}
-	if same(list, setCookies(was)) {
+	if same(list, now) {
 		if len(was) > 0 {
 			h["Set-Cookie"] = was
 		}
@@ -198,9 +213,9 @@ func limited(b []byte) ([]byte, error) {
 	return b, nil
 }
 
-// lists decodes CloudFront's object of names and values. The values of
-// multiValue count more than value.
-func (v *vm) lists(x goja.Value, what string) ([]many, error) {
+// lists decodes CloudFront's object of names and values. What is in multiValue
+// counts, unless only value was changed: that is the first then.
+func (v *vm) lists(x goja.Value, was []many, what string) ([]many, error) {
 	if x == nil || goja.IsUndefined(x) || goja.IsNull(x) {
 		return nil, nil
 	}
@@ -232,6 +247,9 @@ func (v *vm) lists(x goja.Value, what string) ([]many, error) {
 				attr = one.Get("attributes").String()
 			}
 			m.attrs = append(m.attrs, attr)
+		}
+		if first := e.Get("value"); len(m.values) > 1 && given(e, "value") && slices.ContainsFunc(was, func(w many) bool { return w.name == name && slices.Equal(w.values, m.values) }) {
+			m.values[0] = first.String()
 		}
 		out = append(out, m)
 	}
@@ -290,7 +308,13 @@ func index(name string) int64 {
 // headers decodes headers. What functions do not see stays, and what they may
 // not change must be as it was.
 func (v *vm) headers(x goja.Value, was http.Header, host, event string) (http.Header, error) {
-	list, err := v.lists(x, "headers")
+	var now []many
+	for name, values := range was {
+		if len(values) > 1 {
+			now = append(now, many{name: strings.ToLower(name), values: values})
+		}
+	}
+	list, err := v.lists(x, now, "headers")
 	if err != nil {
 		return nil, err
 	}
@@ -302,7 +326,7 @@ func (v *vm) headers(x goja.Value, was http.Header, host, event string) (http.He
 func (v *vm) merged(list []many, was http.Header, host, event string) (http.Header, error) {
 	out, size := http.Header{}, 0
 	for name, values := range was {
-		if internal(name) {
+		if hidden(name) || stays(name, event) {
 			out[name] = values
 		}
 	}
@@ -314,6 +338,9 @@ func (v *vm) merged(list []many, was http.Header, host, event string) (http.Head
 			if !slices.Equal(m.values, []string{host}) {
 				return nil, bad("the header host is read-only here")
 			}
+			continue
+		}
+		if stays(name, event) {
 			continue
 		}
 		if old, ok := was[name]; ok && slices.Equal(old, m.values) {
@@ -331,13 +358,28 @@ func (v *vm) merged(list []many, was http.Header, host, event string) (http.Head
 	if size > maxHeaders {
 		return nil, bad("headers of %d bytes were added; at most %d", size, maxHeaders)
 	}
-	for name := range was {
-		if !seen[name] && readOnly(name, event) && !internal(name) {
+	for name, values := range was {
+		switch {
+		case seen[name] || !readOnly(name, event):
+		case isResponse(event): // a response of the function's own in place of the origin's
+			out[name] = values
+		default:
 			return nil, bad("the header %s is read-only, and was removed", strings.ToLower(name))
 		}
 	}
 	return out, nil
 }
+
+// generated stands for the event of a response that a function makes.
+const generated = "generated"
+
+func isResponse(event string) bool {
+	return event == ViewerResponse || event == OriginResponse || event == generated
+}
+
+// stays reports headers that the edge writes itself: what a function says of
+// them is not heard.
+func stays(name, event string) bool { return name == "Content-Length" && isResponse(event) }
 
 func mayChange(name string, values []string, event string) error {
 	low := strings.ToLower(name)
@@ -363,6 +405,7 @@ var readOnlyHeaders = map[string][]string{
 	OriginRequest:  {"Accept-Encoding", "Content-Length", "If-Modified-Since", "If-None-Match", "If-Range", "If-Unmodified-Since", "Transfer-Encoding", "Via"},
 	OriginResponse: {"Transfer-Encoding", "Via"},
 	ViewerResponse: {"Warning", "Via", "Transfer-Encoding"},
+	generated:      {"Transfer-Encoding"},
 }
 
 func readOnly(name, event string) bool { return slices.Contains(readOnlyHeaders[event], name) }

@@ -169,9 +169,19 @@ func explain(err error) error {
 	case errors.As(err, &deep):
 		return errors.New("calls are nested too deep")
 	case errors.As(err, &thrown):
-		return errors.New(oneLine(thrown.Error()))
+		return errors.New(oneLine(thrown.Value().String() + placeOf(thrown)))
 	}
 	return err
+}
+
+// placeOf returns the innermost place in a source that an exception passed.
+func placeOf(thrown *goja.Exception) string {
+	for _, frame := range thrown.Stack() {
+		if at := frame.Position(); at.Filename != "" && at.Line > 0 {
+			return fmt.Sprintf(" at %s (%s)", frame.FuncName(), at)
+		}
+	}
+	return ""
 }
 
 func oneLine(s string) string {

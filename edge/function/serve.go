@@ -11,7 +11,7 @@ import (
 func (e *Engine) Serve(ctx context.Context, name string, ev *Event) (*Result, error) {
 	f := e.fns[name]
 	if f == nil {
-		return nil, &Error{name, ev.Type, "error", errors.New("there is no function of that name")}
+		return nil, &Error{Function: name, Event: ev.Type, Result: "error", Err: errors.New("there is no function of that name")}
 	}
 	var out *Result
 	var ran *vm
@@ -33,15 +33,22 @@ func (e *Engine) Serve(ctx context.Context, name string, ev *Event) (*Result, er
 	}
 	e.metrics.ran(f, ev.Type, result, used, e.limits.Time)
 	if errors.Is(err, errTime) || errors.Is(err, errStuck) {
-		return nil, &Error{name, ev.Type, result, err} // the run may go on: nothing of it is looked at
+		return nil, f.failed(ev, result, err) // the run may go on: nothing of it is looked at
 	}
 	if ran != nil {
 		ran.flush()
 	}
 	if err != nil {
-		return nil, &Error{name, ev.Type, result, explain(err)}
+		return nil, f.failed(ev, result, explain(err))
+	}
+	if ran.unsigned && f.warned.CompareAndSwap(false, true) {
+		e.deps.Log.Warn("an edge function wants requests signed for an origin (originAccessControlConfig): they go unsigned", "function", name)
 	}
 	return out, nil
+}
+
+func (f *fn) failed(ev *Event, result string, err error) *Error {
+	return &Error{Function: f.Name, Event: ev.Type, Result: result, Lambda: f.lambda, Err: err}
 }
 
 // serve calls the handler, and decodes what it returns.

@@ -20,12 +20,14 @@ type vm struct {
 	loading bool      // no event is there yet
 	over    atomic.Bool
 
-	in     *Event
-	route  *Route // what the run said of the origin
-	lines  []string
-	logged int
-	loaded map[string]*goja.Object // modules
-	buffer *goja.Object            // the class Buffer, once it was asked for
+	in             *Event
+	route          *Route // what the run said of the origin
+	unsigned       bool   // it wants requests signed for the origin
+	lines          []string
+	logged         int
+	loaded         map[string]*goja.Object // modules
+	buffer         *goja.Object            // the class Buffer, once it was asked for
+	fromNode, urls *goja.Object            // likewise, of node.js
 }
 
 // newVM makes a runtime. It has only those names beside the language's own that
@@ -35,9 +37,13 @@ func (e *Engine) newVM(f *fn) *vm {
 	v.rt.SetMaxCallStackSize(e.limits.Depth)
 	v.rt.SetTimeSource(func() time.Time { return v.now })
 	for name, make := range e.globals {
-		if f.program.Says(name) {
+		if f.program.Says(name) && (name != "process" || f.lambda || f.program.Says("exports")) {
 			v.rt.Set(name, make(v))
 		}
+	}
+	if f.program.Says("bytesFrom", "toUTF8", "fromUTF8", "toBytes", "fromBytes") {
+		strings, _ := goja.AssertFunction(v.node("strings"))
+		v.call(strings, goja.Undefined())
 	}
 	v.forbid()
 	v.guard()
@@ -152,7 +158,7 @@ func (v *vm) require(c goja.FunctionCall) goja.Value {
 	}
 	make := v.Engine.modules[name]
 	if make == nil {
-		v.throw("Cannot find module %q; there are buffer, cloudfront, crypto, dns and querystring", name)
+		v.throw("Cannot find module %q; there are buffer, cloudfront, crypto, dns, path, querystring, url and zlib", name)
 	}
 	m := make(v)
 	m.DefineDataProperty("default", m, goja.FLAG_TRUE, goja.FLAG_TRUE, goja.FLAG_FALSE)

@@ -20,7 +20,6 @@ import (
 type Program struct {
 	File string // as errors name it
 	Code *goja.Program
-	ESM  bool // the source exports by the syntax of modules
 
 	words map[string]bool
 }
@@ -53,13 +52,17 @@ func Compile(file string, source []byte, limit int) (*Program, error) {
 	if len(out.Errors) > 0 {
 		return nil, mistake(file, out.Errors[0])
 	}
-	text := strings.TrimPrefix(string(out.Code), "\"use strict\";\n")
-	text = imports.ReplaceAllString(text, "$1$2;")
-	code, err := goja.Compile(file, head+text+tail+lowered(out.Map), true)
+	text, head := imports.ReplaceAllString(string(out.Code), "$1$2;"), strict
+	words := wordsOf(text)
+	if words["exports"] && !strings.HasPrefix(text, "\"use strict\";\n") {
+		head = sloppy
+	}
+	text = strings.TrimPrefix(text, "\"use strict\";\n")
+	code, err := goja.Compile(file, head+text+tail+lowered(out.Map), head == strict)
 	if err != nil {
 		return nil, &Error{File: file, Text: err.Error()}
 	}
-	return &Program{File: file, Code: code, ESM: strings.Contains(text, "module.exports = __toCommonJS("), words: wordsOf(text)}, nil
+	return &Program{File: file, Code: code, words: words}, nil
 }
 
 // lowered returns a source map for a text one line below: in the mappings, a
@@ -69,11 +72,13 @@ func lowered(m []byte) string {
 	return "\n//# sourceMappingURL=data:application/json;base64," + base64.StdEncoding.EncodeToString(m)
 }
 
-// head and tail make a function of the source, which so is run anew for each
-// call. head is one line.
+// A head and tail make a function of the source, which so is run anew for each
+// call. A head is one line. CloudFront's runtime and modules are strict; what
+// exports as Node's scripts do is what it says of itself.
 const (
-	head = "(function (require, module, exports) { \"use strict\";\n"
-	tail = "\nreturn typeof handler === \"undefined\" ? undefined : handler; })"
+	strict = "(function (require, module, exports) { \"use strict\";\n"
+	sloppy = "(function (require, module, exports) {\n"
+	tail   = "\nreturn typeof handler === \"undefined\" ? undefined : handler; })"
 )
 
 // lacking is syntax that goja does not know, and esbuild can do without.

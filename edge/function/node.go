@@ -1,0 +1,143 @@
+package function
+
+import (
+	"bytes"
+	"compress/flate"
+	"compress/gzip"
+	"compress/zlib"
+	_ "embed"
+	"io"
+
+	"github.com/andybalholm/brotli"
+	"github.com/dop251/goja"
+	"github.com/dop251/goja_nodejs/url"
+)
+
+//go:embed node.js
+var nodeSource string
+
+// nodeProgram makes what stands in JavaScript of Node's modules.
+var nodeProgram = goja.MustCompile("node", nodeSource, true)
+
+// node returns a part of Node's modules, made when one is first asked for.
+func (v *vm) node(part string) goja.Value {
+	if v.fromNode == nil {
+		f, err := v.rt.RunProgram(nodeProgram)
+		if err != nil {
+			panic(err)
+		}
+		make, _ := goja.AssertFunction(f)
+		native := v.nativeBytes()
+		native.Set("parseQuery", v.parseQuery)
+		native.Set("writeQuery", v.writeQuery)
+		v.fromNode = v.call(make, goja.Undefined(), native).ToObject(v.rt)
+	}
+	return v.fromNode.Get(part)
+}
+
+func (v *vm) pathModule() *goja.Object { return v.node("path").ToObject(v.rt) }
+
+// urlModule has the classes of the URL standard, and parse and format.
+func (v *vm) urlModule() *goja.Object {
+	if v.urls == nil {
+		module := v.rt.NewObject()
+		v.urls = v.node("url").ToObject(v.rt)
+		module.Set("exports", v.urls)
+		url.Require(v.rt, module)
+	}
+	return v.urls
+}
+
+// environment is what there is of process: functions have no variables of their
+// own at Lambda@Edge either.
+func (v *vm) environment() any {
+	o, env := v.rt.NewObject(), v.rt.NewObject()
+	if v.in != nil {
+		env.Set("AWS_REGION", v.in.Location.Region)
+	}
+	env.Set("AWS_LAMBDA_FUNCTION_NAME", v.fn.Name)
+	o.Set("env", env)
+	return o
+}
+
+// A codec packs and unpacks, in one of Node's ways.
+type codec struct {
+	name   string // of what packs
+	back   string
+	writer func(io.Writer) io.WriteCloser
+	reader func(io.Reader) (io.Reader, error)
+}
+
+var codecs = []codec{
+	{"gzip", "gunzip", func(w io.Writer) io.WriteCloser { return gzip.NewWriter(w) }, func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) }},
+	{"deflate", "inflate", func(w io.Writer) io.WriteCloser { return zlib.NewWriter(w) }, func(r io.Reader) (io.Reader, error) { return zlib.NewReader(r) }},
+	{"deflateRaw", "inflateRaw", rawDeflater, func(r io.Reader) (io.Reader, error) { return flate.NewReader(r), nil }},
+	{"brotliCompress", "brotliDecompress", func(w io.Writer) io.WriteCloser { return brotli.NewWriter(w) }, func(r io.Reader) (io.Reader, error) { return brotli.NewReader(r), nil }},
+}
+
+func rawDeflater(w io.Writer) io.WriteCloser {
+	z, _ := flate.NewWriter(w, flate.DefaultCompression) // fails for no such level only
+	return z
+}
+
+// maxPack bounds what is packed or unpacked at once, in bytes: it is work that no
+// interrupt ends.
+const maxPack = 128 << 10
+
+// zlib is Node's module, as far as it does not stream.
+func (v *vm) zlib() *goja.Object {
+	o := v.rt.NewObject()
+	for _, c := range codecs {
+		v.packing(o, c.name, c.pack)
+		v.packing(o, c.back, c.unpack)
+	}
+	return o
+}
+
+// packing sets NAMESync, and NAME with a callback.
+func (v *vm) packing(o *goja.Object, name string, do func([]byte) ([]byte, error)) {
+	sync := func(c goja.FunctionCall) goja.Value {
+		in := v.bytes(c.Argument(0))
+		if len(in) > maxPack {
+			v.tooMuch(name)
+		}
+		out, err := do(in)
+		if err != nil {
+			v.throw("%s: %v", name, err)
+		}
+		if len(out) > maxPack {
+			v.tooMuch(name)
+		}
+		return v.newBuffer(out)
+	}
+	o.Set(name+"Sync", sync)
+	o.Set(name, func(c goja.FunctionCall) goja.Value {
+		callback, ok := goja.AssertFunction(c.Argument(len(c.Arguments) - 1))
+		if !ok {
+			v.fail("%s: expected a callback", name)
+		}
+		out, thrown := v.try(func() goja.Value { return sync(c) })
+		if thrown != nil {
+			return v.call(callback, goja.Undefined(), thrown)
+		}
+		return v.call(callback, goja.Undefined(), goja.Null(), out)
+	})
+}
+
+func (c codec) pack(in []byte) ([]byte, error) {
+	var b bytes.Buffer
+	w := c.writer(&b)
+	if _, err := w.Write(in); err != nil {
+		return nil, err
+	}
+	err := w.Close()
+	return b.Bytes(), err
+}
+
+func (c codec) unpack(in []byte) ([]byte, error) {
+	r, err := c.reader(bytes.NewReader(in))
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(io.LimitReader(r, maxPack+1))
+}

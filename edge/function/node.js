@@ -1,0 +1,92 @@
+// What functions for Lambda@Edge take from Node's modules path and url, and what
+// CloudFront Functions' runtime 1.0 had beside the language. It is run when a
+// function first asks for a part of it.
+(function (native) {
+  "use strict";
+  function normal(path) {
+    const out = [], absolute = path.startsWith("/");
+    for (const part of path.split("/")) {
+      if (part === "" || part === ".") continue;
+      if (part !== "..") out.push(part);
+      else if (out.length && out[out.length - 1] !== "..") out.pop();
+      else if (!absolute) out.push(part);
+    }
+    const tail = path.endsWith("/") && out.length ? "/" : "";
+    return (absolute ? "/" : "") + out.join("/") + tail || (absolute ? "/" : ".");
+  }
+  const path = {
+    sep: "/", delimiter: ":",
+    normalize: normal,
+    isAbsolute(p) { return p.startsWith("/"); },
+    join(...parts) { return normal(parts.filter((p) => p !== "").join("/")); },
+    resolve(...parts) {
+      let out = "";
+      for (const p of parts) out = p.startsWith("/") ? p : out + "/" + p;
+      out = normal("/" + out);
+      return out.length > 1 && out.endsWith("/") ? out.slice(0, -1) : out;
+    },
+    basename(p, ext) {
+      const name = p.replace(/\/+$/, "").split("/").pop();
+      return ext && name !== ext && name.endsWith(ext) ? name.slice(0, -ext.length) : name;
+    },
+    dirname(p) {
+      const at = p.replace(/\/+$/, "").lastIndexOf("/");
+      return at < 0 ? "." : p.slice(0, at).replace(/\/+$/, "") || "/";
+    },
+    extname(p) {
+      const name = path.basename(p), at = name.lastIndexOf(".");
+      return at > 0 ? name.slice(at) : "";
+    },
+    parse(p) {
+      const base = path.basename(p), ext = path.extname(p);
+      const dir = p.replace(/\/+$/, "").includes("/") ? path.dirname(p) : "";
+      return { root: p.startsWith("/") ? "/" : "", dir: dir, base: base, ext: ext, name: ext ? base.slice(0, -ext.length) : base };
+    },
+    format(o) {
+      const dir = o.dir || o.root || "", base = o.base || (o.name || "") + (o.ext || "");
+      return !dir ? base : dir === o.root ? dir + base : dir + "/" + base;
+    },
+  };
+  path.posix = path;
+
+  // parse is the one of before the URL standard, which most functions still use.
+  function parse(text, withQuery) {
+    const m = /^(?:([a-zA-Z][a-zA-Z0-9+.-]*:)?\/\/(?:([^@/?#]*)@)?([^/?#:]*)(?::(\d+))?)?([^?#]*)(\?[^#]*)?(#.*)?$/.exec(String(text).trim());
+    if (!m) throw new TypeError("Invalid URL");
+    const search = m[6] || null, host = m[3] === undefined ? null : m[3].toLowerCase();
+    const query = search === null ? null : search.slice(1);
+    const out = {
+      protocol: m[1] ? m[1].toLowerCase() : null, slashes: m[3] === undefined ? null : true, auth: m[2] || null,
+      host: host === null ? null : host + (m[4] ? ":" + m[4] : ""), port: m[4] || null, hostname: host,
+      hash: m[7] || null, search: search, query: withQuery ? native.parseQuery(query || "") : query,
+      pathname: m[5] || (host ? "/" : null),
+    };
+    out.path = (out.pathname || "") + (search || "") || null;
+    out.href = format(out);
+    return out;
+  }
+  function format(o) {
+    if (typeof o === "string") return parse(o).href;
+    if (typeof o.href === "string" && o.searchParams) return o.href;
+    let host = o.host || (o.hostname || "") + (o.port ? ":" + o.port : "");
+    if (host) host = "//" + (o.auth ? o.auth + "@" : "") + host;
+    const query = o.query && typeof o.query === "object" ? native.writeQuery(o.query) : "";
+    const search = o.search || (query && "?" + query);
+    const protocol = o.protocol ? o.protocol.replace(/:?$/, ":") : "";
+    return protocol + host + (o.pathname || "") + (search ? search.replace(/^\??/, "?") : "") + (o.hash ? o.hash.replace(/^#?/, "#") : "");
+  }
+
+  // strings gives String what njs had for texts of bytes.
+  function strings() {
+    const p = String.prototype, define = (o, name, f) => Object.defineProperty(o, name, { value: f, writable: true, configurable: true });
+    define(String, "bytesFrom", (x, enc) => native.encode(typeof x === "string" ? native.decode(x, enc) : Uint8Array.from(x), "latin1"));
+    define(p, "toUTF8", function () { return native.encode(native.decode(String(this), "utf8"), "latin1"); });
+    define(p, "fromUTF8", function () { return native.encode(native.decode(String(this), "latin1"), "utf8"); });
+    define(p, "toBytes", function (from, to) {
+      for (const c of this) if (c.charCodeAt(0) > 255) return null;
+      return this.slice(from || 0, to);
+    });
+    define(p, "fromBytes", function (from, to) { return this.slice(from || 0, to); });
+  }
+  return { path: path, url: { parse: parse, format: format }, strings: strings };
+})
