@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"net"
 	"net/http"
 
 	"meridian"
@@ -18,6 +19,9 @@ type Config struct {
 
 // Deps is what the program provides.
 type Deps struct {
+	// Open makes the socket to listen on, or finds one that was handed over; nil
+	// means net.ListenConfig.
+	Open   func(ctx context.Context, network, address string) (net.Listener, error)
 	Status func() client.Status
 	Keys   Keys
 	Drain  func(ctx context.Context, region meridian.Region, out bool) error

@@ -27,7 +27,11 @@ func New(cfg Config, deps Deps) *Server { return &Server{cfg, deps} }
 
 // Run serves until ctx is over.
 func (s *Server) Run(ctx context.Context, ready func()) error {
-	l, err := net.Listen("tcp", s.cfg.Listen)
+	open := s.deps.Open
+	if open == nil {
+		open = new(net.ListenConfig).Listen
+	}
+	l, err := open(ctx, "tcp", s.cfg.Listen)
 	if err != nil {
 		return fmt.Errorf("admin: %w", err)
 	}

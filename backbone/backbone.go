@@ -168,5 +168,8 @@ func (b *Backbone) listen(ctx context.Context) (net.Listener, error) {
 	if b.deps.Listener != nil {
 		return b.deps.Listener, nil
 	}
+	if b.deps.Open != nil {
+		return b.deps.Open(ctx, "tcp", b.cfg.Listen)
+	}
 	return new(net.ListenConfig).Listen(ctx, "tcp", b.cfg.Listen)
 }

@@ -31,6 +31,9 @@ type Deps struct {
 	Metrics prometheus.Registerer
 	// Listener is listened on instead of Config.Listen, unless it is nil.
 	Listener net.Listener
+	// Open makes the socket to listen on, or finds one that was handed over; nil
+	// means net.ListenConfig.
+	Open func(ctx context.Context, network, address string) (net.Listener, error)
 	// DialTCP replaces the dialer of TCP connections, unless it is nil.
 	DialTCP func(ctx context.Context, addr string) (net.Conn, error)
 }

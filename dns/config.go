@@ -1,8 +1,10 @@
 package dns
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"time"
 
@@ -31,12 +33,22 @@ type Config struct {
 	Idle time.Duration
 }
 
+// Sockets opens sockets; net.ListenConfig is one. Its packet connections are
+// *net.UDPConn.
+type Sockets interface {
+	Listen(ctx context.Context, network, address string) (net.Listener, error)
+	ListenPacket(ctx context.Context, network, address string) (net.PacketConn, error)
+}
+
 // Deps is what the program provides.
 type Deps struct {
 	Map *topology.Map
 	// Texts returns what a certificate authority asks to see at a name, now; nil
 	// knows of none.
-	Texts   func(name string) []string
+	Texts func(name string) []string
+	// Sockets opens what is listened on, or finds what was handed over; nil means
+	// net.ListenConfig.
+	Sockets Sockets
 	Log     *slog.Logger          // nil discards
 	Metrics prometheus.Registerer // nil keeps them to itself
 }

@@ -41,6 +41,9 @@ func New(c Config, d Deps) (*Server, error) {
 	if err != nil {
 		return nil, meridian.WithKind(meridian.Invalid, fmt.Errorf("dns: %w", err))
 	}
+	if d.Sockets == nil {
+		d.Sockets = new(net.ListenConfig)
+	}
 	if d.Log == nil {
 		d.Log = slog.New(slog.DiscardHandler)
 	}
@@ -59,7 +62,7 @@ func (s *Server) Addrs() []netip.AddrPort { return s.bound }
 func (s *Server) Run(ctx context.Context, ready func()) error {
 	var socks []sockets
 	for _, l := range s.cfg.Listen {
-		k, err := listen(ctx, l)
+		k, err := listen(ctx, s.deps.Sockets, l)
 		if err != nil {
 			for _, k := range socks {
 				k.close()
@@ -97,19 +100,19 @@ func (k sockets) close() { _, _ = k.udp.Close(), k.tcp.Close() }
 
 // listen opens an address for TCP, and the same port for UDP. For port 0 it
 // tries again if the port that TCP was given is taken for UDP.
-func listen(ctx context.Context, address string) (sockets, error) {
+func listen(ctx context.Context, s Sockets, address string) (sockets, error) {
 	want, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return sockets{}, fmt.Errorf("listen on %q: %w", address, err)
 	}
 	for try := 1; ; try++ {
-		tcp, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+		tcp, err := s.Listen(ctx, "tcp", address)
 		if err != nil {
 			return sockets{}, err
 		}
-		udp, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(tcp.Addr().(*net.TCPAddr).AddrPort()))
+		udp, err := s.ListenPacket(ctx, "udp", tcp.Addr().String())
 		if err == nil {
-			return sockets{udp, tcp}, nil
+			return sockets{udp.(*net.UDPConn), tcp}, nil
 		}
 		_ = tcp.Close()
 		if want.Port() != 0 || try == 10 {

@@ -183,6 +183,13 @@ type Certificates interface {
 	GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error)
 }
 
+// Sockets opens sockets, or finds those that another process handed over;
+// net.ListenConfig is one.
+type Sockets interface {
+	Listen(ctx context.Context, network, address string) (net.Listener, error)
+	ListenPacket(ctx context.Context, network, address string) (net.PacketConn, error)
+}
+
 // Deps is what the program provides. Map, Dial and Certs must be given.
 type Deps struct {
 	Map   *topology.Map
@@ -233,6 +240,9 @@ type Deps struct {
 	// there is none.
 	Store func(name string) *kv.Snapshot
 
+	// Sockets opens what the doors listen on; nil means net.ListenConfig.
+	Sockets Sockets
+
 	Engine  Engine // nil means net/http
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
@@ -255,6 +265,9 @@ func (d Deps) defaults() (Deps, error) {
 	}
 	if d.Now == nil {
 		d.Now = time.Now
+	}
+	if d.Sockets == nil {
+		d.Sockets = new(net.ListenConfig)
 	}
 	return d, nil
 }

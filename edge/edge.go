@@ -32,6 +32,7 @@ type Edge struct {
 
 	crowd     *crowd
 	watch     *watch
+	drain     *drain
 	swapping  sync.Mutex // is held while rules are replaced
 	functions *function.Engine
 	lanes     *lanes
@@ -54,9 +55,9 @@ func New(cfg Config, deps Deps) (*Edge, error) {
 		return nil, err
 	}
 	deps.Log = deps.Log.With("hop", "edge", "place", cfg.Place)
-	crowd, watch := &crowd{limits: cfg.Limits}, newWatch(deps.Log, deps.Now)
+	crowd, watch, drain := &crowd{limits: cfg.Limits}, newWatch(deps.Log, deps.Now), newDrain(cfg.Timeouts.Drain)
 	if deps.Engine == nil {
-		deps.Engine = &netHTTP{cfg.Limits, cfg.Timeouts, deps.Log, deps.Now, crowd, watch}
+		deps.Engine = &netHTTP{cfg.Limits, cfg.Timeouts, deps.Log, deps.Now, crowd, watch, drain}
 	}
 	m, err := newMetrics(deps.Metrics)
 	if err != nil {
@@ -64,7 +65,7 @@ func New(cfg Config, deps Deps) (*Edge, error) {
 	}
 	e := &Edge{
 		cfg: cfg, deps: deps, metrics: m, retry: origin.Retry, hedges: origin.NewBudget(cfg.Upstream.Hedges),
-		crowd: crowd, watch: watch, limits: limit.NewTable(cfg.GuardClients, deps.Edges),
+		crowd: crowd, watch: watch, drain: drain, limits: limit.NewTable(cfg.GuardClients, deps.Edges),
 		origin: origin.New(cfg.origin(), origin.Deps{Map: deps.Map, Dial: deps.Dial, RTT: deps.RTT, Log: deps.Log, Turned: m.turned, Tell: deps.Tell}),
 	}
 	e.rules.Store(&ruleset{cfg.Behaviors, customs(cfg.Origins), &cfg.Guard})

@@ -31,28 +31,25 @@ type netHTTP struct {
 	now      func() time.Time
 	crowd    *crowd
 	watch    *watch
+	drain    *drain
 }
 
 // Serve implements Engine.
 func (e *netHTTP) Serve(ctx context.Context, l net.Listener, conf *tls.Config, h http.Handler) error {
 	in := e.lobby(l, conf)
-	srv := e.server(in, h)
+	x := e.hall(in, e.drain.ending(h))
 	done := make(chan error, 1)
-	go func() { done <- srv.Serve(in) }()
+	go func() { done <- x.run() }()
 	select {
-	case err := <-done:
-		return err
+	case err := <-done: // it cannot accept any more
+		done <- err
 	case <-ctx.Done():
 	}
-	wait, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.timeouts.Drain)
+	wait, cancel := e.drain.within(ctx)
 	defer cancel()
-	if err := srv.Shutdown(wait); err != nil {
-		srv.Close()
-	}
-	if err := <-done; !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return nil
+	e.drain.begun.Store(true)
+	x.leave(wait, e.drain.linger())
+	return <-done
 }
 
 // lobby returns the listener that stands before l.
@@ -64,8 +61,8 @@ func (e *netHTTP) lobby(l net.Listener, conf *tls.Config) *lobby {
 }
 
 // server returns a server for what comes out of a lobby.
-func (e *netHTTP) server(in *lobby, h http.Handler) *http.Server {
-	srv := &http.Server{
+func (e *netHTTP) server(h http.Handler) *http.Server {
+	return &http.Server{
 		Handler:     h,
 		ConnContext: introduced,
 		// The handler refuses headers over the limit, in JSON; what is much
@@ -84,8 +81,6 @@ func (e *netHTTP) server(in *lobby, h http.Handler) *http.Server {
 			WriteByteTimeout:              30 * time.Second,
 		},
 	}
-	in.setUp = func() error { return guard(srv, in.about) }
-	return srv
 }
 
 // guard puts framing's guard before the HTTP/2 of a server that has begun to

@@ -16,8 +16,8 @@ import (
 
 // A lobby is where connections over TCP wait until it is known who speaks what:
 // it lets in no more than the limits allow, completes handshakes in time, and
-// hands out connections that let through only what has one reading. It is the
-// listener of net/http's server.
+// hands out connections that let through only what has one reading. It is what
+// a hall stands behind.
 type lobby struct {
 	net.Listener
 	conf    *tls.Config // nil: no TLS
@@ -26,13 +26,12 @@ type lobby struct {
 	crowd   *crowd
 	watch   *watch
 
-	setUp func() error // is called once, when the server asks for its first connection
-
-	ready  chan net.Conn
-	ctx    context.Context // ends when the lobby is closed
-	cancel context.CancelFunc
-	inside sync.WaitGroup // of handshakes, and of run
-	err    error          // why run ended, once ctx has
+	ready   chan net.Conn
+	leaving atomic.Bool
+	ctx     context.Context // ends when the lobby is closed
+	cancel  context.CancelFunc
+	inside  sync.WaitGroup // of handshakes, and of run
+	err     error          // why run ended, once ctx has
 }
 
 // CutHandshake is a handshake that took too long.
@@ -47,7 +46,11 @@ func (l *lobby) open() *lobby {
 }
 
 func (l *lobby) run() {
-	defer l.cancel()
+	defer func() {
+		if !l.leaving.Load() {
+			l.cancel()
+		}
+	}()
 	for {
 		c, err := l.Listener.Accept()
 		if err != nil {
@@ -151,12 +154,6 @@ func (l *lobby) about(c net.Conn) framing.Config {
 
 // Accept implements net.Listener.
 func (l *lobby) Accept() (net.Conn, error) {
-	if setUp := l.setUp; setUp != nil {
-		l.setUp = nil
-		if err := setUp(); err != nil {
-			return nil, err
-		}
-	}
 	select {
 	case c := <-l.ready:
 		return c, nil
@@ -166,6 +163,15 @@ func (l *lobby) Accept() (net.Conn, error) {
 		}
 		return nil, net.ErrClosed
 	}
+}
+
+// leave lets nobody in any more, and returns once all who had come are handed
+// out, or ctx is over.
+func (l *lobby) leave(ctx context.Context) {
+	defer context.AfterFunc(ctx, l.cancel)()
+	l.leaving.Store(true)
+	l.Listener.Close() // Close does it again, and says what came of it
+	l.inside.Wait()
 }
 
 // Close implements net.Listener. Handshakes in progress end.

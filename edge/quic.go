@@ -228,7 +228,7 @@ const goodbye = 500 * time.Millisecond
 // drain says GOAWAY to every client, lets requests in flight end, and closes
 // connections on which there are none.
 func (d *quicDoor) drain(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, d.cfg.Timeouts.Drain)
+	ctx, cancel := d.Edge.drain.within(ctx)
 	defer cancel()
 	d.listener.Close()
 	gone := make(chan struct{})

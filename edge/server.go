@@ -39,7 +39,7 @@ func (e *Edge) Run(ctx context.Context, ready func()) error {
 		}
 	}()
 	defer e.tunnels.wait()
-	defer context.AfterFunc(ctx, e.tunnels.stop)()
+	defer context.AfterFunc(ctx, e.endTunnels)()
 	defer e.functions.Close()
 	defer e.lanes.close()
 	defer e.cache.Stop() // who waits for it is gone
@@ -88,7 +88,7 @@ func (e *Edge) listen(ctx context.Context) (doors []door, err error) {
 	if e.cfg.HTTP == "" {
 		return doors, nil
 	}
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", e.cfg.HTTP)
+	l, err := e.deps.Sockets.Listen(ctx, "tcp", e.cfg.HTTP)
 	if err != nil {
 		return doors, fmt.Errorf("edge %s: listen for HTTP: %w", e.cfg.Node, err)
 	}
@@ -98,7 +98,7 @@ func (e *Edge) listen(ctx context.Context) (doors []door, err error) {
 
 // listenTLS opens the HTTPS port: over TCP, and over UDP unless HTTP/3 is off.
 func (e *Edge) listenTLS(ctx context.Context) ([]door, error) {
-	tcp, udp, err := listenBoth(ctx, e.cfg.HTTPS, !e.cfg.HTTP3.Off)
+	tcp, udp, err := listenBoth(ctx, e.deps.Sockets, e.cfg.HTTPS, !e.cfg.HTTP3.Off)
 	if err != nil {
 		return nil, err
 	}
@@ -124,13 +124,12 @@ func (e *Edge) tcpDoor(l net.Listener, conf *tls.Config, h http.HandlerFunc) doo
 const samePort = 10
 
 // listenBoth opens one port for TCP and, if so asked, for UDP.
-func listenBoth(ctx context.Context, addr string, both bool) (tcp net.Listener, udp net.PacketConn, err error) {
-	var lc net.ListenConfig
+func listenBoth(ctx context.Context, s Sockets, addr string, both bool) (tcp net.Listener, udp net.PacketConn, err error) {
 	for range samePort {
-		if tcp, err = lc.Listen(ctx, "tcp", addr); err != nil || !both {
+		if tcp, err = s.Listen(ctx, "tcp", addr); err != nil || !both {
 			return tcp, nil, err
 		}
-		if udp, err = lc.ListenPacket(ctx, "udp", tcp.Addr().String()); err == nil {
+		if udp, err = s.ListenPacket(ctx, "udp", tcp.Addr().String()); err == nil {
 			return tcp, udp, nil
 		}
 		tcp.Close()

@@ -255,12 +255,23 @@ func (t *tunnels) leave() {
 	}
 }
 
-// wait ends all that are open, and returns once none is.
+// endTunnels ends those that are open: at once, or when the drain is over if
+// another process has this one's place.
+func (e *Edge) endTunnels() {
+	limit, handedOver := e.drain.limit()
+	if !handedOver {
+		e.tunnels.stop()
+		return
+	}
+	time.AfterFunc(limit, e.tunnels.stop)
+}
+
+// wait returns once none is open. endTunnels bounds that.
 func (t *tunnels) wait() {
-	t.stop()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for t.open > 0 {
 		t.none.Wait()
 	}
+	t.stop()
 }

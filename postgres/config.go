@@ -98,6 +98,9 @@ type Deps struct {
 	// stays so.
 	Outcomes func(ctx context.Context, since meridian.LSN) (Outcomes, error)
 	TLS      *tls.Config // nil: clients get no TLS
+	// Open makes the socket to listen on, or finds one that was handed over; nil
+	// means net.ListenConfig.
+	Open func(ctx context.Context, network, address string) (net.Listener, error)
 
 	Log     *slog.Logger
 	Metrics prometheus.Registerer

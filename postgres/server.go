@@ -105,8 +105,11 @@ func New(cfg Config, deps Deps) (*Proxy, error) {
 // Run serves clients and peers until ctx is canceled. It calls ready once it
 // listens; PostgreSQL need not be up by then.
 func (p *Proxy) Run(ctx context.Context, ready func()) error {
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", p.cfg.Listen)
+	open := p.deps.Open
+	if open == nil {
+		open = new(net.ListenConfig).Listen
+	}
+	l, err := open(ctx, "tcp", p.cfg.Listen)
 	if err != nil {
 		return fmt.Errorf("postgres: %w", err)
 	}

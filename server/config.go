@@ -14,6 +14,7 @@ import (
 	"meridian/gateway"
 	"meridian/gateway/cors"
 	"meridian/identity"
+	"meridian/internal/handover"
 	"meridian/postgres/instance"
 )
 
@@ -23,6 +24,10 @@ type Config struct {
 	Node  string
 	State string // folder, absolute; its own
 	Start string // names the start of an up world, whose file is the newest word; "" in production
+
+	Program Program           // is started to take this process's place
+	Next    *handover.Next    // this process takes another's place; nil: nobody's
+	Sockets *handover.Sockets // that were handed over; nil: none
 }
 
 // Check finds the mistakes in what the file points at: the OpenAPI file, the

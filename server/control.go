@@ -18,7 +18,7 @@ func (n *node) addControl(g *lifecycle.Group) error {
 	zone, err := dns.New(dns.Config{
 		Domain: n.file.Domain, TTL: uint32(n.file.DNS.TTL.Seconds()), ALPN: alpn(n.file),
 		Listen: []string{netip.AddrPortFrom(n.self.Address, n.self.Ports.DNS).String()},
-	}, dns.Deps{Map: &n.atlas, Texts: func(name string) []string { return acme.Texts(keeper{n.store}, name) }, Log: n.log, Metrics: n.tele.Metrics})
+	}, dns.Deps{Map: &n.atlas, Texts: func(name string) []string { return acme.Texts(keeper{n.store}, name) }, Sockets: n.handing.sockets, Log: n.log, Metrics: n.tele.Metrics})
 	if err != nil {
 		return err
 	}
@@ -55,6 +55,7 @@ func (n *node) addControl(g *lifecycle.Group) error {
 		Stores:  stores,
 		Spans:   n.spans,
 		Metrics: n.metrics(),
+		Open:    n.handing.sockets.Listen,
 		Log:     n.log.With("hop", "admin"),
 	})
 	g.Add("regions", n.keepRegions)

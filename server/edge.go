@@ -99,11 +99,13 @@ func (n *node) addEdge(g *lifecycle.Group) error {
 		Edges:      n.countEdges,
 		Challenges: challenges, Tickets: n.tickets.now,
 		DialShield: n.dialShield, Invalidated: p.invalidated, Horizon: p.horizon, Recent: p.recent, After: p.after,
-		Log: n.log, Metrics: n.tele.Metrics, Tracer: n.tele.Tracer,
+		Sockets: n.handing.sockets,
+		Log:     n.log, Metrics: n.tele.Metrics, Tracer: n.tele.Tracer,
 	})
 	if err != nil {
 		return err
 	}
+	n.handing.door = door
 	g.Add("edge key", func(ctx context.Context, ready func()) error { return key.run(ctx, n, ready) })
 	gossip.hear = door.Hear
 	n.takes("edge", edgeRules, func(f *config.File) (func(), error) {

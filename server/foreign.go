@@ -159,6 +159,7 @@ func (n *node) newProxy(local func(context.Context) (net.Conn, error), deps post
 		cfg.DoubtBudget = doubtBudget
 	}
 	deps.Local, deps.Remote, deps.Peers, deps.Map = local, n.dialProxy, n.backbone.Listener("pg"), &n.atlas
+	deps.Open = n.handing.sockets.Listen
 	deps.TLS, deps.Log, deps.Metrics, deps.Tracer = serverTLS(n.shelf.certs.GetCertificate), n.log, n.tele.Metrics, n.tele.Tracer
 	return postgres.New(cfg, deps)
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -8,11 +9,9 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"meridian"
@@ -21,6 +20,7 @@ import (
 	"meridian/health"
 	"meridian/identity"
 	"meridian/internal/boottime"
+	"meridian/internal/handover"
 	"meridian/internal/leash"
 	"meridian/internal/lifecycle"
 	"meridian/internal/pki"
@@ -56,6 +56,7 @@ type node struct {
 	tokenKeys atomic.Pointer[[]tokenKeyRecord]
 	parted    atomic.Pointer[parted]
 	reloads   reloads
+	handing   *handing
 	kvs       *kvs     // likewise
 	purging   *purging // nil where there is neither a cache nor an operator
 	tickets   *tickets // nil without an edge
@@ -75,6 +76,9 @@ func Run(ctx context.Context, cfg Config) error {
 	if err == nil {
 		err = n.run(ctx)
 	}
+	if err != nil {
+		cfg.Next.Fail(err)
+	}
 	if err != nil && n != nil {
 		n.leash.Report(leash.Report{Error: err.Error()})
 		n.log.Error("node ended", "why", err.Error())
@@ -93,6 +97,7 @@ func newNode(cfg Config) (*node, error) {
 	r := rosterOf(cfg.File, cfg.Start)
 	n := &node{cfg: cfg, file: cfg.File, self: self, leash: leash.Attach(), boot: rand.Text(), facts: map[string]string{}, changed: make(chan struct{}, 1)}
 	n.inForce.Store(&inForce{r, cfg.File, 0})
+	n.handing = &handing{n: n, sockets: cmp.Or(cfg.Sockets, new(handover.Sockets)), next: cfg.Next}
 	n.tele = telemetry.New(cfg.Node, string(self.Region), os.Stderr, slog.LevelInfo)
 	n.log = n.tele.Log
 	if !ok {
@@ -124,7 +129,7 @@ func (n *node) build() (err error) {
 	}
 	n.backbone, err = backbone.New(
 		backbone.Config{Node: n.self.Name, Place: n.self.Region, Listen: n.self.Backbone.String()},
-		backbone.Deps{Cert: cert, Roots: roots, Peers: peers, Links: n.links, Log: n.log, Metrics: n.tele.Metrics})
+		backbone.Deps{Cert: cert, Roots: roots, Peers: peers, Links: n.links, Open: n.handing.sockets.Listen, Log: n.log, Metrics: n.tele.Metrics})
 	if err != nil {
 		return err
 	}
@@ -159,6 +164,7 @@ func (n *node) placeOf(name string) meridian.Region {
 
 // run starts the parts in the order in which they need each other.
 func (n *node) run(ctx context.Context) error {
+	asked := ctx // ends when somebody asks for it
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	n.end = cancel
@@ -172,7 +178,7 @@ func (n *node) run(ctx context.Context) error {
 		defer n.upgrades(cancel)()
 	}
 	begin := time.Now()
-	g := lifecycle.Group{Grace: 9 * time.Second, Started: func(part string, took time.Duration) {
+	g := lifecycle.Group{Grace: n.handing.grace, Started: func(part string, took time.Duration) {
 		n.log.Info("part ready", "part", part, "took", took)
 		if shownParts[part] {
 			n.leash.Report(leash.Report{Part: part, Took: took})
@@ -197,9 +203,16 @@ func (n *node) run(ctx context.Context) error {
 		n.log.Info("node ready", "took", time.Since(begin))
 		n.leash.Report(leash.Report{Ready: true, Took: time.Since(begin)})
 		<-ctx.Done()
-		n.fact(factReady, "")
+		if !n.handing.handedOver() {
+			n.fact(factReady, "")
+		}
 		return nil
 	})
+	n.handing.add(&g)
+	defer context.AfterFunc(asked, n.handing.hurry)()
+	if err := n.handing.next.Prepared(ctx); err != nil {
+		return err
+	}
 	err := g.Run(ctx)
 	if errors.Is(context.Cause(ctx), errRemoved) {
 		return n.depart()
@@ -235,26 +248,6 @@ func (n *node) addRoles(ctx context.Context, g *lifecycle.Group) error {
 		return n.addEdge(g)
 	}
 	return nil
-}
-
-// upgrades ends the node on SIGUSR2 and leaves PostgreSQL running, for the next
-// version of the node to adopt.
-func (n *node) upgrades(end context.CancelCauseFunc) (stop func()) {
-	asked := make(chan os.Signal, 1)
-	signal.Notify(asked, syscall.SIGUSR2)
-	done := make(chan struct{})
-	go func() { // stop waits
-		defer close(done)
-		if _, ok := <-asked; !ok {
-			return
-		}
-		n.log.Info("node ends for its next version; postgres goes on")
-		if n.leavePG != nil {
-			n.leavePG()
-		}
-		end(nil)
-	}()
-	return func() { signal.Stop(asked); close(asked); <-done }
 }
 
 // obey makes the simulated links as the supervisor orders.

@@ -70,7 +70,7 @@ func (n *node) addGateway(g *lifecycle.Group, work gateway.Invoker, fate func(co
 		return err
 	}
 	g.Add("gateway, public", func(ctx context.Context, ready func()) error {
-		l, err := net.Listen("tcp", netip.AddrPortFrom(n.self.Address, n.self.Ports.Gateway).String())
+		l, err := n.handing.sockets.Listen(ctx, "tcp", netip.AddrPortFrom(n.self.Address, n.self.Ports.Gateway).String())
 		if err != nil {
 			return err
 		}

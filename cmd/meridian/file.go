@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"meridian/config"
+	"meridian/internal/handover"
 	"meridian/internal/leash"
 	"meridian/internal/pki"
 	"meridian/server"
@@ -65,15 +66,28 @@ type serveCmd struct {
 }
 
 func (c *serveCmd) Run(ctx context.Context, g *Global) error {
-	f, err := config.Load(c.File)
-	if err != nil {
-		return err
-	}
 	state, err := filepath.Abs(g.State)
 	if err != nil {
 		return err
 	}
-	return server.Run(ctx, server.Config{File: f, Node: c.Node, State: state, Start: os.Getenv(leash.StartVariable)})
+	cfg := server.Config{Node: c.Node, State: state, Start: os.Getenv(leash.StartVariable), Sockets: new(handover.Sockets)}
+	if cfg.Program, err = server.ThisProgram(); err != nil {
+		return err
+	}
+	if os.Getenv(server.HandoverVariable) == "1" {
+		os.Unsetenv(server.HandoverVariable)
+		if cfg.Next, err = server.TakePlace(ctx, state, cfg.Sockets); err != nil {
+			return err
+		}
+	}
+	if cfg.File, err = config.Load(c.File); err == nil && cfg.Next != nil {
+		err = server.Check(cfg.File)
+	}
+	if err != nil {
+		cfg.Next.Fail(err)
+		return err
+	}
+	return server.Run(ctx, cfg)
 }
 
 type buildCmd struct {

@@ -20,8 +20,9 @@ type RunFunc func(ctx context.Context, ready func()) error
 
 // A Group is an ordered list of parts. The zero value is empty and usable.
 type Group struct {
-	// Grace bounds how long each part may take to stop. Zero means 10s.
-	Grace time.Duration
+	// Grace says how long each part may take to stop, when it is told to. Nil
+	// means 10s.
+	Grace func() time.Duration
 	// Started, if set, is told of each part that got ready, and how long it took.
 	Started func(name string, took time.Duration)
 
@@ -63,10 +64,10 @@ func (g *Group) Run(ctx context.Context) error {
 }
 
 func (g *Group) grace() time.Duration {
-	if g.Grace == 0 {
+	if g.Grace == nil {
 		return 10 * time.Second
 	}
-	return g.Grace
+	return g.Grace()
 }
 
 type part struct {

@@ -1,0 +1,202 @@
+package handover_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"meridian/test/harness"
+)
+
+// A site is a region and an edge, each a `meridian serve`, and an origin of the
+// test's own behind the edge.
+type site struct {
+	t      *testing.T
+	bin    string // is replaced by upgrades: what nodes run
+	dir    string
+	file   string
+	edge   string // address
+	roots  *x509.CertPool
+	origin *httptest.Server
+	procs  map[string]*process
+}
+
+const domain = "api.example.test"
+
+// newSite makes the file and certificates of a site, and starts nothing. more is
+// appended to the file.
+func newSite(t *testing.T, more string, answer http.HandlerFunc) *site {
+	t.Helper()
+	s := &site{t: t, bin: harness.Binary(t), dir: harness.Folder(t), procs: map[string]*process{}}
+	s.origin = httptest.NewServer(answer)
+	t.Cleanup(s.origin.Close)
+	place := fmt.Sprintf("127.%d.%d", 251+rand.IntN(4), 1+rand.IntN(250))
+	s.edge = place + ".2"
+	example := filepath.Join(harness.Root(t), "examples/hello")
+	text := fmt.Sprintf(`domain: %s
+regions: {us-east-1: {primary: true}}
+edges: [us-east-1]
+api: %s/openapi.yaml
+functions: {hello: {binary: %s, min: 0}}
+pki: ./pki
+nodes:
+  - {name: us-east-1, region: us-east-1, address: %s.1, roles: [region, control]}
+  - {name: us-east-1/edge, region: us-east-1, address: %s.2, roles: [edge]}
+behaviors:
+  - {path: "*", origin: here}
+origins:
+  here: {url: %s}
+%s
+`, domain, example, s.bin, place, place, s.origin.URL, more)
+	s.file = filepath.Join(s.dir, "meridian.yaml")
+	s.write(text)
+	s.run("pki", "--out", filepath.Join(s.dir, "pki"), s.file)
+	cert := filepath.Join(s.dir, "pki/server-"+domain)
+	s.write(text + fmt.Sprintf("certificates: [{cert: %s.pem, key: %s.key}]\n", cert, cert))
+	pem, err := os.ReadFile(filepath.Join(s.dir, "pki/ca.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.roots = x509.NewCertPool()
+	s.roots.AppendCertsFromPEM(pem)
+	return s
+}
+
+func (s *site) write(text string) {
+	s.t.Helper()
+	if err := os.WriteFile(s.file, []byte(text), 0o644); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// run runs a command that must succeed.
+func (s *site) run(args ...string) string {
+	s.t.Helper()
+	out, err := s.try(args...)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return out
+}
+
+func (s *site) try(args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, s.bin, args...)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil {
+		return out.String(), fmt.Errorf("meridian %s: %w: %s", strings.Join(args, " "), err, errs.String())
+	}
+	return out.String(), nil
+}
+
+// A process is one `meridian serve`, and those that took its place.
+type process struct {
+	cmd *exec.Cmd
+	log string
+	end chan struct{} // closed when the first has ended
+}
+
+func (s *site) state(node string) string {
+	return filepath.Join(s.dir, "state-"+strings.ReplaceAll(node, "/", "+"))
+}
+
+// serve starts a node.
+func (s *site) serve(node string) *process {
+	s.t.Helper()
+	p := &process{log: s.state(node) + ".log", end: make(chan struct{})}
+	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer log.Close()
+	p.cmd = exec.Command(s.bin, "serve", "--node", node, "--state", s.state(node), s.file)
+	p.cmd.Stdout, p.cmd.Stderr = log, log
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := p.cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	go func() { defer close(p.end); p.cmd.Wait() }() // awaited by the cleanup
+	s.procs[node] = p
+	s.t.Cleanup(func() {
+		syscall.Kill(-p.cmd.Process.Pid, syscall.SIGTERM) // the group: those that took its place, too
+		harness.Eventually(s.t, 20*time.Second, func() error {
+			if syscall.Kill(-p.cmd.Process.Pid, 0) == nil {
+				return fmt.Errorf("processes of %s are left", node)
+			}
+			return nil
+		})
+		<-p.end
+		if s.t.Failed() {
+			b, _ := os.ReadFile(p.log)
+			text := strings.Join(slices.DeleteFunc(strings.SplitAfter(string(b), "\n"), func(line string) bool {
+				return strings.Contains(line, `"msg":"request"`) || strings.Contains(line, `"function output"`) || strings.Contains(line, "part ready")
+			}), "")
+			s.t.Logf("%s:\n%s", node, text[max(0, len(text)-8000):])
+		}
+	})
+	return p
+}
+
+// said counts the lines of a node's log that contain a text.
+func (p *process) said(text string) int {
+	b, _ := os.ReadFile(p.log)
+	return strings.Count(string(b), text)
+}
+
+// up starts the nodes and waits until the edge answers.
+func (s *site) up() {
+	s.t.Helper()
+	s.serve("us-east-1")
+	s.serve("us-east-1/edge")
+	s.answers()
+}
+
+// answers waits until the edge does.
+func (s *site) answers() {
+	s.t.Helper()
+	c := s.client()
+	harness.Eventually(s.t, 90*time.Second, func() error {
+		resp, err := c.Get("https://" + domain + "/")
+		if err != nil {
+			return err
+		}
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			return fmt.Errorf("%s", resp.Status)
+		}
+		return nil
+	})
+	c.CloseIdleConnections()
+}
+
+func (s *site) https() string { return net.JoinHostPort(s.edge, "8443") }
+
+// successor returns the process that took the place of another last.
+func (p *process) successor() (pid int) {
+	b, _ := os.ReadFile(p.log)
+	text := string(b)
+	const mark = `has taken this one's place","`
+	at := strings.LastIndex(text, mark)
+	if at < 0 {
+		return p.cmd.Process.Pid
+	}
+	line, _, _ := strings.Cut(text[at:], "\n")
+	_, rest, _ := strings.Cut(line, `"pid":`)
+	fmt.Sscanf(rest, "%d", &pid)
+	return pid
+}
