@@ -162,7 +162,7 @@ func (c *client) prepareNear(ctx context.Context, v *classify.Verdict) error {
 	}
 	use := uses(c.group.Messages)
 	c.mu.Lock()
-	sql := c.state.Missing(c.near.side, use)
+	sql := c.state.Missing(c.near.side, use...)
 	c.mu.Unlock()
 	if len(sql) == 0 {
 		return nil

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"meridian"
-	"meridian/postgres/classify"
 	"meridian/postgres/pool"
 	"meridian/postgres/session"
 	"meridian/postgres/wire"
@@ -88,7 +87,7 @@ func (u *upstream) openLocal(ctx context.Context) error {
 		return err
 	}
 	u.c.mu.Lock()
-	sql := u.c.state.Missing(u.side, "")
+	sql := u.c.state.Missing(u.side)
 	u.c.mu.Unlock()
 	if _, err := b.Run(sql...); err != nil {
 		b.Close()
@@ -116,7 +115,7 @@ func (u *upstream) openRemote(ctx context.Context) error {
 		return meridian.WithKind(meridian.PrimaryUnavailable, fmt.Errorf("open a stream to %s: %w", u.region, err))
 	}
 	c.mu.Lock()
-	sql := c.state.Missing(u.side, "")
+	sql := c.state.Missing(u.side)
 	c.mu.Unlock()
 	u.conn, u.rd = conn, wire.NewReader(conn)
 	u.out = wire.Builder(u.out).JSON(wire.FrameHello, wire.Hello{
@@ -242,8 +241,7 @@ func (c *client) count(n int) {
 
 // bringLocked sends what the backend lacks of the session's state.
 func (u *upstream) bringLocked(messages []session.Message) {
-	use := uses(messages)
-	sql := u.c.state.Missing(u.side, use)
+	sql := u.c.state.Missing(u.side, uses(messages)...)
 	switch {
 	case len(sql) == 0:
 	case u.backend == nil:
@@ -255,22 +253,14 @@ func (u *upstream) bringLocked(messages []session.Message) {
 	}
 }
 
-// uses returns the prepared statement that EXECUTE or DEALLOCATE names, or "".
-func uses(messages []session.Message) (name string) {
+// uses returns the prepared statements that texts name.
+func uses(messages []session.Message) (names []string) {
 	for _, m := range messages {
-		if m.Verdict == nil {
-			continue
-		}
-		if m.Verdict.Execute != "" {
-			name = m.Verdict.Execute
-		}
-		for _, e := range m.Verdict.Effects {
-			if e.Act == classify.Deallocate {
-				name = e.Name
-			}
+		if m.Verdict != nil {
+			names = append(names, m.Verdict.Uses...)
 		}
 	}
-	return name
+	return names
 }
 
 // send passes a message of a group that is placed on main.

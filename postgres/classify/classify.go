@@ -54,6 +54,7 @@ func script(all []*Verdict) *Verdict {
 	v := &Verdict{Where: Standby, Why: "reads only", Plain: true, Handle: true, Count: len(all)}
 	for _, one := range all {
 		v.Effects = append(v.Effects, one.Effects...)
+		v.Uses = append(v.Uses, one.Uses...)
 		v.DDL = v.DDL || one.DDL
 		v.Writes, v.Copies = v.Writes || one.Writes, v.Copies || one.Copies
 		v.Handle = v.Handle && one.Block == NoBlock && one.Execute == "" && len(one.Effects) == 0 && (one.Handle || !one.Writes)
@@ -171,6 +172,12 @@ func (s *scan) statement() *Verdict {
 	if s.toks[0].kind != word {
 		return primary("not understood")
 	}
+	v := s.judge(first)
+	v.Uses = s.uses(first)
+	return v
+}
+
+func (s *scan) judge(first string) *Verdict {
 	if v := s.byFirst(first); v != nil {
 		if v.Where == Primary {
 			v.Effects = append(v.Effects, s.leaves(first)...)

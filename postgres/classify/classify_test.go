@@ -57,6 +57,9 @@ func describe(v *classify.Verdict) string {
 	if v.Execute != "" {
 		fmt.Fprintf(&b, " [execute %s]", v.Execute)
 	}
+	if len(v.Uses) > 0 && (len(v.Uses) > 1 || v.Uses[0] != v.Execute) {
+		fmt.Fprintf(&b, " [uses %s]", strings.Join(v.Uses, ", "))
+	}
 	for _, e := range v.Effects {
 		fmt.Fprintf(&b, " {%s %s}", e.Act, e.Name)
 		if e.Name == classify.Consistency {

@@ -6,7 +6,12 @@ import "strings"
 // returns nil for a word that it does not know.
 func (s *scan) byFirst(first string) *Verdict {
 	switch first {
-	case "select", "values", "table", "with", "explain":
+	case "select", "values", "table", "with":
+		return s.read(0, "a read")
+	case "explain":
+		if i := s.executes(first); i > 0 {
+			return s.execute(i)
+		}
 		return s.read(0, "a read")
 	case "show":
 		return s.show()
@@ -25,7 +30,7 @@ func (s *scan) byFirst(first string) *Verdict {
 	case "prepare":
 		return s.prepare()
 	case "execute":
-		return s.execute()
+		return s.execute(0)
 	case "deallocate":
 		return s.deallocate()
 	case "declare":
@@ -216,13 +221,77 @@ func (s *scan) prepare() *Verdict {
 		Effects: []Effect{{Act: Prepare, Name: s.name(1), SQL: s.sql(), Text: body}}}
 }
 
-func (s *scan) execute() *Verdict {
-	v := s.read(2, "a prepared read")
-	v.Execute = s.name(1)
+// execute judges EXECUTE, which is token i.
+func (s *scan) execute(i int) *Verdict {
+	v := s.read(i+2, "a prepared read")
+	v.Execute = s.name(i + 1)
 	if v.Execute == "" {
 		return primary("not understood")
 	}
 	return v
+}
+
+// executes returns the index of the EXECUTE that a statement consists of, that
+// EXPLAIN explains or that CREATE TABLE AS keeps the result of; or -1.
+func (s *scan) executes(first string) int {
+	switch first {
+	case "execute":
+		return 0
+	case "explain":
+		i, depth := 1, 0
+		for ; depth > 0 || s.is(i, "(") || s.is(i, "analyze") || s.is(i, "analyse") || s.is(i, "verbose"); i++ {
+			switch {
+			case i >= len(s.toks):
+				return -1
+			case s.is(i, "("):
+				depth++
+			case s.is(i, ")"):
+				depth--
+			}
+		}
+		if s.is(i, "create") {
+			return s.keeps(i)
+		}
+		if s.is(i, "execute") {
+			return i
+		}
+	case "create":
+		return s.keeps(0)
+	}
+	return -1
+}
+
+// keeps returns the index of EXECUTE in the CREATE TABLE AS at token i, or -1.
+func (s *scan) keeps(i int) int {
+	for ; i < len(s.toks); i++ {
+		if s.are(i, "as", "execute") {
+			return i + 1
+		}
+	}
+	return -1
+}
+
+// uses returns the prepared statements that the backend must have as the session
+// has them, for the statement to end as it should. PREPARE of a name that is
+// taken is an error.
+func (s *scan) uses(first string) []string {
+	at := -1
+	switch first {
+	case "prepare", "deallocate":
+		at = 0
+		if s.is(1, "prepare") && len(s.toks) > 2 {
+			at = 1
+		}
+	default:
+		at = s.executes(first)
+	}
+	if at < 0 || s.is(at+1, "transaction") && first == "prepare" || s.is(at+1, "all") {
+		return nil
+	}
+	if name := s.name(at + 1); name != "" {
+		return []string{name}
+	}
+	return nil
 }
 
 func (s *scan) deallocate() *Verdict {

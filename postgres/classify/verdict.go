@@ -66,16 +66,17 @@ type Verdict struct {
 	Foldable bool // of Begin: nothing can fail in it
 	Lazy     bool // of Begin: the block's reads may run on a standby until it writes, if the session wants that
 
-	Execute string // the prepared statement that EXECUTE names: its verdict counts too
-	Plain   bool   // a read that leaves nothing behind in its session
-	Alike   bool   // it belongs on the primary, but within a READ ONLY block any server gives the same answer
-	Signals bool   // it names pg_terminate_backend or pg_cancel_backend
-	DDL     bool   // may change what the catalogues say
-	Commits bool   // of End: it is no ROLLBACK
-	Writes  bool   // it may write, as far as the words tell
-	Handle  bool   // it may run in one transaction with the statement that leaves a handle
-	Copies  bool   // it may read COPY data
-	Count   int    // of statements
+	Execute string   // the prepared statement that EXECUTE names: its verdict counts too
+	Uses    []string // the prepared statements that the text names, if only as what it must not be
+	Plain   bool     // a read that leaves nothing behind in its session
+	Alike   bool     // it belongs on the primary, but within a READ ONLY block any server gives the same answer
+	Signals bool     // it names pg_terminate_backend or pg_cancel_backend
+	DDL     bool     // may change what the catalogues say
+	Commits bool     // of End: it is no ROLLBACK
+	Writes  bool     // it may write, as far as the words tell
+	Handle  bool     // it may run in one transaction with the statement that leaves a handle
+	Copies  bool     // it may read COPY data
+	Count   int      // of statements
 
 	Consistency *meridian.Consistency // what a hint asks for; nil without one
 	Invalid     *string               // a value that is none, in a hint or in SET

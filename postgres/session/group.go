@@ -13,6 +13,7 @@ type Message struct {
 	Kind    byte
 	Frame   wire.Frame
 	Stmt    *Statement        // what Parse makes, or what Bind or Describe uses
+	Taken   *Statement        // what has the name of what Parse makes, which is an error
 	Name    string            // of the statement that Close drops, or that Bind or Describe names
 	Verdict *classify.Verdict // on what Query or Execute runs
 	Text    []byte            // the text that it runs
@@ -84,6 +85,9 @@ func (s *State) readParse(m *Message) error {
 	}
 	frame := wire.Frame(bytes.Clone(m.Frame))
 	at := wire.HeaderSize + len(name) + 1
+	if _, expected := s.ahead[string(name)]; !expected && len(name) > 0 {
+		m.Taken = s.statements[string(name)]
+	}
 	st := &Statement{Name: string(name), Frame: frame, Text: frame[at : at+len(text)], Verdict: verdict, gen: s.nextGen()}
 	s.ahead[st.Name] = st
 	m.Stmt = st

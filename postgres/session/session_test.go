@@ -36,11 +36,16 @@ func newConversation() *conversation {
 //
 //	send SIDE     the client's messages, one a line; prints what the backend gets, (hidden) in parentheses
 //	reply SIDE    the backend's messages; prints what the client sees, and the state
+//	settle        all replies of both are in
 //	missing SIDE  prints what would bring the backend to where the session is
 func TestSession(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
 		c := newConversation()
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+			if d.Cmd == "settle" {
+				c.state.Settle()
+				return ""
+			}
 			side := d.CmdArgs[0].Key
 			switch d.Cmd {
 			case "send":
@@ -48,9 +53,11 @@ func TestSession(t *testing.T) {
 			case "reply":
 				return c.reply(t, side, d.Input)
 			case "missing":
-				use := ""
-				d.MaybeScanArgs(t, "use", &use)
-				return strings.Join(append(c.state.Missing(c.sides[side], use), ""), "\n")
+				var use []string
+				for _, a := range d.CmdArgs[1:] {
+					use = append(use, a.Vals...)
+				}
+				return strings.Join(append(c.state.Missing(c.sides[side], use...), ""), "\n")
 			}
 			t.Fatalf("unknown command %s", d.Cmd)
 			return ""

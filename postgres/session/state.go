@@ -142,9 +142,9 @@ type Side struct {
 func NewSide() *Side { return &Side{known: map[string]uint64{}, fresh: true} }
 
 // Missing returns the statements that bring a side to where the session is, in
-// order, and counts them as run. use is the prepared statement that EXECUTE is
-// about to name, or "".
-func (s *State) Missing(side *Side, use string) (sql []string) {
+// order, and counts them as run. use are the prepared statements that a text is
+// about to name.
+func (s *State) Missing(side *Side, use ...string) (sql []string) {
 	if s.reset > side.applied {
 		if !side.fresh {
 			sql = append(sql, "DISCARD ALL")
@@ -159,8 +159,8 @@ func (s *State) Missing(side *Side, use string) (sql []string) {
 		}
 	}
 	side.fresh = false
-	if use != "" {
-		sql = append(sql, s.missingStatement(side, use)...)
+	for _, name := range use {
+		sql = append(sql, s.missingStatement(side, name)...)
 	}
 	if len(sql) > 0 {
 		delete(side.known, "") // a simple query drops the unnamed statement

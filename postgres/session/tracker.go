@@ -93,6 +93,9 @@ func (t *Tracker) Encode(dst []byte, m Message) []byte {
 		if _, there := t.side.known[m.Stmt.Name]; there && m.Stmt.Name != "" && t.state.statements[m.Stmt.Name] == nil {
 			dst = t.close(dst, m.Stmt.Name)
 		}
+		if m.Taken != nil && t.side.known[m.Taken.Name] != m.Taken.gen {
+			dst = t.inject(dst, m.Taken) // so that the backend refuses the name
+		}
 		t.side.known[m.Stmt.Name] = m.Stmt.gen
 	case 'B', 'D':
 		_, there := t.side.known[m.Name]
