@@ -1,0 +1,173 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"meridian"
+	"meridian/postgres/wire"
+)
+
+// replies brings PostgreSQL's messages to the secondary. Each transaction's
+// end is told with a position that is at or past its commit.
+func (s *peer) replies(ctx context.Context) {
+	var out []byte
+	var hold holder
+	ran := true // something, since the last ReadyForQuery
+	for {
+		f, err := s.backend.Reader.Frame()
+		// The end of a read by its deadline is no barrier: what PostgreSQL says
+		// as it stops may slip through.
+		if err != nil || s.left.Load() {
+			s.mu.Lock()
+			if s.strip != nil {
+				s.strip <- err
+				s.strip = nil
+			}
+			if s.farewell == nil && s.owed == 0 && !s.mid && s.status == 'I' && err != nil {
+				s.farewell = s.p.notHere("its PostgreSQL was lost: " + err.Error()) // nothing is running
+			}
+			bye := s.farewell
+			s.mu.Unlock()
+			if bye != nil {
+				out = wire.Builder(out).JSON(wire.FrameRefuse, *bye)
+			}
+			if len(out) > 0 {
+				s.conn.Write(out)
+			}
+			return
+		}
+		if !s.p.mayRelay(ctx, f.Type()) {
+			s.p.deps.Log.Warn("a success came after the lease had ended: its session ends")
+			return
+		}
+		if !hold.pass(ctx, s.p, s.backend.Reader, f, ran && s.tells(f)) {
+			s.p.deps.Log.Warn("a success was not confirmed by the standbys: its session ends", "why", errUnconfirmed.Error())
+			return
+		}
+		if s.stripped(f) {
+			continue
+		}
+		switch f.Type() {
+		case 'G':
+			s.mu.Lock()
+			s.copying = s.lastSync
+			s.mu.Unlock()
+		case 'C':
+			s.defines = s.defines || defines(f.Body())
+		case 'Z':
+			if out, err = s.finish(ctx, out, f, ran); err != nil {
+				s.p.deps.Log.Error("no position after a transaction: its session ends", "error", err)
+				return
+			}
+		}
+		ran = f.Type() != 'Z'
+		out = append(out, f...)
+		if len(out) > full || !s.backend.Reader.Ready() && !s.gathers() {
+			if _, err := s.conn.Write(out); err != nil {
+				return
+			}
+			out = out[:0]
+		}
+	}
+}
+
+// gather is how long replies within a block wait for those of groups that were
+// sent with them.
+const gather = 250 * time.Microsecond
+
+// gathers waits a moment if PostgreSQL works on a pipeline, and reports whether
+// more of its replies are there then. It answers each group by itself: carried
+// by themselves, the answers to a hundred writes cost more than the writes.
+func (s *peer) gathers() bool {
+	s.mu.Lock()
+	more := s.owed > 0 && s.status == 'T'
+	s.mu.Unlock()
+	if !more || s.p.answerAlone {
+		return false
+	}
+	tv := unix.NsecToTimeval(int64(gather)) // Go's timers are too coarse for that
+	unix.Select(0, nil, nil, nil, &tv)
+	return s.backend.Waits()
+}
+
+// tells reports whether a message of PostgreSQL may tell of a commit. What the
+// statements were is not known here.
+func (s *peer) tells(f wire.Frame) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.strip == nil && commits(f, s.status)
+}
+
+// stripped takes a reply to a hidden statement.
+func (s *peer) stripped(f wire.Frame) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.strip == nil {
+		return false
+	}
+	switch f.Type() {
+	case 'E':
+		e, err := wire.ParseError(f.Body())
+		if s.stripOf = err; err == nil {
+			s.stripOf = e
+		}
+	case 'Z':
+		s.strip <- s.stripOf
+		s.strip = nil
+	}
+	return true
+}
+
+// finish appends the position that goes before a ReadyForQuery, unless nothing
+// ran since the one before.
+func (s *peer) finish(ctx context.Context, out []byte, f wire.Frame, ran bool) ([]byte, error) {
+	status := byte('I')
+	if len(f.Body()) == 1 {
+		status = f.Body()[0]
+	}
+	defer s.p.gate.settled()
+	defer func() { // not before the position is known: a pause waits for it
+		s.mu.Lock()
+		s.owed--
+		s.status = status
+		s.mu.Unlock()
+	}()
+	if status != 'I' || !ran {
+		return out, nil
+	}
+	sm, err := s.p.watch.sample(ctx)
+	if err != nil {
+		sm, err = s.p.watch.sample(ctx) // its connection may have been stale
+	}
+	if err == nil && sm.standby {
+		err = meridian.WithKind(meridian.PrimaryUnavailable, errors.New("the local PostgreSQL is a standby"))
+	}
+	if err != nil {
+		return out, err
+	}
+	if s.defines {
+		s.defines = false
+		s.p.catalogue.defined()
+	}
+	return wire.Builder(out).Position(position(sm.seen)), nil
+}
+
+// defines reports whether a command's tag is one of those that may have changed
+// what the catalogues say of names.
+func defines(tag []byte) bool {
+	for _, t := range []string{"CREATE ", "ALTER ", "DROP ", "IMPORT ", "DO", "CALL", "COMMIT PREPARED"} {
+		if strings.HasPrefix(string(tag), t) {
+			return true
+		}
+	}
+	return false
+}
+
+func position(t meridian.Token) wire.Position {
+	return wire.Position{System: t.System, Timeline: t.Timeline, LSN: uint64(t.LSN)}
+}
