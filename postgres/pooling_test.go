@@ -241,9 +241,8 @@ func TestABusyFunctionDoesNotKeepAnotherOut(t *testing.T) {
 			// What passes while the quiet client itself is slow counts, too: one try must show it.
 			w.eventually("the quiet function gets its turns", func() bool { return passed() <= 4*writes })
 			w.iad.pool.FirstComeFirstServed()
-			if n := passed(); n < writes*busy/2 {
-				t.Errorf("the control: %d writes of the busy function went before %d of the quiet one", n, writes)
-			}
+			// On a busy machine not all of them queue each time: here, too, one try must show it.
+			w.eventually("the control: first come, first served, the busy one goes first", func() bool { return passed() >= writes*busy/2 })
 		})
 	}
 }
