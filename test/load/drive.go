@@ -122,11 +122,13 @@ func (c *caller) ask(ctx context.Context, at int, op string, want int, method, p
 }
 
 // told reports whether an answer says that the world could not do what it was
-// asked for, or, of a write, that it does not know.
+// asked for, or, of a write, that it does not know. 503 without Retry-After is
+// what a gateway answers for a function that ran out of its time, as one does
+// that wrote when the way to the primary broke.
 func told(method string, a *conduit.Answer) bool {
 	switch a.Status {
 	case http.StatusServiceUnavailable:
-		return a.Header.Get("Retry-After") != ""
+		return method != http.MethodGet || a.Header.Get("Retry-After") != ""
 	case http.StatusBadGateway, http.StatusGatewayTimeout:
 		return method != http.MethodGet
 	}

@@ -24,6 +24,7 @@ func TestWhatAWorldWithFaultsMaySay(t *testing.T) {
 		{"GET", 500, later, false},
 		{"GET", 200, nil, false},
 		{"POST", 503, later, true},
+		{"POST", 503, nil, true},
 		{"PUT", 502, nil, true},
 		{"DELETE", 504, nil, true},
 		{"POST", 500, later, false},
