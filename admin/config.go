@@ -37,6 +37,7 @@ type Deps struct {
 	Backups func(context.Context) ([]client.Backup, error)
 	Certs   Certificates
 	Stores  Stores
+	Rollout Rollouts
 	Purge   func(context.Context, client.Purge) (client.Purged, error)
 	Reload  func(context.Context) ([]client.Reloaded, error)
 	Spans   func(ctx context.Context, trace string) []client.Span

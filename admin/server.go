@@ -79,6 +79,9 @@ func (s *Server) Handler() http.Handler {
 	mux.Handle("POST /v1/revoked-clients", s.guarded(s.revokeClient))
 	mux.Handle("DELETE /v1/certificates/{name}", s.guarded(s.removeCert))
 	mux.Handle("POST /v1/reloads", s.guarded(func(r *http.Request) (any, error) { return s.deps.Reload(r.Context()) }))
+	mux.Handle("GET /v1/rollout", s.guarded(func(r *http.Request) (any, error) { return s.deps.Rollout.Status(r.Context()) }))
+	mux.Handle("POST /v1/rollout", s.guarded(s.startRollout))
+	mux.Handle("POST /v1/rollout/{action}", s.guarded(s.changeRollout))
 	mux.Handle("GET /v1/traces/{id}", s.guarded(s.trace))
 	if s.deps.Metrics != nil {
 		mux.Handle("GET /metrics", s.deps.Metrics)

@@ -16,6 +16,22 @@ func Marshal(f *File) ([]byte, error) {
 	return yaml.Marshal(encode(reflect.ValueOf(f).Elem()))
 }
 
+// MarshalKeys writes what f says under some keys, as a part of a file; paths are
+// as f has them. Of none it is empty. Parts of files with different keys, one
+// after another, are a file.
+func MarshalKeys(f *File, want func(key string) bool) ([]byte, error) {
+	n, some := encode(reflect.ValueOf(f).Elem()), &yaml.Node{Kind: yaml.MappingNode}
+	for i := 0; i < len(n.Content); i += 2 {
+		if want(n.Content[i].Value) {
+			some.Content = append(some.Content, n.Content[i], n.Content[i+1])
+		}
+	}
+	if len(some.Content) == 0 {
+		return nil, nil
+	}
+	return yaml.Marshal(some)
+}
+
 // encode returns v as a YAML node, or nil where v says nothing.
 func encode(v reflect.Value) *yaml.Node {
 	switch x := v.Interface().(type) {

@@ -44,6 +44,7 @@ type Behavior struct {
 	// Request and Cache name.
 	Viewer    []string
 	viewer    []string  // all that is asked for
+	made      string    // see makes
 	Functions Functions // that are run
 }
 

@@ -67,7 +67,7 @@ func distrust(resp *http.Response) {
 	h := resp.Header
 	stripInternal(h)
 	stripInternal(resp.Trailer)
-	for _, name := range []string{"X-Meridian-Request", "X-Meridian-Edge", "Alt-Svc"} {
+	for _, name := range []string{"X-Meridian-Request", "X-Meridian-Edge", headerRollout, "Alt-Svc"} {
 		delete(h, name)
 	}
 	var kept []string

@@ -21,6 +21,7 @@ type Edge struct {
 	deps     Deps
 	origin   *origin.Origin
 	rules    atomic.Pointer[ruleset]
+	staging  atomic.Pointer[stage] // nil if there is no rollout
 	cache    *cache.Cache
 	compress *compress.Compressor
 	hedges   *origin.Budget
@@ -68,7 +69,7 @@ func New(cfg Config, deps Deps) (*Edge, error) {
 		crowd: crowd, watch: watch, drain: drain, limits: limit.NewTable(cfg.GuardClients, deps.Edges),
 		origin: origin.New(cfg.origin(), origin.Deps{Map: deps.Map, Dial: deps.Dial, RTT: deps.RTT, Log: deps.Log, Turned: m.turned, Tell: deps.Tell}),
 	}
-	e.rules.Store(&ruleset{cfg.Behaviors, customs(cfg.Origins), &cfg.Guard})
+	e.rules.Store(&ruleset{behaviors: cfg.Behaviors, customs: customs(cfg.Origins), door: &cfg.Guard})
 	if deps.Metrics != nil {
 		if err := errors.Join(deps.Metrics.Register(newQueues(e)), deps.Metrics.Register(newForgotten(e.limits.Forgotten)), e.watch.register(deps.Metrics, e.crowd)); err != nil {
 			return nil, fmt.Errorf("register the edge's metrics: %w", err)
@@ -119,6 +120,7 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if x.shake = shake; x.refuseHandshake() {
 		return
 	}
+	x.assign()
 	x.behave()
 	x.describe()
 	if a, ok := x.behavior.admits(r.Method); !ok {

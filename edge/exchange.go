@@ -32,6 +32,7 @@ type exchange struct {
 	*Edge
 	*ruleset
 	inward
+	given
 	w    *recorder
 	r    *http.Request
 	id   string
@@ -254,6 +255,7 @@ func (x *exchange) end() {
 	x.metrics.inFlight.Dec()
 	x.metrics.observe(x.choice, x.w.status, took)
 	x.access(took)
+	x.tally(took)
 	if x.span.IsRecording() {
 		x.span.SetAttributes(
 			attribute.String("place", string(x.cfg.Place)), attribute.String("region", string(x.choice.Region)), attribute.String("why", x.choice.Why),
@@ -261,6 +263,9 @@ func (x *exchange) end() {
 		if path := x.behavior.path(); path != "" && len(x.behaviors) > 0 {
 			x.span.SetAttributes(attribute.String("behavior", path), attribute.String("policy", x.policy.Name), attribute.String("cache.policy", x.caching().Name), attribute.String("behavior.why", x.behavior.Why))
 		}
+	}
+	if x.version != "" || x.stage != nil {
+		x.span.SetAttributes(attribute.String("rollout", x.arm()), attribute.String("rollout.why", x.assigned))
 	}
 	x.span.End()
 	attrs := []slog.Attr{
@@ -272,6 +277,9 @@ func (x *exchange) end() {
 	}
 	if path := x.behavior.path(); path != "" && len(x.behaviors) > 0 {
 		attrs = append(attrs, slog.String("behavior", path), slog.String("policy", x.policy.Name), slog.String("cache_policy", x.caching().Name))
+	}
+	if x.stage != nil {
+		attrs = append(attrs, slog.String("rollout", x.arm()), slog.String("rollout_why", x.assigned))
 	}
 	if x.guarded != "" {
 		attrs = append(attrs, slog.String("guard", x.guarded))

@@ -76,7 +76,7 @@ const fromCache origin.Cause = "cache"
 func (x *exchange) wanted() cache.Request {
 	q := cache.Request{
 		Method: x.r.Method, Host: x.host(), Path: x.at.path, Query: x.at.query, Header: x.header, Tokens: x.seen, Body: x.body != nil,
-		Credential: x.credential(), Policy: x.caching(), Down: x.down, Origin: x.routed(),
+		Credential: x.credential(), Policy: x.caching(), Down: x.down, Origin: x.routed(), Made: x.behavior.made,
 	}
 	if x.deps.Horizon != nil {
 		q.After = x.deps.Horizon()

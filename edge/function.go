@@ -192,7 +192,7 @@ func (x *exchange) viewerResponse(status int) (told int, answered bool) {
 	h := x.w.Header()
 	ev := x.event(function.ViewerResponse)
 	own := http.Header{}
-	for _, kept := range []string{"X-Meridian-Request", "X-Meridian-Edge", "Trailer"} {
+	for _, kept := range []string{"X-Meridian-Request", "X-Meridian-Edge", headerRollout, "Trailer"} {
 		if v, ok := h[kept]; ok {
 			own[kept] = v
 			delete(h, kept)

@@ -46,6 +46,11 @@ func (e *Edge) serveInner(w http.ResponseWriter, r *http.Request) {
 		x.answer(a)
 		return
 	}
+	if !x.follow() {
+		w.Header().Set(headerShield, unversioned)
+		x.w.WriteHeader(http.StatusNotFound)
+		return
+	}
 	x.behave()
 	x.takeOver()
 	q := x.wanted()
@@ -71,6 +76,7 @@ func (x *exchange) takeOver() {
 		x.after = x.deps.After(h.Get(headerPurged))
 	}
 	delete(h, headerPurged)
+	delete(h, headerVersion)
 	for _, line := range h[identity.HeaderConsistency] {
 		x.seen = mergeText(x.seen, line, nil) // the link says that an edge wrote it
 	}

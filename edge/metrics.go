@@ -27,6 +27,7 @@ type metrics struct {
 	peers    *prometheus.CounterVec // by why
 	refused  *prometheus.CounterVec // by the guard, by what of it and why
 	swapped  prometheus.Counter
+	rollout  *prometheus.CounterVec // by version, class
 }
 
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
@@ -64,11 +65,14 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	m.swapped = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "meridian_edge_rules_swapped_total", Help: "Times that behaviours, policies and origins were replaced while the edge ran.",
 	})
+	m.rollout = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "meridian_edge_rollout_requests_total", Help: "Requests answered during rollouts, by the version that they were given, current or staged, and class of status.",
+	}, []string{"version", "class"})
 	if reg == nil {
 		return m, nil
 	}
 	var errs []error
-	for _, c := range []prometheus.Collector{m.requests, m.seconds, m.failures, m.circuits, m.hedges, m.encoding, m.tunnels, m.peers, m.inFlight, m.refused, m.swapped} {
+	for _, c := range []prometheus.Collector{m.requests, m.seconds, m.failures, m.circuits, m.hedges, m.encoding, m.tunnels, m.peers, m.inFlight, m.refused, m.swapped, m.rollout} {
 		errs = append(errs, reg.Register(c))
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -95,6 +99,10 @@ func (m *metrics) guarded(guard, why string) { m.refused.WithLabelValues(guard, 
 func (m *metrics) observe(c origin.Choice, status int, took time.Duration) {
 	m.requests.WithLabelValues(string(c.Region), string(c.Cause), strconv.Itoa(status/100)+"xx").Inc()
 	m.seconds.WithLabelValues(string(c.Region)).Observe(took.Seconds())
+}
+
+func (m *metrics) tallied(staged bool, status int) {
+	m.rollout.WithLabelValues(map[bool]string{false: "current", true: "staged"}[staged], strconv.Itoa(status/100)+"xx").Inc()
 }
 
 // queues tells how much later than usual each region answers.

@@ -14,6 +14,7 @@ type recorder struct {
 	now    func() time.Time
 	headed time.Time // when the headers were sent; zero if they were not
 	coder  *compress.Writer
+	sticky string // the cookie of a rollout, or ""
 	altSvc string // Alt-Svc, or ""; an origin's own speaks of the origin (RFC 7838, section 2.1)
 	status int
 	bytes  int64 // of the body, as they went out
@@ -34,6 +35,9 @@ func (w *recorder) WriteHeader(status int) {
 			w.Header().Set("Alt-Svc", w.altSvc)
 		}
 		w.ready()
+		if w.sticky != "" { // after what the origin sets, and policies remove
+			w.Header().Add("Set-Cookie", w.sticky)
+		}
 	}
 	w.ResponseWriter.WriteHeader(status)
 }

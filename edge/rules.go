@@ -1,6 +1,11 @@
 package edge
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
 	"reflect"
 	"slices"
 
@@ -20,6 +25,7 @@ type ruleset struct {
 	behaviors []Behavior
 	customs   map[string]*origin.Custom
 	door      *Guard // of the whole edge
+	version   string // of a rollout; "" of the current ones
 }
 
 // Prepare checks rules, and returns what puts them in the place of those in
@@ -27,44 +33,106 @@ type ruleset struct {
 // the connections stay; those of one that is not end with their requests. What
 // is cached stays, for no longer than the new policy of its path allows.
 func (e *Edge) Prepare(r Rules) (swap func(), err error) {
-	cfg := e.cfg
-	cfg.Behaviors, cfg.Origins = r.Behaviors, r.Origins
-	if err := cfg.checkBehaviors(); err != nil {
+	bs, err := e.check(r)
+	if err != nil {
 		return nil, err
 	}
-	bs := ready(r.Behaviors)
 	r.Guard.ready()
 	return func() {
 		e.swapping.Lock()
 		defer e.swapping.Unlock()
-		old := e.rules.Load()
-		next := &ruleset{bs, map[string]*origin.Custom{}, &r.Guard}
-		for _, c := range r.Origins {
-			if was := old.customs[c.Name]; was != nil && sameOrigin(was.Config(), c) {
-				next.customs[c.Name] = was
-				continue
-			}
-			next.customs[c.Name] = origin.NewCustom(c, nil)
-		}
-		e.rules.Store(next)
-		for name, c := range old.customs {
-			if next.customs[name] != c {
-				c.Close()
-			}
-		}
+		was := e.inUse()
+		e.rules.Store(&ruleset{behaviors: bs, customs: e.ways(r.Origins, was), door: &r.Guard})
+		e.closeUnused(was)
 		e.metrics.swapped.Inc()
 	}, nil
 }
 
+// check returns the behaviours of rules made ready, if this edge can make sense
+// of them.
+func (e *Edge) check(r Rules) ([]Behavior, error) {
+	cfg := e.cfg
+	cfg.Behaviors, cfg.Origins = r.Behaviors, r.Origins
+	if err := errors.Join(cfg.checkBehaviors(), cfg.checkFunctions()); err != nil {
+		return nil, err
+	}
+	return ready(r.Behaviors, r.Origins), nil
+}
+
+// ways returns the ways to origins. Those that are as they were go on.
+func (e *Edge) ways(origins []origin.CustomConfig, was []*origin.Custom) map[string]*origin.Custom {
+	out := map[string]*origin.Custom{}
+	for _, c := range origins {
+		i := slices.IndexFunc(was, func(o *origin.Custom) bool { return o.Config().Name == c.Name && sameOrigin(o.Config(), c) })
+		if i >= 0 {
+			out[c.Name] = was[i]
+			continue
+		}
+		out[c.Name] = origin.NewCustom(c, nil)
+	}
+	return out
+}
+
+// inUse returns the ways that some rules name.
+func (e *Edge) inUse() (out []*origin.Custom) {
+	for _, c := range e.rules.Load().customs {
+		out = append(out, c)
+	}
+	if s := e.staging.Load(); s != nil {
+		for _, c := range s.rules.customs {
+			if !slices.Contains(out, c) {
+				out = append(out, c)
+			}
+		}
+	}
+	return out
+}
+
+// closeUnused ends the ways of those that were in use which no rules name now.
+func (e *Edge) closeUnused(was []*origin.Custom) {
+	now := e.inUse()
+	for _, c := range was {
+		if !slices.Contains(now, c) {
+			c.Close()
+		}
+	}
+}
+
 // ready returns behaviours with what is made of them once, at the start and of
 // each new file.
-func ready(bs []Behavior) []Behavior {
+func ready(bs []Behavior, origins []origin.CustomConfig) []Behavior {
 	bs = slices.Clone(bs)
 	for i := range bs {
-		bs[i].Guard.ready()
-		bs[i].viewer = bs[i].told()
+		b := &bs[i]
+		b.Guard.ready()
+		b.viewer = b.told()
+		at := slices.IndexFunc(origins, func(o origin.CustomConfig) bool { return o.Name == b.Origin })
+		if b.made = ""; at >= 0 {
+			b.made = b.makes(&origins[at])
+		} else {
+			b.made = b.makes(nil)
+		}
 	}
 	return bs
+}
+
+// makes returns what names the way by which a behaviour's responses come about,
+// as far as their key does not hold it: "" of a behaviour that changes nothing.
+// How long they are kept is no part of it.
+func (b *Behavior) makes(o *origin.CustomConfig) string {
+	text := fmt.Sprint(b.Request.Headers, b.Request.Cookies, b.Request.Query, b.Encodings, b.viewer, b.Functions.ViewerRequest, b.Functions.OriginRequest, b.Functions.OriginResponse)
+	plain := Behavior{}
+	if o == nil && b.Cache == nil && text == fmt.Sprint(plain.Request.Headers, plain.Request.Cookies, plain.Request.Query, plain.Encodings, plain.viewer, "", "", "") {
+		return ""
+	}
+	if c := b.Cache; c != nil {
+		text += fmt.Sprint(b.stores(http.MethodGet), c.Headers, c.Cookies, c.Query)
+	}
+	if o != nil {
+		text += fmt.Sprint(o.URL, o.H2C, o.HostHeader, o.Headers) // fmt sorts maps by their keys
+	}
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:6])
 }
 
 // sameOrigin reports whether two origins are spoken to in the same way.

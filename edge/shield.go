@@ -100,6 +100,10 @@ func (x *exchange) viaShield(left time.Duration) *http.Response {
 	early := &interim{x: x}
 	resp, err := x.shield.way.RoundTrip(req.WithContext(ctx), origin.Trip{Region: x.shield.place, FirstByte: max(left, time.Millisecond), Interim: early.pass})
 	early.end()
+	if err == nil && resp.Header.Get(headerShield) == unversioned {
+		resp.Body.Close()
+		return nil
+	}
 	if err == nil && resp.Header.Get(headerShield) == "" { // it could not, or is none
 		err = fmt.Errorf("%s answered %d, and not as a shield", x.shield.place, resp.StatusCode)
 		resp.Body.Close()
@@ -148,6 +152,9 @@ func (x *exchange) outward(left time.Duration) *http.Request {
 			req.Header.Set(headerPurged, recent)
 		}
 	}
+	if x.version != "" {
+		req.Header.Set(headerVersion, x.version)
+	}
 	req.Host = cmp.Or(x.r.Host, x.cfg.Domain)
 	req.URL = outURL(x.sent.String(x.sentQuery), req.Host)
 	return req
@@ -161,7 +168,7 @@ func (x *exchange) shielded(resp *http.Response) {
 	delete(resp.Header, headerShield)
 }
 
-func (x *exchange) passKey() string { return x.r.Host + x.sent.path }
+func (x *exchange) passKey() string { return x.version + "\x00" + x.r.Host + x.sent.path }
 
 // passes remember the paths of which the shield stored nothing, for a while.
 type passes struct {

@@ -53,6 +53,7 @@ func (n *node) addControl(g *lifecycle.Group) error {
 		Purge:   n.purge,
 		Reload:  n.reloadAll,
 		Stores:  stores,
+		Rollout: operators{n},
 		Spans:   n.spans,
 		Metrics: n.metrics(),
 		Open:    n.handing.sockets.Listen,

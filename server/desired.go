@@ -19,6 +19,8 @@ import (
 const (
 	primaryPrefix  = "switch/primary/" // + database: a failover.Record
 	drainPrefix    = "switch/drain/"   // + region: a drainRecord
+	rolloutKey     = "switch/rollout"  // a rollout.Record
+	rulesPrefix    = "rollout/"        // + version: a part of a file, with the keys of edgeRules
 	apiKeyPrefix   = "keys/"           // + id: an identity.APIKey
 	edgeKeyPrefix  = "edge-keys/"      // + id: an edgeKeyRecord
 	tokenKeyPrefix = "token-keys/"     // + period: a tokenKeyRecord

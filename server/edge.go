@@ -109,20 +109,13 @@ func (n *node) addEdge(g *lifecycle.Group) error {
 	g.Add("edge key", func(ctx context.Context, ready func()) error { return key.run(ctx, n, ready) })
 	gossip.hear = door.Hear
 	n.takes("edge", edgeRules, func(f *config.File) (func(), error) {
-		beside, err := origins(f)
+		rules, err := rulesOf(f)
 		if err != nil {
 			return nil, err
 		}
-		groups, err := keyGroups(f)
-		if err != nil {
-			return nil, err
-		}
-		walls, err := firewalls(f)
-		if err != nil {
-			return nil, err
-		}
-		return door.Prepare(edge.Rules{Behaviors: behaviors(f, groups, walls), Origins: beside, Guard: guard(f)})
+		return door.Prepare(rules)
 	})
+	n.addRollouts(g, door)
 	g.Add("rumours", gossip.run)
 	if where != nil {
 		g.Add("geo", where.Run)
@@ -141,6 +134,23 @@ func (n *node) addEdge(g *lifecycle.Group) error {
 	addAuthority(g, authority)
 	n.addShield(g, door.Inner())
 	return nil
+}
+
+// rulesOf returns what of a file a running edge takes.
+func rulesOf(f *config.File) (edge.Rules, error) {
+	beside, err := origins(f)
+	if err != nil {
+		return edge.Rules{}, err
+	}
+	groups, err := keyGroups(f)
+	if err != nil {
+		return edge.Rules{}, err
+	}
+	walls, err := firewalls(f)
+	if err != nil {
+		return edge.Rules{}, err
+	}
+	return edge.Rules{Behaviors: behaviors(f, groups, walls), Origins: beside, Guard: guard(f)}, nil
 }
 
 // edgeRules are the keys of the file of which a running edge takes new values.

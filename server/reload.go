@@ -103,6 +103,16 @@ func (n *node) prepare() (f *config.File, swaps []func(), err error) {
 	return f, swaps, nil
 }
 
+// inForceNow returns the file that was taken last.
+func (n *node) inForceNow() *config.File {
+	n.reloads.mu.Lock()
+	defer n.reloads.mu.Unlock()
+	if f := n.reloads.force; f != nil {
+		return f
+	}
+	return n.file
+}
+
 func (r *reloads) keys() (keys []string) {
 	for _, t := range r.takers {
 		keys = append(keys, t.keys...)

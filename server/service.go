@@ -27,6 +27,8 @@ func (n *node) serveNode(ctx context.Context, l net.Listener, ready func()) erro
 	mux.HandleFunc("GET /lost", n.serveLost)
 	mux.HandleFunc("POST /backup", n.serveBackup)
 	mux.HandleFunc("POST /reload", n.serveReload)
+	mux.HandleFunc("POST /rollout/check", n.serveRolloutCheck)
+	mux.HandleFunc("GET /rollout", n.serveRollout)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(n.tele.Metrics, promhttp.HandlerOpts{}))
 	return serveHTTP(ctx, ready, &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}, l)
 }
@@ -62,9 +64,14 @@ func (n *node) ask(ctx context.Context, other, path string) ([]byte, error) {
 
 // call makes a request to another node, or to this one.
 func (n *node) call(ctx context.Context, method, other, path string) ([]byte, error) {
+	return n.send(ctx, method, other, path, nil)
+}
+
+// send is call with a body.
+func (n *node) send(ctx context.Context, method, other, path string, body io.Reader) ([]byte, error) {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) { return n.backbone.Open(ctx, other, "node") }
 	c := &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}
-	req, err := http.NewRequestWithContext(ctx, method, "http://node"+path, nil)
+	req, err := http.NewRequestWithContext(ctx, method, "http://node"+path, body)
 	if err != nil {
 		return nil, err
 	}

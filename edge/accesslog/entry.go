@@ -29,6 +29,7 @@ type Entry struct {
 	Why      string // it was that one
 	Guard    string // why the request was let in, or not
 	Country  string
+	Rollout  string // the version and its arm, staged or current; "" while there is no rollout
 	Fault    Fault
 	Error    string
 }

@@ -99,6 +99,7 @@ func (o *object) own(e *Entry) {
 	o.text("region", e.Region)
 	o.text("why", e.Why)
 	o.text("guard", e.Guard)
+	o.text("rollout", e.Rollout)
 	o.text("fault", string(e.Fault))
 	o.text("error", e.Error)
 }

@@ -157,6 +157,10 @@ type Request struct {
 	// Origin tells apart what several origins say of one path; "" is the usual one.
 	Origin string
 
+	// Made names the way by which responses come about, where two may be in force
+	// for one path; "" is the usual one.
+	Made string
+
 	// After rules out, as fresh, what was asked of the origin before it.
 	After time.Time
 

@@ -35,6 +35,10 @@ func keyOf(q *Request) string {
 		b.WriteString("\x00>")
 		b.WriteString(q.Origin)
 	}
+	if q.Made != "" {
+		b.WriteString("\x00=")
+		b.WriteString(q.Made)
+	}
 	return b.String()
 }
 
