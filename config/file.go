@@ -172,7 +172,10 @@ type Limits struct {
 	// CacheDisk is beside Cache and not below it: cache had a size before there was a disk.
 	CacheDisk Size `key:"cacheDisk" default:"0" doc:"Disk of each edge's cache, in its node's state folder: what memory has no room for goes there, and outlives a restart. 0: none." want:"0, or a size from 16MiB to 64TiB"`
 
-	Connections          int `key:"connections" doc:"Connections of clients that an edge has open at once. Default: 200,000, or what the node may have open less a tenth." want:"a number from 1 to 1000000"`
+	Connections      int           `key:"connections" doc:"Connections of clients that an edge has open at once. Default: 200,000, or what the node may have open less a tenth." want:"a number from 1 to 1000000"`
+	MinimumRate      Size          `key:"minimumRate" default:"500B" doc:"Bytes a second that a client must send of a body, or take of a response, while its edge waits for that. 0: it may be as slow as it likes." want:"0, or a size up to 1MiB such as 500B"`
+	MinimumRateGrace time.Duration `key:"minimumRateGrace" default:"20s" doc:"For how long a client may owe them." want:"a duration from 1s to 1h such as 20s"`
+
 	ConnectionsPerClient int `key:"connectionsPerClient" doc:"Of one address, or of one /64 of IPv6. Default: 4,096, and no bound for clients on the edge's own machine." want:"a number from 1 to 1000000"`
 }
 

@@ -1,6 +1,9 @@
 package config
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // checkProtocols finds what is wrong with the way clients may speak, and with
 // how many may at once.
@@ -14,6 +17,12 @@ func (d *decoder) checkProtocols(f *File) {
 	}
 	if l.ConnectionsPerClient < 0 || l.ConnectionsPerClient > maxConnections {
 		d.fail(position{key: "limits.connectionsPerClient"}, fmt.Sprintf("connectionsPerClient is %d", l.ConnectionsPerClient), "a number from 1 to 1000000")
+	}
+	if l.MinimumRate > 1<<20 {
+		d.fail(position{key: "limits.minimumRate"}, fmt.Sprintf("minimumRate is %v", l.MinimumRate), "0, or a size up to 1MiB such as 500B")
+	}
+	if l.MinimumRateGrace < time.Second || l.MinimumRateGrace > time.Hour {
+		d.fail(position{key: "limits.minimumRateGrace"}, fmt.Sprintf("minimumRateGrace is %v", l.MinimumRateGrace), "a duration from 1s to 1h such as 20s")
 	}
 }
 

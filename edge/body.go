@@ -48,6 +48,13 @@ func (b *body) hash() ([]byte, error) {
 	return h.Sum(nil), nil
 }
 
+// ended reports whether the client sent all of it.
+func (b *body) ended() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.err == io.EOF
+}
+
 // failure returns why the client's body ended early, or nil.
 func (b *body) failure() error {
 	b.mu.Lock()

@@ -20,6 +20,7 @@ import (
 	"meridian/edge/function"
 	"meridian/edge/geo"
 	"meridian/edge/origin"
+	"meridian/edge/pace"
 	"meridian/edge/tunnel"
 	"meridian/identity"
 	"meridian/internal/kv"
@@ -89,7 +90,9 @@ type Limits struct {
 	Streams    int   // requests at once on a client's HTTP/2 or HTTP/3 connection; 0 means 250
 	Remembered int   // callers whose consistency tokens are kept; 0 means 65,536
 
-	Connections          int // open at once, of all clients; 0 means 200,000
+	Connections int       // open at once, of all clients; 0 means 200,000
+	Pace        pace.Rule // of bodies that come and responses that are taken; a rate of 0 means 500 bytes a second, less none; a grace of 0 means 20 s
+
 	ConnectionsPerClient int // of one address (IPv6: of one /64); 0 means 4,096, and no bound on this machine's own
 }
 
@@ -149,6 +152,8 @@ func (c Config) defaults() (Config, error) {
 	orDefault(&c.Limits.Streams, 250)
 	orDefault(&c.Limits.Remembered, 1<<16)
 	orDefault(&c.Limits.Connections, 200_000)
+	orDefault(&c.Limits.Pace.Rate, 500)
+	orDefault(&c.Limits.Pace.Grace, 20*time.Second)
 	orDefault(&c.Timeouts.Handshake, 10*time.Second)
 	orDefault(&c.Timeouts.Header, 10*time.Second)
 	orDefault(&c.Timeouts.Idle, 2*time.Minute)

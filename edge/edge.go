@@ -13,6 +13,7 @@ import (
 	"meridian/edge/function"
 	"meridian/edge/limit"
 	"meridian/edge/origin"
+	"meridian/edge/pace"
 )
 
 // An Edge is one door of the API. Make one with New.
@@ -34,6 +35,7 @@ type Edge struct {
 	crowd     *crowd
 	watch     *watch
 	drain     *drain
+	pace      *pace.Watch
 	swapping  sync.Mutex // is held while rules are replaced
 	functions *function.Engine
 	lanes     *lanes
@@ -56,9 +58,9 @@ func New(cfg Config, deps Deps) (*Edge, error) {
 		return nil, err
 	}
 	deps.Log = deps.Log.With("hop", "edge", "place", cfg.Place)
-	crowd, watch, drain := &crowd{limits: cfg.Limits}, newWatch(deps.Log, deps.Now), newDrain(cfg.Timeouts.Drain)
+	crowd, watch, drain, pace := &crowd{limits: cfg.Limits}, newWatch(deps.Log, deps.Now), newDrain(cfg.Timeouts.Drain), pace.New(cfg.Limits.Pace, deps.Now)
 	if deps.Engine == nil {
-		deps.Engine = &netHTTP{cfg.Limits, cfg.Timeouts, deps.Log, deps.Now, crowd, watch, drain}
+		deps.Engine = &netHTTP{cfg.Limits, cfg.Timeouts, deps.Log, deps.Now, crowd, watch, drain, pace}
 	}
 	m, err := newMetrics(deps.Metrics)
 	if err != nil {
@@ -66,7 +68,7 @@ func New(cfg Config, deps Deps) (*Edge, error) {
 	}
 	e := &Edge{
 		cfg: cfg, deps: deps, metrics: m, retry: origin.Retry, hedges: origin.NewBudget(cfg.Upstream.Hedges),
-		crowd: crowd, watch: watch, drain: drain, limits: limit.NewTable(cfg.GuardClients, deps.Edges),
+		crowd: crowd, watch: watch, drain: drain, pace: pace, limits: limit.NewTable(cfg.GuardClients, deps.Edges),
 		origin: origin.New(cfg.origin(), origin.Deps{Map: deps.Map, Dial: deps.Dial, RTT: deps.RTT, Log: deps.Log, Turned: m.turned, Tell: deps.Tell}),
 	}
 	e.rules.Store(&ruleset{behaviors: cfg.Behaviors, customs: customs(cfg.Origins), door: &cfg.Guard})

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"meridian/edge/framing"
+	"meridian/edge/pace"
 )
 
 // An Engine turns the bytes of connections into requests and responses into
@@ -32,6 +33,7 @@ type netHTTP struct {
 	crowd    *crowd
 	watch    *watch
 	drain    *drain
+	pace     *pace.Watch
 }
 
 // Serve implements Engine.
@@ -55,7 +57,7 @@ func (e *netHTTP) Serve(ctx context.Context, l net.Listener, conf *tls.Config, h
 // lobby returns the listener that stands before l.
 func (e *netHTTP) lobby(l net.Listener, conf *tls.Config) *lobby {
 	in := &lobby{
-		Listener: l, conf: conf, limit: e.timeouts.Handshake, framing: framing.Config{Header: e.limits.Header, Slow: e.timeouts.Header / 2, Now: e.now}, crowd: e.crowd, watch: e.watch,
+		Listener: l, conf: conf, limit: e.timeouts.Handshake, framing: framing.Config{Header: e.limits.Header, Slow: e.timeouts.Header / 2, Now: e.now}, crowd: e.crowd, watch: e.watch, pace: e.pace,
 	}
 	return in.open()
 }
@@ -93,7 +95,11 @@ func guard(srv *http.Server, about func(net.Conn) framing.Config) error {
 		return errors.New("net/http has no HTTP/2 for connections of others")
 	}
 	srv.TLSNextProto["h2"] = func(hs *http.Server, c *tls.Conn, h http.Handler) {
-		h2(hs, tls.Client(disguise{conn: framing.NewH2(c, about(c))}, nil), h)
+		guarded := framing.NewH2(c, about(c))
+		if v := visitOf(c); v != nil {
+			v.line.h2.Store(guarded)
+		}
+		h2(hs, tls.Client(disguise{conn: guarded}, nil), h)
 	}
 	return nil
 }

@@ -23,6 +23,7 @@ import (
 	"meridian/edge/framing"
 	"meridian/edge/function"
 	"meridian/edge/origin"
+	"meridian/edge/pace"
 	"meridian/edge/tunnel"
 	"meridian/identity"
 )
@@ -58,6 +59,7 @@ type exchange struct {
 	seen      meridian.Tokens // what the caller has seen, as far as this edge knows
 	header    http.Header     // what every region is sent
 	body      *body           // nil if there is none
+	bodyWait  *pace.Wait      // for the client to send that; may be nil
 	bodyHash  []byte
 
 	blocked accesslog.Fault // what the guard refused for
@@ -92,6 +94,7 @@ func (e *Edge) begin(w http.ResponseWriter, r *http.Request) *exchange {
 		ctx = trace.ContextWithSpanContext(ctx, newTrace())
 	}
 	x := e.exchange(&recorder{ResponseWriter: w, now: e.deps.Now}, r.WithContext(ctx), uuid.NewString(), span)
+	x.watchResponse()
 	w.Header().Set("X-Meridian-Request", x.id)
 	w.Header().Set("X-Meridian-Edge", string(e.cfg.Place))
 	e.metrics.inFlight.Inc()
@@ -208,7 +211,7 @@ func (x *exchange) hold() (err error) {
 	if x.r.ProtoMajor == 1 { // or net/http reads all of the body before it answers
 		http.NewResponseController(x.w).EnableFullDuplex()
 	}
-	x.body = &body{src: x.r.Body, max: x.cfg.Limits.Body, keep: x.cfg.Limits.Hold}
+	x.body = &body{src: x.watched(x.r.Body), max: x.cfg.Limits.Body, keep: x.cfg.Limits.Hold}
 	if x.cfg.BindBody && x.principal != nil && x.r.ContentLength > 0 && x.r.ContentLength <= x.cfg.Limits.Hold {
 		x.bodyHash, err = x.body.hash()
 	}
@@ -229,6 +232,11 @@ func (x *exchange) fail(err error) {
 	switch {
 	case x.body != nil && errors.Is(x.body.failure(), framing.ErrMalformed):
 		a = byKind[meridian.Invalid] // net/http takes the end of what it may read for the client's
+	case x.body != nil && errors.Is(x.body.failure(), errSlow):
+		a = refuseSlow
+		if x.r.ProtoMajor == 1 {
+			x.w.Header().Set("Connection", "close") // the rest of the body may still come
+		}
 	case x.r.Context().Err() != nil:
 		a = byKind[meridian.Canceled]
 	}
@@ -251,6 +259,7 @@ func kindOf(err error) meridian.Kind {
 // end closes the exchange: one record, one span, one count.
 func (x *exchange) end() {
 	x.w.drop()
+	x.leave()
 	took := x.deps.Now().Sub(x.start)
 	x.metrics.inFlight.Dec()
 	x.metrics.observe(x.choice, x.w.status, took)

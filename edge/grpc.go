@@ -30,6 +30,8 @@ func (x *exchange) await() {
 	if !x.streams() {
 		return
 	}
+	x.w.wait.Close()
+	x.bodyWait.Close()
 	x.limit = patience
 	if d, ok := grpcTimeout(x.r.Header.Get("Grpc-Timeout")); ok {
 		x.limit = d

@@ -22,6 +22,7 @@ type guests struct {
 type guest struct {
 	of     *guests
 	conn   *quic.Conn
+	line   *line
 	shaken func() // its handshake is over; may be called again
 
 	busy  int         // requests that are being answered; guarded by of.mu

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"meridian/edge/framing"
+	"meridian/edge/pace"
 )
 
 // A lobby is where connections over TCP wait until it is known who speaks what:
@@ -25,6 +26,7 @@ type lobby struct {
 	framing framing.Config
 	crowd   *crowd
 	watch   *watch
+	pace    *pace.Watch
 
 	ready   chan net.Conn
 	leaving atomic.Bool
@@ -97,7 +99,7 @@ func (l *lobby) receive(c net.Conn) {
 		reset(c)
 		return
 	}
-	v := &visit{Conn: c, leave: sync.OnceFunc(func() { l.crowd.leave(from) }), hello: new(atomic.Pointer[hello])}
+	v := l.visit(c)
 	c = v
 	if l.conf != nil {
 		secure, err := l.shake(v)
@@ -187,24 +189,59 @@ type visit struct {
 	net.Conn
 	leave func()
 	hello *atomic.Pointer[hello] // that it began with
+	line  *line
+}
+
+func (l *lobby) visit(c net.Conn) *visit {
+	from := c.RemoteAddr()
+	return &visit{
+		Conn: c, leave: sync.OnceFunc(func() { l.crowd.leave(from) }), hello: new(atomic.Pointer[hello]),
+		line: &line{Conn: l.pace.Over(queued(c), func() {
+			l.watch.cut(from, CutReader, "took too little of what was written")
+			reset(c)
+		})},
+	}
+}
+
+// Read implements net.Conn.
+func (v *visit) Read(p []byte) (int, error) {
+	n, err := v.Conn.Read(p)
+	v.line.Read(n)
+	return n, err
+}
+
+// Write implements net.Conn.
+func (v *visit) Write(p []byte) (int, error) {
+	v.line.BeginWrite()
+	n, err := v.Conn.Write(p)
+	v.line.EndWrite(n)
+	return n, err
 }
 
 // introduced returns the context of a connection that left the lobby, with the
 // hello that it began with.
 func introduced(ctx context.Context, c net.Conn) context.Context {
+	if v := visitOf(c); v != nil {
+		return context.WithValue(context.WithValue(ctx, helloKey{}, v.hello), lineKey{}, v.line)
+	}
+	return ctx
+}
+
+// visitOf returns what a connection is that left the lobby; nil if it is another's.
+func visitOf(c net.Conn) *visit {
 	if g, ok := c.(*framing.H1); ok {
 		c = g.Secure
 	}
 	if t, ok := c.(*tls.Conn); ok {
-		if v, ok := t.NetConn().(*visit); ok {
-			return context.WithValue(ctx, helloKey{}, v.hello)
-		}
+		c = t.NetConn()
 	}
-	return ctx
+	v, _ := c.(*visit)
+	return v
 }
 
 // Close implements net.Conn.
 func (v *visit) Close() error {
 	v.leave()
+	v.line.Close()
 	return v.Conn.Close()
 }

@@ -102,6 +102,8 @@ func (d *quicDoor) enter(ctx context.Context, info *quic.ClientInfo) (context.Co
 func (d *quicDoor) accepted(ctx context.Context, c *quic.Conn) context.Context {
 	g, _ := ctx.Value(guestKey{}).(*guest)
 	g.conn = c
+	g.line = &line{Conn: d.pace.Counted(
+		func() int64 { return int64(c.ConnectionStats().BytesReceived) }, func() int64 { return int64(c.ConnectionStats().BytesSent) })}
 	d.guests.add(g)
 	context.AfterFunc(c.Context(), func() { d.guests.remove(g) })
 	d.waiting.Go(func() {
@@ -111,7 +113,7 @@ func (d *quicDoor) accepted(ctx context.Context, c *quic.Conn) context.Context {
 		}
 		g.shaken()
 	})
-	return ctx
+	return context.WithValue(ctx, lineKey{}, g.line)
 }
 
 // serveRequest makes a request of HTTP/3 such as net/http makes of the others.

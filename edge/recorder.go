@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"meridian/edge/compress"
+	"meridian/edge/pace"
 )
 
 // A recorder notes what a client was answered.
@@ -17,7 +18,9 @@ type recorder struct {
 	sticky string // the cookie of a rollout, or ""
 	altSvc string // Alt-Svc, or ""; an origin's own speaks of the origin (RFC 7838, section 2.1)
 	status int
-	bytes  int64 // of the body, as they went out
+	wait   pace.Wait  // for the client to take what is written
+	body   *pace.Wait // for it to send its body; may be nil
+	bytes  int64      // of the body, as they went out
 }
 
 // ready lets the headers be as they are sent.
@@ -31,6 +34,9 @@ func (w *recorder) ready() {
 func (w *recorder) WriteHeader(status int) {
 	if status >= 200 {
 		w.status, w.headed = status, w.now()
+		if w.body != nil {
+			w.body.Close() // from now on both may talk as they like
+		}
 		if delete(w.Header(), "Alt-Svc"); w.altSvc != "" {
 			w.Header().Set("Alt-Svc", w.altSvc)
 		}
@@ -50,7 +56,9 @@ func (w *recorder) Write(b []byte) (int, error) {
 }
 
 func (w *recorder) put(b []byte) (int, error) {
+	w.wait.Begin()
 	n, err := w.ResponseWriter.Write(b)
+	w.wait.End()
 	w.bytes += int64(n)
 	return n, err
 }
@@ -62,6 +70,8 @@ func (w *recorder) FlushError() error {
 			return err
 		}
 	}
+	w.wait.Begin()
+	defer w.wait.End()
 	return http.NewResponseController(w.ResponseWriter).Flush()
 }
 

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -11,6 +12,9 @@ import (
 // redirect answers everything on plain HTTP with the same place over HTTPS. It
 // is a 308, so that a POST stays a POST.
 func (e *Edge) redirect(w http.ResponseWriter, r *http.Request) {
+	if r.Body != http.NoBody && e.cfg.Limits.Pace.Rate > 0 { // net/http reads what is left of it
+		http.NewResponseController(w).SetReadDeadline(time.Now().Add(e.cfg.Limits.Pace.Grace))
+	}
 	if r.Method == http.MethodConnect || r.Method == http.MethodTrace {
 		refuseMethod.write(w, r, uuid.NewString())
 		return

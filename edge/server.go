@@ -27,6 +27,7 @@ func (e *Edge) Run(ctx context.Context, ready func()) error {
 	if e.log != nil { // what the last request did is written too
 		way.Go(func() { e.log.Run(upstream, func() {}) }) // returns nil only
 	}
+	way.Go(func() { e.pace.Run(upstream) })
 	if x := e.shield; x != nil {
 		way.Go(func() { x.way.Run(upstream, func() {}) }) // returns nil only
 	}

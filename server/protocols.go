@@ -5,13 +5,18 @@ import (
 
 	"meridian/config"
 	"meridian/edge"
+	"meridian/edge/pace"
 )
 
 // bounds returns what clients of an edge may do.
 func bounds(f *config.File) edge.Limits {
+	slow := pace.Rule{Rate: int64(f.Limits.MinimumRate), Grace: f.Limits.MinimumRateGrace}
+	if slow.Rate == 0 {
+		slow.Rate = -1 // none
+	}
 	return edge.Limits{
 		Header: int(f.Limits.Header), Body: int64(f.Limits.Body),
-		Connections: connections(f.Limits.Connections, files()), ConnectionsPerClient: f.Limits.ConnectionsPerClient,
+		Connections: connections(f.Limits.Connections, files()), ConnectionsPerClient: f.Limits.ConnectionsPerClient, Pace: slow,
 	}
 }
 

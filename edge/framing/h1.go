@@ -132,10 +132,10 @@ func (c *H1) fill() error {
 // ended turns the end of what is read into what net/http should hear of it.
 func (c *H1) ended(err error) error {
 	var timeout net.Error
-	half := c.state != inRequestLine || len(c.in) > 0
+	half := c.state == inHeader || c.state == inRequestLine && len(c.in) > 0 // the rest is the handler's to wait for
 	if half && !c.slow && errors.As(err, &timeout) && timeout.Timeout() && c.cfg.now().Sub(c.began) >= c.cfg.Slow && c.cfg.Tell != nil {
 		c.slow = true // net/http also lets reads time out to end them
-		c.cfg.Tell(Slow, "a head or a chunk that did not come in time")
+		c.cfg.Tell(Slow, "a head that did not come in time")
 	}
 	if err == io.EOF && c.state != inRequestLine {
 		return io.ErrUnexpectedEOF

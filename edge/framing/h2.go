@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/net/http2"
@@ -54,13 +55,31 @@ type H2 struct {
 	spent   map[Kind]*Budget
 	head    [9]byte
 
+	stream atomic.Int64 // the window that the client gives a stream to begin with
+	given  atomic.Int64 // of the connection, with all that it added
 	writes writes
 }
 
 // NewH2 returns a connection whose handshake is over. It begins after the
 // client's preface.
 func NewH2(c Secure, cfg Config) *H2 {
-	return &H2{Secure: c, cfg: cfg}
+	h := &H2{Secure: c, cfg: cfg}
+	h.stream.Store(initialWindow)
+	h.given.Store(initialWindow)
+	return h
+}
+
+// initialWindow is that of streams and connections (RFC 9113, section 6.9.2).
+const initialWindow = 1<<16 - 1
+
+// ample room in a connection's window has space for the ends of as many
+// responses as may end at once.
+const ample = 1 << 20
+
+// Narrow reports whether the client may have left no room for the end of a
+// response that has so many bytes.
+func (c *H2) Narrow(bytes int64) bool {
+	return c.stream.Load() < bytes+(8<<10) || c.given.Load()-c.writes.data.Load() < ample
 }
 
 // errEnded is what net/http reads after the connection was ended.
@@ -127,6 +146,10 @@ func (c *H2) frame() error {
 		return c.headers(f)
 	case http2.FrameSettings:
 		return c.settings(f)
+	case http2.FrameWindowUpdate:
+		if f.stream == 0 && f.length == 4 {
+			return c.window()
+		}
 	}
 	c.out = append(c.out, c.head[:]...)
 	c.pass = f.length
@@ -190,9 +213,25 @@ func (c *H2) settings(f frame) error {
 	}
 	if len(p)%6 == 0 {
 		p = lastOfEach(p)
+		for i := 0; i < len(p) && !f.flags.Has(http2.FlagSettingsAck); i += 6 {
+			if http2.SettingID(binary.BigEndian.Uint16(p[i:])) == http2.SettingInitialWindowSize {
+				c.stream.Store(int64(binary.BigEndian.Uint32(p[i+2:])))
+			}
+		}
 	}
 	c.head[0], c.head[1], c.head[2] = byte(len(p)>>16), byte(len(p)>>8), byte(len(p))
 	c.out = append(append(c.out, c.head[:]...), p...)
+	return nil
+}
+
+// window passes on what the client adds to the connection's window.
+func (c *H2) window() error {
+	var p [4]byte
+	if _, err := io.ReadFull(c.Secure, p[:]); err != nil {
+		return err
+	}
+	c.given.Add(int64(binary.BigEndian.Uint32(p[:]) & (1<<31 - 1)))
+	c.out = append(append(c.out, c.head[:]...), p[:]...)
 	return nil
 }
 
@@ -233,6 +272,7 @@ type writes struct {
 	sent  int  // bytes, since earned was last asked
 	ended bool // GOAWAY was written, or will be when the frame in progress is whole
 	code  http2.ErrCode
+	data  atomic.Int64 // bytes of DATA, ever
 }
 
 // perWindow is how many bytes sent to a client pay for a WINDOW_UPDATE of its.
@@ -277,6 +317,9 @@ func (w *writes) follow(p []byte) {
 		p = p[n:]
 		if w.have += n; w.have == len(w.head) {
 			w.have, w.left = 0, int(w.head[0])<<16|int(w.head[1])<<8|int(w.head[2])
+			if http2.FrameType(w.head[3]) == http2.FrameData {
+				w.data.Add(int64(w.left))
+			}
 		}
 	}
 }
