@@ -117,8 +117,8 @@ conformance: deps ## pgx's own test suite, directly and through both regions' pr
 
 CONNECTIONS ?= 0
 .PHONY: idle
-idle: ## what an idle connection costs an edge (CONNECTIONS=n; default: what files allow, 100,000 at most)
-	go test ./test/bench/idle -run '^$$' -bench Idle -benchtime 1x -timeout 30m -connections $(CONNECTIONS)
+idle: ## what an idle connection costs an edge (CONNECTIONS=n: default what files allow, 100,000 at most; REST=time idle before: 10s)
+	go test ./test/bench/idle -run '^$$' -bench Idle -benchtime 1x -timeout 30m -connections $(or $(CONNECTIONS),0) -rest $(or $(REST),10s)
 
 .PHONY: failovers
 failovers: deps build ## how long writes are away after each kind of loss (N=rounds)

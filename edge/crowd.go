@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 )
 
 // An Arrival is how many connections are open when one more comes.
@@ -57,6 +58,7 @@ func (l Limits) perClient() int {
 // A crowd counts the open connections of all doors, by client.
 type crowd struct {
 	limits Limits
+	parked atomic.Int64 // of them, those that sit on a bench
 
 	mu  sync.Mutex // guards what follows
 	all int

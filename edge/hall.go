@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"meridian/edge/framing"
 )
 
 // A hall stands behind the lobby, with one server of net/http for HTTP/2 and one
@@ -18,18 +20,23 @@ type hall struct {
 	one, two *http.Server
 	toOne    *entrance
 	toTwo    *entrance
-	served   chan struct{} // closed once no server accepts any more
+	served   chan struct{} // closed once no server accepts any more, but from the bench
+	again    chan struct{} // closed once none does from there
 	open     atomic.Int64  // connections of HTTP/1.1
 }
 
 // hall returns a hall whose servers answer with h.
 func (e *netHTTP) hall(in *lobby, h http.Handler) *hall {
-	x := &hall{lobby: in, one: e.server(h), two: e.server(h), served: make(chan struct{})}
+	x := &hall{lobby: in, one: e.server(h), two: e.server(h), served: make(chan struct{}), again: make(chan struct{})}
 	x.toOne, x.toTwo = newEntrance(in, nil), newEntrance(in, func() error { return guard(x.two, in.about) })
-	x.one.ConnState = func(_ net.Conn, s http.ConnState) {
+	x.one.ConnState = func(c net.Conn, s http.ConnState) {
 		switch s {
 		case http.StateNew:
 			x.open.Add(1)
+		case http.StateIdle:
+			if g, ok := c.(*framing.H1); ok {
+				g.Idle()
+			}
 		case http.StateClosed, http.StateHijacked:
 			x.open.Add(-1)
 		}
@@ -40,6 +47,10 @@ func (e *netHTTP) hall(in *lobby, h http.Handler) *hall {
 // run accepts until the lobby is closed. What was accepted goes on.
 func (x *hall) run() error {
 	defer close(x.served)
+	go func() { // ends with the bench
+		defer close(x.again)
+		x.one.Serve(x.lobby.bench.out)
+	}()
 	var all sync.WaitGroup
 	var one, two error
 	all.Go(func() { one = x.one.Serve(x.toOne) })
@@ -91,15 +102,21 @@ func (x *hall) leave(ctx context.Context, linger time.Duration) {
 	all.Go(func() { shutdown(ctx, x.two) })
 	all.Go(func() {
 		x.empty(begun)
+		x.lobby.bench.clear()
+		<-x.again
 		shutdown(ctx, x.one)
 	})
 }
 
-// empty returns once there is no connection of HTTP/1.1, or ctx is over.
+// empty returns once there is no connection of HTTP/1.1, or ctx is over. One that
+// is on its way from the bench to a server is seen at one look of two.
 func (x *hall) empty(ctx context.Context) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for x.open.Load() > 0 {
+	for none := 0; none < 2; none++ {
+		if x.open.Load() > 0 || x.lobby.bench.held.Load() > 0 {
+			none = -1
+		}
 		select {
 		case <-ctx.Done():
 			return

@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/http"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"meridian/edge/framing"
@@ -47,16 +46,9 @@ func (r remote) String() string { return string(r) }
 // queued returns how many bytes the system holds that a client has not yet
 // taken: those that were not acknowledged.
 func queued(c net.Conn) func() (int, bool) {
-	if p, ok := c.(*proxiedConn); ok {
-		c = p.Raw()
-	}
-	s, ok := c.(syscall.Conn)
-	if !ok {
-		return nil
-	}
 	return func() (n int, ok bool) {
-		raw, err := s.SyscallConn()
-		if err != nil {
+		raw := rawOf(c)
+		if raw == nil {
 			return 0, false
 		}
 		if raw.Control(func(fd uintptr) { n, ok = outgoing(fd) }) != nil {

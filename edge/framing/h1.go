@@ -30,6 +30,8 @@ type H1 struct {
 	began   time.Time // when the first byte of the newest head came
 	slow    bool      // that was told
 
+	idle idling
+
 	upgrading atomic.Bool // the newest request asked for another protocol
 	raw       atomic.Bool // what comes is no HTTP: the protocol was switched, or net/http must refuse it anyway
 	spoiled   bool
@@ -57,6 +59,9 @@ const readSize = 4 << 10
 
 // Read hands out what the client sent, line by line, and bodies as they come.
 func (c *H1) Read(p []byte) (int, error) {
+	if c.idle.now && (len(c.in)+len(c.out) > 0 || c.state != inRequestLine) {
+		c.idle.now = false // the next request has come already
+	}
 	for {
 		switch {
 		case len(p) == 0:
@@ -71,6 +76,10 @@ func (c *H1) Read(p []byte) (int, error) {
 			return 0, c.err
 		case c.raw.Load() || c.left > 0:
 			return c.through(p)
+		case c.idle.now:
+			if err := c.await(); err != nil {
+				return 0, err
+			}
 		}
 		if c.line() {
 			continue
@@ -278,6 +287,10 @@ const (
 
 // Close implements net.Conn.
 func (c *H1) Close() error {
+	if c.idle.leave() {
+		c.cfg.Park(c, c.idle.until)
+		return nil
+	}
 	if c.spoiled {
 		c.CloseWrite()
 		c.Secure.SetReadDeadline(time.Now().Add(lingerFor))

@@ -22,6 +22,12 @@ type Config struct {
 	// client's slowness.
 	Slow time.Duration
 
+	// Park takes a connection of HTTP/1.1 that was idle for ParkAfter, in place of
+	// its being closed, and may hand it to a server again when bytes come. Until then
+	// it may wait as long as net/http would have. Nil: such connections are net/http's.
+	Park      func(c *H1, until time.Time)
+	ParkAfter time.Duration
+
 	Now func() time.Time // nil means time.Now
 	// Tell hears once of a connection for what it is ended, or of a message for
 	// what it is refused.

@@ -5,4 +5,5 @@
 //
 //	make idle            as many as this system's files allow, 100,000 at most
 //	make idle CONNECTIONS=1000
+//	make idle REST=150s      after the collector has run, as it does every two minutes at least
 package idle

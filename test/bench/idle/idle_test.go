@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"errors"
 	"flag"
 	"fmt"
 	"net"
@@ -12,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -20,7 +22,10 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-var connections = flag.Int("connections", 0, "connections; 0 is as many as files allow, 100,000 at most")
+var (
+	connections = flag.Int("connections", 0, "connections; 0 is as many as files allow, 100,000 at most")
+	rest        = flag.Duration("rest", 10*time.Second, "how long they are idle before they are measured")
+)
 
 // serves is set for the process that is the edge.
 const serves = "MERIDIAN_BENCH_IDLE_EDGE"
@@ -109,11 +114,54 @@ func measure(ctx context.Context, n int, alpn string, asked bool) (each float64,
 	if err != nil {
 		return 0, err
 	}
+	if asked || alpn == "h2" { // who asks nothing over HTTP/1.1 is closed after 10 s
+		select {
+		case <-time.After(*rest):
+		case <-ctx.Done():
+		}
+	}
 	after, err := settled(ctx, cmd.Process.Pid)
 	if err != nil {
 		return 0, err
 	}
-	return float64(after-before) / float64(n), nil
+	return float64(after-before) / float64(n), alive(more)
+}
+
+// alive returns an error if the edge has closed a connection meanwhile.
+func alive(conns []net.Conn) error {
+	for i, c := range conns {
+		if k, ok := c.(*kept); ok {
+			if k.gone.Load() {
+				return fmt.Errorf("connection %d was closed", i)
+			}
+			continue
+		}
+		c.SetReadDeadline(time.Now().Add(time.Millisecond))
+		var timeout net.Error
+		if n, err := c.Read(make([]byte, 1)); n == 0 && (!errors.As(err, &timeout) || !timeout.Timeout()) {
+			return fmt.Errorf("connection %d: %v", i, err)
+		}
+	}
+	return nil
+}
+
+// A kept connection of HTTP/2 answers the edge's pings.
+type kept struct {
+	net.Conn
+	gone atomic.Bool
+}
+
+func (k *kept) answer() {
+	for fr := http2.NewFramer(k.Conn, k.Conn); ; {
+		f, err := fr.ReadFrame()
+		if err != nil {
+			k.gone.Store(true)
+			return
+		}
+		if p, ok := f.(*http2.PingFrame); ok && !p.IsAck() {
+			fr.WritePing(true, p.Data)
+		}
+	}
 }
 
 // openers work at once; more of them only wait for the edge's handshakes.
@@ -162,6 +210,11 @@ func dial(ctx context.Context, addr string, from net.IP, alpn string, asked bool
 	}
 	if alpn == "h2" {
 		err = greet(c, asked)
+		k := &kept{Conn: c}
+		c = k
+		if err == nil {
+			go k.answer() // ends with the connection
+		}
 	} else if asked {
 		fmt.Fprintf(c, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
 		_, err = c.Read(make([]byte, 4096))
