@@ -28,6 +28,8 @@ type metrics struct {
 	refused  *prometheus.CounterVec // by the guard, by what of it and why
 	swapped  prometheus.Counter
 	rollout  *prometheus.CounterVec // by version, class
+	percent  prometheus.Gauge
+	back     prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
@@ -68,11 +70,17 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	m.rollout = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "meridian_edge_rollout_requests_total", Help: "Requests answered during rollouts, by the version that they were given, current or staged, and class of status.",
 	}, []string{"version", "class"})
+	m.percent = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "meridian_edge_rollout_percent", Help: "Percentage that the staged rules are given to; 0: there are none, or a header alone has them.",
+	})
+	m.back = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "meridian_edge_rollouts_rolled_back_total", Help: "Staged rules that were rolled back, by this edge's judgement or another's.",
+	})
 	if reg == nil {
 		return m, nil
 	}
 	var errs []error
-	for _, c := range []prometheus.Collector{m.requests, m.seconds, m.failures, m.circuits, m.hedges, m.encoding, m.tunnels, m.peers, m.inFlight, m.refused, m.swapped, m.rollout} {
+	for _, c := range []prometheus.Collector{m.requests, m.seconds, m.failures, m.circuits, m.hedges, m.encoding, m.tunnels, m.peers, m.inFlight, m.refused, m.swapped, m.rollout, m.percent, m.back} {
 		errs = append(errs, reg.Register(c))
 	}
 	if err := errors.Join(errs...); err != nil {

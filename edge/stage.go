@@ -60,6 +60,7 @@ func (e *Edge) PrepareStage(r Rules) (*Staged, error) {
 func (e *Edge) Stage(s *Staged, p rollout.Plan) {
 	e.swapping.Lock()
 	defer e.swapping.Unlock()
+	e.metrics.percent.Set(p.Percent)
 	if was := e.staging.Load(); was != nil && was.plan.Version == p.Version {
 		e.staging.Store(&stage{p, was.rules, was.tally})
 		was.tally.Begin()
@@ -70,11 +71,16 @@ func (e *Edge) Stage(s *Staged, p rollout.Plan) {
 	e.closeUnused(was)
 }
 
-// Unstage gives every request that begins now the current version.
-func (e *Edge) Unstage() {
+// Unstage gives every request that begins now the current version. rolledBack
+// says for the metrics that the staged one was worse.
+func (e *Edge) Unstage(rolledBack bool) {
 	e.swapping.Lock()
 	defer e.swapping.Unlock()
 	was := e.inUse()
+	e.metrics.percent.Set(0)
+	if rolledBack && e.staging.Load() != nil {
+		e.metrics.back.Inc()
+	}
 	e.staging.Store(nil)
 	e.closeUnused(was)
 }

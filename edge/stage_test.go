@@ -91,7 +91,7 @@ func TestTwoVersionsStandBesideEachOther(t *testing.T) {
 	if version, arms := w.Edge.Rollout(); version != "v" || arms.Staged.Total.Requests != 3 || arms.Staged.Total.Refused != 2 || arms.Current.Total.Requests != 4 || arms.Current.Total.Refused != 1 || arms.Staged.Total.Errors+arms.Current.Total.Errors != 0 {
 		t.Errorf("%s: %+v", version, arms)
 	}
-	w.Edge.Unstage()
+	w.Edge.Unstage(false)
 	if g := w.do("GET", "/x", "", "X-Stage", "yes"); g.body != "first" || g.header.Get("X-Meridian-Rollout") != "" {
 		t.Errorf("after: %q %v", g.body, g.header)
 	}
@@ -118,7 +118,7 @@ func TestARequestKeepsItsVersion(t *testing.T) {
 	ended := make(chan got)
 	go func() { ended <- w.do("GET", "/x", "", "X-Stage", "yes") }() // awaited below
 	<-entered
-	w.Edge.Unstage()
+	w.Edge.Unstage(false)
 	if g := w.do("GET", "/x", "", "X-Stage", "yes"); g.body != "first" {
 		t.Errorf("a request that began later: %q", g.body)
 	}
@@ -207,7 +207,7 @@ func TestVersionsShareWhatIsStoredOnlyWhereItIsTheSame(t *testing.T) {
 		}
 		shared = fmt.Sprint(asked.Load())
 		w.take(rules(second, &hour))
-		w.Edge.Unstage()
+		w.Edge.Unstage(false)
 		if blind {
 			return shared, other, ""
 		}
@@ -218,5 +218,38 @@ func TestVersionsShareWhatIsStoredOnlyWhereItIsTheSame(t *testing.T) {
 	}
 	if _, other, _ := run(t, true); other != "first" {
 		t.Errorf("control: %q", other)
+	}
+}
+
+// TestTheShieldGoesByTheSameVersion, or says that it does not have it: the edge
+// then asks the origin itself, and goes on with the shield for others.
+func TestTheShieldGoesByTheSameVersion(t *testing.T) {
+	first, _ := called(t, "first", "max-age=600")
+	second, asked := called(t, "second", "max-age=600")
+	s := newShieldWorld(t, 1, func(http.ResponseWriter, *http.Request) {}, behaviors(first, Behavior{Path: "*", Origin: "assets"}))
+	next := Rules{Origins: []origin.CustomConfig{second}, Behaviors: []Behavior{{Path: "*", Origin: "assets"}}}
+	for _, w := range append(s.edges, s.shield) {
+		w.stage(next, testPlan())
+	}
+	e := s.edges[0]
+	for _, c := range []struct {
+		path, stage, body string
+		shielded          bool
+	}{
+		{"/a", "yes", "second", true},
+		{"/a", "no", "first", true},
+		{"/b", "yes", "second", false}, // the shield has left it
+		{"/b", "no", "first", true},
+	} {
+		if c.path == "/b" {
+			s.shield.Unstage(false)
+		}
+		g := e.do("GET", c.path, "", "X-Stage", c.stage)
+		if through := strings.Contains(strings.Join(g.header["Via"], ","), "us-east-1.meridian"); g.body != c.body || through != c.shielded || g.header.Get("Meridian-Version") != "" {
+			t.Errorf("%s, %s: %q, through the shield %v, %v", c.path, c.stage, g.body, through, g.header)
+		}
+	}
+	if asked.Load() != 2 {
+		t.Errorf("the staged origin was asked %d times", asked.Load())
 	}
 }

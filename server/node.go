@@ -57,11 +57,11 @@ type node struct {
 	parted    atomic.Pointer[parted]
 	reloads   reloads
 	handing   *handing
-	rollouts  *rollouts // nil without an edge
-	kvs       *kvs      // likewise
-	purging   *purging  // nil where there is neither a cache nor an operator
-	tickets   *tickets  // nil without an edge
-	shelf     *shelf    // nil where there is neither an edge nor a region
+	rollouts  *jury    // nil without an edge
+	kvs       *kvs     // likewise
+	purging   *purging // nil where there is neither a cache nor an operator
+	tickets   *tickets // nil without an edge
+	shelf     *shelf   // nil where there is neither an edge nor a region
 
 	changed chan struct{} // holds one nudge: the map may have changed
 

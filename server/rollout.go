@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -29,7 +30,7 @@ type rolloutLedger interface {
 type stager interface {
 	PrepareStage(edge.Rules) (*edge.Staged, error)
 	Stage(*edge.Staged, rollout.Plan)
-	Unstage()
+	Unstage(rolledBack bool)
 	Rollout() (version string, arms rollout.Arms)
 }
 
@@ -62,8 +63,10 @@ func newRollouts(self string, s rolloutLedger, door stager, read func([]byte) (*
 
 // addRollouts adds this edge's part in rollouts.
 func (n *node) addRollouts(g *lifecycle.Group, door stager) {
-	n.rollouts = newRollouts(n.self.Name, inStore{n.store}, door, n.withRules, n.inForceNow, n.log)
-	g.Add("rollout", n.rollouts.follow)
+	r := newRollouts(n.self.Name, inStore{n.store}, door, n.withRules, n.inForceNow, n.log)
+	n.rollouts = newJury(n, r)
+	g.Add("rollout", r.follow)
+	g.Add("rollout, judged", n.rollouts.run)
 }
 
 // withRules returns the file in force with a part of another in the place of
@@ -122,6 +125,7 @@ func (r *rollouts) obey() {
 	}
 	if rec.Plan.Version != r.record.Plan.Version {
 		r.refused, r.staged, r.last = "", nil, rollout.Arms{}
+		clear(r.verdicts)
 	}
 	if rec.Plan.Version != r.record.Plan.Version || rec.Turn != r.record.Turn {
 		r.since = r.now()
@@ -188,8 +192,8 @@ func (r *rollouts) leave() {
 		return
 	}
 	_, r.last = r.door.Rollout()
-	r.door.Unstage()
-	r.log.Info("rollout is over here", "version", r.follows.Plan.Version, "phase", string(r.record.Phase), "why", r.record.Why)
+	r.door.Unstage(r.record.Phase == rollout.RolledBack || r.verdicts[r.follows.Plan.Version] != "")
+	r.log.Info("rollout is over here", "version", r.follows.Plan.Version, "phase", string(r.record.Phase), "why", cmp.Or(r.verdicts[r.follows.Plan.Version], r.record.Why))
 	r.follows = rollout.Record{}
 }
 
@@ -216,6 +220,9 @@ func (r *rollouts) told() rollout.Report {
 	out := rollout.Report{Node: r.self, Version: v, Step: r.follows.Turn, Serves: r.follows.Plan.Version == v && v != "", Refused: r.refused, Verdict: r.verdicts[v], Arms: r.last}
 	if out.Serves {
 		_, out.Arms = r.door.Rollout()
+	}
+	if p := r.record.Phase; p == rollout.RolledBack || p == rollout.Aborted {
+		out.Verdict = r.record.Why // for who is cut off from the store
 	}
 	if now := r.file(); r.staged != nil {
 		if r.checked != now {

@@ -37,7 +37,7 @@ func (n *node) serveRollout(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "there is no edge here", http.StatusNotFound)
 		return
 	}
-	json.NewEncoder(w).Encode(rolloutSaid{n.rollouts.report(), ""})
+	json.NewEncoder(w).Encode(rolloutSaid{n.rollouts.report(), n.rollouts.waitsFor()})
 }
 
 // serveRolloutCheck answers whether this edge could take rules.
@@ -341,7 +341,7 @@ func stateAt(rec rollout.Record, r rollout.Report) (state, why string) {
 	case r.Refused != "":
 		return "refused", r.Refused
 	case !r.Serves:
-		return "current", r.Verdict
+		return "current", ""
 	case rec.Phase == rollout.Promoted:
 		return "promoted", ""
 	}

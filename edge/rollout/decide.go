@@ -31,6 +31,21 @@ type Report struct {
 	Verdict string `json:"verdict,omitempty"` // why it rolled the version back
 }
 
+// Plausible reports whether an edge could have counted that.
+func (r Report) Plausible() bool {
+	for _, a := range []Arm{r.Arms.Current, r.Arms.Staged} {
+		for _, c := range []Counts{a.Total, a.Step, a.Recent} {
+			if c.Requests < 0 || c.Errors < 0 || c.Refused < 0 || c.Errors > c.Requests-c.Refused || c.Requests > maxCount || !(c.Seconds >= 0) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// maxCount keeps sums of counts from overflowing.
+const maxCount = 1 << 50
+
 // A View is what Decide decides on.
 type View struct {
 	Record  Record
@@ -65,6 +80,9 @@ func Decide(v View) Decision {
 	case Promoted:
 		return v.finish(reports)
 	case Staged:
+		if d := v.finish(reports); d.Do == Finish {
+			return d
+		}
 	default:
 		return Decision{Do: Wait, Why: "it is over"}
 	}
@@ -131,6 +149,9 @@ func (v View) next(reports []Report, arms Arms, fine string) Decision {
 
 // finish decides whether the files of all edges have what was promoted.
 func (v View) finish(reports []Report) Decision {
+	if len(v.Edges) == 0 {
+		return Decision{Do: Wait, Why: "no edge is alive, as the map says"}
+	}
 	if missing := v.missing(reports, func(r Report) bool { return r.InFile }); missing != "" {
 		return Decision{Do: Wait, Why: fmt.Sprintf("promoted; the file of %s does not have it yet: put it there and run `meridian reload`", missing)}
 	}
