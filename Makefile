@@ -109,6 +109,11 @@ SEED  ?= 0
 pairs: deps build ## PAIRS writes and reads after them, a part with replay 2 s late (SEED=N to repeat)
 	go run ./test/pairs --binary $(BIN) --count $(PAIRS) --seed $(SEED)
 
+WRITES ?= 1000000
+.PHONY: ledger
+ledger: ## WRITES writes through regions in all kinds of trouble, with keys and without: none is executed twice (SEED=N to repeat)
+	MERIDIAN_WRITES=$(WRITES) $(if $(filter-out 0,$(SEED)),MERIDIAN_SEED=$(SEED)) go test ./edge -run 'TestNoWriteIsExecutedTwiceInTrouble|TestNoKeyedWriteIsExecutedTwiceInTrouble' -count=1 -timeout 4h -v
+
 .PHONY: conformance
 conformance: deps ## pgx's own test suite, directly and through both regions' proxies, compared; the public suites for HTTP caches and HTTP/2
 	go run ./test/conformance

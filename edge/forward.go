@@ -187,7 +187,7 @@ func (x *exchange) attempt(left time.Duration) (*http.Response, error) {
 	early := &interim{x: x}
 	resp, err := x.way.RoundTrip(req.WithContext(ctx), origin.Trip{
 		Region: x.choice.Region, Class: origin.ClassOf(x.r.Method, x.sent.path), FirstByte: max(left, time.Millisecond), Interim: early.pass, Patient: x.streams(),
-		Abandon: (origin.Safe(x.r.Method) || x.once) && len(x.deps.Map.Now().Serving()) > 1,
+		Waiting: origin.Waiting{Elsewhere: len(x.deps.Map.Now().Serving()) > 1, Movable: origin.Safe(x.r.Method) || x.once},
 	})
 	early.end()
 	if err == nil && x.custom != nil {

@@ -26,6 +26,9 @@ func (x *exchange) readKey() {
 	key, err := idempotency.Key(x.header[idempotency.Header])
 	x.keyed = key != "" && err == nil
 	x.once = x.keyed && x.cfg.Deduplicated && x.custom == nil
+	if x.way == origin.Way(x.origin) && !x.once {
+		x.way = x.origin.Wary()
+	}
 }
 
 // inDoubt returns why a request that is not safe to repeat may have been executed,

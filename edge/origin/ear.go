@@ -26,15 +26,12 @@ type ear struct {
 	pulse *pulse       // of all connections to the region
 
 	mu   sync.Mutex // guards what follows
-	deaf bool
-	hope context.Context // ends when the connection falls silent
-	lose context.CancelCauseFunc
+	hope hope       // lost when the connection falls silent
 }
 
 func newEar(c net.Conn, p *pulse, now time.Time) *ear {
-	e := &ear{Conn: c, pulse: p}
+	e := &ear{Conn: c, pulse: p, hope: newHope()}
 	e.heard.Store(now.UnixNano())
-	e.hope, e.lose = context.WithCancelCause(context.Background())
 	return e
 }
 
@@ -48,37 +45,52 @@ func (e *ear) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// listen reports whether the connection is silent: it was not heard since
-// patience before now, nor since the edge itself last stood still.
-func (e *ear) listen(now, awake time.Time, patience time.Duration) bool {
+// silence returns for how long the connection was not heard, of the time since
+// the edge itself last stood still.
+func (e *ear) silence(now, awake time.Time) time.Duration {
 	heard := time.Unix(0, e.heard.Load())
 	if awake.After(heard) {
 		heard = awake
 	}
+	return now.Sub(heard)
+}
+
+// listen notes whether the connection is silent.
+func (e *ear) listen(deaf bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	switch deaf := now.Sub(heard) >= patience; {
-	case deaf && !e.deaf:
-		e.deaf = true
-		e.lose(errSilent)
-	case !deaf && e.deaf:
-		e.deaf = false
-		e.hope, e.lose = context.WithCancelCause(context.Background())
-	}
-	return e.deaf
+	e.hope.set(!deaf)
 }
 
 // whileHeard returns a context that ends when the connection falls silent.
 func (e *ear) whileHeard() context.Context {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.hope
+	return e.hope.ctx
 }
 
-func (e *ear) silent() bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.deaf
+func (e *ear) silent() bool { return e.whileHeard().Err() != nil }
+
+// A hope is a context that ends when something is given up, and another one when
+// that is there again.
+type hope struct {
+	ctx  context.Context
+	lose context.CancelFunc
+}
+
+func newHope() (h hope) {
+	h.ctx, h.lose = context.WithCancel(context.Background())
+	return h
+}
+
+// set gives the hope up, or makes it anew.
+func (h *hope) set(hopeful bool) {
+	switch lost := h.ctx.Err() != nil; {
+	case !hopeful:
+		h.lose()
+	case lost:
+		*h = newHope()
+	}
 }
 
 // Patience is how long a region's connection may be silent: what a ping needs
@@ -98,13 +110,11 @@ func Pace(floor, every, rtt time.Duration) time.Duration {
 
 // hint reports whether the region is too quiet for what it is asked, and says
 // so: a crowd of requests waits, for longer than the way takes, and nothing at
-// all is heard.
-func (l *link) hint(now time.Time) (why string, ok bool) {
-	silence, quiet := l.sense.pulse.quiet(now)
-	if !quiet {
-		return "", false
-	}
-	if l.sense.age(now) < l.rtt() {
+// all is heard. Who is wary takes half of that silence for a hint, however short
+// the others wait.
+func (l *link) hint(now time.Time, wary bool) (why string, ok bool) {
+	silence, quiet := l.sense.pulse.quiet(now, wary)
+	if !quiet || !wary && l.sense.age(now) < l.rtt() {
 		return "", false
 	}
 	return fmt.Sprintf("was not heard for %s, which is unusual", ms(silence)), true
@@ -119,7 +129,7 @@ func (l *link) listen(now time.Time) {
 	l.listened = now
 	rtt, patience := l.rtt(), time.Duration(0)
 	l.mu.Lock()
-	silent, open, newest := 0, 0, int64(0)
+	silent, lost, open, newest := 0, 0, 0, int64(0)
 	for _, c := range l.conns {
 		if c.Err() != nil {
 			continue
@@ -128,10 +138,16 @@ func (l *link) listen(now time.Time) {
 		newest = max(newest, c.ear.heard.Load())
 		own := Patience(l.cfg.Silence, c.every, rtt)
 		patience = max(patience, own)
-		if c.ear.listen(now, l.awake, own) {
+		silence := c.ear.silence(now, l.awake)
+		c.ear.listen(silence >= own)
+		if silence >= own {
 			silent++
 		}
+		if silence >= own+lull {
+			lost++
+		}
 	}
+	l.hope.set(open == 0 || lost < open)
 	l.mu.Unlock()
 	switch all := open > 0 && silent == open; {
 	case all && !l.hushed:

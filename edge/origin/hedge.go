@@ -81,7 +81,7 @@ func (o *Origin) Late(r meridian.Region, class int) (time.Duration, bool) {
 
 // Second decides on a request that first has not answered for took.
 func (o *Origin) Second(first meridian.Region, took, left time.Duration) (Choice, time.Duration, bool) {
-	c := Choose(View{Place: o.cfg.Place, Map: o.deps.Map.Now(), Own: o.own([]meridian.Region{first})})
+	c := Choose(View{Place: o.cfg.Place, Map: o.deps.Map.Now(), Own: o.own([]meridian.Region{first}, false)})
 	l := Late{First: first, Next: c, Took: took, Left: left}
 	l.Ready = c.Region != "" && c.Cause != LastResort && o.sound(c.Region)
 	if l.Ready {

@@ -36,8 +36,8 @@ type link struct {
 	changed chan struct{} // closed, and made anew, after every dial
 	fails   int           // dials that failed, ever
 	err     error         // of the newest failed dial
-	up      context.Context
-	lose    context.CancelFunc // ends up, when the map says the region is down
+	up      hope          // lost when the map says the region is down
+	hope    hope          // lost when all connections were silent for so long that nothing is waited for; see Leave
 }
 
 // Intervals of a keeper. It looks after its connections at a constant pace,
@@ -51,9 +51,8 @@ const (
 func newLink(region meridian.Region, cfg Config, deps Deps, rtt func() time.Duration, m *memory) *link {
 	l := &link{
 		region: region, cfg: cfg, deps: deps, rtt: rtt, memory: m, listened: time.Now(),
-		kick: make(chan struct{}, 1), changed: make(chan struct{}),
+		kick: make(chan struct{}, 1), changed: make(chan struct{}), up: newHope(), hope: newHope(),
 	}
-	l.up, l.lose = context.WithCancel(context.Background())
 	return l
 }
 
@@ -250,26 +249,29 @@ func (l *link) await(ctx context.Context) (*conn, error) {
 func (l *link) setDown(down bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	switch lost := l.up.Err() != nil; {
-	case down && !lost:
-		l.lose()
-	case !down && lost:
-		l.up, l.lose = context.WithCancel(context.Background())
-	}
+	l.up.set(!down)
 }
 
 // whileUp returns a context that ends when the map says the region is down.
 func (l *link) whileUp() context.Context {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.up
+	return l.up.ctx
+}
+
+// whileHoped returns a context that ends when nothing is expected any more of
+// what the region was sent.
+func (l *link) whileHoped() context.Context {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.hope.ctx
 }
 
 func (l *link) close() {
 	l.mu.Lock()
 	conns := append(l.conns, l.ending...)
 	l.conns, l.ending = nil, nil
-	l.lose()
+	l.up.lose()
 	l.mu.Unlock()
 	for _, c := range conns {
 		c.Close()

@@ -151,8 +151,19 @@ func (o *Origin) link(r meridian.Region) *link {
 
 // Choose returns the region for the next attempt of a request that was already
 // sent to tried.
-func (o *Origin) Choose(tried []meridian.Region) Choice {
-	v := View{Place: o.cfg.Place, Map: o.deps.Map.Now(), Own: o.own(tried)}
+func (o *Origin) Choose(tried []meridian.Region) Choice { return o.choose(tried, false) }
+
+// Wary is the way of requests that no second region may answer: those that a
+// region takes and does not answer are lost, so they go elsewhere at a smaller
+// hint of silence. Being wrong costs the longer way.
+func (o *Origin) Wary() Way { return wary{o} }
+
+type wary struct{ *Origin }
+
+func (w wary) Choose(tried []meridian.Region) Choice { return w.choose(tried, true) }
+
+func (o *Origin) choose(tried []meridian.Region, wary bool) Choice {
+	v := View{Place: o.cfg.Place, Map: o.deps.Map.Now(), Own: o.own(tried, wary)}
 	if last := o.last.Load(); last != nil {
 		v.Last = *last
 	}
@@ -167,7 +178,7 @@ func (o *Origin) Choose(tried []meridian.Region) Choice {
 }
 
 // own gathers this edge's experience of every region.
-func (o *Origin) own(tried []meridian.Region) []Own {
+func (o *Origin) own(tried []meridian.Region, wary bool) []Own {
 	now, turn := time.Now(), o.turn.Add(1)
 	o.mu.RLock()
 	defer o.mu.RUnlock()
@@ -186,7 +197,7 @@ func (o *Origin) own(tried []meridian.Region) []Own {
 			w.State, w.Why = s, why
 		}
 		if w.State == Ready && !o.cfg.Blind {
-			if why, ok := l.hint(now); ok {
+			if why, ok := l.hint(now, wary); ok {
 				w.State, w.Why = Warming, why
 			}
 		}

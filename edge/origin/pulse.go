@@ -49,13 +49,16 @@ func (p *pulse) wait(crowded bool, now time.Time) {
 }
 
 // quiet returns for how long nothing was heard, and whether that is more than
-// twice the longest gap of late.
-func (p *pulse) quiet(now time.Time) (time.Duration, bool) {
+// twice the longest gap of late; to who is wary, more than that gap.
+func (p *pulse) quiet(now time.Time, wary bool) (time.Duration, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.crowded || p.longest[0]+p.longest[1] == 0 {
 		return 0, false
 	}
-	silence := now.Sub(p.heard)
-	return silence, silence >= max(pulseFloor, 2*p.longest[0], 2*p.longest[1])
+	silence, most := now.Sub(p.heard), max(pulseFloor, 2*p.longest[0], 2*p.longest[1])
+	if wary {
+		most /= 2
+	}
+	return silence, silence >= most
 }

@@ -14,7 +14,7 @@ func TestQuietIsMoreThanTwiceTheLongestGap(t *testing.T) {
 			p.beat(now)
 		}
 	}
-	quiet := func(after time.Duration) bool { _, q := p.quiet(now.Add(after)); return q }
+	quiet := func(after time.Duration) bool { _, q := p.quiet(now.Add(after), false); return q }
 	beat(10, time.Second)
 	if quiet(time.Hour) {
 		t.Error("a region that is asked nothing is quiet")

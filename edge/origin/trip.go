@@ -28,7 +28,7 @@ type Trip struct {
 	Class     int                                            // of the route: see ClassOf
 	FirstByte time.Duration                                  // longest wait for the response's headers; 0 waits for ever
 	Patient   bool                                           // a call that may be silent for as long as its ends like: see Custom
-	Abandon   bool                                           // stop waiting when the region is found to be down or silent
+	Waiting   Waiting                                        // what is done when nothing is heard of the region
 	Interim   func(status int, h textproto.MIMEHeader) error // takes 1xx responses; may be nil
 }
 
@@ -65,7 +65,7 @@ func watch(cancel context.CancelCauseFunc, t Trip, l *link) (stop func()) {
 	if t.FirstByte > 0 {
 		stopSlow = time.AfterFunc(t.FirstByte, func() { cancel(errSlow) }).Stop
 	}
-	if t.Abandon {
+	if t.Waiting.Elsewhere && t.Waiting.Movable {
 		stopLost = context.AfterFunc(l.whileUp(), func() { cancel(errLost) })
 	}
 	return func() { stopSlow(); stopLost() }
@@ -77,9 +77,7 @@ func (o *Origin) send(ctx context.Context, cancel context.CancelCauseFunc, l *li
 	if err != nil {
 		return nil, classify(ctx, t.Region, err, Unsent)
 	}
-	if t.Abandon {
-		defer context.AfterFunc(c.ear.whileHeard(), func() { cancel(errSilent) })()
-	}
+	defer c.onSilence(l, Leave(t.Waiting), func() { cancel(errSilent) })()
 	var wrote atomic.Bool
 	trace := &httptrace.ClientTrace{WroteHeaders: func() { wrote.Store(true) }, Got1xxResponse: t.Interim}
 	resp, err := c.RoundTrip(req.WithContext(httptrace.WithClientTrace(ctx, trace)))
