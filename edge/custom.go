@@ -40,7 +40,7 @@ func (c Config) checkBehaviors() error {
 
 // behave finds the request's behaviour, and the way that it names.
 func (x *exchange) behave() {
-	x.behavior = MatchPath(x.behaviors, x.at.path)
+	x.behavior = x.match()
 	if p := x.behavior.Response; p != nil {
 		x.w.before = func() { p.apply(x.w.Header(), x.r) }
 	}
@@ -51,6 +51,14 @@ func (x *exchange) behave() {
 	}
 	x.policy = x.behavior.sends(x.r.Method, x.custom != nil)
 	x.retarget(x.at, strings.Contains(x.r.RequestURI, "?"))
+}
+
+// match returns the request's behaviour: by its path, or as another edge says.
+func (x *exchange) match() Match {
+	if x.inner {
+		return MatchApplied(x.behaviors, x.r.Header.Get(headerBehavior), x.at.path)
+	}
+	return MatchPath(x.behaviors, x.at.path)
 }
 
 // estrange takes out of a request's headers what is between nodes alone, and

@@ -77,6 +77,7 @@ func (x *exchange) takeOver() {
 	}
 	delete(h, headerPurged)
 	delete(h, headerVersion)
+	delete(h, headerBehavior)
 	for _, line := range h[identity.HeaderConsistency] {
 		x.seen = mergeText(x.seen, line, nil) // the link says that an edge wrote it
 	}

@@ -98,7 +98,7 @@ func (x *exchange) viaShield(left time.Duration) *http.Response {
 	req := x.outward(left)
 	propagator.Inject(ctx, propagation.HeaderCarrier(req.Header))
 	early := &interim{x: x}
-	resp, err := x.shield.way.RoundTrip(req.WithContext(ctx), origin.Trip{Region: x.shield.place, FirstByte: max(left, time.Millisecond), Interim: early.pass})
+	resp, err := x.shield.way.RoundTrip(req.WithContext(ctx), origin.Trip{Region: x.shield.place, FirstByte: max(left, time.Millisecond), Interim: early.pass, Waiting: origin.Waiting{Elsewhere: true, Movable: true}})
 	early.end()
 	if err == nil && resp.Header.Get(headerShield) == unversioned {
 		resp.Body.Close()
@@ -147,6 +147,7 @@ func (x *exchange) outward(left time.Duration) *http.Request {
 	y.custom = nil // the shield asks it
 	req := y.outgoing(left)
 	req.Header.Set(identity.HeaderRequest, x.id)
+	req.Header.Set(headerBehavior, applied(x.behavior.Behavior))
 	if x.deps.Recent != nil {
 		if recent := x.deps.Recent(); recent != "" {
 			req.Header.Set(headerPurged, recent)
