@@ -1,6 +1,7 @@
 package meridian
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -106,6 +107,15 @@ type Promise struct {
 	Consistency *Consistency // nil: the database's
 	Unreachable Unreachable  // "": the database's
 	Claim       Token        // what goes to the primary runs only where this is part of the history; zero: on any
+	Touch       Toucher      // is asked before the first that may write goes there; nil: nobody
+}
+
+// A Toucher is told that an invocation is about to write. It returns the position
+// from which that is known, which takes the place of the claim. Its error keeps the
+// write from being sent: of kind Forbidden, for good. It may be called more than
+// once, and by several at once.
+type Toucher interface {
+	Touch(context.Context) (Token, error)
 }
 
 // Carriers say how a consistency token travels between a client and a door:

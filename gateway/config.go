@@ -35,6 +35,11 @@ type Config struct {
 	Authorizers []string // names of the JWT authorizers that Deps.Verify knows
 	Limits      Limits
 
+	// ReclaimUnwritten lets a request be executed again whose region was lost, or
+	// ran out of time, before anything was written to the database for its key,
+	// whatever it did elsewhere. Otherwise its key is spoiled.
+	ReclaimUnwritten bool
+
 	// What events and logs say of the deployment.
 	AccountID string // zero: 000000000000
 	APIID     string // zero: ten characters derived from Domain
@@ -95,6 +100,11 @@ type Ledger interface {
 	// Settle keeps an answer; held is false if the claim is not part of the
 	// history any more, and neither is what was written under it.
 	Settle(context.Context, ledger.Claim, ledger.Answer) (held bool, err error)
+	// Touch notes, before it is sent, that something may be written for a claim;
+	// see meridian.Toucher. Take asks for the claim of another, from, under which
+	// nothing was: the next Claim tells whether it was given.
+	Touch(context.Context, ledger.Claim) (meridian.Token, error)
+	Take(ctx context.Context, c ledger.Claim, from string) error
 	// Release gives back a claim of which surely nothing was executed.
 	Release(context.Context, ledger.Claim) error
 }

@@ -121,6 +121,11 @@ func (o *oneEntry) Settle(_ context.Context, _ ledger.Claim, a ledger.Answer) (b
 	return true, nil
 }
 
+func (o *oneEntry) Touch(context.Context, ledger.Claim) (meridian.Token, error) {
+	return meridian.Token{}, nil
+}
+func (o *oneEntry) Take(context.Context, ledger.Claim, string) error { return nil }
+
 func (o *oneEntry) Release(context.Context, ledger.Claim) error { return nil }
 
 // ask sends a request for the keyed route if the header is a credential, for

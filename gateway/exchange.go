@@ -32,8 +32,9 @@ type exchange struct {
 	share       share
 	span        trace.Span
 
-	key   string         // by which it is executed once; "" if it may be executed whenever it comes
-	claim meridian.Token // a history that has it has the claim on the key
+	key   string           // by which it is executed once; "" if it may be executed whenever it comes
+	claim meridian.Token   // a history that has it has the claim on the key
+	touch meridian.Toucher // is told before the claim's invocation writes
 
 	route *openapi.Route      // nil until it is found
 	who   *identity.Principal // nil unless the route asked
@@ -184,7 +185,7 @@ func (x *exchange) invoke(payload []byte) (*event.Response, meridian.Observation
 // promise is what the route says of its reads, and the claim of its writes.
 func (x *exchange) promise() meridian.Promise {
 	p := x.route.Reads
-	p.Claim = x.claim
+	p.Claim, p.Touch = x.claim, x.touch
 	return p
 }
 

@@ -98,6 +98,9 @@ func (x *exchange) runOnce(payload, body []byte) {
 	switch {
 	case d.Do == ledger.Run || x.g.off == withoutOnly:
 		x.claim = e.Token
+		if e.Mine {
+			x.touch = &touch{x.g.deps.Ledger, claim}
+		}
 		x.runClaimed(claim, payload)
 	case d.Do == ledger.Replay:
 		x.replay(e.Answer)
@@ -114,15 +117,53 @@ func (x *exchange) stake(claim ledger.Claim) (ledger.Entry, ledger.Decision, err
 			return e, ledger.Decision{}, err
 		}
 		left := x.left() - reserve
-		if d := ledger.Decide(e.Of(claim.Print, left)); d.Do != ledger.Wait {
+		switch d := ledger.Decide(x.view(e, claim, left)); d.Do {
+		case ledger.Take:
+			if err := x.takeOver(claim, e, d); err != nil {
+				return e, d, err
+			}
+			continue // it is this request's now, or the other wrote meanwhile
+		case ledger.Wait:
+		default:
 			return e, d, nil
 		}
 		select {
 		case <-x.r.Context().Done(): // nobody waits for what the next look says
-			return e, ledger.Decide(e.Of(claim.Print, 0)), nil
+			return e, ledger.Decision{Do: ledger.Busy, Why: "its client went away while another execution was waited for"}, nil
 		case <-time.After(min(look, left)):
 		}
 	}
+}
+
+// view adds to what the ledger says what the map and the file do.
+func (x *exchange) view(e ledger.Entry, claim ledger.Claim, left time.Duration) ledger.View {
+	v := e.Of(claim.Print, left)
+	v.Again = x.g.cfg.ReclaimUnwritten
+	if m := x.g.deps.Map; m != nil && !v.Mine {
+		r, known := m.Now().Region(e.Region)
+		v.Gone = known && !r.Healthy
+	}
+	return v
+}
+
+// takeOver asks for the claim of an execution that wrote nothing.
+func (x *exchange) takeOver(claim ledger.Claim, e ledger.Entry, d ledger.Decision) error {
+	x.g.metrics.once.WithLabelValues(string(d.Do)).Inc()
+	x.g.deps.Log.Info("a claim is taken over", "request", x.id, "from", e.Request, "region", e.Region, "why", d.Why)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.r.Context()), max(x.left(), reserve))
+	defer cancel()
+	return x.g.deps.Ledger.Take(ctx, claim, e.ID)
+}
+
+// A touch tells the ledger that a claim's invocation is about to write.
+type touch struct {
+	ledger Ledger
+	claim  ledger.Claim
+}
+
+// Touch implements meridian.Toucher.
+func (t *touch) Touch(ctx context.Context) (meridian.Token, error) {
+	return t.ledger.Touch(ctx, t.claim)
 }
 
 // ask asks for the claim once. It does not end with the caller: a claim that was
@@ -203,11 +244,11 @@ func (x *exchange) unclaimed(why string) {
 // claimLost answers a request whose execution belongs to no history any more.
 func (x *exchange) claimLost() {
 	x.g.metrics.once.WithLabelValues("lost").Inc()
-	x.note.err, x.note.kind = "its claim was lost with an old primary", meridian.PrimaryUnavailable
+	x.note.err, x.note.kind = "its claim is not its own any more: lost with an old primary, or taken over before it wrote", meridian.PrimaryUnavailable
 	clear(x.w.Header())
 	x.w.Header().Set("Apigw-Requestid", x.id)
 	x.w.Header().Set("Meridian-Region", string(x.g.cfg.Region))
-	x.notNow("the primary was lost while it was executed, and all that it wrote; it may be sent again")
+	x.notNow("nothing that it wrote is part of the database: the primary was lost with it, or another region took it over; it may be sent again")
 }
 
 func (x *exchange) notNow(why string) {

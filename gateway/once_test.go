@@ -11,6 +11,7 @@ import (
 	"meridian"
 	"meridian/gateway"
 	"meridian/gateway/ledger"
+	"meridian/topology"
 )
 
 // A shared ledger is that of all regions, in memory. lost makes it forget a claim
@@ -39,7 +40,7 @@ func (s *shared) Claim(_ context.Context, c ledger.Claim) (ledger.Entry, error) 
 		return ledger.Entry{}, s.away
 	}
 	if _, taken := s.entries[c.Scope]; !taken || s.holders[c.Scope] == c.ID {
-		s.entries[c.Scope], s.holders[c.Scope] = ledger.Entry{Print: c.Print, Region: c.Region, Request: c.Request}, c.ID
+		s.entries[c.Scope], s.holders[c.Scope] = ledger.Entry{Print: c.Print, Region: c.Region, Request: c.Request, ID: c.ID, Clean: true}, c.ID
 	}
 	e := s.entries[c.Scope]
 	e.Mine, e.Token, e.Over = s.holders[c.Scope] == c.ID, claimed, s.over
@@ -63,6 +64,31 @@ func (s *shared) Settle(_ context.Context, c ledger.Claim, a ledger.Answer) (boo
 	}
 	s.entries[c.Scope] = e
 	return true, nil
+}
+
+func (s *shared) Touch(_ context.Context, c ledger.Claim) (meridian.Token, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.entries[c.Scope]
+	if s.holders[c.Scope] != c.ID {
+		return meridian.Token{}, meridian.WithKind(meridian.Forbidden, errors.New("it is another's"))
+	}
+	e.Clean = false
+	s.entries[c.Scope] = e
+	t := claimed
+	t.LSN++
+	return t, nil
+}
+
+func (s *shared) Take(_ context.Context, c ledger.Claim, from string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.entries[c.Scope]; s.holders[c.Scope] == from && e.Clean && !e.Done && e.Print == c.Print {
+		e.Region, e.Request, e.ID = c.Region, c.Request, c.ID
+		s.entries[c.Scope], s.holders[c.Scope] = e, c.ID
+		s.over = false
+	}
+	return nil
 }
 
 func (s *shared) Release(_ context.Context, c ledger.Claim) error {
@@ -259,23 +285,61 @@ func TestWhatBecameOfTheFirstDecides(t *testing.T) {
 	}
 }
 
-// A claim whose answer never came is not executed again, however long ago it was.
+// A claim whose answer never came is not executed again, however long ago it was,
+// if something may have been written for it. If surely nothing was, and the file
+// lets it, it is executed again: when its time has passed, and at once if its region
+// is lost. A region that was only thought lost writes nothing any more.
 func TestWhatIsNotKnownIsNotExecutedAgain(t *testing.T) {
-	s, eu, us := keyedPair(t, &functions{answer: func(context.Context, meridian.Invocation) (meridian.Answer, error) { return says(created), nil }}, &functions{})
-	s.mu.Lock()
-	s.over = true
-	s.mu.Unlock()
-	eu.ask(eu.inner, "POST", "/pets", "x", "Idempotency-Key", "k")
-	s.mu.Lock()
-	for scope, e := range s.entries { // as if its region had died before it said so
-		e.Done, e.Answer = false, nil
-		s.entries[scope] = e
-	}
-	s.mu.Unlock()
-	a := us.ask(us.inner, "POST", "/pets", "x", "Idempotency-Key", "k")
-	a.want(t, 409, "")
-	if !strings.Contains(a.body, "may have been executed") || a.Header.Get("Retry-After") != "" || us.fns.count() != 0 {
-		t.Errorf("%v %s, executed %d times", a.Header, a.body, us.fns.count())
+	for _, tt := range []struct {
+		name          string
+		writes, again bool
+		over, lost    bool
+		status, ran   int
+		want          string
+		heard         meridian.Kind // by the first, when it then writes
+	}{
+		{"it may have written", true, true, true, true, 409, 0, "may have been executed", ""},
+		{"it wrote nothing in its time", false, true, true, false, 200, 1, "", meridian.Forbidden},
+		{"it wrote nothing, and its region is lost", false, true, false, true, 200, 1, "", meridian.Forbidden},
+		{"it wrote nothing, and the file does not let it be executed again", false, false, true, true, 409, 0, "nothing was written to the database", ""},
+		{"it wrote nothing yet, and its region lives", false, true, false, false, 409, 0, "is executing it", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newShared()
+			var touch meridian.Toucher
+			first := &functions{answer: func(ctx context.Context, in meridian.Invocation) (meridian.Answer, error) {
+				if touch = in.Reads.Touch; tt.writes {
+					if at, err := touch.Touch(ctx); err != nil || at.LSN <= in.Reads.Claim.LSN {
+						t.Errorf("about to write: %v, %v", at, err)
+					}
+				}
+				return says(created), nil
+			}}
+			places := &topology.Map{}
+			places.Publish(&topology.Snapshot{Regions: []topology.Region{{Name: "eu-west-1", Healthy: !tt.lost}, {Name: "us-east-1", Healthy: true, Primary: true}}})
+			region := func(name meridian.Region, fns *functions) *world {
+				return newWorld(t, fns, func(c *gateway.Config, d *gateway.Deps) {
+					c.Region, c.ReclaimUnwritten, d.Ledger, d.Map = name, tt.again, s, places
+				})
+			}
+			eu, us := region("eu-west-1", first), region("us-east-1", &functions{})
+			eu.ask(eu.inner, "POST", "/pets", "x", "Idempotency-Key", "k").want(t, 201, "")
+			s.mu.Lock()
+			s.over = tt.over
+			for scope, e := range s.entries { // as if its region had died before it said so
+				e.Done, e.Answer = false, nil
+				s.entries[scope] = e
+			}
+			s.mu.Unlock()
+			a := us.ask(us.inner, "POST", "/pets", "x", "Idempotency-Key", "k", "Meridian-Time-Left", "200")
+			a.want(t, tt.status, "")
+			if !strings.Contains(a.body, tt.want) || us.fns.count() != tt.ran {
+				t.Errorf("%s, executed %d times, want %d", a.body, us.fns.count(), tt.ran)
+			}
+			if _, err := touch.Touch(t.Context()); tt.heard != "" && meridian.KindOf(err) != tt.heard {
+				t.Errorf("the first, about to write at last, hears %v", err)
+			}
+		})
 	}
 }
 

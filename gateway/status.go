@@ -48,6 +48,7 @@ var onceAs = map[ledger.Do]reply{
 	ledger.Busy:     {http.StatusConflict, "Conflict"},
 	ledger.Spent:    {http.StatusConflict, "Conflict"},
 	ledger.Unknown:  {http.StatusConflict, "Conflict"},
+	ledger.Spoiled:  {http.StatusConflict, "Conflict"},
 	ledger.Mismatch: {http.StatusUnprocessableEntity, "Unprocessable Entity"},
 }
 

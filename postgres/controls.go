@@ -18,6 +18,7 @@ type controls struct {
 	forgetsShown    bool // a session that moves to another replica may be shown older data
 	goesBlind       bool // a session does not tell the primary what it was shown elsewhere
 	looksAway       bool // what is confirmed and does not show yet counts as shown
+	untouching      bool // nobody is told before what may write is sent
 	anyHistory      bool // what was claimed in another history runs
 	criesWolf       bool // a token past a fork is taken for lost, whatever it names
 }

@@ -34,6 +34,7 @@ type work struct {
 	observed meridian.Observation
 	wrote    meridian.Token // its last write, as far as it has a handle
 	on       []*replica     // where its statements ran, here
+	touched  bool           // reads.Touch was called
 	early    meridian.Token // of the control sampleFirst alone
 }
 
@@ -261,6 +262,32 @@ func (e *env) claims() (out []meridian.Token) {
 	for _, w := range e.inFlight {
 		if t := w.reads.Claim; !t.IsZero() {
 			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// touch tells those for whom the environment works that something is about to be
+// sent that may write. What it is told counts for what is sent from now on.
+func (e *env) touch(ctx context.Context) error {
+	for _, w := range e.untouched() {
+		t, err := w.reads.Touch.Touch(ctx)
+		if err != nil {
+			return err
+		}
+		e.mu.Lock()
+		w.reads.Claim, w.touched = w.reads.Claim.Join(t), true
+		e.mu.Unlock()
+	}
+	return nil
+}
+
+func (e *env) untouched() (out []*work) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, w := range e.inFlight {
+		if w.reads.Touch != nil && !w.touched {
+			out = append(out, w)
 		}
 	}
 	return out

@@ -62,6 +62,9 @@ func (c *client) tryMain(ctx context.Context) error {
 			return &finalError{&wire.Error{Severity: "ERROR", Code: stateTooOld, Message: "meridian: " + d.Why}}
 		}
 	}
+	if err := c.touch(ctx); err != nil {
+		return err
+	}
 	if err := c.unclaimed(ctx); err != nil {
 		return err
 	}

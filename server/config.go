@@ -85,6 +85,9 @@ func gatewayConfig(f *config.File, region meridian.Region, api []byte) gateway.C
 		Carriers:  carriers(f),
 		Limits:    gateway.Limits{Header: int(f.Limits.Header), Body: int64(f.Limits.Body), Integration: f.Limits.Timeout},
 	}
+	if f.Database != nil {
+		c.ReclaimUnwritten = f.Database.Idempotency.Reclaim
+	}
 	for _, fn := range f.Functions {
 		c.Functions[fn.Name] = gateway.FunctionLimits{Timeout: fn.Timeout, AtOnce: fn.Max * fn.Concurrency}
 	}

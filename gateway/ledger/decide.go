@@ -19,6 +19,8 @@ const (
 	Mismatch Do = "mismatch" // the key was used for another request
 	Spent    Do = "spent"    // it was executed, and its answer was not kept
 	Unknown  Do = "unknown"  // nobody knows what became of the first execution
+	Take     Do = "take"     // the first execution wrote nothing, and will not: ask for its claim
+	Spoiled  Do = "spoiled"  // the same, and it may have had effects elsewhere, so it is not executed again
 )
 
 // A View is what Decide goes by.
@@ -29,6 +31,9 @@ type View struct {
 	Done   bool            // the execution was answered
 	Kept   bool            // and the answer is kept
 	Over   bool            // the execution's time has passed
+	Gone   bool            // the region that has the claim is lost, as the map says
+	Clean  bool            // nothing that may write was sent for it, and from Take on nothing is
+	Again  bool            // what wrote nothing may be executed again, whatever it did elsewhere
 	Left   time.Duration   // that this request may still wait
 }
 
@@ -51,6 +56,10 @@ func Decide(v View) Decision {
 		return Decision{Replay, fmt.Sprintf("it was executed in %s, and is answered as it was then", v.Region)}
 	case v.Done:
 		return Decision{Spent, fmt.Sprintf("it was executed in %s, and its answer was too large to be kept", v.Region)}
+	case v.Clean && v.Again && (v.Over || v.Gone):
+		return Decision{Take, fmt.Sprintf("%s began to execute it and %s, before anything was written", v.Region, v.ending())}
+	case v.Clean && v.Over:
+		return Decision{Spoiled, fmt.Sprintf("%s began to execute it and did not say how that ended; nothing was written to the database, and what it did elsewhere is not known", v.Region)}
 	case v.Over:
 		return Decision{Unknown, fmt.Sprintf("%s began to execute it and did not say how that ended; it may have been executed", v.Region)}
 	case v.Left <= 0:
@@ -59,7 +68,15 @@ func Decide(v View) Decision {
 	return Decision{Wait, fmt.Sprintf("%s is executing it", v.Region)}
 }
 
-// Of returns the view of a request that has found an entry.
+func (v View) ending() string {
+	if v.Gone {
+		return "was lost"
+	}
+	return "did not say how that ended"
+}
+
+// Of returns the view of a request that has found an entry. What the entry does
+// not tell, Gone and Again, is the caller's to add.
 func (e Entry) Of(print Print, left time.Duration) View {
-	return View{Mine: e.Mine, Same: e.Print == print, Region: e.Region, Done: e.Done, Kept: e.Answer != nil, Over: e.Over, Left: left}
+	return View{Mine: e.Mine, Same: e.Print == print, Region: e.Region, Done: e.Done, Kept: e.Answer != nil, Over: e.Over, Clean: e.Clean, Left: left}
 }

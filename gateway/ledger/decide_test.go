@@ -23,6 +23,15 @@ func TestDecide(t *testing.T) {
 		{"answered late, after its time", View{Same: true, Done: true, Kept: true, Over: true, Left: time.Second}, Replay},
 		{"answered at length", View{Same: true, Done: true, Left: time.Second}, Spent},
 		{"never answered", View{Same: true, Over: true, Left: time.Second}, Unknown},
+		{"never answered, may have written, its region lost", View{Same: true, Over: true, Gone: true, Again: true}, Unknown},
+		{"under way, may have written, its region lost", View{Same: true, Gone: true, Again: true, Left: time.Second}, Wait},
+		{"wrote nothing, its region lost", View{Same: true, Gone: true, Clean: true, Again: true, Left: time.Second}, Take},
+		{"wrote nothing in its time", View{Same: true, Over: true, Clean: true, Again: true}, Take},
+		{"wrote nothing yet, and lives", View{Same: true, Clean: true, Again: true, Left: time.Second}, Wait},
+		{"wrote nothing, and is not to be executed again", View{Same: true, Over: true, Gone: true, Clean: true}, Spoiled},
+		{"wrote nothing yet, its region lost, and is not to be executed again", View{Same: true, Gone: true, Clean: true, Left: time.Second}, Wait},
+		{"wrote nothing, and was answered", View{Same: true, Done: true, Kept: true, Over: true, Clean: true, Again: true}, Replay},
+		{"wrote nothing, of another content", View{Over: true, Gone: true, Clean: true, Again: true}, Mismatch},
 		{"of another content", View{Left: time.Second}, Mismatch},
 		{"of another content, answered", View{Done: true, Kept: true}, Mismatch},
 		{"of another content, never answered", View{Over: true}, Mismatch},
@@ -36,15 +45,17 @@ func TestDecide(t *testing.T) {
 // FuzzDecide: whatever is known, only who has the claim runs, and nobody is shown
 // what another asked for.
 func FuzzDecide(f *testing.F) {
-	f.Add(true, true, false, false, false, int64(0))
-	f.Add(false, false, true, true, true, int64(1))
-	f.Fuzz(func(t *testing.T, mine, same, done, kept, over bool, left int64) {
-		v := View{Mine: mine, Same: same, Done: done, Kept: kept, Over: over, Left: time.Duration(left)}
+	f.Add(true, true, false, false, false, false, false, false, int64(0))
+	f.Add(false, false, true, true, true, true, true, true, int64(1))
+	f.Fuzz(func(t *testing.T, mine, same, done, kept, over, gone, clean, again bool, left int64) {
+		v := View{Mine: mine, Same: same, Done: done, Kept: kept, Over: over, Gone: gone, Clean: clean, Again: again, Left: time.Duration(left)}
 		d := Decide(v)
 		switch {
 		case d.Why == "":
 			t.Errorf("%+v: no reason", v)
 		case (d.Do == Run) != mine:
+			t.Errorf("%+v: %+v", v, d)
+		case d.Do == Take && !(same && clean && again && !done && (over || gone)):
 			t.Errorf("%+v: %+v", v, d)
 		case d.Do == Replay && !(same && done && kept):
 			t.Errorf("%+v: %+v", v, d)

@@ -54,6 +54,8 @@ type Entry struct {
 	Request string
 	Done    bool    // the execution was answered
 	Over    bool    // its time has passed
+	Clean   bool    // nothing that may write was sent for it: Touch was not called
+	ID      string  // of the claim that has it
 	Answer  *Answer // of Done; nil if it was too large
 }
 

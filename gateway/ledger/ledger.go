@@ -74,15 +74,26 @@ CREATE TABLE IF NOT EXISTS meridian.idempotency (
  scope bytea PRIMARY KEY, print bytea NOT NULL, claim text NOT NULL, region text NOT NULL, request text NOT NULL,
  began timestamptz NOT NULL DEFAULT now(), over timestamptz NOT NULL, expires timestamptz NOT NULL,
  done boolean NOT NULL DEFAULT false, answer bytea);
+ALTER TABLE meridian.idempotency ADD COLUMN IF NOT EXISTS clean text;
 CREATE INDEX IF NOT EXISTS idempotency_expires ON meridian.idempotency (expires)`
 
-	claimSQL = `INSERT INTO meridian.idempotency AS l (scope, print, claim, region, request, over, expires)
-VALUES ($1, $2, $3, $4, $5, now() + $6::bigint * interval '1 microsecond', now() + $7::bigint * interval '1 microsecond')
+	// clean is the claim under which nothing was sent yet that may write. A node
+	// that does not know the column leaves that of another claim there, or none.
+	claimSQL = `INSERT INTO meridian.idempotency AS l (scope, print, claim, region, request, over, expires, clean)
+VALUES ($1, $2, $3, $4, $5, now() + $6::bigint * interval '1 microsecond', now() + $7::bigint * interval '1 microsecond', $3)
 ON CONFLICT (scope) DO UPDATE SET print = excluded.print, claim = excluded.claim, region = excluded.region, request = excluded.request,
- began = now(), over = excluded.over, expires = excluded.expires, done = false, answer = NULL
+ began = now(), over = excluded.over, expires = excluded.expires, done = false, answer = NULL, clean = excluded.clean
 WHERE l.expires < now() OR l.claim = excluded.claim RETURNING true`
 
-	lookSQL = `SELECT print, region, request, done, over < now(), answer FROM meridian.idempotency WHERE scope = $1`
+	// touchSQL and takeSQL change one row on conditions that exclude each other:
+	// whichever is first, the other changes nothing.
+	touchSQL = `UPDATE meridian.idempotency SET clean = NULL WHERE scope = $1 AND claim = $2 AND NOT done`
+
+	takeSQL = `UPDATE meridian.idempotency SET claim = $3, clean = $3, region = $4, request = $5, began = now(),
+ over = now() + $6::bigint * interval '1 microsecond', expires = now() + $7::bigint * interval '1 microsecond'
+WHERE scope = $1 AND claim = $2 AND clean = $2 AND NOT done AND print = $8`
+
+	lookSQL = `SELECT print, region, request, done, over < now(), answer, claim, coalesce(clean = claim, false) FROM meridian.idempotency WHERE scope = $1`
 
 	settleSQL = `UPDATE meridian.idempotency SET done = true, answer = $3 WHERE scope = $1 AND claim = $2`
 
@@ -146,7 +157,7 @@ func claim(ctx context.Context, db *pgx.Conn, c Claim, keep time.Duration) (e En
 // look reads what another claim left. A row that is gone since was given back.
 func look(ctx context.Context, db *pgx.Conn, c Claim) (e Entry, err error) {
 	var print, answer []byte
-	err = db.QueryRow(ctx, lookSQL, c.Scope[:]).Scan(&print, (*string)(&e.Region), &e.Request, &e.Done, &e.Over, &answer)
+	err = db.QueryRow(ctx, lookSQL, c.Scope[:]).Scan(&print, (*string)(&e.Region), &e.Request, &e.Done, &e.Over, &answer, &e.ID, &e.Clean)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return Entry{Print: c.Print}, nil
@@ -160,20 +171,59 @@ func look(ctx context.Context, db *pgx.Conn, c Claim) (e Entry, err error) {
 	return e, err
 }
 
+// Touch notes that something is about to be sent for a claim that may write. From
+// then on nobody takes the claim. It returns a position that a history with what is
+// written then has. Its error is of kind Forbidden if another took the claim before.
+func (l *Ledger) Touch(ctx context.Context, c Claim) (meridian.Token, error) {
+	held := false
+	token, err := l.again(ctx, func(ctx context.Context, db *pgx.Conn) error {
+		tag, err := db.Exec(ctx, touchSQL, c.Scope[:], c.ID)
+		held = tag.RowsAffected() > 0
+		return err
+	})
+	switch {
+	case err != nil:
+		return token, fmt.Errorf("note that %s may write: %w", c.Request, err)
+	case !held:
+		return token, meridian.WithKind(meridian.Forbidden, fmt.Errorf("the claim of %s is another's by now", c.Request))
+	case token.IsZero():
+		return token, fmt.Errorf("note that %s may write: the database does not say where its log is", c.Request)
+	}
+	return token, nil
+}
+
+// Take asks for a claim that another has, under which nothing was written. Whether
+// it was given the next Claim tells.
+func (l *Ledger) Take(ctx context.Context, c Claim, from string) error {
+	_, err := l.again(ctx, func(ctx context.Context, db *pgx.Conn) error {
+		_, err := db.Exec(ctx, takeSQL, c.Scope[:], from, c.ID, string(c.Region), c.Request, c.Within.Microseconds(), l.cfg.Keep.Microseconds(), c.Print[:])
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("take the claim of %s over: %w", c.Request, err)
+	}
+	return nil
+}
+
+// again is use, and use again after an error that may be gone: for what does
+// nothing the second time.
+func (l *Ledger) again(ctx context.Context, f func(context.Context, *pgx.Conn) error) (token meridian.Token, err error) {
+	for try := 1; ; try++ {
+		if token, err = l.use(ctx, f); err == nil || ctx.Err() != nil || !passes(err) || try == maxTries {
+			return token, err
+		}
+	}
+}
+
 // Settle keeps the answer of an execution. It reports false if the claim is not
 // part of the history any more: it went down with an old primary, and so did
 // all that was written under it.
 func (l *Ledger) Settle(ctx context.Context, c Claim, a Answer) (held bool, err error) {
-	for try := 1; ; try++ {
-		_, err = l.use(ctx, func(ctx context.Context, db *pgx.Conn) error {
-			tag, err := db.Exec(ctx, settleSQL, c.Scope[:], c.ID, a.encode(l.cfg.Answer))
-			held = tag.RowsAffected() > 0
-			return err
-		})
-		if err == nil || ctx.Err() != nil || !passes(err) || try == maxTries {
-			break
-		}
-	}
+	_, err = l.again(ctx, func(ctx context.Context, db *pgx.Conn) error {
+		tag, err := db.Exec(ctx, settleSQL, c.Scope[:], c.ID, a.encode(l.cfg.Answer))
+		held = tag.RowsAffected() > 0
+		return err
+	})
 	if err != nil {
 		return false, fmt.Errorf("keep the answer of %s: %w", c.Request, err)
 	}
@@ -208,10 +258,10 @@ func (l *Ledger) create(ctx context.Context) error {
 	return nil
 }
 
-// absent reports whether there is no ledger yet.
+// absent reports whether there is no ledger yet, or one of an older version.
 func absent(err error) bool {
 	var e *pgconn.PgError
-	return errors.As(err, &e) && (e.Code == "42P01" || e.Code == "3F000")
+	return errors.As(err, &e) && (e.Code == "42P01" || e.Code == "3F000" || e.Code == "42703")
 }
 
 // passes reports whether an error may be gone the next time: the connection was

@@ -188,6 +188,100 @@ func TestWhatBecomesOfAClaim(t *testing.T) {
 	}
 }
 
+// A claim under which nothing was written may be taken, by one; one under which
+// something may have been may not. Whichever is first, of taking and of being about
+// to write, keeps the other from it. What an older node claimed, which does not say
+// what it writes, is taken by nobody.
+func TestAClaimIsTakenOnlyBeforeItWrites(t *testing.T) {
+	here, there := regions(t, ledger.Config{})
+	take := func(l *ledger.Ledger, c ledger.Claim, from string) bool {
+		t.Helper()
+		if err := l.Take(t.Context(), c, from); err != nil {
+			t.Fatal(err)
+		}
+		return claim(t, l, c).Mine
+	}
+	first, second := wish("taken"), wish("taken")
+	claim(t, here, first)
+	if e := claim(t, there, second); e.Mine || !e.Clean || e.ID != first.ID {
+		t.Fatalf("before anything was written: %+v", e)
+	}
+	if !take(there, second, first.ID) {
+		t.Error("a claim under which nothing was written was not given")
+	}
+	if _, err := here.Touch(t.Context(), first); meridian.KindOf(err) != meridian.Forbidden {
+		t.Errorf("whose claim was taken may write: %v", err)
+	}
+	if held, err := here.Settle(t.Context(), first, ledger.Answer{Status: 200}); held || err != nil {
+		t.Errorf("whose claim was taken settled it: %v, %v", held, err)
+	}
+	if take(here, wish("taken"), first.ID) {
+		t.Error("a claim was taken twice from who had it first")
+	}
+
+	first = wish("touched")
+	e := claim(t, there, first)
+	touched, err := there.Touch(t.Context(), first)
+	if err != nil || touched.LSN <= e.Token.LSN {
+		t.Fatalf("about to write: %v, %v; the claim is at %v", touched, err, e.Token)
+	}
+	if _, err := there.Touch(t.Context(), first); err != nil {
+		t.Errorf("about to write again: %v", err)
+	}
+	if e := claim(t, here, wish("touched")); e.Clean {
+		t.Errorf("after it may have written: %+v", e)
+	}
+	if take(here, wish("touched"), first.ID) {
+		t.Error("a claim under which something may have been written was taken")
+	}
+	other := wish("touched")
+	other.Print = ledger.PrintOf("another body")
+	if take(here, other, first.ID) {
+		t.Error("a claim was taken for another request")
+	}
+}
+
+// Many that take a claim race with its holder, who is about to write: either one
+// takes it and the holder hears so, or the holder writes and nobody takes it.
+func TestTakingAndWritingExcludeEachOther(t *testing.T) {
+	here, there := regions(t, ledger.Config{})
+	outcomes := map[bool]int{}
+	for round := range 30 {
+		key := fmt.Sprint("race-", round)
+		holder := wish(key)
+		claim(t, here, holder)
+		var all sync.WaitGroup
+		var refused error
+		mine := make([]bool, 4)
+		all.Go(func() { _, refused = here.Touch(t.Context(), holder) })
+		for i := range mine {
+			all.Go(func() {
+				l, c := []*ledger.Ledger{here, there}[i%2], wish(key)
+				if err := l.Take(t.Context(), c, holder.ID); err != nil {
+					t.Error(err)
+				}
+				e, err := l.Claim(t.Context(), c)
+				if err != nil {
+					t.Error(err)
+				}
+				mine[i] = e.Mine
+			})
+		}
+		all.Wait()
+		taken := 0
+		for _, m := range mine {
+			if m {
+				taken++
+			}
+		}
+		if taken > 1 || (taken == 1) != (refused != nil) {
+			t.Errorf("round %d: %d took it, the holder heard %v", round, taken, refused)
+		}
+		outcomes[taken == 1]++
+	}
+	t.Logf("taken %d times, written %d times", outcomes[true], outcomes[false])
+}
+
 // A key that has expired is a new one; the old claim settles nothing any more. The
 // sweep removes what nobody asked for again.
 func TestAKeyExpires(t *testing.T) {
