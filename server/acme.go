@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/miekg/dns"
@@ -60,9 +61,21 @@ func (n *node) certificateAuthority() (*acme.Manager, edge.Challenges, error) {
 	log := n.log.With("hop", "edge")
 	s := acme.NewStorage(keeper{n.store}, n.keyring, n.self.Name+"#"+n.boot, log)
 	m := acme.New(
-		acme.Config{Names: []string{n.file.Domain}, Email: a.Email, Directory: a.Directory, Challenge: a.Challenge, Roots: roots, Door: door.String()},
+		acme.Config{Names: authorized(n.file), Email: a.Email, Directory: a.Directory, Challenge: a.Challenge, Roots: roots, Door: door.String()},
 		acme.Deps{Storage: s, Show: n.certAdmin().show, Seen: n.seenByServers, Log: log})
 	return m, acme.NewAnswerer(s), nil
+}
+
+// authorized returns the names that the file's authority gives certificates for,
+// the domain first. Those of the gateways can be had by DNS-01 alone: an authority
+// that asks by HTTP or TLS asks the gateways themselves, and for a wildcard not
+// at all. A wildcard holds for regions that are yet to come.
+func authorized(f *config.File) []string {
+	names := []string{f.Domain}
+	if a := f.ACME(); a != nil && a.Challenge == acme.DNS01 {
+		names = append(names, gateways+f.Domain, "*."+gateways+f.Domain)
+	}
+	return names
 }
 
 // rootsOf reads a PEM file with roots; "" are the machine's own.
@@ -113,8 +126,8 @@ func (a certAdmin) Issue(ctx context.Context, name string) error {
 	switch {
 	case a.file.ACME() == nil:
 		return meridian.WithKind(meridian.Invalid, errors.New("the file names no authority; expected certificates: [{acme: {}}]"))
-	case name != a.file.Domain:
-		return meridian.WithKind(meridian.NotFound, fmt.Errorf("%q is no domain of the file; expected %s", name, a.file.Domain))
+	case !slices.Contains(authorized(a.file), name):
+		return meridian.WithKind(meridian.NotFound, fmt.Errorf("%q is no name that the file's authority gives certificates for; expected %s", name, strings.Join(authorized(a.file), " or ")))
 	}
 	ctx, cancel := context.WithTimeout(ctx, issuePatience)
 	defer cancel()

@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -26,6 +27,7 @@ import (
 	"github.com/letsencrypt/pebble/v2/wfe"
 
 	"meridian"
+	"meridian/client"
 	"meridian/config"
 	"meridian/dns"
 	"meridian/edge"
@@ -65,7 +67,8 @@ type acmeWorld struct {
 	orders    atomic.Int64 // that the authority finalized
 	directory string
 	roots     *x509.CertPool
-	urged     bool         // the authority wants its first certificate renewed at once
+	urged     bool         // the authority wants certificates renewed at once
+	most      int64        // until it has issued that many
 	urges     atomic.Bool  // it says so now
 	answers   atomic.Value // of func(name string) []string: what the name server has
 }
@@ -77,7 +80,7 @@ func newACMEWorld(t *testing.T, challenge string, deaf bool) *acmeWorld {
 	t.Setenv("PEBBLE_VA_NOSLEEP", "1")
 	t.Setenv("PEBBLE_WFE_NONCEREJECT", "5") // percent of good nonces that are refused; three in a row fail an order, which waits a minute
 	t.Setenv("PEBBLE_AUTHZREUSE", "50")     // percent of good authorizations that are used again
-	w := &acmeWorld{certWorld: newCertWorld(t, ringOf(t, keyring.NewLine())), t: t}
+	w := &acmeWorld{certWorld: newCertWorld(t, ringOf(t, keyring.NewLine())), t: t, most: 2}
 	w.file = &config.File{Domain: certDomain, Certificates: []config.Certificate{{ACME: &config.ACME{Challenge: challenge}}}}
 	w.keep = memoryKeeper{w.end()}
 	var atlas topology.Map
@@ -154,7 +157,7 @@ func (w *acmeWorld) authority() {
 		answer := &statusOf{ResponseWriter: rw}
 		if handler.ServeHTTP(answer, r); strings.HasPrefix(r.URL.Path, "/finalize-order") && answer.status == http.StatusOK {
 			w.orders.Add(1) // what was refused for its nonce is none
-			w.urges.Store(w.urged && w.orders.Load() < 2)
+			w.urges.Store(w.urged && w.orders.Load() < w.most)
 		}
 	}))
 	w.t.Cleanup(web.Close)
@@ -243,7 +246,7 @@ func TestAnAuthorityIssuesForAllEdges(t *testing.T) {
 			w.run(w.manager(w.a, challenge).Run)
 			first := w.shown("")
 			w.run(w.manager(w.b, challenge).Run)
-			if l := w.List(); len(l) != 1 || l[0].Source != "acme" || l[0].Error != "" || l[0].Names[0] != certDomain {
+			if l := w.List(); len(l) != len(authorized(w.file)) || l[0].Source != "acme" || l[0].Error != "" || l[0].Names[0] != certDomain {
 				t.Errorf("the operator sees %+v", l)
 			}
 			if err := w.order(); err != nil {
@@ -259,6 +262,73 @@ func TestAnAuthorityIssuesForAllEdges(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestTheGatewaysNamesAreIssuedToo gets certificates for the domain and for the names
+// of its gateways, each shown to who asks for that name, and renews them all when
+// the authority says so. Who names nothing is shown the domain's. By a challenge
+// that gateways cannot answer only the domain's is asked for.
+func TestTheGatewaysNamesAreIssuedToo(t *testing.T) {
+	w := newACMEWorld(t, acme.DNS01, false)
+	w.urged, w.most = true, 1000
+	m := acme.New(
+		acme.Config{Names: authorized(w.file), Email: "admin@example.test", Directory: w.directory, Challenge: acme.DNS01, Roots: w.roots, Check: 20 * time.Millisecond},
+		acme.Deps{Storage: w.a.storage, Show: w.show, Log: slog.New(slog.DiscardHandler),
+			Seen: func(ctx context.Context, name, text string) error {
+				return seenBy(ctx, []string{w.dns.Addrs()[0].String()}, name, text)
+			}})
+	w.run(m.Run)
+	asked := map[string]string{certDomain: certDomain, "origin." + certDomain: "origin." + certDomain, "eu-west-1.origin." + certDomain: "*.origin." + certDomain, "": certDomain}
+	first := map[string]string{}
+	for name, want := range asked {
+		first[name] = w.shownFor(name, want, "")
+	}
+	for name, want := range asked {
+		w.shownFor(name, want, first[name])
+	}
+	if l := w.List(); len(l) != 3 || slices.ContainsFunc(l, func(c client.Certificate) bool { return c.Error != "" || len(c.Names) != 1 || c.Names[0] != c.Name }) {
+		t.Errorf("the operator sees %+v", l)
+	}
+	other := *w.file
+	other.Certificates = []config.Certificate{{ACME: &config.ACME{Challenge: acme.HTTP01}}}
+	if got := authorized(&other); len(got) != 1 {
+		t.Errorf("by HTTP-01 certificates are asked for %v", got)
+	}
+}
+
+// shownFor waits until both edges show who asks for a name a certificate of the
+// authority for want that is not the old one.
+func (w *acmeWorld) shownFor(name, want, old string) (serial string) {
+	w.t.Helper()
+	for _, e := range []*acmeEdge{w.a, w.b} {
+		for {
+			watch := e.shelf.store.Watch()
+			c, err := e.shelf.certs.GetCertificate(&tls.ClientHelloInfo{ServerName: name})
+			if err == nil && c.Leaf.DNSNames[0] == want && strings.HasPrefix(c.Leaf.Issuer.CommonName, "Pebble") {
+				if serial = c.Leaf.SerialNumber.Text(16); serial != old {
+					break
+				}
+			}
+			select {
+			case <-watch:
+			case <-time.After(10 * time.Millisecond):
+			case <-w.t.Context().Done():
+				w.t.Fatalf("no new certificate for %s is shown to who asks for %q", want, name)
+			}
+		}
+	}
+	return serial
+}
+
+func TestWhatCoversADomain(t *testing.T) {
+	for _, tt := range []struct {
+		names string
+		want  bool
+	}{{"api.example.test", true}, {"API.example.test", true}, {"*.example.test", true}, {"*.api.example.test", false}, {"origin.api.example.test", false}, {"*.origin.api.example.test", false}, {"", false}} {
+		if got := covers(strings.Fields(tt.names), certDomain); got != tt.want {
+			t.Errorf("%q: %v", tt.names, got)
+		}
 	}
 }
 

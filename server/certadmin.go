@@ -125,8 +125,14 @@ func (a certAdmin) Remove(ctx context.Context, name string) error {
 // certificate that was added.
 func (a certAdmin) last(name string) bool {
 	return !slices.ContainsFunc(a.List(), func(c client.Certificate) bool {
-		return (c.Source != cert.SourceUpload || c.Name != name) && c.NotAfter.After(a.now())
+		return (c.Source != cert.SourceUpload || c.Name != name) && c.NotAfter.After(a.now()) && covers(c.Names, a.file.Domain)
 	})
+}
+
+// covers reports whether one of a certificate's names is, or stands for, a domain.
+func covers(names []string, domain string) bool {
+	_, above, _ := strings.Cut(domain, ".")
+	return slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, domain) || strings.EqualFold(n, "*."+above) })
 }
 
 // List returns the certificates that nodes show, or are to show.
@@ -161,21 +167,23 @@ func (a certAdmin) List() []client.Certificate {
 }
 
 // issued adds to a list how the newest try of the authority went, and the
-// certificate that is still to come.
+// certificates that are still to come.
 func (a certAdmin) issued(out []client.Certificate) []client.Certificate {
 	if a.file.ACME() == nil {
 		return out
 	}
-	i := slices.IndexFunc(out, func(c client.Certificate) bool { return c.Source == cert.SourceACME && c.Name == a.file.Domain })
-	if i < 0 {
-		i = len(out)
-		out = append(out, client.Certificate{Name: a.file.Domain, Source: cert.SourceACME, Names: []string{}})
-	}
-	if r, ok := acme.Reported(a.keep, a.file.Domain); ok && r.Error != "" {
-		out[i].Error = "not issued at " + r.At.UTC().Format(time.DateTime) + ": " + r.Error
-		out[i].Next = r.Next
-	} else if len(out[i].Names) == 0 {
-		out[i].Notes = append(out[i].Notes, "not issued yet")
+	for _, name := range authorized(a.file) {
+		i := slices.IndexFunc(out, func(c client.Certificate) bool { return c.Source == cert.SourceACME && c.Name == name })
+		if i < 0 {
+			i = len(out)
+			out = append(out, client.Certificate{Name: name, Source: cert.SourceACME, Names: []string{}})
+		}
+		if r, ok := acme.Reported(a.keep, name); ok && r.Error != "" {
+			out[i].Error = "not issued at " + r.At.UTC().Format(time.DateTime) + ": " + r.Error
+			out[i].Next = r.Next
+		} else if len(out[i].Names) == 0 {
+			out[i].Notes = append(out[i].Notes, "not issued yet")
+		}
 	}
 	return out
 }

@@ -59,8 +59,12 @@ func certificates(f *config.File) (*cert.Store, error) {
 // certConfig says what certificates of this world must be good for. Those that an
 // authority issues come later.
 func certConfig(f *config.File) cert.Config {
-	return cert.Config{Domains: []string{f.Domain}, Later: f.ACME() != nil}
+	return cert.Config{Domains: []string{f.Domain}, Under: gateways + f.Domain, Later: f.ACME() != nil}
 }
+
+// gateways is what stands before the domain in the name of the nearest region's
+// gateway, and after a region in the name of its own; see package zone.
+const gateways = "origin."
 
 // newShelf returns the certificates of this node. Its part "certificates" keeps
 // them.

@@ -102,7 +102,7 @@ func newCertWorld(t testing.TB, ring func() (keyring.Ring, error)) *certWorld {
 
 func (w *certWorld) newShelf(ring func() (keyring.Ring, error)) *shelf {
 	return &shelf{
-		certs: cert.New(cert.Config{Domains: []string{certDomain}}), store: &ledgerEnd{memoryLedger: w.ledger}, ring: ring,
+		certs: cert.New(certConfig(&config.File{Domain: certDomain})), store: &ledgerEnd{memoryLedger: w.ledger}, ring: ring,
 		log: slog.New(slog.DiscardHandler), tell: func(mark string) { w.mark.Store(&mark) }, now: time.Now,
 	}
 }

@@ -10,7 +10,7 @@
 //	REGION.origin.D       the address of that region's gateway
 //	_region.D             TXT: the name of the nearest region
 //	_why._region.D        TXT: why that one
-//	_acme-challenge.D     TXT: what a certificate authority asks for, while it does
+//	_acme-challenge.D     TXT: what a certificate authority asks for, while it does; and below origin.D
 package zone
 
 import (
@@ -64,7 +64,7 @@ func New(domain string, servers []netip.Addr, ttl uint32) (*Zone, error) {
 		return nil, fmt.Errorf("%.80q is no domain name", domain)
 	}
 	apex := dns.CanonicalName(domain)
-	if len("_acme-challenge."+apex) > 255 {
+	if len("_acme-challenge.origin."+apex) > 255 {
 		return nil, fmt.Errorf("%.80q is too long to have names below it", domain)
 	}
 	return &Zone{apex: apex, servers: servers, ttl: ttl}, nil
@@ -98,7 +98,7 @@ func (z *Zone) Find(name string, regions []topology.Region) (Role, topology.Regi
 		return Nearest, topology.Region{}
 	case "_why._region":
 		return Why, topology.Region{}
-	case "_acme-challenge":
+	case "_acme-challenge", "_acme-challenge.origin":
 		return Challenge, topology.Region{}
 	}
 	if n := PortOf(name); n != 0 && name == fmt.Sprintf("_%d._https.%s", n, z.apex) {

@@ -202,12 +202,24 @@ func (cfg Config) trusted(chain []*x509.Certificate) error {
 	return nil
 }
 
-// fits checks that a certificate is for one of the domains.
+// fits checks that a certificate is for one of the domains, or for what is under
+// the name that may have some of its own.
 func (cfg Config) fits(leaf *x509.Certificate) error {
 	if len(cfg.Domains) == 0 || slices.ContainsFunc(cfg.Domains, func(d string) bool { return leaf.VerifyHostname(d) == nil }) {
 		return nil
 	}
-	return fmt.Errorf("found a certificate for %s, want one for %s", names(leaf), strings.Join(cfg.Domains, " or "))
+	want := strings.Join(cfg.Domains, " or ")
+	if cfg.Under == "" {
+		return fmt.Errorf("found a certificate for %s, want one for %s", names(leaf), want)
+	}
+	under := func(name string) bool {
+		name = strings.ToLower(name)
+		return name == strings.ToLower(cfg.Under) || strings.HasSuffix(name, "."+strings.ToLower(cfg.Under))
+	}
+	if slices.ContainsFunc(leaf.DNSNames, under) {
+		return nil
+	}
+	return fmt.Errorf("found a certificate for %s, want one for %s, or for %s or a name under it", names(leaf), want, cfg.Under)
 }
 
 // covered checks that every domain has a certificate.

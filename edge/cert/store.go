@@ -15,7 +15,8 @@ import (
 
 // A Config says what certificates must be good for.
 type Config struct {
-	Domains []string         // each must be covered, and each certificate must cover one
+	Domains []string         // each must be covered, and each certificate must cover one, or what is Under
+	Under   string           // a name: certificates may be for it and for those under it, and none need be
 	Roots   *x509.CertPool   // a chain must lead to one of these; nil asks only that it joins
 	Later   bool             // none need be there at first: they will come
 	Now     func() time.Time // nil means time.Now
@@ -40,6 +41,7 @@ type Store struct {
 // A set is what handshakes choose from. It is never changed.
 type set struct {
 	certs  []tls.Certificate
+	first  *tls.Certificate              // for who names nothing: of the first domain, if there is one
 	byName map[string][]*tls.Certificate // lower case; wildcards as *.example.test
 }
 
@@ -141,7 +143,7 @@ func (s *Store) publish() {
 		}
 	}
 	if len(all) > 0 {
-		s.set.Store(newSet(all))
+		s.set.Store(newSet(all, s.cfg.Domains))
 	}
 }
 
@@ -159,10 +161,14 @@ func preferred(a, b source) int {
 
 // newSet indexes certificates by their names; of two with a name, the one that
 // stands first is shown, to those who can use it.
-func newSet(named []source) *set {
+func newSet(named []source, domains []string) *set {
 	out := &set{byName: map[string][]*tls.Certificate{}}
 	for _, n := range named {
 		out.certs = append(out.certs, n.Certificate)
+	}
+	out.first = &out.certs[0]
+	if i := slices.IndexFunc(named, func(n source) bool { return len(domains) > 0 && n.Leaf.VerifyHostname(domains[0]) == nil }); i >= 0 {
+		out.first = &out.certs[i]
 	}
 	for i := range out.certs {
 		for _, name := range out.certs[i].Leaf.DNSNames {
@@ -174,8 +180,8 @@ func newSet(named []source) *set {
 }
 
 // GetCertificate returns the certificate for a handshake: of the server's name
-// (RFC 6066, section 3), else of the wildcard above it, else the first. A client
-// that named something else, or nothing, is shown a name to find fault with.
+// (RFC 6066, section 3), else of the wildcard above it, else the first of the
+// domain. A client that named something else, or nothing, is shown a name to find fault with.
 func (s *Store) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	now := s.set.Load()
 	if now == nil || len(now.certs) == 0 {
@@ -190,7 +196,7 @@ func (s *Store) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, er
 			return usable(cs, hello), nil
 		}
 	}
-	return &now.certs[0], nil
+	return now.first, nil
 }
 
 // usable returns the first that the client can use, such as the RSA one of two

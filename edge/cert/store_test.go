@@ -161,6 +161,33 @@ func TestHandshakeGetsTheCertificateOfItsName(t *testing.T) {
 	}
 }
 
+// A certificate may be for what is under a name that needs none; who names nothing
+// is shown one of the domain all the same, whichever stands first.
+func TestNamesUnderAnotherMayHaveACertificate(t *testing.T) {
+	root := newAuthority(t, "root", nil)
+	store := cert.New(cert.Config{Domains: []string{"a.test"}, Under: "origin.a.test", Now: func() time.Time { return noon }})
+	pair := func(names ...string) tls.Certificate {
+		key := newKey(t)
+		return tls.Certificate{PrivateKey: key, Certificate: [][]byte{root.sign(&x509.Certificate{DNSNames: names}, key).Raw}}
+	}
+	if err := store.Use(pair("*.Origin.a.test"), pair("origin.a.test"), pair("a.test")); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"": "a.test", "b.test": "a.test", "a.test": "a.test", "origin.a.test": "origin.a.test", "eu.origin.a.test": "*.Origin.a.test"} {
+		if c, err := store.GetCertificate(&tls.ClientHelloInfo{ServerName: name}); err != nil || c.Leaf.DNSNames[0] != want {
+			t.Errorf("%q gets %v, %v; want %s", name, c.Leaf.DNSNames, err, want)
+		}
+	}
+	for _, name := range []string{"origin.b.test", "xorigin.a.test", "test"} {
+		if err := store.Use(pair("a.test"), pair(name)); err == nil || !strings.Contains(err.Error(), "want one for a.test, or for origin.a.test or a name under it") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := store.Use(pair("origin.a.test")); err == nil || !strings.Contains(err.Error(), "found none for a.test") {
+		t.Errorf("the domain is not covered: %v", err)
+	}
+}
+
 func TestEveryDomainNeedsACertificate(t *testing.T) {
 	root, key := newAuthority(t, "root", nil), newKey(t)
 	store := cert.New(cert.Config{Domains: []string{"a.test", "b.test"}, Now: func() time.Time { return noon }})

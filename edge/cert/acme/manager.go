@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/caddyserver/certmagic"
@@ -67,17 +68,14 @@ func (m *Manager) Run(ctx context.Context, ready func()) error {
 		return err
 	}
 	defer m.cache.Stop()
-	done := make(chan struct{})
-	defer func() { <-done }()
+	var work sync.WaitGroup
+	defer work.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	go func() { // awaited above
-		defer close(done)
-		m.obey(ctx)
-	}()
+	work.Go(func() { m.obey(ctx) })
 	ready()
-	for _, name := range m.cfg.Names {
-		m.keep(ctx, name)
+	for _, name := range m.cfg.Names { // side by side: one that fails keeps no other waiting
+		work.Go(func() { m.keep(ctx, name) })
 	}
 	<-ctx.Done()
 	return nil
