@@ -133,16 +133,7 @@ func (x *exchange) certified(p *identity.Principal) *identity.Principal {
 	if x.cfg.TLS.Clients.Trust == nil || x.cfg.TLS.Clients.Mode == ClientsPassthrough || x.r.TLS == nil || len(x.r.TLS.PeerCertificates) == 0 {
 		return p
 	}
-	if p != nil && p.Also != nil {
-		return p
-	}
 	leaf := x.r.TLS.PeerCertificates[0]
 	sum := sha256.Sum256(leaf.Raw)
-	c := &identity.Principal{Kind: identity.KindCertificate, ID: hex.EncodeToString(sum[:]), Name: leaf.Subject.String(), Expires: leaf.NotAfter}
-	if p == nil {
-		return c
-	}
-	both := *p
-	both.Also = c
-	return &both
+	return p.And(&identity.Principal{Kind: identity.KindCertificate, ID: hex.EncodeToString(sum[:]), Name: leaf.Subject.String(), Expires: leaf.NotAfter})
 }

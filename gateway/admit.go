@@ -22,8 +22,8 @@ type verdict struct {
 // admit decides whether a caller, as verified, may use a route. The error is
 // what the verification said.
 //
-// A route that only API keys open answers 403 to callers without a good one,
-// as REST APIs do; a route that a JWT opens answers 401.
+// A route that API keys or certificates open answers 403 to callers without a good
+// one, as REST APIs do; a route that a JWT opens answers 401.
 func admit(s openapi.Security, p *identity.Principal, err error) verdict {
 	if len(s.Any) == 0 {
 		return verdict{why: "the route is open"}
@@ -54,8 +54,11 @@ func admit(s openapi.Security, p *identity.Principal, err error) verdict {
 // satisfies returns the principal that has the credential that r asks for, and
 // whether its scopes suffice.
 func satisfies(r openapi.Requirement, p *identity.Principal) (who *identity.Principal, scopes bool) {
-	if r.Kind == openapi.APIKey {
+	switch r.Kind {
+	case openapi.APIKey:
 		return p.Of(identity.KindAPIKey), true
+	case openapi.Certificate: // only an edge sees one, and seals it
+		return p.Of(identity.KindCertificate), true
 	}
 	who = p.Of(identity.KindJWT)
 	if who == nil || who.Authorizer != r.Name {

@@ -16,6 +16,7 @@ import (
 // TestAdmit runs the scripts in testdata/admit. A case gives what the route
 // asks for and what the verification found; the result is the verdict.
 //
+//	cert           a client's certificate, or a route's wish for one
 //	key            an API key, or as "asks" a route's wish for one
 //	jwt:NAME[:a,b] a token of that authorizer, with scopes
 //	optional       the route takes callers without a credential too
@@ -58,6 +59,8 @@ func asks(s openapi.Security, v string) openapi.Security {
 		s.Optional = true
 	case "key":
 		s.Any = append(s.Any, openapi.Requirement{Kind: openapi.APIKey, Name: "key"})
+	case "cert":
+		s.Any = append(s.Any, openapi.Requirement{Kind: openapi.Certificate, Name: "mtls"})
 	case "jwt":
 		name, scopes, _ := strings.Cut(rest, ":")
 		s.Any = append(s.Any, openapi.Requirement{Kind: openapi.JWT, Name: name, Scopes: fields(scopes)})
@@ -72,6 +75,8 @@ func has(p *identity.Principal, v string) (*identity.Principal, error) {
 		return nil, meridian.WithKind(meridian.Kind(rest), errors.New("it expired"))
 	case "key":
 		return &identity.Principal{Kind: identity.KindAPIKey, ID: "k1", Also: p}, nil
+	case "cert":
+		return p.And(&identity.Principal{Kind: identity.KindCertificate, ID: "3f"}), nil
 	}
 	name, scopes, _ := strings.Cut(rest, ":")
 	return &identity.Principal{Kind: identity.KindJWT, ID: "ann", Authorizer: name, Scopes: fields(scopes), Also: p}, nil

@@ -35,6 +35,10 @@ type Config struct {
 	Authorizers []string // names of the JWT authorizers that Deps.Verify knows
 	Limits      Limits
 
+	// Certificates says that edges verify the certificates of clients: a security
+	// scheme of type mutualTLS asks for one. Otherwise it is left to the application.
+	Certificates bool
+
 	// ReclaimUnwritten lets a request be executed again whose region was lost, or
 	// ran out of time, before anything was written to the database for its key,
 	// whatever it did elsewhere. Otherwise its key is spoiled.

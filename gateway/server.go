@@ -100,8 +100,9 @@ func (t *table) has(key string) bool {
 
 func (g *Gateway) read(name string, file []byte) (*table, error) {
 	api, err := openapi.Parse(name, file, openapi.Known{
-		Functions:   slices.Collect(maps.Keys(g.cfg.Functions)),
-		Authorizers: g.cfg.Authorizers,
+		Functions:    slices.Collect(maps.Keys(g.cfg.Functions)),
+		Authorizers:  g.cfg.Authorizers,
+		Certificates: g.cfg.Certificates,
 	})
 	if err != nil {
 		return nil, err

@@ -8,7 +8,7 @@ const (
 	KindJWT    = "jwt"
 
 	// KindCertificate is a client's certificate that an edge's trust store
-	// vouches for. No authorizer asks for it: functions read the header Client-Cert.
+	// vouches for. Functions read more of it in the header Client-Cert.
 	KindCertificate = "certificate"
 )
 
@@ -27,29 +27,39 @@ type Principal struct {
 	Scopes     []string       `json:"scopes,omitempty"`
 	Expires    time.Time      `json:"expires,omitzero"`
 
-	// Also is the principal of the request's other credential, where the
-	// caller sent both an API key and a JWT. It has no Also of its own.
+	// Also is the principal of the request's next credential, where the caller sent
+	// several: an API key, a JWT, a certificate, one of each kind at most.
 	Also *Principal `json:"also,omitempty"`
 }
 
-// Of returns the principal of that kind, be it p or p.Also, and nil if there is
-// none. It may be called on nil.
+// Of returns the principal of that kind, of p and all that it is Also, and nil if
+// there is none. It may be called on nil.
 func (p *Principal) Of(kind string) *Principal {
-	switch {
-	case p == nil:
-		return nil
-	case p.Kind == kind:
-		return p
-	case p.Also != nil && p.Also.Kind == kind:
-		return p.Also
+	for ; p != nil; p = p.Also {
+		if p.Kind == kind {
+			return p
+		}
 	}
 	return nil
 }
 
-// each calls f for p and p.Also until f returns an error.
-func (p *Principal) each(f func(*Principal) error) error {
-	if err := f(p); err != nil || p.Also == nil {
-		return err
+// And returns p with another credential's principal behind all others; p itself is
+// not changed. It may be called on nil.
+func (p *Principal) And(last *Principal) *Principal {
+	if p == nil {
+		return last
 	}
-	return f(p.Also)
+	both := *p
+	both.Also = p.Also.And(last)
+	return &both
+}
+
+// each calls f for p and all that it is Also until f returns an error.
+func (p *Principal) each(f func(*Principal) error) error {
+	for ; p != nil; p = p.Also {
+		if err := f(p); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"meridian"
 	"meridian/config"
+	"meridian/edge"
 	"meridian/gateway"
 	"meridian/gateway/cors"
 	"meridian/identity"
@@ -84,6 +85,9 @@ func gatewayConfig(f *config.File, region meridian.Region, api []byte) gateway.C
 		Functions: map[string]gateway.FunctionLimits{},
 		Carriers:  carriers(f),
 		Limits:    gateway.Limits{Header: int(f.Limits.Header), Body: int64(f.Limits.Body), Integration: f.Limits.Timeout},
+	}
+	if by := f.TLS.Clients; by != nil {
+		c.Certificates = by.Mode != edge.ClientsPassthrough
 	}
 	if f.Database != nil {
 		c.ReclaimUnwritten = f.Database.Idempotency.Reclaim

@@ -42,13 +42,14 @@ type Security struct {
 
 // The kinds of Requirement.
 const (
-	APIKey = "api-key"
-	JWT    = "jwt"
+	APIKey      = "api-key"
+	JWT         = "jwt"
+	Certificate = "certificate" // of the client: mutual TLS
 )
 
 // A Requirement asks for one credential.
 type Requirement struct {
-	Kind   string   // APIKey or JWT
+	Kind   string   // APIKey, JWT or Certificate
 	Name   string   // of the security scheme; for a JWT the authorizer's too
 	Scopes []string // a JWT must have one of these, if there are any
 }
@@ -57,6 +58,10 @@ type Requirement struct {
 type Known struct {
 	Functions   []string
 	Authorizers []string // of JWTs
+
+	// Certificates says that edges verify the certificates of clients, so that a
+	// route may ask for one.
+	Certificates bool
 }
 
 // A Problem is one mistake in a file.

@@ -11,7 +11,7 @@ import (
 
 // A scheme is a security scheme as the gateway sees it.
 type scheme struct {
-	kind string // APIKey, JWT, or "" for what the application checks itself
+	kind string // of a Requirement, or "" for what the application checks itself
 }
 
 // securitySchemes reads components.securitySchemes. A configured authorizer
@@ -47,6 +47,8 @@ func (r *reader) schemeKind(k, n *yaml.Node) string {
 		r.fail(k, found, fmt.Sprintf("an authorizer named %q in the config, which says its issuer and keys", name))
 	case kind == "apiKey" && header == "header x-api-key":
 		return APIKey
+	case kind == "mutualTLS" && r.known.Certificates:
+		return Certificate
 	case kind == "apiKey" || kind == "http" || kind == "mutualTLS":
 		r.api.Notes = append(r.api.Notes, fmt.Sprintf("security scheme %q is left to the application", name))
 	default:
