@@ -38,6 +38,9 @@ type Observation struct {
 	// Token is the newest position that the invocation wrote or read.
 	// It is zero if the invocation did not use the database.
 	Token Token
+	// Since is a position that all which the invocation read is at least as new as.
+	// It is zero if none is known.
+	Since Token
 	// PrimaryAway says why the primary could not be reached for a statement
 	// of the invocation that needed it. It is "" if that did not happen.
 	PrimaryAway string

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"time"
 
+	"meridian"
 	"meridian/edge/cache"
 	"meridian/identity"
 )
@@ -96,6 +97,16 @@ func (x *exchange) takeOver() {
 	x.header = h
 }
 
+// known returns the tokens that name a position.
+func known(ts meridian.Tokens) (out meridian.Tokens) {
+	for _, t := range ts {
+		if t.LSN > 0 {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
 // handOn passes a response on to the edge that asked.
 func (x *exchange) handOn(resp *cache.Response) {
 	defer resp.Body.Close()
@@ -107,6 +118,10 @@ func (x *exchange) handOn(resp *cache.Response) {
 	delete(h, identity.HeaderConsistency)
 	if seen := x.mine(resp.Tokens); len(seen) > 0 {
 		h.Set(identity.HeaderConsistency, seen.String())
+	}
+	delete(h, cache.HeaderSince)
+	if since := known(resp.Since); len(since) > 0 {
+		h.Set(cache.HeaderSince, since.String())
 	}
 	h.Add("Via", x.via(resp.Proto[0], resp.Proto[1]))
 	if resp.Age != "" {

@@ -64,6 +64,17 @@ func (x *exchange) observe(seen meridian.Token) {
 	}
 }
 
+// headerSince says, to an edge, what all that an answer rests on is at least as new
+// as. Without it that is what its request asked for.
+const headerSince = "Meridian-Since"
+
+// since tells an edge how new an answer is at least.
+func (x *exchange) since(t meridian.Token) {
+	if x.trusted && !t.IsZero() {
+		x.w.Header().Set(headerSince, t.Bare().String())
+	}
+}
+
 // headerStale says why an answer rests on older data than was promised.
 const headerStale = "Meridian-Stale"
 

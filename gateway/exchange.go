@@ -123,6 +123,7 @@ func (x *exchange) run(payload []byte) {
 	x.note.seen = seen
 	x.tellLoad()
 	x.observe(seen.Token)
+	x.since(seen.Since)
 	x.stale(seen.Stale)
 	status := 0
 	if err == nil {

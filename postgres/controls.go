@@ -9,6 +9,7 @@ type controls struct {
 	answerAlone     bool // a peer's replies wait for no others
 	cancelLate      bool // a cancel request may reach what came after it
 	sampleFirst     bool // an invocation's token is taken before its statements
+	sinceSeen       bool // an invocation is as new as the newest that it may have seen
 	noHandles       bool // transactions are not named in the log
 	readsWait       bool // without the right to act nothing is read in the primary's region
 	writableReads   bool // what is read there then may write

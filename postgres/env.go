@@ -34,8 +34,48 @@ type work struct {
 	observed meridian.Observation
 	wrote    meridian.Token // its last write, as far as it has a handle
 	on       []*replica     // where its statements ran, here
+	first    []footing      // what each replica of the region showed as it began, at the least
 	touched  bool           // reads.Touch was called
 	early    meridian.Token // of the control sampleFirst alone
+}
+
+// A footing is what reads on a replica are at least as new as.
+type footing struct {
+	on    *replica
+	shown meridian.Token
+	life  int // of its PostgreSQL: of one that was started again nothing is known
+}
+
+// footings returns those of all replicas. It asks nobody: what was seen last holds.
+func (p *Proxy) footings() (out []footing) {
+	for _, r := range p.replicas {
+		shown, life := r.watch.showing()
+		out = append(out, footing{r, shown, life})
+	}
+	return out
+}
+
+// since returns what all that an invocation read here is at least as new as, or the
+// zero Token: it read on the primary of another region, or somewhere that was
+// started again since, or whose position is not known.
+func (w *work) since(o meridian.Observation) (least meridian.Token) {
+	if o.Forwarded > 0 || o.Stale != "" {
+		return meridian.Token{}
+	}
+	for i, r := range w.on {
+		at := slices.IndexFunc(w.first, func(f footing) bool { return f.on == r })
+		if at < 0 || w.first[at].shown.IsZero() || w.first[at].life != r.watch.lifetime() {
+			return meridian.Token{}
+		}
+		shown := w.first[at].shown
+		switch {
+		case i == 0 || shown.LSN < least.LSN && shown.Timeline == least.Timeline && shown.System == least.System:
+			least = shown
+		case shown.Timeline != least.Timeline || shown.System != least.System:
+			return meridian.Token{}
+		}
+	}
+	return least.Bare()
 }
 
 // Attach makes a user for an execution environment and returns the URL with
@@ -96,7 +136,7 @@ func (p *Proxy) Begin(ctx context.Context, name string, floor meridian.Token, re
 	if e == nil {
 		return func() meridian.Observation { return meridian.Observation{} }
 	}
-	w := &work{ctx: context.WithoutCancel(ctx), floor: floor, reads: reads}
+	w := &work{ctx: context.WithoutCancel(ctx), floor: floor, reads: reads, first: p.footings()}
 	if p.sampleFirst {
 		w.early = p.sampleAfter(w.ctx)
 	}
@@ -140,6 +180,9 @@ func (p *Proxy) end(e *env, w *work) meridian.Observation {
 		}
 	}
 	o.Token = p.name(o.Token, w)
+	if o.Since = w.since(o); p.sinceSeen {
+		o.Since = o.Token.Bare()
+	}
 	return o
 }
 

@@ -74,6 +74,14 @@ func (w *watch) stands() (here meridian.Token, up bool) {
 	return w.last.served, w.conn != nil && w.err == nil && w.last.served.System != 0
 }
 
+// showing returns what reads are at least as new as from now on, as far as is known,
+// for as long as lifetime stays what it is.
+func (w *watch) showing() (shown meridian.Token, life int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.last.shown, w.life
+}
+
 // lifetime tells one PostgreSQL from the one that was started after it.
 func (w *watch) lifetime() int {
 	w.mu.Lock()

@@ -132,7 +132,7 @@ func (c *Cache) object(f *flight, q *Request, resp *http.Response, now time.Time
 		directives: d, life: life, selector: selectorOf(resp.Header, q.Header), told: tokensOf(resp.Header[headerTokens]),
 		host: q.Host, path: q.Path, tags: tagsOf(resp.Header), size: -1, body: newStream(resp.ContentLength, c.cfg.Object),
 	}
-	o.version = least(o.told, f.floor)
+	o.version = atLeast(o.told, resp.Header, f.floor)
 	_, o.unsure = resp.Trailer[headerTokens]
 	o.announced = without(resp.Trailer, headerTokens)
 	o.dated(f, resp.Header, now)
@@ -186,7 +186,7 @@ func (o *object) renewed(f *flight, q *Request, resp *http.Response, now time.Ti
 	n.directives, n.life = d, lifetimeOf(o.status, h, d, targeted, q.Policy, now)
 	n.header = stored(h, d, q.Policy.MinTTL > 0)
 	n.told = newer(o.told, resp.Header[headerTokens])
-	n.version = advanced(o.version, least(n.told, f.floor))
+	n.version = advanced(o.version, atLeast(n.told, resp.Header, f.floor))
 	n.selector, n.tags = selectorOf(h, q.Header), tagsOf(h)
 	n.dated(f, resp.Header, now)
 	return &n

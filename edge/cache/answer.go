@@ -81,7 +81,7 @@ func (o *object) length() int64 {
 // read from where it must.
 func (o *object) answer(ctx context.Context, q *Request, s shape, age time.Duration) (*Response, bool) {
 	r := &Response{
-		Status: s.status, Header: o.header, Proto: o.proto, Body: http.NoBody, Tokens: o.told,
+		Status: s.status, Header: o.header, Proto: o.proto, Body: http.NoBody, Tokens: o.told, Since: o.version,
 		Age: strconv.FormatInt(int64(age/time.Second), 10), Trailer: noTrailer, Stored: true,
 	}
 	size := o.length()

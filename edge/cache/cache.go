@@ -185,7 +185,8 @@ type Response struct {
 	Body          io.ReadCloser
 	Trailer       func() http.Header // of use once Body has ended
 	Announced     http.Header        // names of trailers to come
-	Tokens        meridian.Tokens    // what the answer is as new as
+	Tokens        meridian.Tokens    // what who is shown the answer has then seen
+	Since         meridian.Tokens    // what it is at least as new as, as far as is known; of what came of a store alone
 
 	Age         string // to be set as the header of that name; "" if the origin just answered
 	CacheStatus string // to be added to the header of that name

@@ -521,6 +521,35 @@ func TestAnAnswersOwnTokenIsNoVersion(t *testing.T) {
 	}
 }
 
+// What a region says that an answer is at least as new as is what it is shared by,
+// where that is newer than what was asked for; it never makes an answer newer than
+// what who sees it has then seen, and is of one history. It is not passed on.
+func TestAnAnswerIsSharedByWhatItIsAtLeastAsNewAs(t *testing.T) {
+	for _, tt := range []struct{ since, floor, want string }{
+		{"db:1:1:15", "", "old"},
+		{"db:1:1:14", "", "new"},
+		{"", "", "new"}, // the control
+		{"db:1:1:12", "Floor: db:1:1:16", "old"},
+		{"db:1:1:30", "", "new"}, // newer than what it shows: it says nothing
+		{"db:1:2:15", "", "new"},
+		{"other:1:1:15", "", "new"},
+		{"nonsense", "", "new"},
+	} {
+		in(t, func(r *rig) {
+			r.answering(200, "old", "Cache-Control: max-age=600", "Meridian-Consistency: db:1:1:20", "Meridian-Since: "+tt.since)
+			r.do("GET /x", tt.floor)
+			r.answering(200, "new", "Cache-Control: max-age=600", "Meridian-Consistency: db:1:1:20")
+			got := r.do("GET /x", "Floor: db:1:1:15")
+			if got.body != tt.want {
+				t.Errorf("since %q, filled with %q: %q, want %q", tt.since, tt.floor, got.body, tt.want)
+			}
+			if got.Outcome == Hit && got.Header.Get(HeaderSince) != "" {
+				t.Error("what is between nodes is stored with the answer")
+			}
+		})
+	}
+}
+
 // A caller whose token is newer than what another asked for does not wait for
 // its answer, whatever that says of itself.
 func TestCollapseHeedsTokens(t *testing.T) {

@@ -60,6 +60,7 @@ func stored(h http.Header, d directives, least bool) http.Header {
 		}
 	}
 	delete(out, headerTokens)
+	delete(out, HeaderSince)
 	delete(out, "Age")
 	if least {
 		return out

@@ -1,6 +1,8 @@
 package cache
 
 import (
+	"net/http"
+
 	"meridian"
 )
 
@@ -35,7 +37,19 @@ func carried(floor, caller meridian.Tokens) bool {
 	return true
 }
 
-const headerTokens = "Meridian-Consistency"
+const (
+	headerTokens = "Meridian-Consistency"
+
+	// HeaderSince is how a region, or a shield, says what an answer is at least as
+	// new as, whatever its request asked for.
+	HeaderSince = "Meridian-Since"
+)
+
+// atLeast returns what an answer is at least as new as, which is the newer of what
+// its request asked for and what it says.
+func atLeast(told meridian.Tokens, h http.Header, floor meridian.Tokens) meridian.Tokens {
+	return least(told, newer(floor, h[HeaderSince]))
+}
 
 // tokensOf returns what an answer's data is as new as. Only nodes speak to nodes
 // here: what it says is believed.
@@ -50,7 +64,7 @@ func tokensOf(lines []string) (ts meridian.Tokens) {
 }
 
 // least returns what an answer's data is at least as new as, which is what the
-// request asked for. What the answer says is as new as its caller must hold it
+// request asked for, or what its region says of itself apart (HeaderSince). What the answer says is as new as its caller must hold it
 // for, and may be newer than what it shows: a region looks at its log after it
 // has read, and the log may have moved on in between. Of a database that the
 // request asked nothing of, nothing is known: the answer is a hit for no caller
