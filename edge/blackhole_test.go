@@ -39,7 +39,7 @@ func (p pipes) Addr() net.Addr { return &net.TCPAddr{} }
 // lines, and no TLS on the clients' side.
 type lab struct {
 	*Edge
-	t     *testing.T
+	t     testing.TB
 	lines map[meridian.Region]*delay.Line
 	ends  []func()
 
@@ -48,7 +48,7 @@ type lab struct {
 }
 
 // newLab starts an edge at eu-west-1 and the given regions. Call end.
-func newLab(t *testing.T, regions []*region, opts ...func(*Config, *Deps)) *lab {
+func newLab(t testing.TB, regions []*region, opts ...func(*Config, *Deps)) *lab {
 	l := &lab{t: t, lines: map[meridian.Region]*delay.Line{}, ledger: map[string]int{}}
 	ctx, cancel := context.WithCancel(context.Background())
 	slow := delay.NewGroup(delay.Timers{})
