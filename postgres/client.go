@@ -53,8 +53,9 @@ type client struct {
 	moving   *held  // the wait of what was kept, until a primary takes the session
 	again    []kept // groups of a lost stream that are to be sent again; guarded by mu
 	errand   atomic.Bool
-	signals  signaled    // what the group at hand signals
-	doomed   atomic.Bool // somebody may have ended its server process
+	mainPID  atomic.Uint32 // of its process on another region's primary, as that last said
+	signals  signaled      // what the group at hand signals
+	doomed   atomic.Bool   // somebody may have ended its server process
 	marks    marks
 
 	wmu   sync.Mutex // serialises writes to conn; taken before mu

@@ -12,7 +12,6 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"meridian"
-	"meridian/postgres/pgtest"
 )
 
 func TestReadsGoOnWhileThePrimaryIsLost(t *testing.T) {
@@ -192,7 +191,8 @@ func TestStrangersAreTurnedAway(t *testing.T) {
 	}
 }
 
-// TestLostBackendsAreReplaced ends the backends of an idle session.
+// TestLostBackendsAreReplaced loses the backends of an idle session: on the
+// standby the server process, on the primary the stream.
 func TestLostBackendsAreReplaced(t *testing.T) {
 	w, c := fixture(t, "replaced")
 	w.exec(c, "set application_name = 'victim'", "update replaced set v = 5 where id = 1")
@@ -200,12 +200,15 @@ func TestLostBackendsAreReplaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		for _, server := range []*pgtest.Server{pair.standby, pair.primary} {
-			su := w.superuser(server)
-			const victims = "from pg_stat_activity where application_name = 'victim'"
-			w.exec(su, "select pg_terminate_backend(pid) "+victims)
-			w.eventually("they are gone", func() bool { return get[int](w, su, "select count(*) "+victims) == 0 })
+		su := w.superuser(pair.standby)
+		const victims = "from pg_stat_activity where application_name = 'victim'"
+		w.exec(su, "select pg_terminate_backend(pid) "+victims)
+		w.eventually("they are gone", func() bool { return get[int](w, su, "select count(*) "+victims) == 0 })
+		w.iad.mu.Lock()
+		for _, s := range w.iad.peers {
+			s.conn.Close()
 		}
+		w.iad.mu.Unlock()
 		w.eventually("the stream's end is seen", func() bool { return !w.dub.holdsMain() })
 		if v := get[int](w, c, "r", 1); v != 5 {
 			t.Errorf("read %d", v)
@@ -297,5 +300,50 @@ func TestASessionIsEndedByItsNumber(t *testing.T) {
 				t.Error("the wrong session was ended")
 			}
 		})
+	}
+}
+
+// TestASessionIsEndedByItsProcess ends and cancels sessions with what
+// pg_backend_pid() told them, as PostgreSQL does.
+func TestASessionIsEndedByItsProcess(t *testing.T) {
+	w, c := fixture(t, "processes")
+	pid := func(v *pgx.Conn) (n int) {
+		n = get[int](w, v, "select pg_backend_pid()")
+		if within := get[int](w, w.superuser(pair.primary), "select count(*) from pg_stat_activity where pid = $1", n); within != 1 {
+			t.Fatalf("process %d is not the primary's", n)
+		}
+		return n
+	}
+	ended := func(v *pgx.Conn, how string) {
+		t.Helper()
+		w.eventually("it ends "+how, func() bool { _, err := v.Exec(t.Context(), "select 1"); return err != nil })
+	}
+	atRest := w.connect(dsn(w.dub))
+	w.exec(c, fmt.Sprintf("select pg_terminate_backend(%d)", pid(atRest)))
+	if _, err := atRest.Exec(t.Context(), "select 1"); err == nil {
+		ended(atRest, "at rest")
+	}
+	inBlock := w.connect(dsn(w.dub))
+	n := pid(inBlock)
+	w.exec(inBlock, "begin", "update processes set v = 9 where id = 1")
+	if get[int](w, inBlock, "select pg_backend_pid()") != n {
+		t.Error("another process in a block")
+	}
+	w.exec(c, fmt.Sprintf("select pg_terminate_backend(%d)", n))
+	ended(inBlock, "in a block")
+	busy := w.connect(dsn(w.dub))
+	n = pid(busy)
+	done := background(busy, "select pg_sleep(20)")
+	su := w.superuser(pair.standby)
+	w.eventually("it runs on the standby", func() bool {
+		return get[int](w, su, "select count(*) from pg_stat_activity where wait_event = 'PgSleep'") == 1
+	})
+	w.exec(c, fmt.Sprintf("select pg_cancel_backend(%d)", n))
+	if err := <-done; state(err) != "57014" {
+		t.Errorf("canceled: %v", err)
+	}
+	// Control: it was another session's work that was canceled or ended.
+	if get[int](w, busy, "select v from processes where id = 1") == 9 || get[int](w, c, "select 1") != 1 {
+		t.Error("the wrong session was ended")
 	}
 }

@@ -17,7 +17,8 @@ import (
 func (s *peer) replies(ctx context.Context) {
 	var out []byte
 	var hold holder
-	ran := true // something, since the last ReadyForQuery
+	ran := true                // something, since the last ReadyForQuery
+	var executed *wire.Refusal // what to say once PostgreSQL has closed the connection
 	for {
 		f, err := s.backend.Reader.Frame()
 		// The end of a read by its deadline is no barrier: what PostgreSQL says
@@ -27,6 +28,9 @@ func (s *peer) replies(ctx context.Context) {
 			if s.strip != nil {
 				s.strip <- err
 				s.strip = nil
+			}
+			if s.farewell == nil && executed != nil && s.owed == 0 {
+				s.farewell = executed
 			}
 			if s.farewell == nil && s.owed == 0 && !s.mid && s.status == 'I' && err != nil {
 				s.farewell = s.p.notHere("its PostgreSQL was lost: " + err.Error()) // nothing is running
@@ -53,6 +57,8 @@ func (s *peer) replies(ctx context.Context) {
 			continue
 		}
 		switch f.Type() {
+		case 'E':
+			executed = s.executed(ctx, f)
 		case 'G':
 			s.mu.Lock()
 			s.copying = s.lastSync
@@ -74,6 +80,24 @@ func (s *peer) replies(ctx context.Context) {
 			out = out[:0]
 		}
 	}
+}
+
+// shutsDown is how long PostgreSQL takes at most to tell all its processes to
+// end, where it does.
+const shutsDown = 20 * time.Millisecond
+
+// executed returns what the secondary is told if PostgreSQL's error says that
+// somebody ended the session's process, and PostgreSQL as a whole goes on.
+func (s *peer) executed(ctx context.Context, f wire.Frame) *wire.Refusal {
+	e, err := wire.ParseError(f.Body())
+	if err != nil || !e.Fatal() || !s.p.ended(ctx, e.Code, true) {
+		return nil
+	}
+	pause(ctx, shutsDown)
+	if !s.p.ended(ctx, e.Code, true) {
+		return nil
+	}
+	return &wire.Refusal{Code: e.Code, Message: e.Message, Ended: true}
 }
 
 // gather is how long replies within a block wait for those of groups that were

@@ -143,6 +143,7 @@ func (u *upstream) private(f wire.Frame) error {
 	case wire.FrameWelcome:
 		u.params = append([]byte(nil), f.Body()...)
 		u.pid, u.timeline = numberOf(u.params, paramProcess), numberOf(u.params, paramTimeline)
+		u.c.mainPID.Store(u.pid)
 		select {
 		case <-u.hello:
 		default:
@@ -231,7 +232,8 @@ func (u *upstream) lost(ctx context.Context, cause error) {
 		close(u.resolving)
 		u.resolving = nil
 	}
-	ends := u.tracker.Status != 'I' || c.immovable() != "" || u.last
+	executed := u.refusal != nil && u.refusal.Ended
+	ends := u.tracker.Status != 'I' || c.immovable() != "" || u.last || executed
 	e := u.verdict(cause, wrote)
 	if ends && u.refusal != nil && u.refusal.Away {
 		e = u.cannotMove()
@@ -303,6 +305,8 @@ var errLate = errors.New("its answer came after another region had become the pr
 func (u *upstream) verdict(cause error, wrote bool) *wire.Error {
 	e := &wire.Error{Severity: "ERROR", Code: stateConnection, Message: fmt.Sprintf("meridian: the connection to the primary in %s was lost: %v", u.region, cause)}
 	switch {
+	case u.refusal != nil && u.refusal.Ended:
+		e.Code, e.Message = u.refusal.Code, u.refusal.Message
 	case u.refusal != nil: // nothing was run
 		e.Code, e.Message = u.refusal.Code, "meridian: "+string(u.region)+" refused: "+u.refusal.Message
 	case wrote:

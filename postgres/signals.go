@@ -13,9 +13,10 @@ import (
 )
 
 // In a secondary's region a client is told a number at its login that is no
-// process's (pidLocked). Where it is given to pg_terminate_backend or
-// pg_cancel_backend, the proxy puts the process's in its place: of the server
-// where that session stands. PostgreSQL judges who may do that.
+// process's (pidLocked); pg_backend_pid() tells that of its process on the
+// primary. Where either is given to pg_terminate_backend or pg_cancel_backend,
+// the proxy puts that process's in its place which is the session's on the
+// server where it stands. PostgreSQL judges who may do that.
 
 // numbered is the least of these numbers.
 const numbered = 1 << 30
@@ -125,21 +126,24 @@ func (c *client) inBinary(arg []byte) []byte {
 	return out
 }
 
+// named returns the session that was told that number, or whose process on the
+// primary has it; or nil.
+func (p *Proxy) named(number uint32) *client {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for k, s := range p.sessions {
+		if number >= numbered && k.PID == number || number < numbered && s.mainPID.Load() == number {
+			return s
+		}
+	}
+	return nil
+}
+
 // process returns the process of the session with that number, or 0. Sessions
 // that stand on both servers are taken where they work, or have written.
 func (c *client) process(number uint32) uint32 {
-	if number < numbered {
-		return 0
-	}
-	var target *client
-	c.p.mu.Lock()
-	for k, s := range c.p.sessions {
-		if k.PID == number {
-			target = s
-		}
-	}
-	c.p.mu.Unlock()
-	if target == nil {
+	target := c.p.named(number)
+	if target == nil || number == 0 {
 		return 0
 	}
 	c.mu.Lock()

@@ -59,7 +59,8 @@ var silentNames = map[string]string{
 	"pg_backup_start": whyServer, "pg_backup_stop": whyServer, "pg_log_backend_memory_contexts": whyServer,
 	"loread": whyServer, "lowrite": whyServer,
 
-	"pg_locks": "locks are the primary's", "pg_prepared_xacts": "two-phase commit",
+	"pg_backend_pid": "the session's process is the primary's",
+	"pg_locks":       "locks are the primary's", "pg_prepared_xacts": "two-phase commit",
 
 	"pg_notify": "notifications come from the primary", "pg_listening_channels": "the session listens on the primary",
 	"txid_current": "transaction ids are given by the primary", "pg_current_xact_id": "transaction ids are given by the primary",
