@@ -120,6 +120,10 @@ conformance: deps ## pgx's own test suite, directly and through both regions' pr
 	go test ./test/conformance/httpcache -count=1 -v
 	go test ./test/conformance/h2spec -count=1 -v
 
+.PHONY: conformance-drivers
+conformance-drivers: deps ## the suites of other Go drivers for PostgreSQL, fetched by their modules' names, by the same three ways
+	for s in pq pgconn pgx4; do go run ./test/conformance -suite $$s || exit 1; done
+
 CONNECTIONS ?= 0
 .PHONY: idle
 idle: ## what an idle connection costs an edge (CONNECTIONS=n: default what files allow, 100,000 at most; REST=time idle before: 10s)

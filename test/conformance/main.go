@@ -3,6 +3,7 @@
 // and lists the tests that do not end alike.
 //
 //	go run ./test/conformance                 pgx's own suite, from the module cache
+//	go run ./test/conformance -suite pq       another driver's: pq, pgconn, pgx4
 //	go run ./test/conformance -- CMD ARG...   any command, with PGHOST and its kin
 //
 // The other region is as far away as -rtt says. PostgreSQL is real, and new.
@@ -22,19 +23,20 @@ import (
 func main() {
 	rtt := flag.Duration("rtt", 2*time.Millisecond, "the round trip between the two regions")
 	only := flag.String("only", "", "one of direct, primary, secondary; default: all, compared")
-	run := flag.String("run", "", "the tests of pgx to run, as go test -run says them")
+	name := flag.String("suite", "pgx", "the driver whose suite is run: pgx, pq, pgconn, pgx4")
+	run := flag.String("run", "", "the tests of the suite to run, as go test -run says them")
 	keep := flag.Bool("keep", false, "print how to reach each way, and wait for a signal")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := conform(ctx, *rtt, *only, *run, *keep, flag.Args()); err != nil {
+	if err := conform(ctx, *rtt, *only, *name, *run, *keep, flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "conformance:", err)
 		stop()
 		os.Exit(1)
 	}
 }
 
-func conform(ctx context.Context, rtt time.Duration, only, run string, keep bool, command []string) error {
+func conform(ctx context.Context, rtt time.Duration, only, name, run string, keep bool, command []string) error {
 	r, err := newRig(ctx, rtt)
 	if err != nil {
 		return err
@@ -50,7 +52,7 @@ func conform(ctx context.Context, rtt time.Duration, only, run string, keep bool
 	case len(command) > 0:
 		return each(ctx, r.chosen(only), command)
 	}
-	return suite(ctx, r.chosen(only), run)
+	return suite(ctx, r.chosen(only), name, run)
 }
 
 // each runs a command once for each way.

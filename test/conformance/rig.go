@@ -49,7 +49,8 @@ func (w way) url() string {
 func (w way) environment() []string {
 	host, port, _ := net.SplitHostPort(w.addr)
 	return []string{"PGHOST=" + host, "PGPORT=" + port, "PGUSER=" + database, "PGPASSWORD=" + password, "PGDATABASE=" + database,
-		"PGSSLMODE=disable", "DATABASE_URL=" + w.url(), "PGX_TEST_DATABASE=" + w.url(), "WAY=" + w.name}
+		"PGSSLMODE=disable", "DATABASE_URL=" + w.url(), "PGX_TEST_DATABASE=" + w.url(),
+		"PGX_TEST_CONN_STRING=" + w.url(), "PGX_TEST_TCP_CONN_STRING=" + w.url(), "WAY=" + w.name}
 }
 
 func (r *rig) chosen(name string) (ways []way) {

@@ -15,11 +15,29 @@ import (
 	"strings"
 )
 
-// packages are those of pgx whose tests speak to a server.
-var packages = []string{".", "./pgconn", "./pgproto3", "./pgtype", "./pgxpool", "./stdlib", "./multitracer", "./tracelog", "./pgtype/zeronull"}
+// A driver is a module whose tests speak to a server.
+type driver struct {
+	module   string // with a version, unless it is one of this module's own
+	packages []string
+	flags    []string // of go test
+}
+
+// drivers are the suites that run by name.
+var drivers = map[string]driver{
+	"pgx": {module: "github.com/jackc/pgx/v5",
+		packages: []string{".", "./pgconn", "./pgproto3", "./pgtype", "./pgxpool", "./stdlib", "./multitracer", "./tracelog", "./pgtype/zeronull"}},
+	// What is skipped needs rules of pg_hba.conf, certificates or a database of a
+	// name of its own. It waits 100 ms for a connection, which is little where
+	// tests run side by side.
+	"pq": {module: "github.com/lib/pq@v1.12.3", packages: []string{"."},
+		flags: []string{"-parallel=1", "-skip=^(TestAuth|TestSSL.*|TestConnectMulti|TestService|TestStartupParameters|TestNewConnector)$"}},
+	"pgconn": {module: "github.com/jackc/pgconn@v1.14.3", packages: []string{"."}},
+	"pgx4":   {module: "github.com/jackc/pgx/v4@v4.18.3", packages: []string{".", "./pgxpool", "./stdlib"}},
+}
 
 // setup makes what pgx's suite expects of a database.
 const setup = `create extension if not exists hstore; create extension if not exists ltree;
+do $$ begin create role pqgo superuser login; exception when duplicate_object then null; end $$;
 do $$ begin create domain uint64 as numeric(20,0); exception when duplicate_object then null; end $$;
 do $$ begin create role postgres superuser; exception when duplicate_object then null; end $$;
 do $$ begin create role " tricky, ' } "" \\ test user " superuser; exception when duplicate_object then null; end $$`
@@ -31,9 +49,13 @@ var passing = regexp.MustCompile(`[0-9]{6,}`)
 // An outcome is how one test ended, and what it said.
 type outcome struct{ action, output string }
 
-// suite runs pgx's tests by each way and compares.
-func suite(ctx context.Context, ways []way, run string) error {
-	dir, err := copySuite(ctx)
+// suite runs a driver's tests by each way and compares.
+func suite(ctx context.Context, ways []way, name, run string) error {
+	d, known := drivers[name]
+	if !known {
+		return fmt.Errorf("suite %q is not known: one of %s", name, strings.Join(slices.Sorted(maps.Keys(drivers)), ", "))
+	}
+	dir, err := copySuite(ctx, d.module)
 	if err != nil {
 		return err
 	}
@@ -42,7 +64,7 @@ func suite(ctx context.Context, ways []way, run string) error {
 	}
 	results := map[string]map[string]outcome{}
 	for _, w := range ways {
-		if results[w.name], err = test(ctx, dir, w, run); err != nil {
+		if results[w.name], err = test(ctx, dir, d, w, run); err != nil {
 			return err
 		}
 		count := map[string]int{}
@@ -54,14 +76,19 @@ func suite(ctx context.Context, ways []way, run string) error {
 	return compare(ways, results)
 }
 
-// copySuite copies pgx out of the module cache, which cannot be written. The
-// place is the same each time, so that Go need not compile it again.
-func copySuite(ctx context.Context) (string, error) {
-	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/jackc/pgx/v5").Output()
-	if err != nil {
-		return "", fmt.Errorf("find pgx in the module cache: %w", err)
+// copySuite copies a module out of the module cache, which cannot be written.
+// The place is the same each time, so that Go need not compile it again.
+func copySuite(ctx context.Context, module string) (string, error) {
+	find := []string{"list", "-m", "-json", module}
+	if strings.Contains(module, "@") {
+		find = []string{"mod", "download", "-json", module}
 	}
-	from := strings.TrimSpace(string(out))
+	out, err := exec.CommandContext(ctx, "go", find...).Output()
+	var found struct{ Dir string }
+	if err = errors.Join(err, json.Unmarshal(out, &found)); err != nil {
+		return "", fmt.Errorf("find %s in the module cache: %w", module, err)
+	}
+	from := found.Dir
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return "", err
@@ -83,8 +110,9 @@ func prepare(ctx context.Context, w way) error {
 }
 
 // test runs the suite by one way.
-func test(ctx context.Context, dir string, w way, run string) (map[string]outcome, error) {
-	args := append([]string{"test", "-json", "-count=1", "-p", "1", "-timeout", "8m", "-run", run}, packages...)
+func test(ctx context.Context, dir string, d driver, w way, run string) (map[string]outcome, error) {
+	args := []string{"test", "-json", "-count=1", "-p", "1", "-timeout", "8m", "-vet=off", "-mod=mod", "-run", run}
+	args = slices.Concat(args, d.flags, d.packages)
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), w.environment()...)
