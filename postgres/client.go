@@ -251,6 +251,9 @@ func (c *client) place(ctx context.Context) error {
 	if e := c.reckon(ctx); e != nil {
 		return c.fail(e)
 	}
+	if err := c.condemned(ctx); err != nil {
+		return err
+	}
 	v := c.view()
 	c.mode, c.reads = v.Mode, v.Reads
 	d := route(v)

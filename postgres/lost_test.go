@@ -321,7 +321,7 @@ func TestASessionIsEndedByItsProcess(t *testing.T) {
 	atRest := w.connect(dsn(w.dub))
 	w.exec(c, fmt.Sprintf("select pg_terminate_backend(%d)", pid(atRest)))
 	if _, err := atRest.Exec(t.Context(), "select 1"); err == nil {
-		ended(atRest, "at rest")
+		t.Error("it reads on")
 	}
 	inBlock := w.connect(dsn(w.dub))
 	n := pid(inBlock)
@@ -345,5 +345,20 @@ func TestASessionIsEndedByItsProcess(t *testing.T) {
 	// Control: it was another session's work that was canceled or ended.
 	if get[int](w, busy, "select v from processes where id = 1") == 9 || get[int](w, c, "select 1") != 1 {
 		t.Error("the wrong session was ended")
+	}
+}
+
+// TestANotificationSaysWhoNotifies compares it with what the notifier was told
+// at its login, as drivers do.
+func TestANotificationSaysWhoNotifies(t *testing.T) {
+	w := newWorld(t)
+	listener := w.connect(dsn(w.dub))
+	w.exec(listener, "listen who")
+	for _, notifier := range []*pgx.Conn{w.connect(dsn(w.dub)), listener} {
+		w.exec(notifier, "notify who, 'it is me'")
+		n, err := listener.WaitForNotification(t.Context())
+		if err != nil || n.PID != notifier.PgConn().PID() {
+			t.Errorf("%+v, %v; process %d notified", n, err, notifier.PgConn().PID())
+		}
 	}
 }

@@ -18,6 +18,7 @@ import (
 func (u *upstream) replies(ctx context.Context) {
 	defer close(u.done)
 	c := u.c
+	defer func() { c.mainPID.CompareAndSwap(u.pid, 0) }()
 	for {
 		f, err := u.rd.Frame()
 		if err != nil {
@@ -33,6 +34,9 @@ func (u *upstream) replies(ctx context.Context) {
 			u.conn.Close()
 			u.lost(ctx, errUnconfirmed)
 			return
+		}
+		if f.Type() == 'A' && u.backend == nil {
+			c.p.notifies(f)
 		}
 		c.mu.Lock()
 		if f.Type() < ' ' {

@@ -139,6 +139,18 @@ func (p *Proxy) named(number uint32) *client {
 	return nil
 }
 
+// notifies puts the number that a session was told at its login in the place of
+// its process, as who notifies.
+func (p *Proxy) notifies(f wire.Frame) {
+	body := f.Body()
+	if len(body) < 4 {
+		return
+	}
+	if s := p.named(binary.BigEndian.Uint32(body)); s != nil {
+		binary.BigEndian.PutUint32(body, s.key.PID)
+	}
+}
+
 // process returns the process of the session with that number, or 0. Sessions
 // that stand on both servers are taken where they work, or have written.
 func (c *client) process(number uint32) uint32 {
@@ -214,6 +226,30 @@ func (c *client) sentenced(ctx context.Context) error {
 			return c.executed(e)
 		}
 	}
+}
+
+// condemned waits for the end of a session whose server process on the primary
+// somebody was about to end: nothing else of it runs, on either server. It
+// returns why the session must end, if it must.
+func (c *client) condemned(ctx context.Context) error {
+	if !c.doomed.Load() {
+		return nil
+	}
+	c.mu.Lock()
+	u := c.main
+	c.mu.Unlock()
+	if u == nil {
+		return nil
+	}
+	late := time.NewTimer(ending)
+	defer late.Stop()
+	select {
+	case <-u.done:
+	case <-late.C: // PostgreSQL did not allow it
+		c.doomed.Store(false)
+	case <-ctx.Done():
+	}
+	return c.ready()
 }
 
 // executed returns the error that ends the session, in PostgreSQL's words if
