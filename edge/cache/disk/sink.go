@@ -47,9 +47,6 @@ func (k *Sink) Start(head func() []byte, admit func(publish func(soft time.Time)
 	s := k.s
 	s.work.Go(func() {
 		err := s.create(k.entry, k.pour, head)
-		s.mu.Lock()
-		s.sinks--
-		s.mu.Unlock()
 		placed := false
 		publish := func(soft time.Time) bool { placed = s.publish(k.entry, soft); return placed }
 		if err == nil {
@@ -57,16 +54,24 @@ func (k *Sink) Start(head func() []byte, admit func(publish func(soft time.Time)
 		} else {
 			admit(nil)
 		}
-		if !placed {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			s.bytes -= k.entry.size
-			if err != nil && !errors.Is(err, errGivenUp) {
-				s.stats.Fails++
-			}
-			s.enqueue(job{unlink: true, slot: k.entry.slot})
-		}
+		k.done(err, placed)
 	})
+}
+
+// done gives back what a body took that has no place.
+func (k *Sink) done(err error, placed bool) {
+	s := k.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sinks--
+	if placed {
+		return
+	}
+	s.bytes -= k.entry.size
+	if err != nil && !errors.Is(err, errGivenUp) {
+		s.stats.Fails++
+	}
+	s.enqueue(job{unlink: true, slot: k.entry.slot})
 }
 
 // pour writes what comes.
