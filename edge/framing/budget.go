@@ -24,7 +24,8 @@ const (
 type Allowance struct{ Burst, PerSecond float64 }
 
 // allowances are far above what browsers and gRPC clients send, and far below
-// what hurts. Window updates are also paid for by what is sent to the client.
+// what hurts. Window updates are also paid for by what is sent to the client,
+// and pings by the frames of DATA in it.
 var allowances = map[Kind]Allowance{
 	Resets:   {500, 100},
 	Pings:    {100, 20},

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -216,6 +217,29 @@ func TestFloodsEndTheConnection(t *testing.T) {
 			if cut != bytes.Equal(said, goAway(http2.ErrCodeEnhanceYourCalm)) {
 				t.Errorf("%d %s: the client was told %x", n, tt.kind, said)
 			}
+		}
+	}
+}
+
+// TestPingsThatMeasureAreNoFlood: a client of gRPC sends one for each frame of
+// DATA it gets. Control: for bytes that are no DATA it may not.
+func TestPingsThatMeasureAreNoFlood(t *testing.T) {
+	for typ, want := range map[http2.FrameType][]Kind{http2.FrameData: nil, http2.FramePing: {Pings}} {
+		text := conversation(func(fr *http2.Framer) {
+			for range 1000 {
+				fr.WritePing(false, [8]byte{})
+			}
+		})
+		var told []Kind
+		p := &pipe{from: strings.NewReader(text)}
+		c := NewH2(p, Config{Header: 1 << 10, Now: func() time.Time { return time.Unix(0, 0) }, Tell: func(k Kind, _ string) { told = append(told, k) }})
+		for range 1000 { // it sends the next when the edge has sent more
+			c.Write([]byte{0, 0, 1, byte(typ), 0, 0, 0, 0, 1, 'x'})
+			io.CopyN(io.Discard, c, 17)
+		}
+		io.Copy(io.Discard, c)
+		if told = slices.Compact(told); !slices.Equal(told, want) {
+			t.Errorf("after 1000 frames of %v: told %v, want %v", typ, told, want)
 		}
 	}
 }

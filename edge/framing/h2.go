@@ -204,8 +204,11 @@ func (c *H2) spend(k Kind) bool {
 		b = &Budget{}
 		c.spent[k] = b
 	}
-	if k == Windows {
+	switch k {
+	case Windows:
 		b.Earn(c.writes.earned())
+	case Pings:
+		b.Earn(c.writes.probes())
 	}
 	return b.Spend(allowances[k], c.cfg.now())
 }
@@ -276,6 +279,7 @@ type writes struct {
 	have  int  // bytes of head
 	left  int  // bytes of a payload
 	sent  int  // bytes, since earned was last asked
+	parts int  // frames of DATA, since probes was last asked
 	ended bool // GOAWAY was written, or will be when the frame in progress is whole
 	code  http2.ErrCode
 	data  atomic.Int64 // bytes of DATA, ever
@@ -290,6 +294,16 @@ func (w *writes) earned() float64 {
 	n := float64(w.sent) / perWindow
 	w.sent = 0
 	return n
+}
+
+// probes returns how many PINGs what was sent pays for: clients of gRPC measure
+// by one after a frame of DATA how much the path holds.
+func (w *writes) probes() float64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := w.parts
+	w.parts = 0
+	return float64(n)
 }
 
 func (w *writes) write(to net.Conn, p []byte) (int, error) {
@@ -325,6 +339,7 @@ func (w *writes) follow(p []byte) {
 			w.have, w.left = 0, int(w.head[0])<<16|int(w.head[1])<<8|int(w.head[2])
 			if http2.FrameType(w.head[3]) == http2.FrameData {
 				w.data.Add(int64(w.left))
+				w.parts++
 			}
 		}
 	}
