@@ -126,22 +126,17 @@ func (w *rollingWorld) start(name string) *rollingEdge {
 		}
 		return out
 	}
+	h := w.hall.hearsay(name, nil)
+	open := h.open
+	h.edges, h.open = others, func(ctx context.Context, node string) (net.Conn, error) {
+		if deaf := w.deaf.Load(); deaf == node || deaf == name {
+			return nil, errCut
+		}
+		return open(ctx, node)
+	}
 	e.jury = &jury{
 		rollouts: newRollouts(name, e.end, e.door, e.withRules, e.inForceNow, e.node.log),
-		listener: w.hall.listener(name), others: others, alive: func() []string { return w.names }, kick: make(chan struct{}, 1), heard: map[string]heardReport{},
-		from: func(c net.Conn) string { return c.(namedConn).from },
-		open: func(ctx context.Context, node string) (net.Conn, error) {
-			if deaf := w.deaf.Load(); deaf == node || deaf == name {
-				return nil, errCut
-			}
-			a, b := net.Pipe()
-			select {
-			case w.hall[node] <- namedConn{b, name}:
-				return a, nil
-			case <-ctx.Done():
-				return nil, ctx.Err()
-			}
-		},
+		others:   h, alive: func() []string { return w.names }, kick: make(chan struct{}, 1), heard: map[string]heardReport{},
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var done sync.WaitGroup

@@ -6,13 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"meridian/backbone"
 	"meridian/edge/rollout"
 )
 
@@ -20,11 +18,8 @@ import (
 // they count, and judges by the sum: every edge does, so that none is needed.
 type jury struct {
 	*rollouts
-	listener net.Listener
-	open     func(ctx context.Context, node string) (net.Conn, error)
-	from     func(net.Conn) string
-	others   func() []string // the other edges
-	alive    func() []string // edges, as the map says, this one among them
+	others *hearsay
+	alive  func() []string // edges, as the map says, this one among them
 
 	writing atomic.Bool   // a decision is on its way to the store
 	kick    chan struct{} // holds one wish to judge now
@@ -46,33 +41,26 @@ const (
 	// hears of it so.
 	rolloutEvery = 250 * time.Millisecond
 	rolloutIdle  = 2 * time.Second
-	// rolloutLimit bounds the telling and the reading of one report, and the writing
-	// of one decision.
+	// rolloutLimit bounds the writing of one decision.
 	rolloutLimit = 2 * time.Second
 	// rolloutHeard is how long a report counts.
 	rolloutHeard = 3 * time.Second
-	// rolloutReaders bounds the reports that are read at once.
-	rolloutReaders = 64
 	// maxReport bounds one report, in bytes.
 	maxReport = 16 << 10
 )
 
 func newJury(n *node, r *rollouts) *jury {
 	return &jury{
-		rollouts: r, listener: n.backbone.Listener(rolloutService), from: backbone.NodeOf, others: n.otherEdges, alive: n.aliveEdges,
-		open: func(ctx context.Context, node string) (net.Conn, error) {
-			return n.backbone.Open(ctx, node, rolloutService)
-		},
+		rollouts: r, others: newHearsay(n, rolloutService), alive: n.aliveEdges,
 		kick: make(chan struct{}, 1), heard: map[string]heardReport{},
 	}
 }
 
 // run tells, hears and judges until ctx is over.
 func (j *jury) run(ctx context.Context, ready func()) error {
-	defer context.AfterFunc(ctx, func() { j.listener.Close() })()
+	defer j.others.listen(ctx, j.read)()
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	wg.Go(func() { j.listen(ctx, &wg) })
 	ready()
 	tick := time.NewTicker(rolloutEvery)
 	defer tick.Stop()
@@ -89,7 +77,7 @@ func (j *jury) run(ctx context.Context, ready func()) error {
 			continue
 		}
 		told = j.now()
-		j.tell(ctx, &wg, own)
+		j.tell(ctx, own)
 		if rec.Under() {
 			j.judge(ctx, &wg, own, rec, held)
 		}
@@ -113,7 +101,7 @@ func (j *jury) judge(ctx context.Context, wg *sync.WaitGroup, own rollout.Report
 		return
 	}
 	if d.Do == rollout.RollBack && j.condemn(rec.Plan.Version, d.Why) {
-		j.tell(ctx, wg, j.report()) // the others do so when they hear it
+		j.tell(ctx, j.report()) // the others do so when they hear it
 	}
 	if j.writing.Swap(true) {
 		return
@@ -175,54 +163,16 @@ func (j *jury) write(ctx context.Context, rec rollout.Record, d rollout.Decision
 	}
 }
 
-// tell sends a report to every other edge.
-func (j *jury) tell(ctx context.Context, wg *sync.WaitGroup, own rollout.Report) {
-	b := mustJSON(own)
-	for _, edge := range j.others() {
-		wg.Go(func() {
-			ctx, cancel := context.WithTimeout(ctx, rolloutLimit)
-			defer cancel()
-			c, err := j.open(ctx, edge)
-			if err != nil {
-				return // it counts for itself
-			}
-			defer c.Close()
-			c.SetDeadline(time.Now().Add(rolloutLimit))
-			c.Write(b)
-		})
-	}
-}
+// tell sends a report to every other edge. Who does not hear it counts for itself.
+func (j *jury) tell(ctx context.Context, own rollout.Report) { j.others.tell(ctx, mustJSON(own)) }
 
-// listen takes what other edges tell.
-func (j *jury) listen(ctx context.Context, wg *sync.WaitGroup) {
-	readers := make(chan struct{}, rolloutReaders)
-	for {
-		c, err := j.listener.Accept()
-		if err != nil {
-			return
-		}
-		select {
-		case readers <- struct{}{}:
-		case <-ctx.Done():
-			c.Close()
-			return
-		}
-		wg.Go(func() {
-			defer func() { c.Close(); <-readers }()
-			c.SetDeadline(time.Now().Add(rolloutLimit))
-			from := j.from(c)
-			if !slices.Contains(j.others(), from) {
-				return
-			}
-			report, err := readReport(c)
-			if err != nil {
-				j.log.Debug("what another edge tells of a rollout could not be read", "from", from, "error", err)
-				return
-			}
-			report.Node = from
-			j.hear(report)
-		})
+func (j *jury) read(from string, r io.Reader) error {
+	report, err := readReport(r)
+	if err == nil {
+		report.Node = from
+		j.hear(report)
 	}
+	return err
 }
 
 // readReport reads what an edge tells, and refuses what none would.
