@@ -23,6 +23,8 @@ type Backbone struct {
 
 	asked   chan struct{} // there is something in fresh
 	stopped chan struct{} // closed when Run begins to end
+	yielded chan struct{} // closed by Yield
+	yield   sync.Once
 
 	mu        sync.Mutex // guards what follows
 	peers     map[string]Peer
@@ -54,6 +56,7 @@ func New(cfg Config, deps Deps) (*Backbone, error) {
 		slow:      delay.NewGroup(deps.Links.wakeup()),
 		asked:     make(chan struct{}, 1),
 		stopped:   make(chan struct{}),
+		yielded:   make(chan struct{}),
 		listeners: map[string]*listener{},
 		kept:      map[linkKey]*link{},
 		rtts:      map[string]*rtt.Estimate{},
@@ -163,6 +166,12 @@ func (b *Backbone) takeFresh() []*link {
 	b.fresh = nil
 	return fresh
 }
+
+// Yield leaves this node's calls to another process of it, which listens on the
+// same port: nothing is accepted any more, and links of others end, so that they
+// make them anew, to that one. Connections that were dialed go on, and so do links
+// of this process's own.
+func (b *Backbone) Yield() { b.yield.Do(func() { close(b.yielded) }) }
 
 func (b *Backbone) listen(ctx context.Context) (net.Listener, error) {
 	if b.deps.Listener != nil {

@@ -299,6 +299,48 @@ func TestLinkComesBackByItself(t *testing.T) {
 	}
 }
 
+// TestCallsGoToTheNextProcessOnceThisOneYields, and what was dialed goes on here.
+// Control, in the same test: before, they come here.
+func TestCallsGoToTheNextProcessOnceThisOneYields(t *testing.T) {
+	w := newWorld(t, 0, "gru", "fra")
+	fra, gru := w.nodes["fra"], w.nodes["gru"]
+	dialed, err := fra.Dial(t.Context(), "gru", "echo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dialed.Close()
+	hear(t, dialed, 4)
+	link, err := fra.Open(t.Context(), "gru", "echo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	hear(t, link, 4)
+	if got := say(t, link, "here"); got != "here" {
+		t.Errorf("before: %q", got)
+	}
+	gru.Yield()
+	if _, err := link.Read(make([]byte, 1)); err == nil {
+		t.Error("a link of another node goes on")
+	}
+	peers := []Peer{fra.peers["gru"]}
+	var next net.Listener
+	for next == nil { // the port becomes free in a moment
+		next, _ = net.Listen("tcp", peers[0].Addr)
+	}
+	w.start("gru", next, peers)
+	c, err := openWithin(fra.Open, 5*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if got := hear(t, c, 4); got != "fra:" {
+		t.Errorf("the next process says %q", got)
+	}
+	if got := say(t, dialed, "still"); got != "still" {
+		t.Errorf("what was dialed: %q", got)
+	}
+}
+
 // openWithin opens echo of gru as soon as that works.
 func openWithin(open opener, d time.Duration) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), d)

@@ -61,8 +61,26 @@ func (b *Backbone) accept(ctx context.Context, ln net.Listener) error {
 	defer conns.Wait()
 	config := b.serverTLS()
 	places := make(chan struct{}, maxHandshakes)
+	over := make(chan struct{})
+	defer close(over)
+	go func() { // ends with this function
+		select {
+		case <-b.yielded:
+			ln.Close()
+		case <-over:
+		}
+	}()
 	for {
 		c, err := ln.Accept()
+		select {
+		case <-b.yielded:
+			if err == nil {
+				c.Close() // it is too late to give it to the other process
+			}
+			<-ctx.Done()
+			return nil
+		default:
+		}
 		switch {
 		case ctx.Err() != nil:
 			if err == nil {
@@ -116,8 +134,17 @@ func (b *Backbone) acceptStreams(ctx context.Context, tc *tls.Conn, node string,
 		b.log.Error("accept link", "peer", node, "service", l.service, "err", err)
 		return
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	defer context.AfterFunc(ctx, func() { session.Close() })()
 	defer session.Close()
+	go func() { // ends with ctx
+		select {
+		case <-b.yielded:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	for {
 		s, err := session.AcceptStream()
 		if err != nil {
