@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -195,6 +196,13 @@ type Certificates interface {
 type Sockets interface {
 	Listen(ctx context.Context, network, address string) (net.Listener, error)
 	ListenPacket(ctx context.Context, network, address string) (net.PacketConn, error)
+}
+
+// A Passer is Sockets by which a process also gives its next one what goes with
+// them.
+type Passer interface {
+	Pass(network, address string, make func() (f *os.File, note string, err error))
+	Passed(network, address string) (f *os.File, note string) // f is nil if there is nothing
 }
 
 // Deps is what the program provides. Map, Dial and Certs must be given.

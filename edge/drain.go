@@ -24,6 +24,10 @@ func newDrain(usual time.Duration) *drain { return &drain{usual: usual, hurry: m
 // told to end, what was begun may go on for d, WebSockets too.
 func (e *Edge) HandOver(d time.Duration) { e.drain.other.Store(int64(max(d, 1))) }
 
+// Announce says that Run is told to end soon: HTTP/1.1 hears with each response
+// that its connection ends.
+func (e *Edge) Announce() { e.drain.begun.Store(true) }
+
 // Hurry ends what goes on since HandOver.
 func (e *Edge) Hurry() {
 	e.drain.once.Do(func() { close(e.drain.hurry) })

@@ -2,7 +2,6 @@ package edge
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -15,6 +14,8 @@ import (
 
 	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/http3"
+
+	"meridian/edge/quicroute"
 )
 
 // HTTP3 is what an operator may say of HTTP/3.
@@ -28,7 +29,7 @@ type HTTP3 struct {
 // A quicDoor answers HTTP/3 on one UDP socket.
 type quicDoor struct {
 	*Edge
-	socket    net.PacketConn
+	socket    *quicroute.Socket
 	transport *quic.Transport
 	listener  *quic.EarlyListener
 	server    *http3.Server
@@ -50,11 +51,14 @@ const (
 
 // newQUICDoor opens the door on a socket, which it owns from then on.
 func newQUICDoor(e *Edge, socket net.PacketConn, conf *tls.Config) (*quicDoor, error) {
-	d := &quicDoor{Edge: e, socket: socket, guests: guests{idle: e.cfg.Timeouts.Idle, all: map[*guest]struct{}{}}}
-	var reset quic.StatelessResetKey
-	rand.Read(reset[:])
-	d.transport = &quic.Transport{
-		Conn: socket, StatelessResetKey: &reset, ConnContext: d.enter,
+	d := &quicDoor{Edge: e, guests: guests{idle: e.cfg.Timeouts.Idle, all: map[*guest]struct{}{}}}
+	route, err := d.route(socket)
+	if err != nil {
+		return nil, errors.Join(err, socket.Close())
+	}
+	keys := route.Keys()
+	d.socket, d.transport = route, &quic.Transport{
+		Conn: route, StatelessResetKey: &keys.Reset, TokenGeneratorKey: &keys.Token, ConnectionIDGenerator: route.Generator(), ConnContext: d.enter,
 		VerifySourceAddress: func(net.Addr) bool { return d.shaking.Load() > manyHandshakes },
 	}
 	d.server = &http3.Server{
@@ -63,11 +67,34 @@ func newQUICDoor(e *Edge, socket net.PacketConn, conf *tls.Config) (*quicDoor, e
 	}
 	conf = http3.ConfigureTLSConfig(conf)
 	conf.MinVersion = tls.VersionTLS13
-	var err error
 	if d.listener, err = d.transport.ListenEarly(conf, d.config()); err != nil {
-		return nil, errors.Join(err, socket.Close())
+		return nil, errors.Join(err, route.Close())
 	}
 	return d, nil
+}
+
+// channel names what goes with the UDP socket from one process to the next.
+const channel = "quic"
+
+// route returns the socket as this process reads it, beside the process before it
+// and the one after.
+func (d *quicDoor) route(socket net.PacketConn) (s *quicroute.Socket, err error) {
+	udp, ok := socket.(*net.UDPConn)
+	if !ok {
+		return nil, fmt.Errorf("HTTP/3 on a %T", socket)
+	}
+	address := udp.LocalAddr().String()
+	p, ok := d.deps.Sockets.(Passer)
+	if !ok {
+		return quicroute.New(udp), nil
+	}
+	if f, note := p.Passed(channel, address); f == nil {
+		s = quicroute.New(udp)
+	} else if s, err = quicroute.Follow(context.Background(), udp, f, note); err != nil {
+		return nil, err
+	}
+	p.Pass(channel, address, s.Pass)
+	return s, nil
 }
 
 func (d *quicDoor) config() *quic.Config {
@@ -228,10 +255,16 @@ func quiet(err error) error {
 const goodbye = 500 * time.Millisecond
 
 // drain says GOAWAY to every client, lets requests in flight end, and closes
-// connections on which there are none.
+// connections on which there are none: in the end, if another process has this
+// one's place, since a client that has not heard it yet may ask.
 func (d *quicDoor) drain(ctx context.Context) {
 	ctx, cancel := d.Edge.drain.within(ctx)
 	defer cancel()
+	patience, shakes := goodbye, lingering
+	if _, handedOver := d.Edge.drain.limit(); handedOver {
+		patience, shakes = d.Edge.drain.linger(), lastHandshakes
+	}
+	d.shaken(ctx, shakes)
 	d.listener.Close()
 	gone := make(chan struct{})
 	go func() {
@@ -239,6 +272,14 @@ func (d *quicDoor) drain(ctx context.Context) {
 		d.server.Shutdown(ctx) // closes the rest when ctx ends
 	}()
 	defer func() { <-gone }()
+	first := time.NewTimer(patience)
+	defer first.Stop()
+	select {
+	case <-gone:
+		return
+	case <-first.C:
+		d.guests.dismiss()
+	}
 	tick := time.NewTicker(goodbye)
 	defer tick.Stop()
 	for {
@@ -247,6 +288,26 @@ func (d *quicDoor) drain(ctx context.Context) {
 			return
 		case <-tick.C:
 			d.guests.dismiss()
+		}
+	}
+}
+
+// lastHandshakes bounds how long handshakes in progress may take once another
+// process gets all new ones.
+const lastHandshakes = 3 * time.Second
+
+// shaken returns once no handshake is in progress, or after the time: quic-go
+// refuses those that are when the listener is closed.
+func (d *quicDoor) shaken(ctx context.Context, limit time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for d.shaking.Load() > 0 {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
 		}
 	}
 }

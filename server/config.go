@@ -29,6 +29,7 @@ type Config struct {
 	Program Program           // is started to take this process's place
 	Next    *handover.Next    // this process takes another's place; nil: nobody's
 	Sockets *handover.Sockets // that were handed over; nil: none
+	Yielded func(pid int)     // hears which process has this one's place; may be nil
 }
 
 // Check finds the mistakes in what the file points at: the OpenAPI file, the

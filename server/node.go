@@ -1,7 +1,6 @@
 package server
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -20,7 +19,6 @@ import (
 	"meridian/health"
 	"meridian/identity"
 	"meridian/internal/boottime"
-	"meridian/internal/handover"
 	"meridian/internal/leash"
 	"meridian/internal/lifecycle"
 	"meridian/internal/pki"
@@ -73,9 +71,16 @@ type node struct {
 // Run runs a node until ctx is over, or a part of it fails. Its error says
 // which. Reports of what became ready go up the leash, if there is one.
 func Run(ctx context.Context, cfg Config) error {
-	n, err := newNode(cfg)
+	child := leash.Attach()
+	n, err := newNode(cfg, child)
 	if err == nil {
 		err = n.run(ctx)
+	}
+	for errors.Is(err, errResumed) {
+		cfg.Next = nil
+		if n, err = newNode(cfg, child); err == nil {
+			err = n.run(ctx)
+		}
 	}
 	if err != nil {
 		cfg.Next.Fail(err)
@@ -93,12 +98,12 @@ var shownParts = map[string]bool{
 	"gateway": true, "dns": true, "admin and console": true, "edge": true,
 }
 
-func newNode(cfg Config) (*node, error) {
+func newNode(cfg Config, child *leash.Child) (*node, error) {
 	self, ok := cfg.File.Node(cfg.Node)
 	r := rosterOf(cfg.File, cfg.Start)
-	n := &node{cfg: cfg, file: cfg.File, self: self, leash: leash.Attach(), boot: rand.Text(), facts: map[string]string{}, changed: make(chan struct{}, 1)}
+	n := &node{cfg: cfg, file: cfg.File, self: self, leash: child, boot: rand.Text(), facts: map[string]string{}, changed: make(chan struct{}, 1)}
 	n.inForce.Store(&inForce{r, cfg.File, 0})
-	n.handing = &handing{n: n, sockets: cmp.Or(cfg.Sockets, new(handover.Sockets)), next: cfg.Next}
+	n.handing = newHanding(n)
 	n.tele = telemetry.New(cfg.Node, string(self.Region), os.Stderr, slog.LevelInfo)
 	n.log = n.tele.Log
 	if !ok {
@@ -176,7 +181,7 @@ func (n *node) run(ctx context.Context) error {
 		}()
 	}
 	if n.leash == nil {
-		defer n.upgrades(cancel)()
+		defer n.upgrades()()
 	}
 	begin := time.Now()
 	g := lifecycle.Group{Grace: n.handing.grace, Started: func(part string, took time.Duration) {
@@ -194,27 +199,30 @@ func (n *node) run(ctx context.Context) error {
 	g.Add("map", n.draw)
 	service := n.backbone.Listener("node")
 	g.Add("node service", func(ctx context.Context, ready func()) error { return n.serveNode(ctx, service, ready) })
+	if err := n.handing.prepared(ctx, false); err != nil {
+		return err
+	}
 	if err := n.addRoles(ctx, &g); err != nil {
 		return err
 	}
 	n.addReloads(&g)
+	offering, stopOffering := context.WithCancel(context.WithoutCancel(ctx))
+	n.handing.add(&g, offering)
 	g.Add("ready", func(ctx context.Context, ready func()) error {
 		n.fact(factReady, "1")
 		ready()
 		n.log.Info("node ready", "took", time.Since(begin))
 		n.leash.Report(leash.Report{Ready: true, Took: time.Since(begin)})
 		<-ctx.Done()
-		if !n.handing.handedOver() {
-			n.fact(factReady, "")
-		}
+		n.handing.withdraw()
 		return nil
 	})
-	n.handing.add(&g)
 	defer context.AfterFunc(asked, n.handing.hurry)()
-	if err := n.handing.next.Prepared(ctx); err != nil {
+	if err := n.handing.prepared(ctx, true); err != nil {
+		stopOffering()
 		return err
 	}
-	err := g.Run(ctx)
+	err := n.handing.stopped(asked, stopOffering, g.Run(ctx))
 	if errors.Is(context.Cause(ctx), errRemoved) {
 		return n.depart()
 	}

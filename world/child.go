@@ -35,6 +35,23 @@ type child struct {
 	leash  *leash.Parent
 	reason string // why it failed last
 	life   int    // counts starts
+	before *child // whose place this one took, while that may still drain
+}
+
+// each does something to the child, and to those before it.
+func (c *child) each(do func(*child)) {
+	for ; c != nil; c = c.predecessor() {
+		do(c)
+	}
+}
+
+func (c *child) predecessor() *child {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.before != nil && c.before.alive() == nil {
+		c.before = nil
+	}
+	return c.before
 }
 
 // start launches the child and returns a channel that closes when it is ready,
@@ -144,33 +161,45 @@ func (c *child) alive() *proc.Process {
 // kill ends the child and all below it, as a loss of power would, and returns
 // once they are gone.
 func (c *child) kill() {
-	if p := c.alive(); p != nil {
-		killFamily(p.PID())
-		<-p.Done()
-	}
+	c.each(func(c *child) {
+		if p := c.alive(); p != nil {
+			killFamily(p.PID())
+			<-p.Done()
+		}
+	})
 }
 
 // pause stops the child and all below it, where they stand.
 func (c *child) pause() {
-	if p := c.alive(); p != nil {
-		signalFamily(p.PID(), syscall.SIGSTOP)
-	}
+	c.each(func(c *child) {
+		if p := c.alive(); p != nil {
+			signalFamily(p.PID(), syscall.SIGSTOP)
+		}
+	})
 }
 
 // resume lets them go on.
 func (c *child) resume() {
-	if p := c.alive(); p != nil {
-		signalFamily(p.PID(), syscall.SIGCONT)
-	}
+	c.each(func(c *child) {
+		if p := c.alive(); p != nil {
+			signalFamily(p.PID(), syscall.SIGCONT)
+		}
+	})
 }
 
 // stop asks the child to end, and kills what is left after grace.
 func (c *child) stop(grace time.Duration) {
+	c.resume()
+	var all sync.WaitGroup
+	c.each(func(c *child) { all.Go(func() { c.end(grace) }) })
+	all.Wait()
+}
+
+func (c *child) end(grace time.Duration) {
 	p := c.alive()
 	if p == nil {
 		return
 	}
-	c.resume()
 	listed := relatives(p.PID())
 	p.Signal(syscall.SIGTERM)
 	late := time.NewTimer(grace)

@@ -48,6 +48,11 @@ func (s *Supervisor) handler(end func()) http.Handler {
 			http.Error(w, err.Error(), http.StatusUnprocessableEntity)
 		}
 	})
+	mux.HandleFunc("POST /restart", func(w http.ResponseWriter, r *http.Request) {
+		if err := s.Restart(r.Context(), r.URL.Query().Get("node")); err != nil {
+			http.Error(w, err.Error(), http.StatusUnprocessableEntity)
+		}
+	})
 	mux.HandleFunc("GET /processes", func(w http.ResponseWriter, r *http.Request) {
 		json.NewEncoder(w).Encode(s.Processes())
 	})

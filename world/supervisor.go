@@ -82,7 +82,7 @@ func (s *Supervisor) nodeProcess(node string) *child {
 }
 
 // launcher returns what starts a node's process.
-func (s *Supervisor) launcher(node string) func([]*os.File) (*proc.Process, error) {
+func (s *Supervisor) launcher(node string, env ...string) func([]*os.File) (*proc.Process, error) {
 	return func(files []*os.File) (*proc.Process, error) {
 		log, err := logFile(s.state, node)
 		if err != nil {
@@ -92,7 +92,7 @@ func (s *Supervisor) launcher(node string) func([]*os.File) (*proc.Process, erro
 		return proc.Start(proc.Cmd{
 			Path:   s.program,
 			Args:   []string{"serve", "--node", node, "--state", filepath.Join(s.state, "nodes", FolderOf(node)), s.planFile},
-			Env:    append(os.Environ(), leash.Variable+"=1", leash.StartVariable+"="+s.begun),
+			Env:    append(append(os.Environ(), leash.Variable+"=1", leash.StartVariable+"="+s.begun), env...),
 			Stdout: log, Stderr: log, ExtraFiles: files,
 		})
 	}

@@ -26,6 +26,7 @@ type commands struct {
 	Cert       certCmd       `cmd:"" group:"operate" help:"Add, list, issue and remove the certificates that all edges show."`
 	Reload     reloadCmd     `cmd:"" group:"operate" help:"Have all nodes read their file again: what can change while they run does, and no request notices."`
 	Rollout    rolloutCmd    `cmd:"" group:"operate" help:"Stage new edge rules for some requests; they are rolled back when they fail more."`
+	Restart    restartCmd    `cmd:"" group:"operate" help:"Restart nodes, also into another version: the next process takes over the sockets, and no request is dropped."`
 	KVS        kvsCmd        `cmd:"" name:"kvs" group:"operate" help:"Read and change the key-value stores of edge functions, at all edges at once."`
 	Keys       keysCmd       `cmd:"" group:"operate" help:"Create, list and revoke API keys, in all regions at once."`
 	Sign       signCmd       `cmd:"" group:"operate" help:"Sign a URL, or cookies, that a behavior with signed: lets in."`

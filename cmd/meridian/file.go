@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/coreos/go-systemd/v22/activation"
+
 	"meridian/config"
 	"meridian/internal/handover"
 	"meridian/internal/leash"
@@ -74,8 +76,11 @@ func (c *serveCmd) Run(ctx context.Context, g *Global) error {
 	if cfg.Program, err = server.ThisProgram(); err != nil {
 		return err
 	}
-	if os.Getenv(server.HandoverVariable) == "1" {
-		os.Unsetenv(server.HandoverVariable)
+	if err := cfg.Sockets.Activate(activation.Files(true)); err != nil {
+		return err
+	}
+	if os.Getenv(leash.HandoverVariable) == "1" {
+		os.Unsetenv(leash.HandoverVariable)
 		if cfg.Next, err = server.TakePlace(ctx, state, cfg.Sockets); err != nil {
 			return err
 		}
@@ -87,7 +92,14 @@ func (c *serveCmd) Run(ctx context.Context, g *Global) error {
 		cfg.Next.Fail(err)
 		return err
 	}
-	return server.Run(ctx, cfg)
+	next := 0
+	cfg.Yielded = func(pid int) { next = pid }
+	kept := cfg.Next != nil || os.Getenv("NOTIFY_SOCKET") != "" || os.Getenv(leash.Variable) != ""
+	err = server.Run(ctx, cfg)
+	if err == nil && next != 0 && !kept {
+		return keep(ctx, state, next)
+	}
+	return err
 }
 
 type buildCmd struct {

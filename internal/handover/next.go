@@ -2,10 +2,12 @@ package handover
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"syscall"
+	"time"
 )
 
 // A Next is a process that takes another's place. Its methods do nothing on a
@@ -16,7 +18,7 @@ type Next struct {
 
 // Join connects to the process that runs, and makes its sockets those of s.
 func Join(ctx context.Context, path string, s *Sockets) (*Next, error) {
-	c, err := new(net.Dialer).DialContext(ctx, "unix", path)
+	c, err := dial(ctx, path)
 	if err != nil {
 		return nil, fmt.Errorf("reach the process whose place is to be taken: %w", err)
 	}
@@ -42,9 +44,9 @@ func (n *Next) take(s *Sockets) error {
 	case len(m.Sockets) != len(n.line.fds):
 		return fmt.Errorf("it names %d sockets and sends %d", len(m.Sockets), len(n.line.fds))
 	}
-	for i, name := range m.Sockets {
+	for i, x := range m.Sockets {
 		syscall.SetNonblock(n.line.fds[i], true)
-		s.give(name, os.NewFile(uintptr(n.line.fds[i]), name.Network+" "+name.Address))
+		s.give(x.Name, given{os.NewFile(uintptr(n.line.fds[i]), x.Network+" "+x.Address), x.Note})
 	}
 	n.line.fds = nil
 	return nil
@@ -94,3 +96,40 @@ func (n *Next) Fail(why error) {
 	n.line.send(message{Error: why.Error()}) // who cannot be told sees the connection end
 	n.line.close()
 }
+
+// Restart asks the process that runs to start its next one, and returns once that
+// has its place. The error says why it could not take it.
+func Restart(ctx context.Context, path string) error {
+	c, err := dial(ctx, path)
+	if err != nil {
+		return err
+	}
+	l := &line{conn: c.(*net.UnixConn)}
+	defer l.close()
+	defer context.AfterFunc(ctx, func() { c.Close() })()
+	if err = l.send(message{Restart: true}); err == nil {
+		_, err = hear(l, func(m message) bool { return m.Yielded })
+	}
+	return err
+}
+
+// dial connects to the process that runs. One that has just taken another's place
+// may not listen there yet.
+func dial(ctx context.Context, path string) (c net.Conn, err error) {
+	ctx, cancel := context.WithTimeout(ctx, dialPatience)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if c, err = new(net.Dialer).DialContext(ctx, "unix", path); !errors.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, syscall.ENOENT) {
+			return c, err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
+}
+
+const dialPatience = 3 * time.Second

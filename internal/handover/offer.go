@@ -20,7 +20,13 @@ type Holder interface {
 	Resume(why error, released bool)
 	// Yield is called once the next process is ready. This one ends.
 	Yield(pid int)
+	// Restart starts the next process, and returns once that has this one's place
+	// or could not take it.
+	Restart() error
 }
+
+// errAsked ends an exchange with who only asked for a restart.
+var errAsked = errors.New("asked for a restart")
 
 // An Offer waits for the next process.
 type Offer struct {
@@ -71,15 +77,8 @@ func (o *Offer) Run(ctx context.Context) error {
 			}
 			return fmt.Errorf("wait for the next process: %w", err)
 		}
-		l := &line{conn: c}
-		if !busy.TryLock() {
-			l.send(message{Error: "another process takes its place already"})
-			l.close()
-			continue
-		}
 		turned.Go(func() {
-			defer busy.Unlock()
-			if o.serve(ctx, l) {
+			if o.serve(ctx, &line{conn: c}, &busy) {
 				close(done)
 				o.l.Close()
 			}
@@ -88,10 +87,11 @@ func (o *Offer) Run(ctx context.Context) error {
 }
 
 // serve hands over to one process, and reports whether that is done.
-func (o *Offer) serve(ctx context.Context, l *line) bool {
+func (o *Offer) serve(ctx context.Context, l *line, busy *sync.Mutex) bool {
 	defer l.close()
-	defer context.AfterFunc(ctx, func() { l.conn.Close() })()
-	pid, released, err := o.exchange(ctx, l)
+	open := context.AfterFunc(ctx, func() { l.conn.Close() })
+	defer open()
+	pid, released, err := o.exchange(ctx, l, busy, open)
 	if err != nil {
 		if pid != 0 {
 			o.holder.Resume(err, released)
@@ -99,14 +99,29 @@ func (o *Offer) serve(ctx context.Context, l *line) bool {
 		return false
 	}
 	o.holder.Yield(pid)
+	l.send(message{Yielded: true}) // if it is gone, nobody can help
 	return true
 }
 
-func (o *Offer) exchange(ctx context.Context, l *line) (pid int, released bool, err error) {
+func (o *Offer) exchange(ctx context.Context, l *line, busy *sync.Mutex, open func() bool) (pid int, released bool, err error) {
 	m, err := l.receive()
+	if err == nil && m.Restart {
+		open() // it hears what came of it, also of what ends this offer
+		if err := o.holder.Restart(); err != nil {
+			l.send(message{Error: err.Error()})
+		} else {
+			l.send(message{Yielded: true})
+		}
+		return 0, false, errAsked
+	}
 	if err != nil || !m.Take {
 		return 0, false, errors.Join(err, errors.New("it does not ask for the sockets"))
 	}
+	if !busy.TryLock() {
+		l.send(message{Error: "another process takes its place already"})
+		return 0, false, errors.New("another is faster")
+	}
+	defer busy.Unlock()
 	pid = m.PID
 	if err := o.give(l); err != nil {
 		l.send(message{Error: err.Error()})
@@ -122,23 +137,21 @@ func (o *Offer) exchange(ctx context.Context, l *line) (pid int, released bool, 
 	if err := l.send(message{Released: true}); err != nil {
 		return pid, true, err
 	}
-	if _, err = hear(l, func(m message) bool { return m.Ready }); err == nil {
-		err = l.send(message{Yielded: true})
-	}
+	_, err = hear(l, func(m message) bool { return m.Ready })
 	return pid, true, err
 }
 
 // give sends a copy of each socket.
 func (o *Offer) give(l *line) error {
-	files, err := o.sockets.copies()
+	copies, err := o.sockets.copies()
 	if err != nil {
 		return err
 	}
-	var names []Name
+	var names []sent
 	var all []*os.File
-	for n, f := range files {
-		defer f.Close()
-		names, all = append(names, n), append(all, f)
+	for n, g := range copies {
+		defer g.file.Close()
+		names, all = append(names, sent{n, g.note}), append(all, g.file)
 	}
 	if len(all) > maxSockets {
 		return fmt.Errorf("%d sockets: %d can be handed over at once", len(all), maxSockets)

@@ -14,13 +14,20 @@ import (
 // them, in its order.
 type message struct {
 	Take     bool   `json:"take,omitempty"`
-	PID      int    `json:"pid,omitempty"` // of who takes
-	Sockets  []Name `json:"sockets,omitempty"`
+	Restart  bool   `json:"restart,omitempty"` // asked by who is no next process
+	PID      int    `json:"pid,omitempty"`     // of who takes
+	Sockets  []sent `json:"sockets,omitempty"`
 	Prepared bool   `json:"prepared,omitempty"`
 	Released bool   `json:"released,omitempty"`
 	Ready    bool   `json:"ready,omitempty"`
 	Yielded  bool   `json:"yielded,omitempty"`
 	Error    string `json:"error,omitempty"`
+}
+
+// A sent is one of the files that travel.
+type sent struct {
+	Name
+	Note string `json:"note,omitempty"`
 }
 
 // maxMessage bounds a message, in bytes: it holds more names than a message can

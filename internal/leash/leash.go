@@ -21,6 +21,10 @@ const Variable = "MERIDIAN_LEASH"
 // each start has another.
 const StartVariable = "MERIDIAN_START"
 
+// HandoverVariable is set, to 1, in the environment of a process that takes the
+// place of the one that runs its node.
+const HandoverVariable = "MERIDIAN_HANDOVER"
+
 const ordersFD, reportsFD = 3, 4
 
 // A Fault is what is wrong with the link between two places.

@@ -29,6 +29,7 @@ type site struct {
 	dir    string
 	file   string
 	edge   string // address
+	nodes  []string
 	roots  *x509.CertPool
 	origin *httptest.Server
 	procs  map[string]*process
@@ -36,15 +37,24 @@ type site struct {
 
 const domain = "api.example.test"
 
+// Nodes of a site: an edge beside its region, or in one process with it.
+const (
+	twoNodes = `  - {name: us-east-1, region: us-east-1, address: PLACE.1, roles: [region, control]}
+  - {name: us-east-1/edge, region: us-east-1, address: PLACE.2, roles: [edge]}`
+	oneNode = `  - {name: us-east-1, region: us-east-1, address: PLACE.1, roles: [region, edge, control]}`
+)
+
 // newSite makes the file and certificates of a site, and starts nothing. more is
 // appended to the file.
-func newSite(t *testing.T, more string, answer http.HandlerFunc) *site {
+func newSite(t *testing.T, nodes, more string, answer http.HandlerFunc) *site {
 	t.Helper()
 	s := &site{t: t, bin: harness.Binary(t), dir: harness.Folder(t), procs: map[string]*process{}}
 	s.origin = httptest.NewServer(answer)
 	t.Cleanup(s.origin.Close)
 	place := fmt.Sprintf("127.%d.%d", 251+rand.IntN(4), 1+rand.IntN(250))
-	s.edge = place + ".2"
+	if s.edge, s.nodes = place+".2", []string{"us-east-1", "us-east-1/edge"}; nodes == oneNode {
+		s.edge, s.nodes = place+".1", s.nodes[:1]
+	}
 	example := filepath.Join(harness.Root(t), "examples/hello")
 	text := fmt.Sprintf(`domain: %s
 regions: {us-east-1: {primary: true}}
@@ -53,14 +63,13 @@ api: %s/openapi.yaml
 functions: {hello: {binary: %s, min: 0}}
 pki: ./pki
 nodes:
-  - {name: us-east-1, region: us-east-1, address: %s.1, roles: [region, control]}
-  - {name: us-east-1/edge, region: us-east-1, address: %s.2, roles: [edge]}
+%s
 behaviors:
   - {path: "*", origin: here}
 origins:
   here: {url: %s}
 %s
-`, domain, example, s.bin, place, place, s.origin.URL, more)
+`, domain, example, s.bin, strings.ReplaceAll(nodes, "PLACE", place), s.origin.URL, more)
 	s.file = filepath.Join(s.dir, "meridian.yaml")
 	s.write(text)
 	s.run("pki", "--out", filepath.Join(s.dir, "pki"), s.file)
@@ -152,17 +161,24 @@ func (s *site) serve(node string) *process {
 	return p
 }
 
-// said counts the lines of a node's log that contain a text.
-func (p *process) said(text string) int {
-	b, _ := os.ReadFile(p.log)
-	return strings.Count(string(b), text)
+// restarts returns once the node has been restarted so often.
+func (p *process) restarts(t *testing.T, often int) {
+	t.Helper()
+	harness.Eventually(t, 60*time.Second, func() error {
+		b, _ := os.ReadFile(p.log)
+		if n := strings.Count(string(b), `"the next process has taken this one's place"`); n != often {
+			return fmt.Errorf("%d of %d restarts", n, often)
+		}
+		return nil
+	})
 }
 
 // up starts the nodes and waits until the edge answers.
 func (s *site) up() {
 	s.t.Helper()
-	s.serve("us-east-1")
-	s.serve("us-east-1/edge")
+	for _, n := range s.nodes {
+		s.serve(n)
+	}
 	s.answers()
 }
 
@@ -185,18 +201,3 @@ func (s *site) answers() {
 }
 
 func (s *site) https() string { return net.JoinHostPort(s.edge, "8443") }
-
-// successor returns the process that took the place of another last.
-func (p *process) successor() (pid int) {
-	b, _ := os.ReadFile(p.log)
-	text := string(b)
-	const mark = `has taken this one's place","`
-	at := strings.LastIndex(text, mark)
-	if at < 0 {
-		return p.cmd.Process.Pid
-	}
-	line, _, _ := strings.Cut(text[at:], "\n")
-	_, rest, _ := strings.Cut(line, `"pid":`)
-	fmt.Sscanf(rest, "%d", &pid)
-	return pid
-}
