@@ -26,7 +26,12 @@ type keyed struct {
 
 // keyedVisit counts one visit, by a key.
 func keyedVisit(t *testing.T, c *conduit.Client, key, body string) (keyed, error) {
-	req, err := http.NewRequestWithContext(t.Context(), "POST", c.Base+"/visits", strings.NewReader(body))
+	return keyedPost(t, c, "/visits", key, body)
+}
+
+// keyedPost writes once, by a key.
+func keyedPost(t *testing.T, c *conduit.Client, path, key, body string) (keyed, error) {
+	req, err := http.NewRequestWithContext(t.Context(), "POST", c.Base+path, strings.NewReader(body))
 	if err != nil {
 		return keyed{}, err
 	}

@@ -1,0 +1,1 @@
+create table orders (region text not null);
