@@ -5,7 +5,6 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -72,71 +71,6 @@ func TestAFunctionVerifiesAToken(t *testing.T) {
 		if got := serve(t, e, get("/a?jwt="+token)); got.Response == nil || got.Response.Status != 401 {
 			t.Errorf("%s: %+v", what, got)
 		}
-	}
-}
-
-// TestARunThatExceedsItsLimitsEnds has each script try what a run may not, and a
-// good one run after it.
-func TestARunThatExceedsItsLimitsEnds(t *testing.T) {
-	for name, body := range map[string]string{
-		"a loop":               `for (;;) ;`,
-		"a loop in a method":   `for (;;) [1, 2].map((x) => x)`,
-		"promises":             `const f = async () => { await 0; return f() }; return f()`,
-		"recursion":            `const f = () => f(); f()`,
-		"a text that grows":    `let s = 'x'; for (;;) s += s`,
-		"repeat":               `return { statusCode: 200, body: 'x'.repeat(2 ** 30) }`,
-		"padding":              `return { statusCode: 200, body: 'x'.padEnd(2 ** 30) }`,
-		"replace":              `return { statusCode: 200, body: 'x'.repeat(2 ** 19).replaceAll('x', 'y'.repeat(2 ** 19)) }`,
-		"join":                 `return { statusCode: 200, body: new Array(60000).join('y'.repeat(2 ** 19)) }`,
-		"an array":             `return { statusCode: 200, body: Array(4e8).join('') }`,
-		"array-likes":          `return { statusCode: 200, body: Array.from({ length: 1e9 }).length }`,
-		"a buffer":             `return { statusCode: 200, body: new Uint8Array(2 ** 40).length }`,
-		"Buffer":               `return { statusCode: 200, body: Buffer.alloc(2 ** 33).length }`,
-		"a deep text":          `return { statusCode: 200, body: JSON.parse('['.repeat(100000)).length }`,
-		"a wide text":          `let a = []; for (let i = 0; i < 40; i++) a = [a, a]; return { statusCode: 200, body: JSON.stringify(a) }`,
-		"a regular expression": `return { statusCode: 200, body: String(/^(?=a)(a+)+$/.test('a'.repeat(30) + '!')) }`,
-		"never settled":        `return new Promise(() => {})`,
-		"thrown nothing":       `throw undefined`,
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			e := engine(t, "function handler(event) { if (event.request.uri === '/good') return event.request; "+body+" }")
-			_, err := e.Serve(context.Background(), "f", get("/bad"))
-			var failed *Error
-			if !errors.As(err, &failed) {
-				t.Fatalf("it passed: %v", err)
-			}
-			e.work.Wait() // of a run that was left
-			if _, err := e.Serve(context.Background(), "f", get("/good")); err != nil {
-				t.Errorf("after it: %v", err)
-			}
-		})
-	}
-}
-
-// TestAStuckRunCostsItsFunctionAlone leaves a run in a loop that no interrupt
-// ends: others go on.
-func TestAStuckRunCostsItsFunctionAlone(t *testing.T) {
-	code := func(body string) []byte {
-		return []byte("function handler(event) { " + body + " return event.request; }")
-	}
-	e := engine(t, "function handler(event) { return event.request; }", func(c *Config, _ *Deps) {
-		c.Functions = append(c.Functions, Source{Name: "stuck", File: "s.js", Code: code(`if (event.request.uri === '/stuck') /^(?=a)(a+)+$/.test('aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!');`)})
-	})
-	if _, err := e.Serve(context.Background(), "stuck", get("/stuck")); !errors.Is(err, errTime) {
-		t.Fatalf("%v", err)
-	}
-	if e.fns["stuck"].stuck.Load() > 0 { // it is, unless this machine was slow
-		if _, err := e.Serve(context.Background(), "stuck", get("/good")); err != nil && !errors.Is(err, errStuck) {
-			t.Errorf("%v", err)
-		}
-	}
-	if _, err := e.Serve(context.Background(), "f", get("/")); err != nil {
-		t.Errorf("another function: %v", err)
-	}
-	e.work.Wait()
-	if _, err := e.Serve(context.Background(), "stuck", get("/good")); err != nil {
-		t.Errorf("once it ended: %v", err)
 	}
 }
 

@@ -1,7 +1,6 @@
 package function
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -96,7 +95,7 @@ func (e *Error) Error() string {
 // have it.
 func (e *Error) Code() string {
 	word := map[string]string{"invalid": "ValidationError", "error": "ExecutionError", "limit": "ExecutionError"}[e.Result]
-	switch busy := errors.Is(e.Err, errStuck); {
+	switch busy := throttled(e.Err); {
 	case busy && e.Lambda:
 		return "LambdaLimitExceeded"
 	case busy:

@@ -20,6 +20,8 @@ type Engine struct {
 	deps    Deps
 	fns     map[string]*fn
 	slots   chan struct{}
+	stuck   atomic.Int32   // runs that nobody waits for any more
+	burn    int32          // of those, as many hold no slot
 	work    sync.WaitGroup // runs
 	globals map[string]func(*vm) any
 	modules map[string]func(*vm) *goja.Object
@@ -30,8 +32,9 @@ type Engine struct {
 type fn struct {
 	Source
 	program *script.Program
+	guards  []func(*vm)
 	lambda  bool         // it takes Lambda@Edge's events, on viewer events too
-	stuck   atomic.Int32 // runs that nobody waits for any more
+	stuck   atomic.Int32 // of the engine's, its own
 	warned  atomic.Bool  // that an origin is asked without a signature
 }
 
@@ -47,6 +50,7 @@ func New(cfg Config, deps Deps) (*Engine, error) {
 	boundRegexps()
 	e := &Engine{limits: cfg.Limits.defaults(), deps: deps, fns: map[string]*fn{}}
 	e.slots = make(chan struct{}, e.limits.Runs)
+	e.burn = int32(max(1, e.limits.Runs/2))
 	e.globals, e.modules = provide()
 	var err error
 	if e.metrics, err = newMetrics(deps.Metrics); err != nil {
@@ -102,7 +106,7 @@ func (e *Engine) load(s Source) (*fn, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &fn{Source: s, program: p, lambda: s.Runtime == LambdaEdge}
+	f := &fn{Source: s, program: p, guards: guardsOf(p), lambda: s.Runtime == LambdaEdge}
 	v := e.newVM(f)
 	v.loading = true
 	err = guarded(func() error {

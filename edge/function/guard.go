@@ -1,18 +1,11 @@
 package function
 
 import (
-	"strconv"
 	"strings"
 
 	"github.com/dop251/goja"
-)
 
-// What one call of the language's own functions may make or walk through. Those
-// are loops that no interrupt ends, so they are bounded before they begin.
-const (
-	maxText  = 1 << 20 // characters of a string, bytes of a buffer
-	maxItems = 1 << 16 // elements of an array
-	maxNest  = 500     // levels of a JSON text
+	"meridian/internal/script"
 )
 
 // forbid takes away what makes code of text.
@@ -45,14 +38,14 @@ func (v *vm) forbid() {
 // A check looks at a call before it is made. It panics with what is thrown.
 type check func(v *vm, c goja.FunctionCall)
 
-// A guarded function is one of the language's own, by the object that has it.
+// A guardedFunction is one of the language's own, by the object that has it.
 type guardedFunction struct {
 	object, name string // such as String.prototype, repeat
 	before       check
 	after        check // gets the result as This; may be nil
 }
 
-// guards are the functions that make much of little.
+// guards are the functions that make much of little, whatever the source is.
 var guards = []guardedFunction{
 	{"String.prototype", "repeat", repeats, nil},
 	{"String.prototype", "padStart", pads, nil},
@@ -60,46 +53,74 @@ var guards = []guardedFunction{
 	{"String.prototype", "replace", replaces, nil},
 	{"String.prototype", "replaceAll", replaces, nil},
 	{"Array.prototype", "join", joins, shortText},
-	{"Array.prototype", "fill", fewItems, nil},
-	{"Array.prototype", "sort", fewItems, nil},
-	{"Array.prototype", "reverse", fewItems, nil},
-	{"Array.prototype", "flat", fewItems, nil},
-	{"Array.prototype", "copyWithin", fewItems, nil},
+	{"Array.prototype", "flat", flattens, nil},
 	{"Array", "from", fromFew, nil},
 	{"Function.prototype", "apply", applies, nil},
 	{"Reflect", "apply", reflects, nil},
 	{"JSON", "parse", parses, nil},
-	{"JSON", "stringify", nil, nil}, // see counted
 }
 
-// largeArrays are guarded where the source says Array or Object.assign's kin, by
-// which arrays get lengths that nobody filled.
-var largeArrays = []string{"indexOf", "lastIndexOf", "includes", "slice", "splice", "concat"}
+// walkers are the functions of arrays that walk through a length, filled or not.
+var walkers = []string{
+	"concat", "copyWithin", "every", "fill", "filter", "find", "findIndex", "findLast", "findLastIndex", "flatMap", "forEach", "includes", "indexOf", "lastIndexOf",
+	"map", "reduce", "reduceRight", "reverse", "shift", "slice", "some", "sort", "splice", "toReversed", "toSorted", "toSpliced", "unshift", "with",
+}
 
-// guard puts the checks before those functions that the source says.
-func (v *vm) guard() {
-	p := v.fn.program
+// guardsOf returns what puts checks before those functions that a source says,
+// or that the language calls for it.
+func guardsOf(p *script.Program) (out []func(*vm)) {
+	add := func(g guardedFunction) { out = append(out, func(v *vm) { v.wrap(g.object, g.name, checked(v, g)) }) }
 	for _, g := range guards {
-		switch {
-		case !p.Says(g.name):
-		case g.object == "JSON" && g.name == "stringify":
-			v.wrap(g.object, g.name, v.counted)
-		default:
-			v.wrap(g.object, g.name, checked(v, g))
+		if p.Says(g.name) || g.name == "join" && (p.Nests || p.Sparse) { // a text of an array is joined
+			add(g)
 		}
 	}
-	if p.Says("Array") {
-		for _, name := range largeArrays {
+	if p.Says("stringify") {
+		out = append(out, func(v *vm) { v.wrap("JSON", "stringify", v.counted) })
+	}
+	if p.Sparse {
+		for _, name := range walkers {
 			if p.Says(name) {
-				v.wrap("Array.prototype", name, checked(v, guardedFunction{before: fewItems}))
+				add(guardedFunction{"Array.prototype", name, fewItems, nil})
 			}
 		}
+		out = append(out, (*vm).boundIteration)
 	}
 	for _, name := range buffers {
 		if p.Says(name) {
-			v.bound(name)
+			out = append(out, func(v *vm) { v.bound(name) })
 		}
 	}
+	if p.Says("BigInt", "BigInt64Array", "BigUint64Array", "getBigInt64", "getBigUint64", "globalThis") {
+		out = append(out, (*vm).noBigInts)
+	}
+	return out
+}
+
+// noBigInts takes away numbers of any size: a short expression makes one that
+// fills the memory, and CloudFront's runtime has none.
+func (v *vm) noBigInts() {
+	for _, name := range []string{"BigInt", "BigInt64Array", "BigUint64Array"} {
+		v.rt.GlobalObject().Delete(name)
+	}
+	view := v.rt.Get("DataView").ToObject(v.rt).Get("prototype").ToObject(v.rt)
+	view.Delete("getBigInt64")
+	view.Delete("getBigUint64")
+}
+
+// boundIteration bounds what is spread or walked through of an array: of one with
+// a length that nobody filled it would be each place.
+func (v *vm) boundIteration() {
+	proto := v.rt.Get("Array").ToObject(v.rt).Get("prototype").ToObject(v.rt)
+	real, ok := goja.AssertFunction(proto.GetSymbol(goja.SymIterator))
+	if !ok {
+		return
+	}
+	proto.SetSymbol(goja.SymIterator, func(c goja.FunctionCall) goja.Value {
+		v.alive()
+		fewItems(v, c)
+		return v.call(real, c.This)
+	})
 }
 
 // wrap replaces a function by one that is made of it.
@@ -157,210 +178,3 @@ func (v *vm) tooMuch(what string) {
 	}
 	panic(e)
 }
-
-func textLength(x goja.Value) int64 {
-	if s, ok := x.(goja.String); ok {
-		return int64(s.Length())
-	}
-	return int64(len(x.String()))
-}
-
-func repeats(v *vm, c goja.FunctionCall) {
-	if n := c.Argument(0).ToInteger(); n > 0 && textLength(c.This) > maxText/n {
-		v.tooMuch("repeat")
-	}
-}
-
-func pads(v *vm, c goja.FunctionCall) {
-	if c.Argument(0).ToInteger() > maxText {
-		v.tooMuch("pad")
-	}
-}
-
-// replaces bounds what a replacement may become if it stands at every place, and
-// each $ in it for the whole text.
-func replaces(v *vm, c goja.FunctionCall) {
-	with, ok := c.Argument(1).(goja.String)
-	if !ok {
-		return
-	}
-	n := textLength(c.This)
-	size := int64(with.Length())
-	if strings.ContainsAny(with.String(), "$") {
-		size += n * int64(strings.Count(with.String(), "$"))
-	}
-	if n > 0 && size > 16*maxText/n {
-		v.tooMuch("replace")
-	}
-}
-
-// length returns the length of an array, or of what looks like one.
-func (v *vm) length(x goja.Value) int64 {
-	o, ok := x.(*goja.Object)
-	if !ok {
-		return 0
-	}
-	n := o.Get("length")
-	if n == nil {
-		return 0
-	}
-	return n.ToInteger()
-}
-
-func fewItems(v *vm, c goja.FunctionCall) {
-	if v.length(c.This) > maxItems {
-		v.tooMuch("an array")
-	}
-}
-
-func fromFew(v *vm, c goja.FunctionCall) {
-	if v.length(c.Argument(0)) > maxItems {
-		v.tooMuch("an array")
-	}
-}
-
-func applies(v *vm, c goja.FunctionCall) {
-	if v.length(c.Argument(1)) > maxItems {
-		v.tooMuch("arguments")
-	}
-}
-
-func reflects(v *vm, c goja.FunctionCall) {
-	if v.length(c.Argument(2)) > maxItems {
-		v.tooMuch("arguments")
-	}
-}
-
-// joins bounds what an array of texts becomes.
-func joins(v *vm, c goja.FunctionCall) {
-	fewItems(v, c)
-	o, ok := c.This.(*goja.Object)
-	if !ok {
-		return
-	}
-	size := int64(1)
-	if by := c.Argument(0); !goja.IsUndefined(by) {
-		size = textLength(by)
-	}
-	n := v.length(o)
-	total := size * n
-	for i := int64(0); i < n && total <= maxText; i++ {
-		if s, ok := o.Get(strconv.FormatInt(i, 10)).(goja.String); ok {
-			total += int64(s.Length())
-		}
-	}
-	if total > maxText {
-		v.tooMuch("join")
-	}
-}
-
-func shortText(v *vm, c goja.FunctionCall) {
-	if textLength(c.This) > maxText {
-		v.tooMuch("join")
-	}
-}
-
-// parses refuses a JSON text that is nested deeper than the engine's own stack
-// should be.
-func parses(v *vm, c goja.FunctionCall) {
-	depth, quoted := 0, false
-	text := c.Argument(0).String()
-	for i := 0; i < len(text); i++ {
-		switch b := text[i]; {
-		case quoted && b == '\\':
-			i++
-		case b == '"':
-			quoted = !quoted
-		case quoted:
-		case b == '[' || b == '{':
-			if depth++; depth > maxNest {
-				v.tooMuch("a JSON text's depth")
-			}
-		case b == ']' || b == '}':
-			depth--
-		}
-	}
-}
-
-// counted is JSON.stringify that looks at each value on the way: a few objects
-// that hold each other many times become an endless text.
-func (v *vm) counted(real goja.Callable) func(goja.FunctionCall) goja.Value {
-	return func(c goja.FunctionCall) goja.Value {
-		o, isObject := c.Argument(0).(*goja.Object)
-		if !isObject || !goja.IsUndefined(c.Argument(1)) && !goja.IsNull(c.Argument(1)) {
-			return v.call(real, c.This, c.Arguments...)
-		}
-		items, size := 0, int64(0)
-		look := func(c goja.FunctionCall) goja.Value {
-			v.alive()
-			x := c.Argument(1)
-			if s, ok := x.(goja.String); ok {
-				size += int64(s.Length())
-			}
-			if items++; items > maxItems || size > maxText {
-				v.tooMuch("JSON")
-			}
-			return x
-		}
-		return v.call(real, c.This, o, v.rt.ToValue(look), c.Argument(2))
-	}
-}
-
-// buffers are the classes whose size is their first argument.
-var buffers = []string{
-	"ArrayBuffer", "Uint8Array", "Int8Array", "Uint8ClampedArray", "Uint16Array", "Int16Array", "Uint32Array", "Int32Array", "Float32Array", "Float64Array",
-	"BigInt64Array", "BigUint64Array", "Array",
-}
-
-// bound lets a class make nothing that is too large.
-func (v *vm) bound(name string) {
-	real, ok := v.rt.Get(name).(*goja.Object)
-	if !ok {
-		return
-	}
-	look := func(args []goja.Value) {
-		if len(args) == 0 {
-			return
-		}
-		n := v.length(args[0])
-		switch args[0].ExportType() {
-		case nil:
-		default:
-			if _, isObject := args[0].(*goja.Object); !isObject {
-				n = args[0].ToInteger()
-			}
-		}
-		if name == "Array" && (len(args) > 1 || isText(args[0])) {
-			return
-		}
-		if n > maxText || name == "Array" && n > maxItems {
-			v.tooMuch(name)
-		}
-	}
-	f, _ := goja.AssertFunction(real)
-	shown := v.rt.NewProxy(real, &goja.ProxyTrapConfig{
-		Construct: func(_ *goja.Object, args []goja.Value, to *goja.Object) *goja.Object {
-			look(args)
-			make, _ := goja.AssertConstructor(real)
-			o, err := make(real, args...)
-			if thrown, ok := err.(*goja.Exception); ok {
-				panic(thrown.Value())
-			}
-			if err != nil {
-				panic(err)
-			}
-			if proto, ok := to.Get("prototype").(*goja.Object); ok && proto != real.Get("prototype") {
-				o.SetPrototype(proto) // of a class that extends it
-			}
-			return o
-		},
-		Apply: func(_ *goja.Object, this goja.Value, args []goja.Value) goja.Value {
-			look(args)
-			return v.call(f, this, args...)
-		},
-	})
-	v.rt.Set(name, shown)
-	real.Get("prototype").ToObject(v.rt).Set("constructor", shown)
-}
-
-func isText(x goja.Value) bool { _, ok := x.(goja.String); return ok }

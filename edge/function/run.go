@@ -17,21 +17,29 @@ import (
 // regexTime bounds a match of a regular expression that must be tried step by
 // step, which nothing can interrupt. A match that was given up says that there is
 // none: so a run that took as long counts as failed, whatever it says.
-const regexTime = time.Second
+const regexTime = 100 * time.Millisecond
 
 // boundRegexps sets what goja has no option for.
-var boundRegexps = sync.OnceFunc(func() { regexp2.DefaultMatchTimeout = regexTime })
+var boundRegexps = sync.OnceFunc(func() {
+	regexp2.DefaultMatchTimeout = regexTime
+	regexp2.SetTimeoutCheckPeriod(regexTime / 10)
+})
+
+// A run waits as long for a slot, and may hardly get any processor as long.
+const patience = time.Second
 
 var (
 	errTime  = errors.New("it took more time than a run may")
-	errStuck = errors.New("an earlier run of it does not end")
+	errStuck = errors.New("earlier runs of it do not end")
+	errBusy  = errors.New("as many runs as may be were under way")
 )
 
 // The states of a running.
 const (
 	going int32 = iota
 	ended
-	left // nobody waits for it
+	left  // nobody waits for it
+	freed // nor has it a slot
 )
 
 // A running is a run on its own goroutine, which nothing but itself can end
@@ -48,28 +56,44 @@ type running struct {
 // run does work in a runtime of its own, and waits until it is done, exceeds its
 // time, or does not even end then. It returns the processor time that it took.
 func (e *Engine) run(ctx context.Context, f *fn, work func(*vm) error) (time.Duration, error) {
-	select {
-	case e.slots <- struct{}{}:
-		defer func() { <-e.slots }()
-	case <-ctx.Done():
-		return 0, context.Cause(ctx)
-	}
-	if f.stuck.Load() > 0 {
+	if f.stuck.Load() > 0 && e.stuck.Load() >= e.burn {
 		return 0, errStuck
+	}
+	if err := e.enter(ctx); err != nil {
+		return 0, err
 	}
 	v := e.newVM(f)
 	r := &running{done: make(chan struct{})}
 	start := time.Now()
-	e.work.Go(func() { r.execute(f, func() error { return work(v) }) })
+	e.work.Go(func() { e.execute(r, f, func() error { return work(v) }) })
 	err := e.await(r, v, start)
-	if err == nil && time.Since(start) >= regexTime {
+	if err == nil && f.program.Backtrack && time.Since(start) >= regexTime {
 		err = errTime
 	}
 	return r.used, err
 }
 
+// enter waits for a slot. The run that gets it gives it back when it ends.
+func (e *Engine) enter(ctx context.Context) error {
+	select {
+	case e.slots <- struct{}{}:
+		return nil
+	default:
+	}
+	t := time.NewTimer(patience)
+	defer t.Stop()
+	select {
+	case e.slots <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-t.C:
+		return errBusy
+	}
+}
+
 // execute runs work on a thread whose time can be told.
-func (r *running) execute(f *fn, work func() error) {
+func (e *Engine) execute(r *running, f *fn, work func() error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	c := threadClock()
@@ -80,6 +104,10 @@ func (r *running) execute(f *fn, work func() error) {
 	r.used = now - r.began
 	if !r.state.CompareAndSwap(going, ended) {
 		f.stuck.Add(-1)
+		e.stuck.Add(-1)
+	}
+	if r.state.Load() != freed {
+		<-e.slots
 	}
 	close(r.done)
 }
@@ -129,15 +157,24 @@ func (e *Engine) await(r *running, v *vm, start time.Time) error {
 // grace is how long a run may take to notice that it was interrupted.
 const grace = 800 * time.Microsecond
 
-// leave stops waiting for a run, unless it just ended. The function is not run
-// again until it did: so no more threads are lost to it than ran at once.
+// leave stops waiting for a run, unless it just ended. Its slot goes to another
+// run while few are stuck; beyond that a function with stuck runs is not run. So
+// no more threads are lost than may run at once, and half as many again.
 func (e *Engine) leave(r *running, f *fn) bool {
 	f.stuck.Add(1)
-	if r.state.CompareAndSwap(going, left) {
-		e.deps.Log.Error("a run of an edge function does not end; the function is not run until it does", "function", f.Name)
+	now := left
+	if e.stuck.Add(1) <= e.burn {
+		now = freed
+	}
+	if r.state.CompareAndSwap(going, now) {
+		if now == freed {
+			<-e.slots
+		}
+		e.deps.Log.Error("a run of an edge function does not end", "function", f.Name)
 		return true
 	}
 	f.stuck.Add(-1)
+	e.stuck.Add(-1)
 	return false
 }
 
@@ -149,7 +186,7 @@ func (r *running) spent(start time.Time) time.Duration {
 	if c == 0 {
 		return 0
 	}
-	if now, ok := c.now(); ok && passed < regexTime {
+	if now, ok := c.now(); ok && passed < patience {
 		return now - r.began
 	}
 	return passed

@@ -24,7 +24,7 @@ func (e *Engine) Serve(ctx context.Context, name string, ev *Event) (*Result, er
 	var wrong invalid
 	switch {
 	case err == nil:
-	case errors.Is(err, errTime), errors.Is(err, errStuck), errors.As(err, new(*goja.InterruptedError)), errors.As(err, new(*goja.StackOverflowError)):
+	case errors.Is(err, errTime), throttled(err), errors.As(err, new(*goja.InterruptedError)), errors.As(err, new(*goja.StackOverflowError)):
 		result = "limit"
 	case errors.As(err, &wrong):
 		result = "invalid"
@@ -32,7 +32,7 @@ func (e *Engine) Serve(ctx context.Context, name string, ev *Event) (*Result, er
 		result = "error"
 	}
 	e.metrics.ran(f, ev.Type, result, used, e.limits.Time)
-	if errors.Is(err, errTime) || errors.Is(err, errStuck) {
+	if errors.Is(err, errTime) || throttled(err) {
 		return nil, f.failed(ev, result, err) // the run may go on: nothing of it is looked at
 	}
 	if ran != nil {
@@ -46,6 +46,9 @@ func (e *Engine) Serve(ctx context.Context, name string, ev *Event) (*Result, er
 	}
 	return out, nil
 }
+
+// throttled reports a run that was not begun.
+func throttled(err error) bool { return errors.Is(err, errStuck) || errors.Is(err, errBusy) }
 
 func (f *fn) failed(ev *Event, result string, err error) *Error {
 	return &Error{Function: f.Name, Event: ev.Type, Result: result, Lambda: f.lambda, Err: err}

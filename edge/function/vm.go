@@ -46,7 +46,9 @@ func (e *Engine) newVM(f *fn) *vm {
 		v.call(strings, goja.Undefined())
 	}
 	v.forbid()
-	v.guard()
+	for _, set := range f.guards {
+		set(v)
+	}
 	return v
 }
 
@@ -88,7 +90,7 @@ func (v *vm) shown(x goja.Value) string {
 	if j, err := v.stringify(o); err == nil && !goja.IsUndefined(j) {
 		return j.String()
 	}
-	return o.String()
+	return "[" + o.ClassName() + "]"
 }
 
 func (v *vm) stringify(o goja.Value) (goja.Value, error) {
@@ -97,7 +99,7 @@ func (v *vm) stringify(o goja.Value) (goja.Value, error) {
 	if !ok {
 		return nil, errors.New("JSON.stringify is no function any more")
 	}
-	return f(json, o)
+	return f(json, o, v.rt.ToValue(v.counter()))
 }
 
 // fail throws what JavaScript calls a TypeError.

@@ -21,6 +21,10 @@ type Program struct {
 	File string // as errors name it
 	Code *goja.Program
 
+	Sparse    bool // it may give an array a length that nobody filled
+	Nests     bool // it may nest an array in another again and again
+	Backtrack bool // it may match by trial, step by step
+
 	words map[string]bool
 }
 
@@ -62,7 +66,11 @@ func Compile(file string, source []byte, limit int) (*Program, error) {
 	if err != nil {
 		return nil, &Error{File: file, Text: err.Error()}
 	}
-	return &Program{File: file, Code: code, words: words}, nil
+	p := &Program{File: file, Code: code, words: words}
+	p.Sparse = sparse.MatchString(text)
+	p.Nests = strings.Count(text, "function") > 1 || strings.Contains(text, "=>") || p.Says("for", "while", "do")
+	p.Backtrack = backtrack.MatchString(text) || p.Says("RegExp", "exec", "test", "lastIndex")
+	return p, nil
 }
 
 // lowered returns a source map for a text one line below: in the mappings, a
@@ -81,8 +89,16 @@ const (
 	tail   = "\nreturn typeof handler === \"undefined\" ? undefined : handler; })"
 )
 
+// sparse finds what writes an element whose place is computed, or a length.
+var sparse = regexp.MustCompile("[^\"'`\\]]\\]\\s*(" + assigns + ")|length[\"'`\\]]*\\s*(" + assigns + "|:)|[\"'`]length[\"'`]")
+
+const assigns = `(\*\*|<<|>>>?|&&|\|\||\?\?|[-+*/%&|^])?=[^=>]|\+\+|--`
+
+// backtrack finds what RE2 has not: looking around, and back-references.
+var backtrack = regexp.MustCompile(`\(\?(=|!|<=|<!)|\\[1-9]|\\k<`)
+
 // lacking is syntax that goja does not know, and esbuild can do without.
-var lacking = map[string]bool{"async-generator": false, "for-await": false, "hashbang": false, "import-assertions": false, "using": false, "decorators": false, "top-level-await": false}
+var lacking = map[string]bool{"async-generator": false, "for-await": false, "hashbang": false, "bigint": false, "import-assertions": false, "using": false, "decorators": false, "top-level-await": false}
 
 // imports finds what esbuild makes of an import. The modules that we hand out
 // have themselves as their default, so that its wrapping, which costs a getter
