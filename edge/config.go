@@ -146,7 +146,7 @@ func (c Config) defaults() (Config, error) {
 		return c, err
 	}
 	c.Guard.ready()
-	c.Behaviors = ready(c.Behaviors, c.Origins)
+	c.Behaviors = ready(c.Behaviors, c.Origins, c.Functions.Functions)
 	orDefault(&c.GuardClients, 1<<16)
 	orDefault(&c.Limits.Header, 32<<10)
 	orDefault(&c.Limits.Body, 10_000_000)

@@ -32,13 +32,11 @@ type Edge struct {
 	metrics  *metrics
 	retry    func(origin.Attempt) origin.Verdict
 
-	crowd     *crowd
-	watch     *watch
-	drain     *drain
-	pace      *pace.Watch
-	swapping  sync.Mutex // is held while rules are replaced
-	functions *function.Engine
-	lanes     *lanes
+	crowd    *crowd
+	watch    *watch
+	drain    *drain
+	pace     *pace.Watch
+	swapping sync.Mutex // is held while rules are replaced
 
 	https, http atomic.Value // of net.Addr, once they listen
 	altSvc      atomic.Value // of string, once HTTP/3 listens
@@ -71,7 +69,11 @@ func New(cfg Config, deps Deps) (*Edge, error) {
 		crowd: crowd, watch: watch, drain: drain, pace: pace, limits: limit.NewTable(cfg.GuardClients, deps.Edges),
 		origin: origin.New(cfg.origin(), origin.Deps{Map: deps.Map, Dial: deps.Dial, RTT: deps.RTT, Log: deps.Log, Turned: m.turned, Tell: deps.Tell}),
 	}
-	e.rules.Store(&ruleset{behaviors: cfg.Behaviors, customs: customs(cfg.Origins), door: &cfg.Guard})
+	functions, err := function.New(cfg.Functions, function.Deps{Store: deps.Store, Resolve: e.resolve, Now: deps.Now, Log: deps.Log, Metrics: deps.Metrics})
+	if err != nil {
+		return nil, fmt.Errorf("edge %q: %w", cfg.Node, err)
+	}
+	e.rules.Store(&ruleset{behaviors: cfg.Behaviors, customs: customs(cfg.Origins), door: &cfg.Guard, functions: functions, lanes: &lanes{cfg: cfg.Lanes}})
 	if deps.Metrics != nil {
 		if err := errors.Join(deps.Metrics.Register(newQueues(e)), deps.Metrics.Register(newForgotten(e.limits.Forgotten)), e.watch.register(deps.Metrics, e.crowd)); err != nil {
 			return nil, fmt.Errorf("register the edge's metrics: %w", err)
@@ -92,10 +94,6 @@ func New(cfg Config, deps Deps) (*Edge, error) {
 		if e.log, err = accesslog.New(*cfg.AccessLog, accesslog.Deps{Log: deps.Log, Metrics: deps.Metrics}); err != nil {
 			return nil, err
 		}
-	}
-	e.lanes = &lanes{cfg: cfg.Lanes}
-	if e.functions, err = function.New(cfg.Functions, function.Deps{Store: deps.Store, Resolve: e.resolve, Now: deps.Now, Log: deps.Log, Metrics: deps.Metrics}); err != nil {
-		return nil, fmt.Errorf("edge %q: %w", cfg.Node, err)
 	}
 	e.recall.size, e.recall.ttl = cfg.Limits.Remembered, cfg.Timeouts.Remember
 	return e, nil

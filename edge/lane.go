@@ -31,6 +31,10 @@ type Lanes struct {
 	Roots *x509.CertPool // whom their certificates must come from; nil means the system's
 }
 
+func (l Lanes) same(o Lanes) bool {
+	return slices.Equal(l.Allow, o.Allow) && l.Max == o.Max && (l.Roots == nil) == (o.Roots == nil) && (l.Roots == nil || l.Roots.Equal(o.Roots))
+}
+
 // lanes are the origins that functions named, by all that was said of them.
 type lanes struct {
 	cfg Lanes
@@ -180,7 +184,7 @@ func (x *exchange) regionOf(t function.Target) (meridian.Region, bool) {
 // target returns the origin that a target means: what it says, over what the
 // origin that it names, or the behaviour's, is configured to be.
 func (x *exchange) target(t function.Target) (origin.CustomConfig, error) {
-	cfg := origin.CustomConfig{URL: &url.URL{Scheme: "https"}, Roots: x.cfg.Lanes.Roots}
+	cfg := origin.CustomConfig{URL: &url.URL{Scheme: "https"}, Roots: x.lanes.cfg.Roots}
 	base := x.customs[cmp.Or(t.Name, x.behavior.Origin)]
 	switch {
 	case base != nil:

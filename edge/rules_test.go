@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"meridian/edge/cache"
+	"meridian/edge/function"
 	"meridian/edge/origin"
 )
 
@@ -105,5 +106,59 @@ func TestWhatIsCachedObeysTheNewPolicy(t *testing.T) {
 		if want := []int{1, 1, 2, 3}[i]; n != want {
 			t.Errorf("under policy %d the origin was asked %d times in all, want %d", i, n, want)
 		}
+	}
+}
+
+// TestFunctionsAreReplacedUnderRequests takes a changed source while a request of
+// the old one is under way, then one that is wrong, then other networks for the
+// origins that functions make.
+func TestFunctionsAreReplacedUnderRequests(t *testing.T) {
+	entered, release := make(chan bool), make(chan bool)
+	r := &region{name: "eu-west-1", serve: func(w http.ResponseWriter, q *http.Request) {
+		if q.URL.Path == "/slow" {
+			entered <- true
+			<-release
+		}
+		io.WriteString(w, q.Header.Get("X-By"))
+	}}
+	source := func(by string) []function.Source {
+		return []function.Source{{Name: "f", File: "f.js", Code: []byte(`function handler(event) {
+			const out = event.response || event.request;
+			out.headers['x-by'] = {value: "` + by + `"};
+			return out;
+		}`)}}
+	}
+	paths := []Behavior{{Path: "*", Functions: Functions{ViewerRequest: "f", ViewerResponse: "f"}}}
+	w := newWorld(t, []*region{r}, func(c *Config, _ *Deps, _ *world) { c.Behaviors, c.Functions.Functions = paths, source("first") })
+	want := func(by string) {
+		t.Helper()
+		if got := w.do("GET", "/", ""); got.body != by || got.header.Get("X-By") != by {
+			t.Errorf("%q, %q; want %s", got.body, got.header.Get("X-By"), by)
+		}
+	}
+	want("first")
+	ended := make(chan got)
+	go func() { ended <- w.do("GET", "/slow", "") }() // awaited below
+	<-entered
+	w.take(Rules{Behaviors: paths, Functions: source("second")})
+	want("second")
+	release <- true
+	if got := <-ended; got.body != "first" || got.header.Get("X-By") != "first" {
+		t.Errorf("a request that was under way ended with %q, %q", got.body, got.header.Get("X-By"))
+	}
+	for _, bad := range []Rules{{Behaviors: paths}, {Behaviors: paths, Functions: []function.Source{{Name: "f", File: "f.js", Code: []byte("nothing.there; function handler() {}")}}}} {
+		if _, err := w.Edge.Prepare(bad); err == nil {
+			t.Errorf("%+v is not refused", bad)
+		}
+	}
+	want("second")
+	was := w.Edge.rules.Load()
+	w.take(Rules{Behaviors: paths, Functions: source("second"), Lanes: was.lanes.cfg})
+	if w.Edge.rules.Load().lanes != was.lanes {
+		t.Error("networks that are as before lost their connections")
+	}
+	w.take(Rules{Behaviors: paths, Functions: source("second"), Lanes: Lanes{Allow: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}})
+	if got := w.Edge.rules.Load().lanes; got == was.lanes || len(got.cfg.Allow) != 1 {
+		t.Error("other networks are not taken")
 	}
 }

@@ -41,8 +41,11 @@ func (e *Edge) Run(ctx context.Context, ready func()) error {
 	}()
 	defer e.tunnels.wait()
 	defer context.AfterFunc(ctx, e.endTunnels)()
-	defer e.functions.Close()
-	defer e.lanes.close()
+	defer func() {
+		rules := e.rules.Load()
+		rules.lanes.close()
+		rules.functions.Close()
+	}()
 	defer e.cache.Stop() // who waits for it is gone
 	return e.serve(ctx, doors, ready)
 }

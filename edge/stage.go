@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"meridian/edge/accesslog"
+	"meridian/edge/function"
 	"meridian/edge/rollout"
 	"meridian/identity"
 )
@@ -42,16 +43,17 @@ type given struct {
 type Staged struct {
 	rules     Rules
 	behaviors []Behavior
+	functions *function.Set
 }
 
 // PrepareStage checks rules as Prepare does. It has no effect.
 func (e *Edge) PrepareStage(r Rules) (*Staged, error) {
-	bs, err := e.check(r)
+	bs, functions, err := e.check(r)
 	if err != nil {
 		return nil, err
 	}
 	r.Guard.ready()
-	return &Staged{r, bs}, nil
+	return &Staged{r, bs, functions}, nil
 }
 
 // Stage gives requests a second version of the rules, to those that p says. Of a
@@ -66,9 +68,9 @@ func (e *Edge) Stage(s *Staged, p rollout.Plan) {
 		was.tally.Begin()
 		return
 	}
-	was := e.inUse()
-	e.staging.Store(&stage{p, &ruleset{s.behaviors, e.ways(s.rules.Origins, was), &s.rules.Guard, p.Version}, &rollout.Tally{}})
-	e.closeUnused(was)
+	was, lanes := e.inUse()
+	e.staging.Store(&stage{p, &ruleset{s.behaviors, e.ways(s.rules.Origins, was), &s.rules.Guard, p.Version, s.functions, e.lanesOf(s.rules)}, &rollout.Tally{}})
+	e.closeUnused(was, lanes)
 }
 
 // Unstage gives every request that begins now the current version. rolledBack
@@ -76,13 +78,13 @@ func (e *Edge) Stage(s *Staged, p rollout.Plan) {
 func (e *Edge) Unstage(rolledBack bool) {
 	e.swapping.Lock()
 	defer e.swapping.Unlock()
-	was := e.inUse()
+	was, lanes := e.inUse()
 	e.metrics.percent.Set(0)
 	if rolledBack && e.staging.Load() != nil {
 		e.metrics.back.Inc()
 	}
 	e.staging.Store(nil)
-	e.closeUnused(was)
+	e.closeUnused(was, lanes)
 }
 
 // Rollout returns the version that is staged here, and what was counted of it

@@ -150,13 +150,17 @@ func rulesOf(f *config.File) (edge.Rules, error) {
 	if err != nil {
 		return edge.Rules{}, err
 	}
-	return edge.Rules{Behaviors: behaviors(f, groups, walls), Origins: beside, Guard: guard(f)}, nil
+	functions, err := edgeFunctions(f)
+	if err != nil {
+		return edge.Rules{}, err
+	}
+	return edge.Rules{Behaviors: behaviors(f, groups, walls), Origins: beside, Guard: guard(f), Functions: functions.Functions, Lanes: lanes(f)}, nil
 }
 
 // edgeRules are the keys of the file of which a running edge takes new values.
 var edgeRules = []string{
 	"behaviors", "origins", "cachePolicies", "originRequestPolicies", "responseHeadersPolicies", "trustedKeys", "keyGroups",
-	"guard", "rateLimits",
+	"guard", "rateLimits", "edgeFunctions", "dynamicOrigins",
 }
 
 // share returns a percentage as the edge takes it, to whom 0 is the default and

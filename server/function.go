@@ -54,6 +54,8 @@ func (n *node) addKVS(g *lifecycle.Group) (*kvs, error) {
 		return nil, err
 	}
 	g.Add("key-value stores", k.run)
+	n.takes("key-value stores", storeRules, k.prepare)
+	n.reloads.read = contents(n.file)
 	n.kvs = k
 	return k, nil
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -51,22 +52,48 @@ type pairLedger interface {
 // each key over it. Functions read snapshots of it, in memory.
 type kvs struct {
 	store pairLedger
-	files map[string]*kv.Snapshot
 	log   *slog.Logger
 	now   func() time.Time
 
-	seen atomic.Pointer[map[string]seenStore]
+	files atomic.Pointer[map[string]*kv.Snapshot]
+	mu    sync.Mutex // held while seen is made anew
+	seen  atomic.Pointer[map[string]seenStore]
 }
 
-// A seenStore is a snapshot, and of which entries it was made.
+// A seenStore is a snapshot, and of what it was made.
 type seenStore struct {
 	mark string
+	base *kv.Snapshot
 	*kv.Snapshot
 }
 
+// storeRules are the keys of the file of which stores take new values.
+var storeRules = []string{"keyValueStores"}
+
 // newKVS reads the files of the stores.
 func newKVS(f *config.File, s pairLedger, log *slog.Logger) (*kvs, error) {
-	k := &kvs{store: s, files: map[string]*kv.Snapshot{}, log: log, now: time.Now}
+	k := &kvs{store: s, log: log, now: time.Now}
+	swap, err := k.prepare(f)
+	if err != nil {
+		return nil, err
+	}
+	swap()
+	return k, nil
+}
+
+// prepare reads the stores of a file, and returns what puts them in the place of
+// those that are. What was changed in a store lies over its new file as it lay
+// over the old.
+func (k *kvs) prepare(f *config.File) (swap func(), err error) {
+	files, err := storeFiles(f)
+	if err != nil {
+		return nil, err
+	}
+	return func() { k.files.Store(&files); k.refresh() }, nil
+}
+
+func storeFiles(f *config.File) (map[string]*kv.Snapshot, error) {
+	files := map[string]*kv.Snapshot{}
 	for name, c := range f.KeyValueStores {
 		values, at := map[string]string{}, time.Time{}
 		if c.File != "" {
@@ -85,10 +112,9 @@ func newKVS(f *config.File, s pairLedger, log *slog.Logger) (*kvs, error) {
 		if err != nil {
 			return nil, fmt.Errorf("key-value store %s: %w", name, err)
 		}
-		k.files[name] = base
+		files[name] = base
 	}
-	k.refresh()
-	return k, nil
+	return files, nil
 }
 
 // Snapshot returns what a store holds, as this node knows it; nil if there is none.
@@ -110,15 +136,17 @@ func (k *kvs) run(ctx context.Context, ready func()) error {
 
 // refresh makes new snapshots of the stores that changed.
 func (k *kvs) refresh() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	was := map[string]seenStore{}
 	if p := k.seen.Load(); p != nil {
 		was = *p
 	}
 	now := map[string]seenStore{}
-	for name, base := range k.files {
+	for name, base := range *k.files.Load() {
 		es := k.store.View().Prefix(kvsPrefix + name + "/")
-		s := seenStore{stateOf(es), was[name].Snapshot}
-		if s.Snapshot == nil || s.mark != was[name].mark {
+		s := seenStore{stateOf(es), base, was[name].Snapshot}
+		if s.mark != was[name].mark || s.base != was[name].base {
 			s.Snapshot = k.layered(base, es)
 		}
 		now[name] = s
@@ -165,7 +193,7 @@ func (k *kvs) layered(base *kv.Snapshot, es []store.Entry) *kv.Snapshot {
 
 // base returns a store by its name.
 func (k *kvs) base(name string) (*kv.Snapshot, error) {
-	base := k.files[name]
+	base := (*k.files.Load())[name]
 	if base == nil {
 		return nil, meridian.WithKind(meridian.NotFound, fmt.Errorf("there is no key-value store %q; keyValueStores: in the file names them", name))
 	}

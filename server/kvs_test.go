@@ -121,3 +121,38 @@ func TestAnETagIsOfOneKey(t *testing.T) {
 		t.Errorf("a node that did not refresh: %q", got)
 	}
 }
+
+// TestStoresOfANewFileAreTaken changes a store's file and adds one: what was put
+// lies over the new file too, and a file that is wrong changes nothing.
+func TestStoresOfANewFileAreTaken(t *testing.T) {
+	_, a, _, _ := twoStores(t)
+	if _, err := a.Put(t.Context(), "s", client.Pair{Key: "k", Value: "put"}); err != nil {
+		t.Fatal(err)
+	}
+	a.refresh()
+	file := filepath.Join(t.TempDir(), "s.json")
+	take := func(text string) error {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		swap, err := a.prepare(&config.File{KeyValueStores: map[string]config.KeyValueStore{"s": {File: file}, "more": {}}})
+		if err == nil {
+			swap()
+		}
+		return err
+	}
+	if err := take(`{"data": [{"key": "k", "value": "file"}, {"key": "new", "value": "1"}]}`); err != nil {
+		t.Fatal(err)
+	}
+	if err := take(`{"data": [`); err == nil {
+		t.Error("a file that is broken is taken")
+	}
+	for key, want := range map[string]string{"k": "put", "new": "1", "of/file": ""} {
+		if got, _ := a.Snapshot("s").Get(key); got != want {
+			t.Errorf("%s: %q, want %q", key, got, want)
+		}
+	}
+	if a.Snapshot("more") == nil {
+		t.Error("a new store is not there")
+	}
+}

@@ -2,9 +2,11 @@ package server
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"os/signal"
@@ -34,8 +36,9 @@ type taker struct {
 type reloads struct {
 	takers []taker // complete before the node runs
 
-	mu    sync.Mutex   // guards what follows, and is held while a file is taken
-	force *config.File // the newest that was taken, as far as parts took it
+	mu    sync.Mutex        // guards what follows, and is held while a file is taken
+	force *config.File      // the newest that was taken, as far as parts took it
+	read  map[string]string // of keys whose files are read: what was read
 }
 
 // takes adds a part that takes new files. A file is taken by all of them or, if
@@ -66,7 +69,14 @@ func (n *node) reload() (client.Reloaded, error) {
 	if r.force != nil {
 		was = r.force
 	}
-	for _, key := range config.Changed(was, f) {
+	changed, read := config.Changed(was, f), contents(f)
+	for key, text := range read {
+		if r.read != nil && text != r.read[key] && !slices.Contains(changed, key) {
+			changed = append(changed, key)
+		}
+	}
+	r.read = read
+	for _, key := range changed {
 		if slices.Contains(live, key) {
 			out.Changed = append(out.Changed, key)
 		}
@@ -113,6 +123,21 @@ func (n *node) inForceNow() *config.File {
 	return n.file
 }
 
+// contents returns digests of what stands in the files of functions and stores,
+// by the keys under which they are named.
+func contents(f *config.File) map[string]string {
+	functions, stores := sha256.New(), sha256.New()
+	for _, name := range slices.Sorted(maps.Keys(f.EdgeFunctions)) {
+		b, _ := os.ReadFile(f.EdgeFunctions[name].Code) // was read as the file was checked
+		fmt.Fprintf(functions, "%q %q", name, b)
+	}
+	for _, name := range slices.Sorted(maps.Keys(f.KeyValueStores)) {
+		b, _ := os.ReadFile(f.KeyValueStores[name].File)
+		fmt.Fprintf(stores, "%q %q", name, b)
+	}
+	return map[string]string{"edgeFunctions": string(functions.Sum(nil)), "keyValueStores": string(stores.Sum(nil))}
+}
+
 func (r *reloads) keys() (keys []string) {
 	for _, t := range r.takers {
 		keys = append(keys, t.keys...)
@@ -122,7 +147,7 @@ func (r *reloads) keys() (keys []string) {
 
 // Live returns the keys of the file of which nodes take new values while they
 // run.
-func Live() (keys []string) { return slices.Concat(edgeRules) }
+func Live() (keys []string) { return slices.Concat(edgeRules, storeRules) }
 
 // addReloads has the node read its file again on SIGHUP, in production. In an up
 // world the terminal's end is the supervisor's business.

@@ -30,7 +30,7 @@ func TestLanguageOfTheRuntime(t *testing.T) {
 		"event":         {`function handler(e) { const q = e.request.querystring, h = e.request.headers; return say([e.version, e.context.eventType, e.context.requestId, e.viewer.ip, q.b.value, q.a.value, h.host.value, h.accept.multiValue.length, e.request.cookies.c.value, String(h.cookie)].join()) }`, "1.0,viewer-request,req-1,198.51.100.7,1,%zz,api.example.test,2,3,undefined"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			e := engine(t, test.code+"\nfunction say(text) { return { statusCode: 200, body: String(text) } }", store(map[string]string{"k": "v", "j": `{"a":1}`}), func(c *Config, _ *Deps) { c.Limits = patient })
+			e := function(t, test.code+"\nfunction say(text) { return { statusCode: 200, body: String(text) } }", store(map[string]string{"k": "v", "j": `{"a":1}`}), func(c *Config, _ *Deps) { c.Limits = patient })
 			for range 2 { // nothing of the first run is in the second
 				got := serve(t, e, get("/?b=1&a=%zz", "Accept", "text/html", "Accept", "*/*", "Cookie", "c=3"))
 				if string(got.Response.Body) != test.want {
@@ -43,7 +43,7 @@ func TestLanguageOfTheRuntime(t *testing.T) {
 
 // TestAFunctionVerifiesAToken is what most functions with crypto do.
 func TestAFunctionVerifiesAToken(t *testing.T) {
-	e := engine(t, `
+	e := function(t, `
 		const crypto = require('crypto');
 		function handler(event) {
 			const denied = { statusCode: 401, statusDescription: 'Unauthorized' };
@@ -94,7 +94,7 @@ func TestWhatAFunctionMayNotReturn(t *testing.T) {
 		`return {statusCode: 200, body: {encoding: 'gzip', data: ''}}`:            "expected text or base64",
 		`return {statusCode: 200, cookies: {a: {value: '1', attributes: 'x\n'}}}`: "is no cookie",
 	} {
-		e := engine(t, "function handler(event) { var r = event.request; "+body+" }")
+		e := function(t, "function handler(event) { var r = event.request; "+body+" }")
 		_, err := e.Serve(context.Background(), "f", get("/", "Via", "1.1 a"))
 		if err == nil || !strings.Contains(err.Error(), why) {
 			t.Errorf("%s: %v", body, err)

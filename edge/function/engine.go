@@ -3,6 +3,7 @@ package function
 import (
 	"fmt"
 	"log/slog"
+	"reflect"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -13,12 +14,18 @@ import (
 	"meridian/internal/script"
 )
 
-// An Engine runs functions. Its methods may be called by many goroutines at
-// once. Make one with New.
-type Engine struct {
+// A Set is functions that are ready to run. It is fixed; With makes another that
+// runs beside it, under the same limits. Its methods may be called by many
+// goroutines at once. Make one with New.
+type Set struct {
+	*engine
+	fns map[string]*fn
+}
+
+// An engine runs functions.
+type engine struct {
 	limits  Limits
 	deps    Deps
-	fns     map[string]*fn
 	slots   chan struct{}
 	stuck   atomic.Int32   // runs that nobody waits for any more
 	burn    int32          // of those, as many hold no slot
@@ -38,9 +45,9 @@ type fn struct {
 	warned  atomic.Bool  // that an origin is asked without a signature
 }
 
-// New returns an engine of the functions of cfg. It fails for one that does not
+// New returns the functions of cfg, ready to run. It fails for one that does not
 // compile, or whose code fails before its handler is called.
-func New(cfg Config, deps Deps) (*Engine, error) {
+func New(cfg Config, deps Deps) (*Set, error) {
 	if deps.Now == nil {
 		deps.Now = time.Now
 	}
@@ -48,7 +55,7 @@ func New(cfg Config, deps Deps) (*Engine, error) {
 		deps.Log = slog.New(slog.DiscardHandler)
 	}
 	boundRegexps()
-	e := &Engine{limits: cfg.Limits.defaults(), deps: deps, fns: map[string]*fn{}}
+	e := &engine{limits: cfg.Limits.defaults(), deps: deps}
 	e.slots = make(chan struct{}, e.limits.Runs)
 	e.burn = int32(max(1, e.limits.Runs/2))
 	e.globals, e.modules = provide()
@@ -56,12 +63,24 @@ func New(cfg Config, deps Deps) (*Engine, error) {
 	if e.metrics, err = newMetrics(deps.Metrics); err != nil {
 		return nil, err
 	}
-	for _, s := range cfg.Functions {
-		if e.fns[s.Name], err = e.load(s); err != nil {
-			return nil, fmt.Errorf("function %s: %w", s.Name, err)
+	return (&Set{engine: e}).With(cfg.Functions)
+}
+
+// With returns other functions, ready to run. What is as before is the same one.
+func (s *Set) With(sources []Source) (*Set, error) {
+	out := &Set{s.engine, map[string]*fn{}}
+	for _, src := range sources {
+		if was := s.fns[src.Name]; was != nil && reflect.DeepEqual(was.Source, src) {
+			out.fns[src.Name] = was
+			continue
 		}
+		f, err := s.load(src)
+		if err != nil {
+			return nil, fmt.Errorf("function %s: %w", src.Name, err)
+		}
+		out.fns[src.Name] = f
 	}
-	return e, nil
+	return out, nil
 }
 
 func (l Limits) defaults() Limits {
@@ -80,16 +99,17 @@ func orDefault[T comparable](v *T, d T) {
 }
 
 // Has reports whether there is a function of that name.
-func (e *Engine) Has(name string) bool { return e != nil && e.fns[name] != nil }
+func (s *Set) Has(name string) bool { return s != nil && s.fns[name] != nil }
 
 // Says reports whether a function's source has a word.
-func (e *Engine) Says(name, word string) bool { return e.Has(name) && e.fns[name].program.Says(word) }
+func (s *Set) Says(name, word string) bool { return s.Has(name) && s.fns[name].program.Says(word) }
 
 // closeWait bounds how long Close waits for runs that do not end.
 const closeWait = 2 * time.Second
 
-// Close waits for runs that nobody waits for any more.
-func (e *Engine) Close() {
+// Close waits for runs that nobody waits for any more, of this set and all that
+// With made of it.
+func (e *engine) Close() {
 	done := make(chan struct{})
 	go func() { e.work.Wait(); close(done) }()
 	select {
@@ -101,7 +121,7 @@ func (e *Engine) Close() {
 
 // load compiles a function and runs what comes before its handler, once, to see
 // whether it has one.
-func (e *Engine) load(s Source) (*fn, error) {
+func (e *engine) load(s Source) (*fn, error) {
 	p, err := script.Compile(s.File, s.Code, s.Runtime.MaxCode())
 	if err != nil {
 		return nil, err

@@ -11,8 +11,8 @@ import (
 	"meridian/internal/kv"
 )
 
-// engine returns an engine with one function, f.
-func engine(t testing.TB, code string, opts ...func(*Config, *Deps)) *Engine {
+// function returns one function, f.
+func function(t testing.TB, code string, opts ...func(*Config, *Deps)) *Set {
 	t.Helper()
 	cfg := Config{Functions: []Source{{Name: "f", File: "f.js", Code: []byte(code), Store: "s"}}}
 	deps := Deps{Now: func() time.Time { return time.UnixMilli(1_700_000_000_123) }}
@@ -56,7 +56,7 @@ func get(path string, header ...string) *Event {
 	}
 }
 
-func serve(t testing.TB, e *Engine, ev *Event) *Result {
+func serve(t testing.TB, e *Set, ev *Event) *Result {
 	t.Helper()
 	r, err := e.Serve(context.Background(), "f", ev)
 	if err != nil {
@@ -66,7 +66,7 @@ func serve(t testing.TB, e *Engine, ev *Event) *Result {
 }
 
 func TestARequestIsRewritten(t *testing.T) {
-	e := engine(t, `function handler(event) {
+	e := function(t, `function handler(event) {
 		var request = event.request;
 		if (request.uri.endsWith('/')) request.uri += 'index.html';
 		else if (!request.uri.includes('.')) request.uri += '/index.html';
@@ -80,7 +80,7 @@ func TestARequestIsRewritten(t *testing.T) {
 }
 
 func BenchmarkRewrite(b *testing.B) {
-	e := engine(b, `function handler(event) {
+	e := function(b, `function handler(event) {
 		var request = event.request;
 		if (request.uri.endsWith('/')) request.uri += 'index.html';
 		return request;

@@ -19,7 +19,7 @@ func FuzzResult(f *testing.F) {
 	} {
 		f.Add(seed)
 	}
-	e := engine(f, `function handler(event) { return JSON.parse(event.request.headers.x.value) }`)
+	e := function(f, `function handler(event) { return JSON.parse(event.request.headers.x.value) }`)
 	f.Fuzz(func(t *testing.T, text string) {
 		if !utf8.ValidString(text) {
 			return

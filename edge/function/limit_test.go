@@ -54,7 +54,7 @@ func runaway(body string) string {
 func TestARunThatExceedsItsLimitsEnds(t *testing.T) {
 	for name, body := range runaways {
 		t.Run(name, func(t *testing.T) {
-			e := engine(t, runaway(body))
+			e := function(t, runaway(body))
 			allocated, burnt := cost(func() {
 				_, err := e.Serve(context.Background(), "f", get("/bad"))
 				if !errors.As(err, new(*Error)) {
@@ -92,7 +92,7 @@ const stuck = `if (event.request.uri === '/stuck') /^(?=a)(a+)+$/.test('aaaaaaaa
 // nothing bounds them more do.
 func TestStuckRunsLeaveTheRestToOthers(t *testing.T) {
 	limits := Limits{Runs: 4}
-	storm := func(e *Engine) (most int32, failed int) {
+	storm := func(e *Set) (most int32, failed int) {
 		var peak atomic.Int32
 		threads := func() int32 { return int32(len(e.slots)) + min(e.stuck.Load(), e.burn) }
 		var all sync.WaitGroup
@@ -113,8 +113,8 @@ func TestStuckRunsLeaveTheRestToOthers(t *testing.T) {
 		all.Wait()
 		return peak.Load(), failed
 	}
-	fresh := func() *Engine {
-		return engine(t, "function handler(event) { return event.request; }", func(c *Config, _ *Deps) {
+	fresh := func() *Set {
+		return function(t, "function handler(event) { return event.request; }", func(c *Config, _ *Deps) {
 			c.Limits = limits
 			c.Functions = append(c.Functions, Source{Name: "stuck", File: "s.js", Code: []byte("function handler(event) { " + stuck + " }")})
 		})
@@ -136,7 +136,7 @@ func TestStuckRunsLeaveTheRestToOthers(t *testing.T) {
 
 // A function of which one run is stuck is run on, while few are.
 func TestAStuckRunHurtsItsOwnRequestAlone(t *testing.T) {
-	e := engine(t, "function handler(event) { "+stuck+" }", func(c *Config, _ *Deps) { c.Limits.Runs = 4 })
+	e := function(t, "function handler(event) { "+stuck+" }", func(c *Config, _ *Deps) { c.Limits.Runs = 4 })
 	if _, err := e.Serve(context.Background(), "f", get("/stuck")); !errors.Is(err, errTime) {
 		t.Fatal(err)
 	}

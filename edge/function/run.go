@@ -55,12 +55,16 @@ type running struct {
 
 // run does work in a runtime of its own, and waits until it is done, exceeds its
 // time, or does not even end then. It returns the processor time that it took.
-func (e *Engine) run(ctx context.Context, f *fn, work func(*vm) error) (time.Duration, error) {
-	if f.stuck.Load() > 0 && e.stuck.Load() >= e.burn {
+func (e *engine) run(ctx context.Context, f *fn, work func(*vm) error) (time.Duration, error) {
+	if e.throttles(f) {
 		return 0, errStuck
 	}
 	if err := e.enter(ctx); err != nil {
 		return 0, err
+	}
+	if e.throttles(f) { // since it waits
+		<-e.slots
+		return 0, errStuck
 	}
 	v := e.newVM(f)
 	r := &running{done: make(chan struct{})}
@@ -73,8 +77,11 @@ func (e *Engine) run(ctx context.Context, f *fn, work func(*vm) error) (time.Dur
 	return r.used, err
 }
 
+// throttles reports whether a function is not run for now.
+func (e *engine) throttles(f *fn) bool { return f.stuck.Load() > 0 && e.stuck.Load() >= e.burn }
+
 // enter waits for a slot. The run that gets it gives it back when it ends.
-func (e *Engine) enter(ctx context.Context) error {
+func (e *engine) enter(ctx context.Context) error {
 	select {
 	case e.slots <- struct{}{}:
 		return nil
@@ -93,7 +100,7 @@ func (e *Engine) enter(ctx context.Context) error {
 }
 
 // execute runs work on a thread whose time can be told.
-func (e *Engine) execute(r *running, f *fn, work func() error) {
+func (e *engine) execute(r *running, f *fn, work func() error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	c := threadClock()
@@ -124,7 +131,7 @@ func guarded(work func() error) (err error) {
 
 // await waits for a run. It interrupts one that exceeds its time, and leaves one
 // that does not heed that.
-func (e *Engine) await(r *running, v *vm, start time.Time) error {
+func (e *engine) await(r *running, v *vm, start time.Time) error {
 	t := time.NewTimer(e.limits.Time)
 	defer t.Stop()
 	interrupted := false
@@ -160,7 +167,7 @@ const grace = 800 * time.Microsecond
 // leave stops waiting for a run, unless it just ended. Its slot goes to another
 // run while few are stuck; beyond that a function with stuck runs is not run. So
 // no more threads are lost than may run at once, and half as many again.
-func (e *Engine) leave(r *running, f *fn) bool {
+func (e *engine) leave(r *running, f *fn) bool {
 	f.stuck.Add(1)
 	now := left
 	if e.stuck.Add(1) <= e.burn {

@@ -22,7 +22,7 @@ import (
 //	                                     the request's headers; after an empty line the response's
 func TestScripts(t *testing.T) {
 	datadriven.Walk(t, "testdata/scripts", func(t *testing.T, path string) {
-		var e *Engine
+		var e *Set
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			switch d.Cmd {
 			case "function":

@@ -8,8 +8,8 @@ import (
 )
 
 // Serve runs a function for an event. Its error is an *Error.
-func (e *Engine) Serve(ctx context.Context, name string, ev *Event) (*Result, error) {
-	f := e.fns[name]
+func (s *Set) Serve(ctx context.Context, name string, ev *Event) (*Result, error) {
+	f, e := s.fns[name], s.engine
 	if f == nil {
 		return nil, &Error{Function: name, Event: ev.Type, Result: "error", Err: errors.New("there is no function of that name")}
 	}

@@ -13,7 +13,7 @@ import (
 
 // A vm is the runtime of one run, with what the run has done so far.
 type vm struct {
-	*Engine
+	*engine
 	fn      *fn
 	rt      *goja.Runtime
 	now     time.Time // all that the run sees of it
@@ -32,8 +32,8 @@ type vm struct {
 
 // newVM makes a runtime. It has only those names beside the language's own that
 // the source says: each costs something.
-func (e *Engine) newVM(f *fn) *vm {
-	v := &vm{Engine: e, fn: f, rt: goja.New(), now: e.deps.Now()}
+func (e *engine) newVM(f *fn) *vm {
+	v := &vm{engine: e, fn: f, rt: goja.New(), now: e.deps.Now()}
 	v.rt.SetMaxCallStackSize(e.limits.Depth)
 	v.rt.SetTimeSource(func() time.Time { return v.now })
 	for name, make := range e.globals {
@@ -158,7 +158,7 @@ func (v *vm) require(c goja.FunctionCall) goja.Value {
 	if m := v.loaded[name]; m != nil {
 		return m
 	}
-	make := v.Engine.modules[name]
+	make := v.engine.modules[name]
 	if make == nil {
 		v.throw("Cannot find module %q; there are buffer, cloudfront, crypto, dns, path, querystring, url and zlib", name)
 	}
