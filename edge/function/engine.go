@@ -39,7 +39,7 @@ type engine struct {
 type fn struct {
 	Source
 	program *script.Program
-	guards  []func(*vm)
+	setup   []func(*vm)  // of each runtime
 	lambda  bool         // it takes Lambda@Edge's events, on viewer events too
 	stuck   atomic.Int32 // of the engine's, its own
 	warned  atomic.Bool  // that an origin is asked without a signature
@@ -126,7 +126,8 @@ func (e *engine) load(s Source) (*fn, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &fn{Source: s, program: p, guards: guardsOf(p), lambda: s.Runtime == LambdaEdge}
+	f := &fn{Source: s, program: p, lambda: s.Runtime == LambdaEdge}
+	f.setup = e.setupOf(f)
 	v := e.newVM(f)
 	v.loading = true
 	err = guarded(func() error {
@@ -164,9 +165,14 @@ func (v *vm) handlers() (own, exported goja.Callable, err error) {
 		return nil, nil, err
 	}
 	body, _ := goja.AssertFunction(f)
+	if !v.fn.program.Says("exports", "module") {
+		h, err := body(goja.Undefined(), v.requirer())
+		own, _ = goja.AssertFunction(h)
+		return own, nil, err
+	}
 	module, exports := v.rt.NewObject(), v.rt.NewObject()
 	module.Set("exports", exports)
-	h, err := body(exports, v.rt.ToValue(v.require), module, exports)
+	h, err := body(exports, v.requirer(), module, exports)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -175,6 +181,37 @@ func (v *vm) handlers() (own, exported goja.Callable, err error) {
 		exported = exportedBy(m)
 	}
 	return own, exported, nil
+}
+
+func (v *vm) requirer() goja.Value {
+	if !v.fn.program.Says("require") {
+		return goja.Undefined()
+	}
+	return v.rt.ToValue(v.require)
+}
+
+// setupOf returns what is done to each runtime of a function. It has only those
+// names beside the language's own that the source says: each costs something.
+func (e *engine) setupOf(f *fn) (out []func(*vm)) {
+	p := f.program
+	for name, make := range e.globals {
+		if p.Says(name) && (name != "process" || f.Runtime == LambdaEdge || p.Says("exports")) {
+			out = append(out, func(v *vm) { v.rt.Set(name, make(v)) })
+		}
+	}
+	if p.Says("bytesFrom", "toUTF8", "fromUTF8", "toBytes", "fromBytes") {
+		out = append(out, func(v *vm) {
+			strings, _ := goja.AssertFunction(v.node("strings"))
+			v.call(strings, goja.Undefined())
+		})
+	}
+	if p.Says("eval", "globalThis") {
+		out = append(out, func(v *vm) { v.rt.GlobalObject().Delete("eval") })
+	}
+	if p.Says("Function", "constructor", "globalThis", "getPrototypeOf", "__proto__") {
+		out = append(out, (*vm).forbid)
+	}
+	return append(out, guardsOf(p)...)
 }
 
 // exportedBy returns the handler among exports: it may have another name if it

@@ -152,10 +152,8 @@ func setCookies(lines []string) []many {
 }
 
 // valuesOf makes CloudFront's object of names and values.
-func (v *vm) valuesOf(list []many) *goja.Object {
-	out := v.rt.NewObject()
-	for i := range list {
-		m := &list[i]
+func (v *vm) valuesOf(list func() []many) *goja.Object {
+	return v.later(list, func(m *many) goja.Value {
 		one := v.valueOf(m, 0)
 		if len(m.values) > 1 {
 			all := make([]any, len(m.values))
@@ -164,9 +162,18 @@ func (v *vm) valuesOf(list []many) *goja.Object {
 			}
 			one.Set("multiValue", v.rt.NewArray(all...))
 		}
-		out.Set(m.name, one)
-	}
-	return out
+		return one
+	})
+}
+
+// textsOf makes an object of names and texts.
+func (v *vm) textsOf(pairs ...string) *goja.Object {
+	return v.later(func() (list []many) {
+		for i := 0; i < len(pairs); i += 2 {
+			list = append(list, many{name: pairs[i], values: pairs[i+1 : i+2]})
+		}
+		return list
+	}, func(m *many) goja.Value { return v.rt.ToValue(m.values[0]) })
 }
 
 func (v *vm) valueOf(m *many, i int) *goja.Object {
@@ -198,23 +205,17 @@ func headersOf(h http.Header, host string) []many {
 // cloudFront makes CloudFront Functions' event.
 func (v *vm) cloudFront(e *Event) *goja.Object {
 	rt := v.rt
-	ctx, viewer, out := rt.NewObject(), rt.NewObject(), rt.NewObject()
-	ctx.Set("distributionDomainName", e.Domain)
-	ctx.Set("endpoint", e.Domain)
-	ctx.Set("distributionId", e.Node)
-	ctx.Set("eventType", e.Type)
-	ctx.Set("requestId", e.Request)
-	viewer.Set("ip", e.Viewer.String())
+	out := rt.NewObject()
 	out.Set("version", "1.0")
-	out.Set("context", ctx)
-	out.Set("viewer", viewer)
+	out.Set("context", v.textsOf("distributionDomainName", e.Domain, "endpoint", e.Domain, "distributionId", e.Node, "eventType", e.Type, "requestId", e.Request))
+	out.Set("viewer", v.textsOf("ip", e.Viewer.String()))
 	out.Set("request", v.cloudFrontRequest(&e.In))
 	if e.Out != nil {
 		resp := rt.NewObject()
 		resp.Set("statusCode", e.Out.Status)
 		resp.Set("statusDescription", http.StatusText(e.Out.Status))
-		resp.Set("headers", v.valuesOf(headersOf(e.Out.Header, "")))
-		resp.Set("cookies", v.valuesOf(setCookies(e.Out.Header["Set-Cookie"])))
+		resp.Set("headers", v.valuesOf(func() []many { return headersOf(e.Out.Header, "") }))
+		resp.Set("cookies", v.valuesOf(func() []many { return setCookies(e.Out.Header["Set-Cookie"]) }))
 		out.Set("response", resp)
 	}
 	return out
@@ -222,12 +223,11 @@ func (v *vm) cloudFront(e *Event) *goja.Object {
 
 func (v *vm) cloudFrontRequest(r *Request) *goja.Object {
 	o := v.rt.NewObject()
-	query, _ := parameters(r.Query)
 	o.Set("method", r.Method)
 	o.Set("uri", r.Path)
-	o.Set("querystring", v.valuesOf(query))
-	o.Set("headers", v.valuesOf(headersOf(r.Header, r.Host)))
-	o.Set("cookies", v.valuesOf(cookies(r.Header["Cookie"])))
+	o.Set("querystring", v.valuesOf(func() []many { list, _ := parameters(r.Query); return list }))
+	o.Set("headers", v.valuesOf(func() []many { return headersOf(r.Header, r.Host) }))
+	o.Set("cookies", v.valuesOf(func() []many { return cookies(r.Header["Cookie"]) }))
 	if v.fn.program.Says("rawQueryString") {
 		o.DefineDataProperty("rawQueryString", v.rt.ToValue(func(goja.FunctionCall) goja.Value {
 			if !r.HasQuery {

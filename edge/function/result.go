@@ -1,10 +1,10 @@
 package function
 
 import (
-	"cmp"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -91,6 +91,9 @@ func (v *vm) query(x goja.Value, out *Request) error {
 		}
 		return nil
 	}
+	if v.untouched(x) {
+		return nil
+	}
 	now, bare := parameters(out.Query)
 	list, err := v.lists(x, now, "request.querystring")
 	if err == nil && !same(list, now) {
@@ -101,6 +104,12 @@ func (v *vm) query(x goja.Value, out *Request) error {
 }
 
 func (v *vm) requestCookies(x goja.Value, was []string, h http.Header) error {
+	if v.untouched(x) {
+		if len(was) > 0 {
+			h["Cookie"] = was
+		}
+		return nil
+	}
 	now := cookies(was)
 	list, err := v.lists(x, now, "request.cookies")
 	if err != nil {
@@ -156,6 +165,12 @@ func (v *vm) response(e *Event, o *goja.Object) (*Response, error) {
 }
 
 func (v *vm) responseCookies(x goja.Value, was []string, h http.Header) error {
+	if v.untouched(x) {
+		if len(was) > 0 {
+			h["Set-Cookie"] = was
+		}
+		return nil
+	}
 	now := setCookies(was)
 	list, err := v.lists(x, now, "response.cookies")
 	if err != nil {
@@ -272,26 +287,9 @@ func (v *vm) objects(list *goja.Object) (out []*goja.Object, ok bool) {
 	return out, true
 }
 
-// same reports whether what a function left is what it was given: an object
-// has its whole numbers first (ECMAScript, OrdinaryOwnPropertyKeys).
+// same reports whether what a function left is what it was given.
 func same(left, given []many) bool {
-	a, b := left, given
-	if slices.ContainsFunc(given, func(m many) bool { return index(m.name) >= 0 }) {
-		b = slices.Clone(given)
-		slices.SortStableFunc(b, func(x, y many) int {
-			i, j := index(x.name), index(y.name)
-			switch {
-			case i >= 0 && j >= 0:
-				return cmp.Compare(i, j)
-			case i >= 0:
-				return -1
-			case j >= 0:
-				return 1
-			}
-			return 0
-		})
-	}
-	return slices.EqualFunc(a, b, func(x, y many) bool {
+	return slices.EqualFunc(left, ordered(given), func(x, y many) bool {
 		return x.name == y.name && slices.Equal(x.values, y.values) && slices.Equal(x.attrs, y.attrs)
 	})
 }
@@ -308,6 +306,12 @@ func index(name string) int64 {
 // headers decodes headers. What functions do not see stays, and what they may
 // not change must be as it was.
 func (v *vm) headers(x goja.Value, was http.Header, host, event string) (http.Header, error) {
+	if v.untouched(x) {
+		out := maps.Clone(was)
+		delete(out, "Cookie")
+		delete(out, "Set-Cookie")
+		return out, nil
+	}
 	var now []many
 	for name, values := range was {
 		if len(values) > 1 {

@@ -3,6 +3,7 @@ package function
 import (
 	"context"
 	"errors"
+	"reflect"
 
 	"github.com/dop251/goja"
 )
@@ -74,13 +75,16 @@ func (v *vm) serve(ev *Event) (*Result, error) {
 	return v.returned(ev, x)
 }
 
+var promiseType = reflect.TypeFor[*goja.Promise]()
+
 // settled returns what a promise became. All that could settle it was done when
 // the handler returned: there is nothing to wait for.
 func settled(x goja.Value) (goja.Value, error) {
-	p, ok := x.Export().(*goja.Promise)
-	if !ok {
+	o, ok := x.(*goja.Object)
+	if !ok || o.ExportType() != promiseType { // to export another would copy it
 		return x, nil
 	}
+	p := o.Export().(*goja.Promise)
 	switch p.State() {
 	case goja.PromiseStateFulfilled:
 		return p.Result(), nil

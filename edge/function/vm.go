@@ -21,8 +21,9 @@ type vm struct {
 	over    atomic.Bool
 
 	in             *Event
-	route          *Route // what the run said of the origin
-	unsigned       bool   // it wants requests signed for the origin
+	route          *Route       // what the run said of the origin
+	lazies         []lazyObject // of the event
+	unsigned       bool         // it wants requests signed for the origin
 	lines          []string
 	logged         int
 	loaded         map[string]*goja.Object // modules
@@ -30,23 +31,12 @@ type vm struct {
 	fromNode, urls *goja.Object            // likewise, of node.js
 }
 
-// newVM makes a runtime. It has only those names beside the language's own that
-// the source says: each costs something.
+// newVM makes a runtime, and does to it what the function's source asks for.
 func (e *engine) newVM(f *fn) *vm {
 	v := &vm{engine: e, fn: f, rt: goja.New(), now: e.deps.Now()}
 	v.rt.SetMaxCallStackSize(e.limits.Depth)
 	v.rt.SetTimeSource(func() time.Time { return v.now })
-	for name, make := range e.globals {
-		if f.program.Says(name) && (name != "process" || f.lambda || f.program.Says("exports")) {
-			v.rt.Set(name, make(v))
-		}
-	}
-	if f.program.Says("bytesFrom", "toUTF8", "fromUTF8", "toBytes", "fromBytes") {
-		strings, _ := goja.AssertFunction(v.node("strings"))
-		v.call(strings, goja.Undefined())
-	}
-	v.forbid()
-	for _, set := range f.guards {
+	for _, set := range f.setup {
 		set(v)
 	}
 	return v
