@@ -84,3 +84,29 @@ func FuzzSource(f *testing.F) {
 		}
 	})
 }
+
+// FuzzToken opens any bytes: they are refused, or are a token under the key.
+func FuzzToken(f *testing.F) {
+	key := []byte("s3cret")
+	e := function(f, `import cf from 'cloudfront';
+		function handler() {
+			const t = { payload: { 1: 'iss', 4: 1740000000, 401: { 2: { 1: '/media/' } }, 7: Buffer.from('id') } };
+			return { statusCode: 200, body: { encoding: 'base64', data: cf.cwt.generateToken(t, { coseTag: 'MAC0', cwtTag: true, key: 's3cret' }).toString('base64') } };
+		}`)
+	good := serve(f, e, get("/")).Response.Body
+	f.Add(good)
+	f.Add(good[2:])
+	f.Add([]byte{0xd1, 0x84, 0x43, 0xa1, 1, 5, 0xa0, 0x40, 0x40})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		open, err := openToken(b, key)
+		if err != nil {
+			return
+		}
+		if _, err := openToken(b, []byte("guess")); err == nil {
+			t.Errorf("%x is taken under any key", b)
+		}
+		if v := e.newVM(e.fns["f"]); open.shown(v) == nil {
+			t.Errorf("%x cannot be shown", b)
+		}
+	})
+}
