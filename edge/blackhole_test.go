@@ -42,6 +42,7 @@ type lab struct {
 	t     testing.TB
 	lines map[meridian.Region]*delay.Line
 	ends  []func()
+	busy  sync.WaitGroup // handlers of regions: one may outlive its connection
 
 	mu     sync.Mutex
 	ledger map[string]int // how often each request was executed
@@ -85,7 +86,7 @@ func newLab(t testing.TB, regions []*region, opts ...func(*Config, *Deps)) *lab 
 	}
 	l.Edge = e
 	run.Go(func() { e.origin.Run(ctx, func() {}) })
-	l.ends = append(l.ends, wg.Wait)
+	l.ends = append(l.ends, wg.Wait, l.busy.Wait)
 	time.Sleep(3 * time.Second) // simulated: all are connected
 	return l
 }
@@ -101,6 +102,8 @@ func (l *lab) serve(g *region) *http.Server {
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)
 	return &http.Server{Protocols: protocols, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		l.busy.Add(1)
+		defer l.busy.Done()
 		l.mu.Lock()
 		l.ledger[r.URL.Query().Get("n")]++
 		l.mu.Unlock()
