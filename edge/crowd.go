@@ -58,7 +58,7 @@ func (l Limits) perClient() int {
 // A crowd counts the open connections of all doors, by client.
 type crowd struct {
 	limits Limits
-	parked atomic.Int64 // of them, those that sit on a bench
+	parked atomic.Int64 // of them, those that are parked
 
 	mu  sync.Mutex // guards what follows
 	all int

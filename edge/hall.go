@@ -20,7 +20,7 @@ type hall struct {
 	one, two *http.Server
 	toOne    *entrance
 	toTwo    *entrance
-	served   chan struct{} // closed once no server accepts any more, but from the bench
+	served   chan struct{} // closed once no server accepts any more, but from the parking
 	again    chan struct{} // closed once none does from there
 	open     atomic.Int64  // connections of HTTP/1.1
 }
@@ -47,9 +47,9 @@ func (e *netHTTP) hall(in *lobby, h http.Handler) *hall {
 // run accepts until the lobby is closed. What was accepted goes on.
 func (x *hall) run() error {
 	defer close(x.served)
-	go func() { // ends with the bench
+	go func() { // ends with the parking
 		defer close(x.again)
-		x.one.Serve(x.lobby.bench.out)
+		x.one.Serve(x.lobby.parking.out)
 	}()
 	var all sync.WaitGroup
 	var one, two error
@@ -102,19 +102,19 @@ func (x *hall) leave(ctx context.Context, linger time.Duration) {
 	all.Go(func() { shutdown(ctx, x.two) })
 	all.Go(func() {
 		x.empty(begun)
-		x.lobby.bench.clear()
+		x.lobby.parking.clear()
 		<-x.again
 		shutdown(ctx, x.one)
 	})
 }
 
 // empty returns once there is no connection of HTTP/1.1, or ctx is over. One that
-// is on its way from the bench to a server is seen at one look of two.
+// is on its way from the parking to a server is seen at one look of two.
 func (x *hall) empty(ctx context.Context) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for none := 0; none < 2; none++ {
-		if x.open.Load() > 0 || x.lobby.bench.held.Load() > 0 {
+		if x.open.Load() > 0 || x.lobby.parking.held.Load() > 0 {
 			none = -1
 		}
 		select {

@@ -27,7 +27,7 @@ type lobby struct {
 	crowd   *crowd
 	watch   *watch
 	pace    *pace.Watch
-	bench   *bench
+	parking *parking
 
 	ready   chan net.Conn
 	leaving atomic.Bool
@@ -151,8 +151,8 @@ func explain(err error) {
 // about returns the framing of one client's connection.
 func (l *lobby) about(c net.Conn) framing.Config {
 	f := l.framing
-	if l.bench.takes(c) {
-		f.Park, f.ParkAfter = l.bench.park, l.bench.after
+	if l.parking.takes(c) {
+		f.Park, f.ParkAfter = l.parking.park, l.parking.after
 	}
 	f.Tell = func(k framing.Kind, why string) { l.watch.cut(c.RemoteAddr(), Cut(k), why) }
 	return f

@@ -71,7 +71,7 @@ func TestParkedConnectionGoesOn(t *testing.T) {
 	}
 	half := question("/c")
 	io.WriteString(k, half[:1])
-	w.until("off the bench", func() bool { return w.crowd.parked.Load() == 0 })
+	w.until("off the parking", func() bool { return w.crowd.parked.Load() == 0 })
 	io.WriteString(k, half[1:])
 	k.answered("/c")
 	w.until("parked", func() bool { return w.crowd.parked.Load() == 1 })

@@ -10,12 +10,12 @@ import (
 	"meridian/edge/framing"
 )
 
-// A bench is where idle connections of HTTP/1.1 sit that net/http was taken off.
+// A parking is where idle connections of HTTP/1.1 wait that net/http was taken off.
 // Each costs its TLS state and one small goroutine, in place of net/http's two
 // buffers and a stack that has grown. When a client asks again, its connection
 // goes to net/http a second time.
-type bench struct {
-	after time.Duration // of idleness; less than 0: nobody sits
+type parking struct {
+	after time.Duration // of idleness; less than 0: none is parked
 	crowd *crowd
 	out   *entrance
 	held  atomic.Int64   // connections that net/http does not have
@@ -23,44 +23,44 @@ type bench struct {
 
 	mu     sync.Mutex // guards what follows
 	closed bool
-	seats  map[*visit]struct{}
+	places  map[*visit]struct{}
 }
 
-// takes reports whether a connection may sit.
-func (b *bench) takes(c net.Conn) bool {
+// takes reports whether a connection may be parked.
+func (b *parking) takes(c net.Conn) bool {
 	v := visitOf(c)
 	return canPark && b != nil && b.after > 0 && v != nil && rawOf(v.Conn) != nil
 }
 
-// sit gives a connection a seat, unless the bench is closed.
-func (b *bench) sit(v *visit) bool {
+// enter gives a connection a place, unless the parking is closed.
+func (b *parking) enter(v *visit) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
 		return false
 	}
-	if b.seats == nil {
-		b.seats = map[*visit]struct{}{}
+	if b.places == nil {
+		b.places = map[*visit]struct{}{}
 	}
-	b.seats[v] = struct{}{}
+	b.places[v] = struct{}{}
 	b.held.Add(1)
 	b.crowd.parked.Add(1)
 	b.all.Add(1)
 	return true
 }
 
-func (b *bench) rise(v *visit) {
+func (b *parking) leave(v *visit) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	delete(b.seats, v)
+	delete(b.places, v)
 	b.crowd.parked.Add(-1)
 }
 
-// clear closes what sits, takes no more, and returns once nobody waits.
-func (b *bench) clear() {
+// clear closes what is parked, takes no more, and returns once nobody waits.
+func (b *parking) clear() {
 	b.mu.Lock()
 	b.closed = true
-	for v := range b.seats {
+	for v := range b.places {
 		v.SetReadDeadline(longAgo) // it closes its connection itself
 	}
 	b.mu.Unlock()
@@ -69,20 +69,20 @@ func (b *bench) clear() {
 }
 
 // park lets a connection sit until its client asks again, or its time is over.
-func (b *bench) park(c *framing.H1, until time.Time) {
+func (b *parking) park(c *framing.H1, until time.Time) {
 	v := visitOf(c)
-	if v.SetReadDeadline(until) != nil || !b.sit(v) {
+	if v.SetReadDeadline(until) != nil || !b.enter(v) {
 		c.Secure.Close()
 		return
 	}
 	go b.wait(c, v)
 }
 
-func (b *bench) wait(c *framing.H1, v *visit) {
+func (b *parking) wait(c *framing.H1, v *visit) {
 	defer b.all.Done()
 	defer b.held.Add(-1)
 	ok := readable(v.Conn)
-	b.rise(v)
+	b.leave(v)
 	if ok {
 		select {
 		case b.out.ready <- c:
