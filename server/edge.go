@@ -2,112 +2,34 @@ package server
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
+	"errors"
 	"net"
 	"net/netip"
 	"os"
-	"path/filepath"
-	"sync/atomic"
 	"time"
 
 	"meridian"
 	"meridian/config"
 	"meridian/edge"
+	"meridian/edge/accesslog"
 	"meridian/edge/cache"
-	"meridian/identity"
+	"meridian/edge/cert/acme"
+	"meridian/edge/function"
+	"meridian/edge/geo"
 	"meridian/internal/lifecycle"
 )
 
-// addEdge adds the door.
+// addEdge adds the door, and what follows the world for it.
 func (n *node) addEdge(g *lifecycle.Group) error {
-	stores, err := n.addKVS(g)
+	p, err := n.doorParts(g)
 	if err != nil {
 		return err
 	}
-	functions, err := edgeFunctions(n.file)
+	door, err := edge.New(n.doorConfig(p), n.doorDeps(p))
 	if err != nil {
 		return err
 	}
-	key, err := n.edgeKey()
-	if err != nil {
-		return err
-	}
-	beside, err := origins(n.file)
-	if err != nil {
-		return err
-	}
-	trusted, err := keyGroups(n.file)
-	if err != nil {
-		return err
-	}
-	walls, err := firewalls(n.file)
-	if err != nil {
-		return err
-	}
-	where, err := places(n.file, n.log)
-	if err != nil {
-		return err
-	}
-	logged, err := n.accessLog()
-	if err != nil {
-		return err
-	}
-	gossip := newGossip(n)
-	n.tickets = newTickets(inStore{n.store}, n.keyring, n.log)
-	if err := n.addPurges(g); err != nil {
-		return err
-	}
-	p := n.purging
-	onDisk, err := n.cacheDisk()
-	if err != nil {
-		return err
-	}
-	authority, challenges, err := n.certificateAuthority()
-	if err != nil {
-		return err
-	}
-	asks, err := clients(n.file)
-	if err != nil {
-		return err
-	}
-	door, err := edge.New(edge.Config{
-		Functions: functions, Lanes: lanes(n.file),
-		Place: n.self.Region, Node: n.self.Name, Domain: n.file.Domain,
-		HTTPS:             netip.AddrPortFrom(n.self.Address, n.self.Ports.HTTPS).String(),
-		HTTP:              netip.AddrPortFrom(n.self.Address, n.self.Ports.HTTP).String(),
-		Limits:            bounds(n.file),
-		HTTP3:             edge.HTTP3{Off: n.file.HTTP3 == "off"},
-		Timeouts:          edge.Timeouts{FirstByte: n.file.Limits.Timeout},
-		Cache:             cache.Config{Memory: int64(n.file.Limits.Cache), Disk: onDisk},
-		Upstream:          edge.Upstream{Hedges: share(n.file.Limits.Hedges)},
-		Deduplicated:      n.file.Deduplicates(),
-		Landing:           landing(n.file),
-		Shield:            n.file.Shield,
-		ProxyProtocol:     proxyProtocol(n.file),
-		Behaviors:         behaviors(n.file, trusted, walls),
-		Origins:           beside,
-		Guard:             guard(n.file),
-		AccessLog:         logged,
-		Carriers:          carriers(n.file),
-		TLS:               edge.TLS{Policy: n.file.TLS.Policy, Clients: asks},
-		IgnoreConsistency: os.Getenv(ignoreTokens) == "1",
-	}, edge.Deps{
-		Store: stores.Snapshot,
-		Map:   &n.atlas, Dial: n.dialGateway, RTT: n.rttTo, Certs: n.shelf.certs, Verify: n.verify, Key: key.use, TokenKeys: n.sealsTokens, Tell: gossip.tell,
-		Geo:        where,
-		Edges:      n.countEdges,
-		Challenges: challenges, Tickets: n.tickets.now,
-		DialShield: n.dialShield, Invalidated: p.invalidated, Horizon: p.horizon, Recent: p.recent, After: p.after,
-		Sockets: n.handing.sockets,
-		Log:     n.log, Metrics: n.tele.Metrics, Tracer: n.tele.Tracer,
-	})
-	if err != nil {
-		return err
-	}
-	n.handing.door = door
-	g.Add("edge key", func(ctx context.Context, ready func()) error { return key.run(ctx, n, ready) })
-	gossip.hear = door.Hear
+	n.handing.door, p.gossip.hear = door, door.Hear
 	n.takes("edge", edgeRules, func(f *config.File) (func(), error) {
 		rules, err := rulesOf(f)
 		if err != nil {
@@ -116,24 +38,100 @@ func (n *node) addEdge(g *lifecycle.Group) error {
 		return door.Prepare(rules)
 	})
 	n.addRollouts(g, door)
-	g.Add("rumours", gossip.run)
-	if where != nil {
-		g.Add("geo", where.Run)
-	}
+	n.addFollowers(g, p)
 	if len(n.file.RateLimits) > 0 {
 		g.Add("uses", newUses(n, door).run)
 	}
 	n.addPurged(g, door.Purge)
-	g.Add("tickets", n.tickets.run)
-	g.Add("staples", n.shelf.staple)
-	if asks.Trust != nil {
-		r := &revocations{trust: asks.Trust, crl: n.file.TLS.Clients.CRL, store: inStore{n.store}, log: n.log.With("hop", "edge"), now: time.Now}
-		g.Add("revocations", r.run)
-	}
 	g.Add("edge", door.Run)
-	addAuthority(g, authority)
+	addAuthority(g, p.authority)
 	n.addShield(g, door.Inner())
 	return nil
+}
+
+// A doorParts is what a door stands on, made from the node's file and folder.
+type doorParts struct {
+	stores     *kvs
+	functions  function.Config
+	rules      edge.Rules
+	key        *edgeKey
+	where      *geo.Database // nil without one
+	logged     *accesslog.Config
+	onDisk     cache.Disk
+	authority  *acme.Manager // nil without one
+	challenges edge.Challenges
+	asks       edge.Clients
+	gossip     *gossip
+}
+
+// doorParts makes them. All that is wrong is told at once.
+func (n *node) doorParts(g *lifecycle.Group) (p doorParts, err error) {
+	var errs [10]error
+	p.stores, errs[0] = n.addKVS(g)
+	p.functions, errs[1] = edgeFunctions(n.file)
+	p.rules, errs[2] = rulesOf(n.file)
+	p.key, errs[3] = n.edgeKey()
+	p.where, errs[4] = places(n.file, n.log)
+	p.logged, errs[5] = n.accessLog()
+	errs[6] = n.addPurges(g)
+	p.onDisk, errs[7] = n.cacheDisk()
+	p.authority, p.challenges, errs[8] = n.certificateAuthority()
+	p.asks, errs[9] = clients(n.file)
+	p.gossip = newGossip(n)
+	n.tickets = newTickets(inStore{n.store}, n.keyring, n.log)
+	return p, errors.Join(errs[:]...)
+}
+
+func (n *node) doorConfig(p doorParts) edge.Config {
+	return edge.Config{
+		Functions: p.functions, Lanes: p.rules.Lanes,
+		Place: n.self.Region, Node: n.self.Name, Domain: n.file.Domain,
+		HTTPS:             netip.AddrPortFrom(n.self.Address, n.self.Ports.HTTPS).String(),
+		HTTP:              netip.AddrPortFrom(n.self.Address, n.self.Ports.HTTP).String(),
+		Limits:            bounds(n.file),
+		HTTP3:             edge.HTTP3{Off: n.file.HTTP3 == "off"},
+		Timeouts:          edge.Timeouts{FirstByte: n.file.Limits.Timeout},
+		Cache:             cache.Config{Memory: int64(n.file.Limits.Cache), Disk: p.onDisk},
+		Upstream:          edge.Upstream{Hedges: share(n.file.Limits.Hedges)},
+		Deduplicated:      n.file.Deduplicates(),
+		Landing:           landing(n.file),
+		Shield:            n.file.Shield,
+		ProxyProtocol:     proxyProtocol(n.file),
+		Behaviors:         p.rules.Behaviors,
+		Origins:           p.rules.Origins,
+		Guard:             p.rules.Guard,
+		AccessLog:         p.logged,
+		Carriers:          carriers(n.file),
+		TLS:               edge.TLS{Policy: n.file.TLS.Policy, Clients: p.asks},
+		IgnoreConsistency: os.Getenv(ignoreTokens) == "1",
+	}
+}
+
+func (n *node) doorDeps(p doorParts) edge.Deps {
+	return edge.Deps{
+		Map: &n.atlas, Edges: n.countEdges, Geo: p.where, Store: p.stores.Snapshot,
+		Dial: n.dialGateway, DialShield: n.dialShield, RTT: n.rttTo, Tell: p.gossip.tell,
+		Certs: n.shelf.certs, Challenges: p.challenges, Tickets: n.tickets.now,
+		Verify: n.verify, Key: p.key.use, TokenKeys: n.sealsTokens,
+		Invalidated: n.purging.invalidated, Horizon: n.purging.horizon, Recent: n.purging.recent, After: n.purging.after,
+		Sockets: n.handing.sockets,
+		Log:     n.log, Metrics: n.tele.Metrics, Tracer: n.tele.Tracer,
+	}
+}
+
+// addFollowers adds what keeps a door's parts as the world has them.
+func (n *node) addFollowers(g *lifecycle.Group, p doorParts) {
+	g.Add("edge key", func(ctx context.Context, ready func()) error { return p.key.run(ctx, n, ready) })
+	g.Add("rumours", p.gossip.run)
+	if p.where != nil {
+		g.Add("geo", p.where.Run)
+	}
+	g.Add("tickets", n.tickets.run)
+	g.Add("staples", n.shelf.staple)
+	if p.asks.Trust != nil {
+		r := &revocations{trust: p.asks.Trust, crl: n.file.TLS.Clients.CRL, store: inStore{n.store}, log: n.log.With("hop", "edge"), now: time.Now}
+		g.Add("revocations", r.run)
+	}
 }
 
 // rulesOf returns what of a file a running edge takes.
@@ -191,61 +189,4 @@ func (n *node) rttTo(region meridian.Region) (time.Duration, bool) {
 	}
 	r, ok := n.backbone.RTT(o.Name)
 	return r.P50, ok
-}
-
-// An edgeKey is what this edge seals identities with. It is used only once the
-// store is seen to have it: a region could not open a seal that it never heard
-// of, and verifies the original credential until then.
-type edgeKey struct {
-	record edgeKeyRecord
-	known  atomic.Bool
-}
-
-// edgeKey reads this node's key from its folder, or makes one.
-func (n *node) edgeKey() (*edgeKey, error) {
-	path := filepath.Join(n.cfg.State, "edge.key")
-	k := &edgeKey{}
-	if b, err := os.ReadFile(path); err == nil && json.Unmarshal(b, &k.record) == nil && len(k.record.Secret) > 0 {
-		return k, nil
-	}
-	fresh := identity.NewEdgeKey(fmt.Sprintf("%s#%d", n.self.Name, time.Now().Unix()))
-	k.record = edgeKeyRecord{ID: fresh.ID, Node: n.self.Name, Secret: fresh.Secret, Created: time.Now().UTC()}
-	if err := os.WriteFile(path, mustJSON(k.record), 0o600); err != nil {
-		return nil, fmt.Errorf("key of the edge: %w", err)
-	}
-	return k, nil
-}
-
-// use returns the key, or the zero key while regions may not know it.
-func (k *edgeKey) use() identity.EdgeKey {
-	if !k.known.Load() {
-		return identity.EdgeKey{}
-	}
-	return identity.EdgeKey{ID: k.record.ID, Secret: k.record.Secret}
-}
-
-// edgeKeyRetry is how long the edge waits before it tells its key again.
-const edgeKeyRetry = time.Second
-
-// run puts the key into the store, and keeps at it.
-func (k *edgeKey) run(ctx context.Context, n *node, ready func()) error {
-	ready()
-	want := string(mustJSON(k.record))
-	for {
-		watch := n.store.Watch()
-		e, ok := n.store.Now().Get(edgeKeyPrefix + k.record.ID)
-		k.known.Store(ok && string(e.Value) == want)
-		retry := time.NewTimer(edgeKeyRetry)
-		if !k.known.Load() {
-			if err := n.store.Put(ctx, edgeKeyPrefix+k.record.ID, []byte(want)); err == nil {
-				retry.Reset(0)
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-watch:
-		case <-retry.C:
-		}
-	}
 }
