@@ -23,7 +23,7 @@ type parking struct {
 
 	mu     sync.Mutex // guards what follows
 	closed bool
-	places  map[*visit]struct{}
+	places map[*visit]struct{}
 }
 
 // takes reports whether a connection may be parked.
