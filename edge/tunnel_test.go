@@ -234,9 +234,7 @@ func TestAStopEndsTunnelsWithGoingAway(t *testing.T) {
 			t.Errorf("ended with %v", err)
 		}
 	}
-	if n := strings.Count(w.log.String(), `ended="the edge goes away"`); n != 2 {
-		t.Errorf("logged %d: %s", n, w.log)
-	}
+	w.until("both ends are logged", func() bool { return strings.Count(w.log.String(), `ended="the edge goes away"`) == 2 })
 }
 
 func TestTheOriginHearsTheViewerAndItsPolicy(t *testing.T) {
