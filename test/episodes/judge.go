@@ -48,14 +48,16 @@ func judge(r record) (v verdict) {
 	for _, o := range overlaps {
 		fault("two primaries: %s", o)
 	}
-	lost := 0
+	mayLose := !r.durable && len(reigns) > 1 && r.plan.unplanned()
 	if r.seen {
 		r.judgeLedger(reigns, fault, note)
-		lost = r.judgeLists(fault, note)
+		if r.judgeLists(mayLose, fault, note) > 0 {
+			mayLose = true
+		}
 	}
 
 	var losses []history.Loss
-	if !r.durable && len(reigns) > 1 || lost > 0 {
+	if mayLose {
 		losses = r.plan.losses()
 	}
 	l := history.Registers(r.accesses, losses, registerPatience)
@@ -129,11 +131,12 @@ func pauseOf(entries []history.Entry) (longest time.Duration) {
 	return longest
 }
 
-// judgeLists returns how many acknowledged transactions are lost. Documented,
+// judgeLists returns how many acknowledged transactions are lost. If some may
+// be, so may those that nobody was told of, and whoever saw them. Documented,
 // and no violation, are of asynchronous standbys that two readers see two
 // writes in different orders (Long Fork), and of snapshot isolation that two
 // writers each miss what the other one wrote.
-func (r record) judgeLists(fault, note func(string, ...any)) (lost int) {
+func (r record) judgeLists(mayLose bool, fault, note func(string, ...any)) (lost int) {
 	h, lost, torn := settle(r.lists)
 	for _, t := range torn {
 		fault("half of it is lost: %s", t)
@@ -141,7 +144,7 @@ func (r record) judgeLists(fault, note func(string, ...any)) (lost int) {
 	if lost > 0 && (r.durable || !r.plan.unplanned()) {
 		fault("acknowledged and lost: %d transactions on lists", lost)
 	}
-	if lost == 0 {
+	if lost == 0 && !mayLose {
 		h = r.lists
 	}
 	note("%d transactions on lists, %d lost", len(r.lists), lost)
@@ -184,8 +187,9 @@ func writers(h []history.Txn) []history.Txn {
 }
 
 // settle takes out what the last transaction's reads show to be lost: the
-// transactions whose appends are not there, and what only read of them. torn
-// are those of which some appends are there and some are not.
+// transactions whose appends are not there, and what only read of them: what
+// failed was nowhere to be read. torn are those of which some appends are there
+// and some are not.
 func settle(h []history.Txn) (kept []history.Txn, lost int, torn []history.Txn) {
 	if len(h) == 0 {
 		return nil, 0, nil
@@ -200,6 +204,14 @@ func settle(h []history.Txn) (kept []history.Txn, lost int, torn []history.Txn) 
 			there[element{o.Key, v}] = true
 		}
 	}
+	was := map[element]bool{} // at some time, on some primary
+	for _, t := range h {
+		for _, o := range t.Ops {
+			if o.Append && t.Outcome != history.Failed {
+				was[element{o.Key, o.Value}] = true
+			}
+		}
+	}
 	for _, t := range h {
 		here, gone, saw := 0, 0, false
 		for _, o := range t.Ops {
@@ -209,7 +221,7 @@ func settle(h []history.Txn) (kept []history.Txn, lost int, torn []history.Txn) 
 			case o.Append:
 				gone++
 			}
-			saw = saw || slices.ContainsFunc(o.List, func(v int64) bool { return !there[element{o.Key, v}] })
+			saw = saw || slices.ContainsFunc(o.List, func(v int64) bool { return was[element{o.Key, v}] && !there[element{o.Key, v}] })
 		}
 		switch {
 		case t.Outcome == history.Failed: // says nothing, and its appends must not be there

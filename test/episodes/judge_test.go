@@ -94,6 +94,66 @@ func TestWhatALostPrimaryMayTakeWithIt(t *testing.T) {
 	}
 }
 
+// undone is an episode in which two writes went to a primary that was isolated.
+// It did both, and others saw them there; its successor, of term 2, had neither
+// and told their clients so with 40000.
+func undone() record {
+	r := quiet()
+	ms := func(n int) time.Duration { return time.Duration(n) * time.Millisecond }
+	r.plan = plan{{at: ms(12), fault: isolate}}
+	var err error
+	r.lists, err = history.Parse(`
+		p1@a 0..10000 ok: append x 1; append y 2
+		p2@b 20000..90000 undone: append x 3
+		p3@a 30000..40000 ok: read x [1 3]
+		p0@a 900000..910000 ok: read x [1]; read y [2]`)
+	if err != nil {
+		panic(err)
+	}
+	r.accesses = append(r.accesses,
+		history.Access{Key: "r", Write: true, Value: 5, Call: ms(20), Return: ms(90), Outcome: history.Undone},
+		history.Access{Key: "r", Value: 5, Call: ms(30), Return: ms(31), Outcome: history.OK},
+		history.Access{Key: "r", Value: 4, Call: ms(80), Return: ms(81), Outcome: history.OK},
+		history.Access{Key: "r", Value: 4, Call: ms(100), Return: ms(101), Outcome: history.OK})
+	r.errors["40000"] = 2
+	return r
+}
+
+// TestWhatWasUndoneMayHaveBeenSeen, on the primary that was lost, and nowhere
+// else: nothing else was lost with it, which must not matter.
+func TestWhatWasUndoneMayHaveBeenSeen(t *testing.T) {
+	if v := judge(undone()); len(v.violations) > 0 {
+		t.Errorf("%q", v.violations)
+	}
+	again := func(r *record) { r.accesses[5].Value = 5 }
+	for name, c := range map[string]struct {
+		spoil func(*record)
+		want  []string
+	}{
+		"its client was told":          {again, []string{"not linearizable"}},
+		"it is gone, and seen again":   {func(r *record) { r.accesses[2].Return = 150 * time.Millisecond; again(r) }, []string{"not linearizable"}},
+		"it is there in the end":       {func(r *record) { r.lists[3].Ops[0].List = []int64{1, 3} }, []string{"G1a"}},
+		"it failed for another reason": {func(r *record) { r.accesses[2].Outcome, r.lists[1].Outcome = history.Failed, history.Failed }, []string{"not linearizable", "G1a"}},
+		"nobody wrote it":              {func(r *record) { r.lists[2].Ops[0].List = []int64{1, 9} }, []string{"phantom"}},
+		"a write that saw it is there": {func(r *record) {
+			r.lists[2].Ops = append(r.lists[2].Ops, history.Op{Append: true, Key: "y", Value: 7})
+			r.lists[3].Ops[1].List = []int64{2, 7}
+		}, []string{"phantom"}},
+		"commits are held back, quorum": {func(r *record) { r.durable = true }, []string{"not linearizable", "G1a"}},
+		"a move that was planned":       {func(r *record) { r.plan = plan{{fault: switchover, a: 1}} }, []string{"not linearizable", "G1a"}},
+		"no other primary":              {func(r *record) { r.entries[2].Writer, r.entries[2].Term = "a", 1 }, []string{"not linearizable", "G1a"}},
+	} {
+		r := undone()
+		c.spoil(&r)
+		v := judge(r)
+		for _, want := range c.want {
+			if !slices.ContainsFunc(v.violations, func(x string) bool { return strings.Contains(x, want) }) {
+				t.Errorf("%s: want a violation with %q, found %q", name, want, v.violations)
+			}
+		}
+	}
+}
+
 func TestNothingIsSaidOfAnEndThatWasNotSeen(t *testing.T) {
 	r := quiet()
 	r.seen, r.there, r.lists, r.wrong = false, nil, r.lists[:3], []string{"the world is not whole"}

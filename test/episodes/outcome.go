@@ -16,6 +16,7 @@ var sqlstates = map[string]history.Outcome{
 	"08001": history.Failed,  // the primary could not be reached: nothing was sent
 	"08006": history.Failed,  // the connection was lost; nothing was in doubt
 	"08007": history.Unknown, // sent, and not answered
+	"40000": history.Undone,  // lost with the primary
 	"40003": history.Unknown, // PostgreSQL's own word for it
 	"57P03": history.Failed,  // cannot connect now
 }

@@ -28,6 +28,8 @@ func TestWhatMayHaveHappenedIsUnknown(t *testing.T) {
 		{state("57P01"), true, history.Unknown},
 		{state("57P01"), false, history.Failed},
 		{state("40001"), true, history.Failed},
+		{state("40000"), true, history.Undone},
+		{state("40000"), false, history.Failed},
 		{state("23505"), true, history.Failed},
 		{state("XX000"), true, history.Unknown},
 		{pgx.ErrTxCommitRollback, true, history.Failed},

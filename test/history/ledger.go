@@ -51,7 +51,7 @@ func Once(entries []Entry, there []int64) (l Ledger) {
 			if !here {
 				l.Lost = append(l.Lost, e)
 			}
-		case Failed:
+		case Failed, Undone:
 			if here {
 				l.Revived = append(l.Revived, e)
 			}

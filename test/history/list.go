@@ -163,7 +163,7 @@ func (l *lists) see(s sight) {
 			l.note(Duplicate, s.key, fmt.Sprintf("T%d reads %s as %d: %d is there twice", s.txn+1, s.key, s.list, v), s.txn)
 		case !known:
 			l.note(Phantom, s.key, fmt.Sprintf("T%d reads %d in %s, which nobody appended", s.txn+1, v, s.key), s.txn)
-		case l.h[w].Outcome == Failed:
+		case l.h[w].Outcome.never():
 			l.note(G1a, s.key, fmt.Sprintf("T%d reads %d in %s, which T%d failed to append", s.txn+1, v, s.key, w+1), s.txn, w)
 		case n == len(s.list)-1 && w != s.txn && !l.final[element{s.key, v}]:
 			l.note(G1b, s.key, fmt.Sprintf("T%d reads %s up to %d, after which T%d appended more", s.txn+1, s.key, v, w+1), s.txn, w)
@@ -250,7 +250,7 @@ func (l *lists) depend() {
 		if n == len(l.order[key]) {
 			return unseen[key]
 		}
-		if w, ok := l.writer[element{key, l.order[key][n]}]; ok && l.h[w].Outcome != Failed {
+		if w, ok := l.writer[element{key, l.order[key][n]}]; ok && !l.h[w].Outcome.never() {
 			return []int{w}
 		}
 		return nil
@@ -273,7 +273,7 @@ func (l *lists) processes() {
 	last := map[int]int{}
 	for _, i := range l.byCall() {
 		t := l.h[i]
-		if before, ok := last[t.Process]; ok && t.Outcome != Failed {
+		if before, ok := last[t.Process]; ok && !t.Outcome.never() {
 			l.graph.join([]int{before}, []int{i}, edge{kind: process})
 		}
 		if t.Outcome == OK {
@@ -292,7 +292,7 @@ func (l *lists) realtime() {
 	}
 	var events []event
 	for _, i := range l.byCall() {
-		if l.h[i].Outcome == Failed {
+		if l.h[i].Outcome.never() {
 			continue
 		}
 		events = append(events, event{int64(l.h[i].Call), false, i})

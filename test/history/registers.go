@@ -48,8 +48,10 @@ type Linearity struct {
 
 // Registers looks for an order of each key's accesses in which every read
 // sees the write before it, and which agrees with the clock. In each loss the
-// register may once go back to what it was at some earlier time. It gives each
-// key patience.
+// register may once go back to what it was at some earlier time, and a write
+// that was undone may have been there until it was lost: at the latest as its
+// client heard of that. Without losses such a write never was. It gives each key
+// patience.
 func Registers(h []Access, losses []Loss, patience time.Duration) (l Linearity) {
 	byKey := map[string][]Access{}
 	for _, a := range h {
@@ -67,9 +69,12 @@ func Registers(h []Access, losses []Loss, patience time.Duration) (l Linearity) 
 	return l
 }
 
+// A gone is the moment as of which a write that was undone is there no more.
+type gone struct{ value int64 }
+
 // operations leaves out what tells nothing: what failed, and reads without an
 // answer. What was not answered may happen until the end of time; if nobody
-// read it, it need not have happened.
+// read it, it need not have happened. Neither need what was undone.
 func operations(h []Access, losses []Loss) (ops []porcupine.Operation) {
 	read := map[int64]bool{}
 	for _, a := range h {
@@ -78,12 +83,17 @@ func operations(h []Access, losses []Loss) (ops []porcupine.Operation) {
 		}
 	}
 	for _, a := range h {
-		if a.Outcome == Failed || a.Outcome == Unknown && (!a.Write || !read[a.Value]) {
-			continue
-		}
 		back := a.Return
-		if a.Outcome == Unknown {
+		switch {
+		case a.Outcome == OK:
+		case a.Outcome == Failed, !a.Write, !read[a.Value], a.Outcome == Undone && len(losses) == 0:
+			continue
+		case a.Outcome == Unknown:
 			back = Never
+		default:
+			// At the same instant calls come before returns, and the two would overlap.
+			ops = append(ops, porcupine.Operation{ClientId: a.Process, Input: gone{a.Value}, Call: int64(back), Return: int64(back)})
+			back = max(a.Call, back-1)
 		}
 		ops = append(ops, porcupine.Operation{ClientId: a.Process, Input: a, Call: int64(a.Call), Return: int64(back)})
 	}
@@ -119,6 +129,10 @@ func register(losses bool) porcupine.Model {
 					return []any{past + " " + value}
 				}
 				if past == value || strings.HasSuffix(past, " "+value) {
+					return []any{past}
+				}
+			case gone:
+				if !slices.Contains(strings.Fields(past), fmt.Sprint(in.value)) {
 					return []any{past}
 				}
 			case Loss:

@@ -18,7 +18,13 @@ const (
 	OK      Outcome = "ok"
 	Failed  Outcome = "failed"  // it has not happened and never will
 	Unknown Outcome = "unknown" // it was sent and not answered
+	// Undone: if it was done, then on a primary that was lost, and is lost
+	// with it. Who read there before may have seen it.
+	Undone Outcome = "undone"
 )
+
+// never reports whether what ended so is nowhere, once there was an answer.
+func (o Outcome) never() bool { return o == Failed || o == Undone }
 
 // Never is the return of what was not answered.
 const Never = time.Duration(math.MaxInt64)
@@ -137,8 +143,8 @@ func parseTxn(line string) (t Txn, err error) {
 		return t, fmt.Errorf("times %q: %w", words[1], err)
 	}
 	t.Outcome = Outcome(words[2])
-	if t.Outcome != OK && t.Outcome != Failed && t.Outcome != Unknown {
-		return t, fmt.Errorf("outcome %q: want ok, failed or unknown", words[2])
+	if t.Outcome != OK && t.Outcome != Unknown && !t.Outcome.never() {
+		return t, fmt.Errorf("outcome %q: want ok, failed, undone or unknown", words[2])
 	}
 	for part := range strings.SplitSeq(body, ";") {
 		if strings.TrimSpace(part) == "" {
