@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -86,7 +87,8 @@ func play(ctx context.Context, w operator.World, s settings, n uint64, out io.Wr
 	v.notes = append(v.notes, fmt.Sprintf("whole after %v", time.Since(healed).Round(10*time.Millisecond)))
 	v.print(out, n)
 	if len(v.violations) > 0 {
-		err = rec.keep(filepath.Join(s.out, run.name))
+		dir := filepath.Join(s.out, run.name)
+		err = errors.Join(rec.keep(dir), keepLogs(dir, w.State))
 	}
 	return v, err
 }
@@ -246,6 +248,12 @@ func (r *run) readAll(ctx context.Context, region, url string) (t history.Txn, t
 	there, err = pgx.CollectRows(rows, pgx.RowTo[int64])
 	t.Return = r.now()
 	return t, there, err
+}
+
+// keepLogs copies what the nodes of a world have said so far: the world of a
+// violation goes with its episode if it does not recover, and its logs with it.
+func keepLogs(dir, state string) error {
+	return os.CopyFS(filepath.Join(dir, "log"), os.DirFS(filepath.Join(state, "log")))
 }
 
 // keep writes the histories to a folder: lists as the scripts of package

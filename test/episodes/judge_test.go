@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -91,6 +93,26 @@ func TestWhatALostPrimaryMayTakeWithIt(t *testing.T) {
 	r.plan = plan{{fault: switchover}}
 	if v := judge(r); len(v.violations) < 3 {
 		t.Errorf("a planned move may lose nothing: %q", v.violations)
+	}
+}
+
+// TestAViolationKeepsTheLogsOfItsWorld, which is gone afterwards.
+func TestAViolationKeepsTheLogsOfItsWorld(t *testing.T) {
+	state, dir := t.TempDir(), filepath.Join(t.TempDir(), "run")
+	if err := os.Mkdir(filepath.Join(state, "log"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(state, "log", "a.log"), []byte("said\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := keepLogs(dir, state); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(state); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(filepath.Join(dir, "log", "a.log")); string(got) != "said\n" {
+		t.Errorf("kept %q: %v", got, err)
 	}
 }
 

@@ -44,7 +44,7 @@ func command(ctx context.Context, args []string, out io.Writer) error {
 		s.durability, err = meridian.ParseDurability(text)
 		return err
 	})
-	flags.StringVar(&s.out, "out", os.TempDir()+"/episodes", "`folder` for the histories of violations")
+	flags.StringVar(&s.out, "out", os.TempDir()+"/episodes", "`folder` for the histories of violations, and the nodes' logs up to then")
 	err := flags.Parse(args)
 	if err != nil {
 		return err
@@ -95,7 +95,7 @@ func series(ctx context.Context, up func() (operator.World, func() error, error)
 	}
 	fmt.Fprintf(out, "%d episodes of seed %d in %v: %d violate a promise\n", n, s.seed, time.Since(began).Round(time.Second), len(bad))
 	if len(bad) > 0 {
-		return fmt.Errorf("violations in episodes %d of seed %d; play one again with --seed %d --first N --episodes 1; histories are in %s", bad, s.seed, s.seed, s.out)
+		return fmt.Errorf("violations in episodes %d of seed %d; play one again with --seed %d --first N --episodes 1; histories and logs are in %s", bad, s.seed, s.seed, s.out)
 	}
 	return nil
 }
