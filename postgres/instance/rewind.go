@@ -64,9 +64,11 @@ var errNotDiverged = errors.New("pg_rewind finds nothing to undo, yet the copy c
 // rewindTo runs pg_rewind. A mark beside the data says that it is under way:
 // data that it left half done is of no use.
 func (in *Instance) rewindTo(ctx context.Context, c controlFile, v View) error {
+	began := time.Now()
 	if err := in.checkpointUpstream(ctx, v.Primary); err != nil {
 		return err
 	}
+	noted := time.Now()
 	// pg_rewind ends a crash recovery itself, as a primary's only.
 	if !strings.HasPrefix(c.State, "shut down") {
 		if err := ignoreMissing(os.Remove(filepath.Join(in.data(), "standby.signal"))); err != nil {
@@ -83,7 +85,7 @@ func (in *Instance) rewindTo(ctx context.Context, c controlFile, v View) error {
 	if err != nil {
 		return err
 	}
-	in.log.Info("pg_rewind", "said", oneLine(said))
+	in.log.Info("pg_rewind", "said", oneLine(said), "took", time.Since(noted), "checkpoint", noted.Sub(began))
 	if v.Turned && strings.Contains(said, "no rewind required") {
 		return errNotDiverged
 	}
