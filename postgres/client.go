@@ -308,6 +308,8 @@ func (c *client) view() routeView {
 			one := c.state.Resolve(m.Verdict)
 			v.Verdict = stricter(v.Verdict, one)
 			c.promiseLocked(&v, m.Verdict, one)
+		} else if c.views(m) {
+			c.promiseLocked(&v, m.Stmt.Verdict, c.state.Resolve(m.Stmt.Verdict))
 		}
 	}
 	if n > 1 && v.Sets {
@@ -318,6 +320,13 @@ func (c *client) view() routeView {
 	}
 	v.Single = n == 1 && v.Verdict.Count == 1
 	return v
+}
+
+// views reports whether a message that runs nothing takes the one view that the
+// open block keeps: PostgreSQL needs a snapshot to parse a statement, and to bind
+// its parameters.
+func (c *client) views(m session.Message) bool {
+	return c.begin.steady && !c.begin.viewed && m.Stmt != nil && reads(m.Stmt.Verdict)
 }
 
 // signalsHere is the verdict on what signals sessions that stand on the standby.

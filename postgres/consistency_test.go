@@ -106,6 +106,37 @@ func TestGlobalInReadOnlyBlocks(t *testing.T) {
 	}
 }
 
+// TestAGlobalBlockLooksWhenItParses: PostgreSQL takes the one snapshot of a
+// REPEATABLE READ block to parse its first statement, before that runs.
+func TestAGlobalBlockLooksWhenItParses(t *testing.T) {
+	w, c := fixture(t, "globalparse")
+	home := w.connect(dsn(w.iad))
+	w.exec(c, "set meridian.consistency = 'global'")
+	tx, err := c.BeginTx(t.Context(), pgx.TxOptions{AccessMode: pgx.ReadOnly, IsoLevel: pgx.RepeatableRead})
+	if err != nil {
+		t.Fatal(err)
+	}
+	thaw := w.freeze()
+	w.exec(home, "update globalparse set v = 10 where id = 1")
+	read := make(chan int, 1)
+	go func() {
+		var v int
+		if err := tx.QueryRow(t.Context(), "select v from globalparse where id = 1").Scan(&v); err != nil {
+			t.Error(err)
+		}
+		read <- v
+	}()
+	w.eventually("it waits, or did", func() bool {
+		w.dub.watch.mu.Lock()
+		defer w.dub.watch.mu.Unlock()
+		return len(w.dub.watch.waiting)+len(w.dub.watch.relying) > 0 || len(read) > 0
+	})
+	thaw()
+	if v := <-read; v != 10 {
+		t.Errorf("read %d, want 10", v)
+	}
+}
+
 // A gated stream holds back what it reads while its gate is closed.
 type gated struct {
 	net.Conn
