@@ -1,0 +1,77 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"meridian/internal/leash"
+)
+
+// Restart implements handover.Holder.
+func (h *handing) Restart() error { return h.startNext() }
+
+// startNext starts the next process and returns once it has this one's place, or
+// could not take it.
+func (h *handing) startNext() error {
+	told := make(chan error, 2) // of Yield or Resume, and of the process's end
+	h.mu.Lock()
+	if h.waiter != nil {
+		h.mu.Unlock()
+		return errors.New("the next process is being started already")
+	}
+	h.waiter = told
+	h.mu.Unlock()
+	p := h.n.cfg.Program
+	cmd := exec.Command(p.Path, p.Args...)
+	cmd.Dir, cmd.Stdin, cmd.Stdout, cmd.Stderr = p.Dir, os.Stdin, os.Stdout, os.Stderr
+	cmd.Env = append(os.Environ(), leash.HandoverVariable+"=1")
+	if err := cmd.Start(); err != nil {
+		h.tell(nil)
+		return fmt.Errorf("start the next process: %w", err)
+	}
+	h.n.log.Info("the next process is started", "pid", cmd.Process.Pid, "program", p.Path, "args", strings.Join(p.Args, " "))
+	go func() { // ends with the next process, or with this one
+		err := cmd.Wait()
+		time.Sleep(endPatience)
+		h.mu.Lock()
+		waited := h.waiter == told // nobody was told, and it is no later one that is waited for
+		if waited {
+			h.waiter = nil
+		}
+		h.mu.Unlock()
+		if waited {
+			told <- fmt.Errorf("the next process ended before it was ready: %v", err)
+		}
+	}()
+	return <-told
+}
+
+// endPatience is how long a process that ended may take to be heard otherwise: it
+// knows better why.
+const endPatience = 500 * time.Millisecond
+
+// upgrades makes SIGUSR2 have the next process take this one's place.
+func (n *node) upgrades() (stop func()) {
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGUSR2)
+	done := make(chan struct{})
+	go func() { // stop waits
+		defer close(done)
+		for range asked {
+			if pid := Holder(n.cfg.State); n.handing.handedOver() && pid != 0 {
+				syscall.Kill(pid, syscall.SIGUSR2) // it is that one's turn
+				continue
+			}
+			if err := n.handing.startNext(); err != nil {
+				n.log.Error("not restarted", "why", err.Error())
+			}
+		}
+	}()
+	return func() { signal.Stop(asked); close(asked); <-done }
+}
