@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
-
 )
 
 // announced is how long others have to hear that this node stops, and send their
