@@ -24,24 +24,30 @@ func TestALargeBodyComesFromDiskOverTheWire(t *testing.T) {
 		c.Cache = cache.Config{Memory: 1 << 20, Disk: cache.Disk{Dir: t.TempDir(), Bytes: 64 << 20, Node: "n"}}
 	})
 	w.until("the folder is read", w.Edge.cache.DiskIdle)
-	for i, status := range []string{"fwd=uri-miss; fwd-status=200; stored", "hit; ttl="} {
+	get := func(status string) bool {
 		got := w.do("GET", "/large", "")
-		if got.status != 200 || got.body != body || !strings.Contains(got.header.Get("Cache-Status"), status) || asked.Load() != 1 {
-			t.Errorf("request %d: %d, %d bytes, %s; the region was asked %d times", i, got.status, len(got.body), got.header.Get("Cache-Status"), asked.Load())
+		if got.status != 200 || got.body != body {
+			t.Errorf("%d, %d bytes", got.status, len(got.body))
 		}
-		w.until("it is on disk", w.Edge.cache.DiskIdle)
+		w.until("it is on disk, or given up", w.Edge.cache.DiskIdle)
+		return strings.Contains(got.header.Get("Cache-Status"), status)
 	}
+	if !get("fwd=uri-miss; fwd-status=200; stored") {
+		t.Error("the first is not stored")
+	}
+	w.until("it comes from disk", func() bool { return get("hit; ttl=") }) // a disk that is far behind gives a body up
+	once := asked.Load()
 	if got := w.do("GET", "/large", "", "Range", "bytes=65534-65537"); got.status != 206 || got.body != body[65534:65538] {
 		t.Errorf("%d %q", got.status, got.body)
 	}
 	if got := w.do("GET", "/large", "", "Range", "bytes=0-1,-2"); got.status != 206 || !strings.Contains(got.body, "01") || !strings.Contains(got.header.Get("Content-Type"), "byteranges") {
 		t.Errorf("%d %q %v", got.status, got.body, got.header)
 	}
-	if got := w.do("GET", "/large", "", "If-None-Match", `"1"`); got.status != 304 || asked.Load() != 1 {
+	if got := w.do("GET", "/large", "", "If-None-Match", `"1"`); got.status != 304 || asked.Load() != once {
 		t.Errorf("%d, asked %d times", got.status, asked.Load())
 	}
 	w.Edge.Purge(cache.Purge{Path: "/large"})
-	if w.do("GET", "/large", ""); asked.Load() != 2 {
+	if w.do("GET", "/large", ""); asked.Load() != once+1 {
 		t.Error("a purge left it")
 	}
 }
