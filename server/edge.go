@@ -43,6 +43,9 @@ func (n *node) addEdge(g *lifecycle.Group) error {
 		g.Add("uses", newUses(n, door).run)
 	}
 	n.addPurged(g, door.Purge)
+	if n.handing.next != nil {
+		g.Add("look around", n.lookAround)
+	}
 	g.Add("edge", door.Run)
 	addAuthority(g, p.authority)
 	n.addShield(g, door.Inner())

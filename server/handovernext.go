@@ -1,16 +1,19 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
 
 	"meridian/internal/leash"
+	"meridian/topology"
 )
 
 // Restart implements handover.Holder.
@@ -50,6 +53,30 @@ func (h *handing) startNext() error {
 		}
 	}()
 	return <-told
+}
+
+// looksAround is how long an edge that takes a place may be without the news of
+// some region before it opens its doors.
+const looksAround = 2 * time.Second
+
+// lookAround is a part that an edge which takes a place has before its doors: it
+// gets ready once every region is found healthy, or could have been.
+func (n *node) lookAround(ctx context.Context, ready func()) error {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	late := time.After(looksAround)
+	for looking := true; looking && slices.ContainsFunc(n.atlas.Now().Regions, func(r topology.Region) bool { return !r.Healthy }); {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-late:
+			looking = false
+		case <-tick.C:
+		}
+	}
+	ready()
+	<-ctx.Done()
+	return nil
 }
 
 // endPatience is how long a process that ended may take to be heard otherwise: it

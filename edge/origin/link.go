@@ -245,7 +245,7 @@ func (l *link) await(ctx context.Context) (*conn, error) {
 	}
 }
 
-// setDown notes whether the map says that the region is down.
+// setDown notes whether the map says that the region is down, and another is not.
 func (l *link) setDown(down bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -111,9 +112,11 @@ func (o *Origin) Run(ctx context.Context, ready func()) error {
 	}
 }
 
-// follow makes the links be those of the map.
+// follow makes the links be those of the map. A region is left for one that is
+// healthy; where none is, as to an edge that has heard of none yet, all are used.
 func (o *Origin) follow(ctx context.Context, wg *sync.WaitGroup, stops map[meridian.Region]context.CancelFunc) {
 	snap := o.deps.Map.Now()
+	healthy := slices.ContainsFunc(snap.Regions, func(r topology.Region) bool { return r.Healthy })
 	for _, r := range snap.Regions {
 		if _, ok := stops[r.Name]; !ok {
 			l := newLink(r.Name, o.cfg, o.deps, func() time.Duration { return o.rtt(r.Name) }, &o.memory)
@@ -122,7 +125,7 @@ func (o *Origin) follow(ctx context.Context, wg *sync.WaitGroup, stops map[merid
 			o.put(r.Name, l)
 			wg.Go(func() { l.run(own) })
 		}
-		o.link(r.Name).setDown(!r.Healthy && len(snap.Regions) > 1)
+		o.link(r.Name).setDown(!r.Healthy && healthy)
 	}
 	for name, stop := range stops {
 		if _, ok := snap.Region(name); !ok {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/net/http2"
@@ -116,6 +117,44 @@ func TestSentIsWhatTheRegionSaysItIs(t *testing.T) {
 			if err := <-errs; !errors.As(err, &e) || e.Sent != tt.want {
 				t.Errorf("%v, want %s", err, tt.want)
 			}
+		})
+	}
+}
+
+// An edge that has just begun has heard of no region yet. It sends its requests
+// all the same; it leaves a region only for another one.
+func TestRegionsAreLeftForHealthyOnes(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		r     bool // is healthy
+		other bool
+		want  bool // it is left
+	}{
+		{"nobody has looked", false, false, false},
+		{"all are healthy", true, true, false},
+		{"the other is down", true, false, false},
+		{"it is down", false, true, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := &topology.Map{}
+				m.Publish(&topology.Snapshot{Regions: []topology.Region{{Name: "r", Healthy: tt.r}, {Name: "other", Healthy: tt.other}}})
+				o := New(Config{}, Deps{Map: m, Dial: func(ctx context.Context, _ meridian.Region) (net.Conn, error) {
+					<-ctx.Done()
+					return nil, ctx.Err()
+				}})
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				ready := make(chan struct{})
+				go o.Run(ctx, func() { close(ready) }) // ends before the bubble does
+				<-ready
+				req, _ := http.NewRequestWithContext(ctx, "GET", "https://api.example.test/", nil)
+				begin := time.Now()
+				_, err := o.RoundTrip(req, Trip{Region: "r", FirstByte: 10 * time.Second, Waiting: Waiting{Elsewhere: true, Movable: true}})
+				if left := errors.Is(err, errLost); left != tt.want {
+					t.Errorf("after %v: %v, want it to be left: %v", time.Since(begin), err, tt.want)
+				}
+			})
 		})
 	}
 }

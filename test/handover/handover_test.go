@@ -178,15 +178,15 @@ func TestAnEdgeIsRestartedAndNoRequestFails(t *testing.T) {
 		}
 		more()
 	})
-	allGood(t, results, 20*restarts, 0)
+	allGood(t, results, 20*restarts)
 }
 
 // allGood requires that no request failed, and that there were so many.
-func allGood(t *testing.T, results map[string]*tally, least int64, lost int) {
+func allGood(t *testing.T, results map[string]*tally, least int64) {
 	t.Helper()
 	for name, r := range results {
 		t.Logf("%s: %d good, %d failed", name, r.good.Load(), len(r.failed))
-		if len(r.failed) > lost || r.good.Load() < least {
+		if len(r.failed) > 0 || r.good.Load() < least {
 			t.Errorf("%s: failed: %v", name, first(r.failed))
 		}
 	}
@@ -204,7 +204,7 @@ func TestANodeWithARegionIsRestartedAndWhoConnectsWaits(t *testing.T) {
 		}
 		more()
 	})
-	allGood(t, results, 40, 0)
+	allGood(t, results, 40)
 }
 
 // TestABadFileLeavesTheOldProcess asks for a restart with half of a file, and with
@@ -237,7 +237,7 @@ func TestABadFileLeavesTheOldProcess(t *testing.T) {
 		}
 		more()
 	})
-	allGood(t, results, 60, 0)
+	allGood(t, results, 60)
 	if now := server.Holder(s.state("us-east-1")); now != pid {
 		t.Errorf("process %d has the place of %d", now, pid)
 	}
@@ -274,9 +274,7 @@ func TestNodesOfAnUpWorldAreRestarted(t *testing.T) {
 		w.Do("restart", "control", "us-east-1")
 		more()
 	})
-	// Known, and to be mended: of 294 requests one was answered 503, as nothing was
-	// sent: the edge that ended had let go of its links to the regions before it.
-	allGood(t, results, 60, 1)
+	allGood(t, results, 60)
 	before := map[string]int{}
 	for _, n := range st.Nodes {
 		before[n.Name] = n.PID
