@@ -15,9 +15,10 @@ import (
 
 // Facts that a node tells of itself, by which others draw the map.
 const (
-	factReady = "ready"  // "1" once every part of the node is
-	factLag   = "lag_ms" // how far its standby is behind
-	factClock = "clock"  // its CLOCK_BOOTTIME in nanoseconds, and which start of the node it is
+	factReady = "ready"    // "1" once every part of the node is
+	factLag   = "lag_ms"   // how far its standby is behind
+	factPG    = "postgres" // what keeps its PostgreSQL from taking connections; "" if it takes them
+	factClock = "clock"    // its CLOCK_BOOTTIME in nanoseconds, and which start of the node it is
 )
 
 // A verdict is what this node holds of another.
@@ -89,6 +90,13 @@ func (v view) region(n config.Node, primary failover.Record) topology.Region {
 	}
 	if _, out := v.desired.drained[n.Region]; out {
 		r.Drained, r.Why = true, "drained by an operator; "+why
+	}
+	if doing := v.verdicts[n.Name].facts[factPG]; alive && doing != "" {
+		then := "reads cross to the primary"
+		if r.Primary {
+			then = "statements wait for it"
+		}
+		r.Why = "its PostgreSQL " + doing + ", " + then + "; " + why
 	}
 	r.ReplayLag = v.lag(n.Name, factLag)
 	for _, name := range standbysOf(v.file, n.Region) {

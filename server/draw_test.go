@@ -51,7 +51,7 @@ func parse(t *testing.T, text string) *config.File {
 // TestDraw runs the scripts in testdata/draw. A line of a script is one thing
 // that the node holds:
 //
-//	NODE alive|silent [ready] [lag=MS] [because...]
+//	NODE alive|silent [ready] [lag=MS] [postgres=DOES] [because...]
 //	measured FROM TO RTT
 //	store primary REGION TERM
 //	drained REGION
@@ -109,9 +109,12 @@ func judged(state string, words []string) verdict {
 	var why []string
 	for _, w := range words {
 		lag, isLag := strings.CutPrefix(w, "lag=")
+		doing, isDoing := strings.CutPrefix(w, "postgres=")
 		switch {
 		case w == "ready":
 			d.facts[factReady] = "1"
+		case isDoing:
+			d.facts[factPG] = doing
 		case isLag:
 			d.facts[factLag] = lag
 		default:

@@ -57,9 +57,12 @@ func (n *node) addForeign(g *lifecycle.Group) (*postgres.Proxy, error) {
 		return n.migrate(ctx, pg.Dial, role.Primary, ready)
 	})
 	g.Add("database proxy", proxy.Run)
-	g.Add("replay lag", func(ctx context.Context, ready func()) error { return n.tellLag(ctx, proxy, ready) })
+	g.Add("replay lag", func(ctx context.Context, ready func()) error { return n.tellDatabase(ctx, unknownDoing, proxy, ready) })
 	return proxy, nil
 }
+
+// unknownDoing is of a PostgreSQL that others run.
+func unknownDoing() string { return "" }
 
 // tellRole keeps the fact of what the region's PostgreSQL is.
 func (n *node) tellRole(ctx context.Context, watch *foreign.Watch, address string, ready func()) error {

@@ -135,7 +135,7 @@ func (n *node) addDatabase(g *lifecycle.Group) (*postgres.Proxy, error) {
 	if err := n.addBackup(g, pg); err != nil {
 		return nil, err
 	}
-	g.Add("replay lag", func(ctx context.Context, ready func()) error { return n.tellLag(ctx, proxy, ready) })
+	g.Add("replay lag", func(ctx context.Context, ready func()) error { return n.tellDatabase(ctx, pg.Doing, proxy, ready) })
 	return proxy, nil
 }
 
@@ -160,8 +160,9 @@ func (n *node) migrate(ctx context.Context, dial func(context.Context) (net.Conn
 	return nil
 }
 
-// tellLag keeps the facts of how far this region's standbys are behind.
-func (n *node) tellLag(ctx context.Context, proxy *postgres.Proxy, ready func()) error {
+// tellDatabase keeps the facts of what this region's PostgreSQL does, and of how
+// far its standbys are behind.
+func (n *node) tellDatabase(ctx context.Context, doing func() string, proxy *postgres.Proxy, ready func()) error {
 	tell := func(fact string, lag time.Duration) {
 		value := ""
 		if lag >= 0 {
@@ -170,6 +171,7 @@ func (n *node) tellLag(ctx context.Context, proxy *postgres.Proxy, ready func())
 		n.fact(fact, value)
 	}
 	return lifecycle.Every(ctx, redraw, ready, func() {
+		n.fact(factPG, doing())
 		tell(factLag, proxy.ReplayLag())
 		for name, lag := range proxy.StandbyLags(ctx) {
 			tell(factLagOf(name), lag)

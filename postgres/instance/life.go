@@ -27,6 +27,7 @@ type lifeState struct {
 	run     context.CancelCauseFunc // ends what once does; nil while nothing runs
 	process *proc.Process           // the newest postmaster
 	up      bool                    // PostgreSQL accepts connections
+	step    Step                    // that is taken before it can start
 	err     error                   // why the last run ended, or nil
 }
 

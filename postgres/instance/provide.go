@@ -25,6 +25,7 @@ func (in *Instance) provide(ctx context.Context, role Role) error {
 			in.log.Info("database folder", "do", string(step), "why", why, "dir", in.data())
 			said = why
 		}
+		in.life.set(func(s *lifeState) { s.step = step })
 		switch step {
 		case Start:
 			return nil

@@ -82,6 +82,9 @@ func (in *Instance) rewindTo(ctx context.Context, c controlFile, v View) error {
 		return err
 	}
 	said, err := in.pgRewind(ctx)
+	if unconnected(err) {
+		return errors.Join(meridian.WithKind(meridian.PrimaryUnavailable, err), os.Remove(in.rewinding()))
+	}
 	if err != nil {
 		return err
 	}
@@ -109,6 +112,12 @@ func (in *Instance) pgRewind(ctx context.Context) (said string, err error) {
 			return said, err
 		}
 	}
+}
+
+// unconnected reports whether pg_rewind did not reach the primary. That is the
+// first thing that it tries, before it touches the data.
+func unconnected(err error) bool {
+	return err != nil && strings.Contains(err.Error(), "error: connection to server on socket")
 }
 
 func (in *Instance) rewinding() string { return filepath.Join(in.cfg.Dir, "rewinding") }

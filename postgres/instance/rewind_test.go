@@ -1,9 +1,13 @@
 package instance
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -96,6 +100,39 @@ func TestDeadPrimaryRejoinsAndItsLostWritesAreListed(t *testing.T) {
 			w.check(b.Start(w.patient(), Standby))
 			b.eventually("SELECT count(*) FROM t", "4")
 		})
+	}
+}
+
+// TestRewindThatDoesNotReachThePrimaryIsTriedAgain loses the way to the primary
+// just as pg_rewind asks for it.
+func TestRewindThatDoesNotReachThePrimaryIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "us-east-1", "eu-west-1")
+	a, b := w.all[0], w.all[1]
+	a.must("CREATE TABLE t (n int)")
+	a.write(1)
+	b.eventually("SELECT count(*) FROM t", "1")
+	release := w.hold(b.cfg.Region)
+	defer release()
+	lost := a.write(2)
+	w.kill()
+	_, err := b.Recruit(w.patient(), 2)
+	w.check(err)
+	w.promote(b, 0)
+	release()
+	var refused atomic.Int32
+	up := a.deps.Upstream
+	a.deps.Upstream = func(ctx context.Context, term uint64) (net.Conn, error) {
+		if a.halfRewound() && refused.Add(1) <= 2 {
+			return nil, errors.New("the way is lost")
+		}
+		return up(ctx, term)
+	}
+	w.check(a.Start(w.patient(), Standby))
+	a.eventually("SELECT string_agg(n::text, ' ') FROM t", "1")
+	a.losses(lost)
+	if r, c := testutil.ToFloat64(a.stats.rewinds), testutil.ToFloat64(a.stats.clones); r != 1 || c != 0 || refused.Load() < 2 {
+		t.Errorf("%v rewinds, %v copies, %d times refused", r, c, refused.Load())
 	}
 }
 
