@@ -111,6 +111,12 @@ func (e *Edge) Purge(p cache.Purge) int { return e.cache.Purge(p) }
 func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r, shake := shaken(r)
 	x := e.begin(w, r)
+	e.serveViewer(x, r, shake)
+	x.rest()
+}
+
+// serveViewer answers what a viewer asks.
+func (e *Edge) serveViewer(x *exchange, r *http.Request, shake *shake) {
 	defer x.end()
 	x.w.altSvc = e.announced(r)
 	if a, ok := e.refuse(r); ok {

@@ -59,6 +59,7 @@ type exchange struct {
 	seen      meridian.Tokens // what the caller has seen, as far as this edge knows
 	header    http.Header     // what every region is sent
 	body      *body           // nil if there is none
+	duplex    bool            // it may be read while the response is written, over HTTP/1.1
 	bodyWait  *pace.Wait      // for the client to send that; may be nil
 	bodyHash  []byte
 
@@ -209,7 +210,7 @@ func (x *exchange) hold() (err error) {
 		return nil
 	}
 	if x.r.ProtoMajor == 1 { // or net/http reads all of the body before it answers
-		http.NewResponseController(x.w).EnableFullDuplex()
+		x.duplex = http.NewResponseController(x.w).EnableFullDuplex() == nil
 	}
 	x.body = &body{src: x.watched(x.r.Body), max: x.cfg.Limits.Body, keep: x.cfg.Limits.Hold}
 	if x.cfg.BindBody && x.principal != nil && x.r.ContentLength > 0 && x.r.ContentLength <= x.cfg.Limits.Hold {

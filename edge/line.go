@@ -87,6 +87,19 @@ func (x *exchange) leave() {
 	}
 }
 
+// rest takes what is left of a body that was answered before it had come. It
+// does so within the handler: net/http, which does it after the handler, then
+// takes the body's end for the beginning of a second read, and breaks the
+// connection under the next request (golang/go#68560). The response goes first:
+// some clients wait for it.
+func (x *exchange) rest() {
+	if !x.duplex || x.body.ended() {
+		return
+	}
+	http.NewResponseController(x.w.ResponseWriter).Flush()
+	x.r.Body.Close() // within the time that leave gave; what did not come ends the connection
+}
+
 // narrow reports whether a client may have left no room for the end of a
 // response of so many bytes.
 func (l *line) narrow(bytes int64) bool {

@@ -2,6 +2,7 @@ package framing
 
 import (
 	"errors"
+	"io"
 	"net"
 	"sync/atomic"
 	"time"
@@ -24,8 +25,14 @@ func (i *idling) leave() bool { return i.leaving.CompareAndSwap(true, false) }
 
 // Idle says that net/http waits for the next request. It has no bytes then: a
 // request's are handed out line by line, and none of the next one before it is
-// asked for.
-func (c *H1) Idle() { c.idle.now = c.cfg.Park != nil && !c.raw.Load() && c.err == nil }
+// asked for, but for the first byte of one that has come. What is left of a body
+// then is no request: net/http gave up waiting for it, and the connection ends.
+func (c *H1) Idle() {
+	if !c.raw.Load() && c.err == nil && (c.left > 0 || c.state >= inChunkSize) {
+		c.err = io.EOF
+	}
+	c.idle.now = c.cfg.Park != nil && !c.raw.Load() && c.err == nil
+}
 
 // SetReadDeadline implements net.Conn. An idle connection is looked at before
 // its time is over.

@@ -141,8 +141,9 @@ type body struct {
 	cancel context.CancelCauseFunc
 }
 
+// Close implements io.Closer. It cancels first: net/http would wait for the rest
+// of the request's body, which a client may keep back until it has the response.
 func (b *body) Close() error {
-	err := b.ReadCloser.Close()
 	b.cancel(nil)
-	return err
+	return b.ReadCloser.Close()
 }
