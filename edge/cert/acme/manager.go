@@ -3,7 +3,6 @@ package acme
 import (
 	"context"
 	"crypto/x509"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,8 +13,6 @@ import (
 
 	"github.com/caddyserver/certmagic"
 	"go.uber.org/zap"
-
-	"meridian"
 )
 
 // The challenges, as the file calls them.
@@ -257,150 +254,4 @@ func (m *Manager) show(ctx context.Context, name string) error {
 		return err
 	}
 	return m.deps.Show(ctx, name, chain, key)
-}
-
-// A Report is how the newest try to get a name's certificate went.
-type Report struct {
-	At    time.Time `json:"at"`
-	Error string    `json:"error,omitempty"`
-	Tries int       `json:"tries,omitempty"` // that failed in a row
-	Next  time.Time `json:"next,omitzero"`   // not before this time, unless an operator orders it
-	Order string    `json:"order,omitempty"` // that was answered last
-}
-
-// reportPrefix and orderPrefix are keys of the store, before a name.
-const (
-	reportPrefix = "acme-reports/"
-	orderPrefix  = "acme-orders/"
-)
-
-// Reported returns the newest report of a name.
-func Reported(k Keeper, name string) (r Report, ok bool) {
-	text, _, ok := k.Get(reportPrefix + name)
-	return r, ok && json.Unmarshal(text, &r) == nil
-}
-
-// say reports a try; nothing depends on it.
-func (m *Manager) say(ctx context.Context, name string, err error) {
-	was, _ := Reported(m.deps.Storage.keep, name)
-	r := was.after(err, time.Now().UTC())
-	if err != nil {
-		m.deps.Log.Warn("a certificate was not issued", "name", name, "why", r.Error, "next", r.Next)
-	} else {
-		m.deps.Log.Info("a certificate was issued", "name", name)
-	}
-	report(context.WithoutCancel(ctx), m.deps.Storage.keep, name, r)
-}
-
-// after returns the report of the next try.
-func (r Report) after(err error, now time.Time) Report {
-	if err == nil {
-		return Report{At: now, Order: r.Order}
-	}
-	return Report{At: now, Error: err.Error(), Tries: r.Tries + 1, Next: now.Add(pause(r.Tries + 1)), Order: r.Order}
-}
-
-func report(ctx context.Context, k Keeper, name string, r Report) error {
-	text, err := json.Marshal(r)
-	if err != nil {
-		return err
-	}
-	for range storeTries {
-		_, rev, _ := k.Get(reportPrefix + name)
-		if ok, err := k.CompareAndSwap(ctx, reportPrefix+name, rev, text); ok || err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// An order is an operator's wish for a certificate now.
-type order struct {
-	ID string `json:"id"`
-}
-
-// Order asks the edges for a new certificate of a name, and returns how that
-// went. ID names the wish: asked twice it is done once.
-func Order(ctx context.Context, k Keeper, name, id string) error {
-	text, err := json.Marshal(order{id})
-	if err != nil {
-		return err
-	}
-	_, rev, _ := k.Get(orderPrefix + name)
-	if ok, err := k.CompareAndSwap(ctx, orderPrefix+name, rev, text); !ok || err != nil {
-		return errors.Join(err, meridian.WithKind(meridian.Unavailable, fmt.Errorf("another order for %s was given just now", name)))
-	}
-	for {
-		watch := k.Watch()
-		if r, ok := Reported(k, name); ok && r.Order == id {
-			if r.Error != "" {
-				return meridian.WithKind(meridian.Unavailable, errors.New(r.Error))
-			}
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return meridian.WithKind(meridian.Timeout, fmt.Errorf("no edge has issued a certificate for %s yet: %w", name, ctx.Err()))
-		case <-watch:
-		}
-	}
-}
-
-// obey does what operators order, until ctx is over.
-func (m *Manager) obey(ctx context.Context) {
-	for {
-		watch := m.deps.Storage.keep.Watch()
-		for name := range m.names {
-			if id, ok := m.ordered(name); ok {
-				m.fulfil(ctx, name, id)
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-watch:
-		}
-	}
-}
-
-// ordered returns the order for a name that nobody has fulfilled.
-func (m *Manager) ordered(name string) (id string, ok bool) {
-	text, _, ok := m.deps.Storage.keep.Get(orderPrefix + name)
-	var o order
-	if !ok || json.Unmarshal(text, &o) != nil {
-		return "", false
-	}
-	r, _ := Reported(m.deps.Storage.keep, name)
-	return o.ID, r.Order != o.ID
-}
-
-// fulfil gets a new certificate for an order, unless another edge did.
-func (m *Manager) fulfil(ctx context.Context, name, id string) {
-	lock := "order_" + name
-	if m.deps.Storage.Lock(ctx, lock) != nil {
-		return
-	}
-	defer m.deps.Storage.Unlock(context.WithoutCancel(ctx), lock)
-	if now, ok := m.ordered(name); !ok || now != id {
-		return
-	}
-	err := m.renew(ctx, name)
-	r, _ := Reported(m.deps.Storage.keep, name)
-	if r.Order = id; err != nil && r.Error == "" { // what came before the try
-		r.At, r.Error = time.Now().UTC(), err.Error()
-	}
-	if err == nil {
-		r.Error = ""
-	}
-	report(context.WithoutCancel(ctx), m.deps.Storage.keep, name, r)
-}
-
-func (m *Manager) renew(ctx context.Context, name string) error {
-	if !m.issued(name) {
-		return m.quiet.ObtainCertSync(ctx, name)
-	}
-	if m.cfg.Email == "" {
-		return m.quiet.RenewCertSync(ctx, name, true)
-	}
-	return m.magic.RenewCertSync(ctx, name, true)
 }
