@@ -22,6 +22,7 @@ const (
 	movePrefix   = "switch/move/"   // + database: a failover.Move that an operator asked for
 	movedPrefix  = "switch/moved/"  // + database: a moved, the answer
 	reportPrefix = "switch/report/" // + database + "/" + region: a failover.Report
+	pledgePrefix = "switch/pledge/" // + database + "/" + region: a failover.Pledge
 	forkPrefix   = "switch/fork/"   // + database + "/" + timeline that ended: a postgres.Fork
 )
 
@@ -162,6 +163,8 @@ func (s *steward) step(ctx context.Context) {
 		err = s.recruit(ctx, d)
 	case failover.Tell:
 		err = s.report(ctx, d.Term, s.pg.Settle)
+	case failover.Own:
+		err = s.store.Put(ctx, pledgePrefix+s.db+"/"+string(s.self.Region), mustJSON(failover.Pledge{Region: s.self.Region, Term: d.Term}))
 	case failover.Take:
 		err = s.take(ctx, d)
 	case failover.Promote:
@@ -193,6 +196,7 @@ func (s *steward) look() failover.View {
 	v.Lag = s.lag
 	view := s.store.Now()
 	each(view, reportPrefix+s.db+"/", s.log, func(_ string, p failover.Report) { v.Reports = append(v.Reports, p) })
+	each(view, pledgePrefix+s.db+"/", s.log, func(_ string, p failover.Pledge) { v.Pledges = append(v.Pledges, p) })
 	if m := s.asked(view); m.ID != "" {
 		v.Move = &m
 	}

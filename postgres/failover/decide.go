@@ -54,6 +54,14 @@ type Report struct {
 	Flushed  meridian.LSN    `json:"flushed"`
 }
 
+// A Pledge is a term below which a region follows nobody. It is told where a
+// Report cannot be given, as of a database that is being copied, and counts as
+// none: it says nothing of what is lost.
+type Pledge struct {
+	Region meridian.Region `json:"region"`
+	Term   uint64          `json:"term"`
+}
+
 // A Move is what an operator asked for.
 type Move struct {
 	ID    string          `json:"id"`
@@ -88,6 +96,7 @@ type View struct {
 	Follows uint64        // the term whose holder this standby streams from; 0: nobody's
 	Since   time.Duration // since it did
 	Reports []Report
+	Pledges []Pledge
 	Lag     time.Duration // how far this standby was behind when it last heard of the primary; < 0: unknown
 	MaxLoss time.Duration // more than this is for a person to decide
 	Move    *Move
@@ -106,6 +115,7 @@ const (
 	Refuse  Action = "refuse"  // refuse a planned move
 	Recruit Action = "recruit" // pledge the next term and report
 	Tell    Action = "tell"    // report again for the term that is pledged
+	Own     Action = "own"     // tell the term that is pledged, without a report
 	Take    Action = "take"    // take the record
 	Promote Action = "promote" // make the standby the primary: the record is ours
 	Follow  Action = "follow"  // follow the record's holder in its term
@@ -133,6 +143,8 @@ func Decide(v View) Decision {
 		return v.successor()
 	}
 	switch {
+	case v.Pledged > v.Record.Term && !v.reported(v.Pledged) && !slices.Contains(v.Pledges, Pledge{v.Self, v.Pledged}):
+		return Decision{Own, v.Self, v.Pledged, fmt.Sprintf("%s pledged term %d and could not report, and %s renews term %d: it must go above", v.Self, v.Pledged, v.Record.Region, v.Record.Term)}
 	case v.Pledged > v.Record.Term:
 		return Decision{Wait, v.Record.Region, v.Record.Term, fmt.Sprintf("%s pledged term %d, and %s renews term %d: it must go above", v.Self, v.Pledged, v.Record.Region, v.Record.Term)}
 	case v.Follows < v.Record.Term:
@@ -144,7 +156,7 @@ func Decide(v View) Decision {
 // holder decides for the node that holds the record.
 func (v View) holder() Decision {
 	term := v.Record.Term
-	if top := v.topPledge(); top > term && v.State == Primary {
+	if top := max(v.topReport(), v.topPledge()); top > term && v.State == Primary {
 		return Decision{Raise, v.Self, top + 1, fmt.Sprintf("standbys pledged term %d while %s held term %d", top, v.Self, term)}
 	}
 	if m := v.Move; m != nil && m.To != v.Self && m.Term == term && v.State == Primary {
@@ -236,7 +248,7 @@ func (v View) witnessed(term uint64) (n int) {
 // successor waits. It calls for no term, and takes none.
 func DecideWitness(v View) Decision {
 	holder, term := v.Record.Region, v.Record.Term
-	call := v.topPledge()
+	call := v.topReport()
 	switch {
 	case holder == "":
 		return Decision{Wait, "", 0, "nobody holds a term yet"}
@@ -267,9 +279,20 @@ func (v View) best(term uint64) (best Report, n int) {
 	return best, n
 }
 
-// topPledge returns the highest term that a standby is known to have pledged.
-func (v View) topPledge() (top uint64) {
+// topReport returns the highest term that another region has reported for.
+func (v View) topReport() (top uint64) {
 	for _, p := range v.Reports {
+		if p.Region != v.Self {
+			top = max(top, p.Term)
+		}
+	}
+	return top
+}
+
+// topPledge returns the highest term that another region has pledged and could
+// not report for.
+func (v View) topPledge() (top uint64) {
+	for _, p := range v.Pledges {
 		if p.Region != v.Self {
 			top = max(top, p.Term)
 		}

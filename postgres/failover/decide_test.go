@@ -46,11 +46,14 @@ func TestDecide(t *testing.T) {
 func readLine(t *testing.T, v *failover.View, line string) {
 	t.Helper()
 	var r failover.Report
+	var p failover.Pledge
 	var m failover.Move
 	var dead meridian.Region
 	switch {
 	case scan(line, "report %s term=%d timeline=%d flushed=%d", &r.Region, &r.Term, &r.Timeline, &r.Flushed):
 		v.Reports = append(v.Reports, r)
+	case scan(line, "pledge %s term=%d", &p.Region, &p.Term):
+		v.Pledges = append(v.Pledges, p)
 	case scan(line, "move %s term=%d force", &m.To, &m.Term):
 		m.Force = strings.HasSuffix(line, "force")
 		v.Move = &m
@@ -103,6 +106,11 @@ func FuzzDecide(f *testing.F) {
 			t.Errorf("the witness votes for term %d while %s may still act", w.Term, v.Record.Region)
 		}
 		d := failover.Decide(v)
+		bare := v
+		bare.Pledges = []failover.Pledge{{Region: "dub", Term: v.Pledged}, {Region: "sin", Term: reported % (1 << 60)}}
+		if b := failover.Decide(bare); (b.Do == failover.Take) != (d.Do == failover.Take) {
+			t.Errorf("a pledge without a report makes %s of %s", b.Do, d.Do)
+		}
 		switch {
 		case d.Why == "":
 			t.Error("a decision without a reason")

@@ -114,10 +114,10 @@ func (in *Instance) pgRewind(ctx context.Context) (said string, err error) {
 	}
 }
 
-// unconnected reports whether pg_rewind did not reach the primary. That is the
-// first thing that it tries, before it touches the data.
+// unconnected reports whether pg_rewind did not reach the primary, or lost it
+// before it had the list of its files: until then it does not touch the data.
 func unconnected(err error) bool {
-	return err != nil && strings.Contains(err.Error(), "error: connection to server on socket")
+	return err != nil && (strings.Contains(err.Error(), "error: connection to server on socket") || strings.Contains(err.Error(), "could not fetch file list"))
 }
 
 func (in *Instance) rewinding() string { return filepath.Join(in.cfg.Dir, "rewinding") }
