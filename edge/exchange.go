@@ -240,6 +240,8 @@ func (x *exchange) fail(err error) {
 		}
 	case x.r.Context().Err() != nil:
 		a = byKind[meridian.Canceled]
+	case x.overdue(): // its server may have noticed first, and broken off
+		a = byKind[meridian.Timeout]
 	}
 	a = x.reworded(a, err)
 	if a.status == statusClientGone {

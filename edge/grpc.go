@@ -41,6 +41,11 @@ func (x *exchange) await() {
 	}
 }
 
+// overdue reports whether the time is over that a call gave itself.
+func (x *exchange) overdue() bool {
+	return x.streams() && x.deps.Now().Sub(x.start) >= x.limit
+}
+
 // grpcTimeout reads a deadline: at most 8 digits and a unit (the gRPC protocol,
 // Requests). One that is none does not count.
 func grpcTimeout(s string) (time.Duration, bool) {
