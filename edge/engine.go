@@ -58,8 +58,9 @@ func (e *netHTTP) Serve(ctx context.Context, l net.Listener, conf *tls.Config, h
 func (e *netHTTP) lobby(l net.Listener, conf *tls.Config) *lobby {
 	in := &lobby{
 		Listener: l, conf: conf, limit: e.timeouts.Handshake, framing: framing.Config{Header: e.limits.Header, Slow: e.timeouts.Header / 2, Now: e.now}, crowd: e.crowd, watch: e.watch, pace: e.pace,
+		slim: newSlimmer(),
 	}
-	in.parking = &parking{after: e.timeouts.Park, crowd: e.crowd, out: newEntrance(in, nil)}
+	in.parking = &parking{after: e.timeouts.Park, crowd: e.crowd, out: newEntrance(in, nil), slim: in.slim}
 	return in.open()
 }
 

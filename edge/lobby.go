@@ -28,6 +28,7 @@ type lobby struct {
 	watch   *watch
 	pace    *pace.Watch
 	parking *parking
+	slim    slimmer
 
 	ready   chan net.Conn
 	leaving atomic.Bool
@@ -129,6 +130,7 @@ func (l *lobby) shake(c *visit) (net.Conn, error) {
 		explain(err)
 		return nil, err
 	}
+	l.slim.take(secure)
 	switch proto := secure.ConnectionState().NegotiatedProtocol; proto {
 	case "h2":
 		return secure, nil

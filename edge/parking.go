@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"crypto/tls"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -18,6 +19,7 @@ type parking struct {
 	after time.Duration // of idleness; less than 0: none is parked
 	crowd *crowd
 	out   *entrance
+	slim  slimmer
 	held  atomic.Int64   // connections that net/http does not have
 	all   sync.WaitGroup // of goroutines that wait
 
@@ -71,6 +73,9 @@ func (b *parking) clear() {
 // park lets a connection sit until its client asks again, or its time is over.
 func (b *parking) park(c *framing.H1, until time.Time) {
 	v := visitOf(c)
+	if t, ok := c.Secure.(*tls.Conn); ok {
+		b.slim.take(t)
+	}
 	if v.SetReadDeadline(until) != nil || !b.enter(v) {
 		c.Secure.Close()
 		return
@@ -84,6 +89,7 @@ func (b *parking) wait(c *framing.H1, v *visit) {
 	ok := readable(v.Conn)
 	b.leave(v)
 	if ok {
+		c.Resume()
 		select {
 		case b.out.ready <- c:
 			return

@@ -132,6 +132,50 @@ func TestHalfARecordOfTLSIsParked(t *testing.T) {
 	k.answered("/b")
 }
 
+// Half of a record wakes a parked connection, and is no request: the connection
+// is parked again and not ended with the time that a head may take.
+func TestWhatIsNoRequestLeavesAConnectionIdle(t *testing.T) {
+	w := newWorld(t, []*region{named("eu-west-1", 0)}, parkAfter(20*time.Millisecond), func(c *Config, _ *Deps, _ *world) {
+		c.Timeouts.Header = 100 * time.Millisecond
+	})
+	https, _ := w.Addrs()
+	tcp, err := net.Dial("tcp", https.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bitByBit{Conn: tcp}
+	k := w.talk(t, b)
+	io.WriteString(k, question("/a"))
+	k.answered("/a")
+	w.until("parked", func() bool { return w.crowd.parked.Load() == 1 })
+	b.rest = make(chan struct{})
+	go io.WriteString(k, question("/b"))
+	time.Sleep(3 * w.cfg.Timeouts.Header) // the client's own time
+	w.until("parked again", func() bool { return w.crowd.parked.Load() == 1 })
+	close(b.rest)
+	k.answered("/b")
+	if n := w.crowd.count(); n != 1 {
+		t.Errorf("%d connections are counted", n)
+	}
+}
+
+// The time until a connection is parked is none that a request line must keep.
+func TestHalfARequestLineIsNotCutByParking(t *testing.T) {
+	const after = 200 * time.Millisecond
+	w := newWorld(t, []*region{named("eu-west-1", 0)}, parkAfter(after))
+	k := w.talk(t, nil)
+	for range 2 { // the second time it comes from the parking
+		io.WriteString(k, question("/a"))
+		k.answered("/a")
+		line := question("/b")
+		io.WriteString(k, line[:3])
+		time.Sleep(2 * after) // the client's own time
+		io.WriteString(k, line[3:])
+		k.answered("/b")
+		w.until("parked", func() bool { return w.crowd.parked.Load() == 1 })
+	}
+}
+
 func TestNoByteIsLostAroundParking(t *testing.T) {
 	const after = 5 * time.Millisecond
 	w := newWorld(t, []*region{named("eu-west-1", 0)}, parkAfter(after))

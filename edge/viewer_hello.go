@@ -15,16 +15,18 @@ import (
 )
 
 // A hello is what a client offered when its connection began, from which its
-// fingerprints are made when somebody asks for them, once.
+// fingerprints are made when somebody asks for them, once. It lives as long as
+// its connection and holds nothing of the handshake's own: a slice of that would
+// keep the whole message.
 type hello struct {
 	version    uint16 // the highest that is offered
 	ciphers    []uint16
 	extensions []uint16
-	curves     []tls.CurveID
-	points     []uint8
-	schemes    []tls.SignatureScheme
-	protocols  []string
-	named      bool // it says a server's name
+	curves     []uint16
+	points     []uint16
+	schemes    []uint16
+	protocol   [2]byte // the first and the last of the first one's; zeros: none
+	named      bool    // it says a server's name
 
 	three, four atomic.Pointer[string]
 }
@@ -44,8 +46,16 @@ func keepHello(i *tls.ClientHelloInfo) {
 	if !ok {
 		return
 	}
-	h := &hello{
-		ciphers: i.CipherSuites, extensions: i.Extensions, curves: i.SupportedCurves, points: i.SupportedPoints, schemes: i.SignatureSchemes, protocols: i.SupportedProtos, named: i.ServerName != "",
+	h := &hello{named: i.ServerName != ""}
+	all := make([]uint16, 0, len(i.CipherSuites)+len(i.Extensions)+len(i.SupportedCurves)+len(i.SupportedPoints)+len(i.SignatureSchemes))
+	h.ciphers, all = copied(all, i.CipherSuites)
+	h.extensions, all = copied(all, i.Extensions)
+	h.curves, all = copied(all, i.SupportedCurves)
+	h.points, all = copied(all, i.SupportedPoints)
+	h.schemes, _ = copied(all, i.SignatureSchemes)
+	if len(i.SupportedProtos) > 0 && i.SupportedProtos[0] != "" {
+		p := i.SupportedProtos[0]
+		h.protocol = [2]byte{p[0], p[len(p)-1]}
 	}
 	for _, v := range i.SupportedVersions {
 		if !grease(v) {
@@ -53,6 +63,15 @@ func keepHello(i *tls.ClientHelloInfo) {
 		}
 	}
 	box.Store(h)
+}
+
+// copied copies values to the end of all, and returns them there, and all with them.
+func copied[T ~uint8 | ~uint16](all []uint16, values []T) (part, with []uint16) {
+	n := len(all)
+	for _, v := range values {
+		all = append(all, uint16(v))
+	}
+	return all[n:len(all):len(all)], all
 }
 
 // helloOf returns the hello of a request's connection, or nil.
@@ -100,14 +119,7 @@ func (h *hello) ja3() string {
 			}
 			return strings.Join(s, "-")
 		}
-		var curves, points []uint16
-		for _, c := range h.curves {
-			curves = append(curves, uint16(c))
-		}
-		for _, p := range h.points {
-			points = append(points, uint16(p))
-		}
-		sum := md5.Sum([]byte(strings.Join([]string{strconv.Itoa(int(min(h.version, tls.VersionTLS12))), join(h.ciphers), join(h.extensions), join(curves), join(points)}, ",")))
+		sum := md5.Sum([]byte(strings.Join([]string{strconv.Itoa(int(min(h.version, tls.VersionTLS12))), join(h.ciphers), join(h.extensions), join(h.curves), join(h.points)}, ",")))
 		return hex.EncodeToString(sum[:])
 	})
 }
@@ -127,9 +139,8 @@ func (h *hello) ja4() string {
 		if h.named {
 			name = "d"
 		}
-		if len(h.protocols) > 0 && h.protocols[0] != "" {
-			p := h.protocols[0]
-			protocol = p[:1] + p[len(p)-1:]
+		if h.protocol[0] != 0 {
+			protocol = string(h.protocol[:])
 		}
 		a := fmt.Sprintf("t%s%s%02d%02d%s", map[uint16]string{tls.VersionTLS13: "13", tls.VersionTLS12: "12", tls.VersionTLS11: "11", tls.VersionTLS10: "10"}[h.version],
 			name, min(len(ciphers), 99), min(len(extensions), 99), protocol)
@@ -138,11 +149,7 @@ func (h *hello) ja4() string {
 		slices.Sort(kept)
 		text := hexes(kept)
 		if len(h.schemes) > 0 {
-			var schemes []uint16
-			for _, s := range h.schemes {
-				schemes = append(schemes, uint16(s))
-			}
-			text += "_" + hexes(meant(schemes))
+			text += "_" + hexes(meant(h.schemes))
 		}
 		return a + "_" + short12(hexes(ciphers), len(ciphers)) + "_" + short12(text, len(kept))
 	})

@@ -2,7 +2,6 @@ package edge
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -94,12 +93,10 @@ func TestADeviceIsWhatItsUserAgentSays(t *testing.T) {
 // Fingerprinting"), of which the result is published.
 func TestJA4IsThatOfItsSpecification(t *testing.T) {
 	h := &hello{
-		version: 0x0304, named: true, protocols: []string{"h2", "http/1.1"},
+		version: 0x0304, named: true, protocol: [2]byte{'h', '2'},
 		ciphers:    []uint16{0x2a2a, 0x1301, 0x1302, 0x1303, 0xc02b, 0xc02f, 0xc02c, 0xc030, 0xcca9, 0xcca8, 0xc013, 0xc014, 0x009c, 0x009d, 0x002f, 0x0035},
 		extensions: []uint16{0x1a1a, 0x001b, 0x0000, 0x0033, 0x0010, 0x4469, 0x0017, 0x002d, 0x000d, 0x0005, 0x0023, 0x0012, 0x002b, 0xff01, 0x000b, 0x000a, 0x0015},
-	}
-	for _, s := range []tls.SignatureScheme{0x0403, 0x0804, 0x0401, 0x0503, 0x0805, 0x0501, 0x0806, 0x0601} {
-		h.schemes = append(h.schemes, s)
+		schemes:    []uint16{0x0403, 0x0804, 0x0401, 0x0503, 0x0805, 0x0501, 0x0806, 0x0601},
 	}
 	if got := h.ja4(); got != "t13d1516h2_8daaf6152771_e5627efa2ab1" {
 		t.Error(got)

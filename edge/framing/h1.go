@@ -61,6 +61,7 @@ const readSize = 4 << 10
 func (c *H1) Read(p []byte) (int, error) {
 	if c.idle.now && (len(c.in)+len(c.out) > 0 || c.state != inRequestLine) {
 		c.idle.now = false // the next request has come already
+		c.Secure.SetReadDeadline(c.idle.asked)
 	}
 	for {
 		switch {

@@ -8,15 +8,13 @@ import (
 	"time"
 )
 
-// errParked is what net/http reads then. It closes the connection in silence,
-// and that is what puts it aside.
-var errParked = errors.New("the connection was put aside until its client asks again")
-
 // idling is what an H1 knows of its connection's rest between two requests. All
-// but leaving is set by the goroutine that reads.
+// but leaving is set by the goroutine that reads, or while none does.
 type idling struct {
 	now     bool      // net/http waits for the next request
-	until   time.Time // when it would give up; zero: never
+	again   bool      // it was parked, and no byte of a request has come since
+	until   time.Time // when net/http would give up, had it never left; zero: never
+	asked   time.Time // the deadline that net/http set last
 	leaving atomic.Bool
 }
 
@@ -31,8 +29,13 @@ func (c *H1) Idle() {
 	if !c.raw.Load() && c.err == nil && (c.left > 0 || c.state >= inChunkSize) {
 		c.err = io.EOF
 	}
-	c.idle.now = c.cfg.Park != nil && !c.raw.Load() && c.err == nil
+	c.idle.now, c.idle.again = c.cfg.Park != nil && !c.raw.Load() && c.err == nil, false
 }
+
+// Resume says that a parked connection is about to be served again. What woke it
+// may be no request, but a part of a record of TLS, or one that carries nothing:
+// then it is idle as before, and is not held to the time that a head may take.
+func (c *H1) Resume() { c.idle.now, c.idle.again = true, true }
 
 // SetReadDeadline implements net.Conn. An idle connection is looked at before
 // its time is over.
@@ -40,10 +43,12 @@ func (c *H1) SetReadDeadline(t time.Time) error {
 	if !c.idle.now {
 		return c.Secure.SetReadDeadline(t)
 	}
-	c.idle.until = t
+	if c.idle.asked = t; !c.idle.again {
+		c.idle.until = t
+	}
 	soon := time.Now().Add(c.cfg.ParkAfter)
-	if !t.IsZero() && t.Before(soon) {
-		soon = t
+	if until := c.idle.until; !until.IsZero() && until.Before(soon) {
+		soon = until
 	}
 	return c.Secure.SetReadDeadline(soon)
 }
@@ -53,15 +58,13 @@ func (c *H1) SetReadDeadline(t time.Time) error {
 // next comes from the socket.
 func (c *H1) await() error {
 	err := c.fill()
+	c.idle.now = false
 	if err == nil {
-		c.idle.now = false
-		return nil
+		return c.Secure.SetReadDeadline(c.idle.asked)
 	}
 	var timeout net.Error
 	if errors.As(err, &timeout) && timeout.Timeout() && (c.idle.until.IsZero() || time.Now().Before(c.idle.until)) {
-		err = errParked
-		c.idle.leaving.Store(true)
+		c.idle.leaving.Store(true) // net/http closes in silence who sent nothing in time: that parks it
 	}
-	c.idle.now = false
 	return err
 }

@@ -1,6 +1,7 @@
 package idle
 
 import (
+	"bufio"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -13,6 +14,7 @@ import (
 	"math/big"
 	"net"
 	"os"
+	"runtime"
 	"time"
 
 	"meridian"
@@ -36,11 +38,23 @@ func beEdge(ctx context.Context) error {
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	go func() { defer cancel(); io.Copy(io.Discard, os.Stdin) }() // ends with the process
+	go func() { defer cancel(); tell(os.Stdin) }() // ends with the process
 	return e.Run(ctx, func() {
 		https, _ := e.Addrs()
 		fmt.Println(https)
 	})
+}
+
+// tell answers each line of its input with the bytes of the heap that live, and
+// those of stacks.
+func tell(in io.Reader) {
+	for lines := bufio.NewScanner(in); lines.Scan(); {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.GC() // what pools held lives through one
+		runtime.ReadMemStats(&m)
+		fmt.Println(m.HeapAlloc + m.StackInuse)
+	}
 }
 
 // one is the only certificate.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -46,7 +47,7 @@ func BenchmarkIdle(b *testing.B) {
 		for _, asked := range []bool{false, true} {
 			b.Run(fmt.Sprintf("%s/asked=%v", strings.ReplaceAll(alpn, "/", ""), asked), func(b *testing.B) {
 				n := count(*connections)
-				each, err := measure(b.Context(), n, alpn, asked)
+				each, err := measure(b.Context(), n, alpn, asked, *rest, (*process).resident)
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -54,6 +55,21 @@ func BenchmarkIdle(b *testing.B) {
 				b.ReportMetric(each/1024, "KiB/connection")
 				b.ReportMetric(0, "ns/op")
 			})
+		}
+	}
+}
+
+// An idle connection holds no more than this, whatever the collector has left
+// lying about: bytes of objects that live and of stacks, which hardly vary.
+func TestIdleConnectionHoldsLittle(t *testing.T) {
+	for alpn, most := range map[string]float64{"http/1.1": 8.5 * 1024, "h2": 34 * 1024} {
+		each, err := measure(t.Context(), 600, alpn, true, 4*time.Second, (*process).live)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%s: %.0f bytes", alpn, each)
+		if each > most || each < 1024 {
+			t.Errorf("%s: an idle connection holds %.0f bytes, want at most %.0f", alpn, each, most)
 		}
 	}
 }
@@ -70,42 +86,15 @@ func count(n int) int {
 	return n
 }
 
-// measure opens n connections, and returns the bytes for each.
-func measure(ctx context.Context, n int, alpn string, asked bool) (each float64, err error) {
-	self, err := os.Executable()
+// measure opens n connections, and returns by how much each raised what of says
+// of the edge, once they were idle for a while.
+func measure(ctx context.Context, n int, alpn string, asked bool, rest time.Duration, of func(*process, context.Context) (int, error)) (each float64, err error) {
+	p, err := start(ctx)
 	if err != nil {
 		return 0, err
 	}
-	cmd := exec.CommandContext(ctx, self)
-	cmd.Env = append(os.Environ(), serves+"=1")
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe() // the edge ends when it closes
-	if err != nil {
-		return 0, err
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return 0, err
-	}
-	if err := cmd.Start(); err != nil {
-		return 0, fmt.Errorf("start the edge: %w", err)
-	}
-	defer func() { in.Close(); cmd.Wait() }()
-	addr, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		return 0, fmt.Errorf("the edge did not say where it listens: %w", err)
-	}
-	conns, err := open(ctx, strings.TrimSpace(addr), 100, alpn, asked) // what is made once
-	if err != nil {
-		return 0, err
-	}
-	before, err := settled(ctx, cmd.Process.Pid)
-	if err != nil {
-		return 0, err
-	}
-	more, err := open(ctx, strings.TrimSpace(addr), n, alpn, asked)
-	conns = append(conns, more...)
+	defer p.stop()
+	conns, err := open(ctx, p.addr, 100, alpn, asked) // what is made once
 	defer func() {
 		for _, c := range conns {
 			c.Close()
@@ -114,18 +103,85 @@ func measure(ctx context.Context, n int, alpn string, asked bool) (each float64,
 	if err != nil {
 		return 0, err
 	}
+	before, err := of(p, ctx)
+	if err != nil {
+		return 0, err
+	}
+	more, err := open(ctx, p.addr, n, alpn, asked)
+	conns = append(conns, more...)
+	if err != nil {
+		return 0, err
+	}
 	if asked || alpn == "h2" { // who asks nothing over HTTP/1.1 is closed after 10 s
 		select {
-		case <-time.After(*rest):
+		case <-time.After(rest):
 		case <-ctx.Done():
 		}
 	}
-	after, err := settled(ctx, cmd.Process.Pid)
+	after, err := of(p, ctx)
 	if err != nil {
 		return 0, err
 	}
 	return float64(after-before) / float64(n), alive(more)
 }
+
+// A process is an edge of its own.
+type process struct {
+	cmd  *exec.Cmd
+	in   io.WriteCloser
+	out  *bufio.Reader
+	addr string
+}
+
+func start(ctx context.Context) (*process, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, self)
+	cmd.Env = append(os.Environ(), serves+"=1")
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe() // the edge ends when it closes
+	if err != nil {
+		return nil, err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start the edge: %w", err)
+	}
+	p := &process{cmd: cmd, in: in, out: bufio.NewReader(out)}
+	if p.addr, err = p.line(); err != nil {
+		p.stop()
+		return nil, fmt.Errorf("the edge did not say where it listens: %w", err)
+	}
+	return p, nil
+}
+
+func (p *process) stop() { p.in.Close(); p.cmd.Wait() }
+
+func (p *process) line() (string, error) {
+	s, err := p.out.ReadString('\n')
+	return strings.TrimSpace(s), err
+}
+
+// live returns the bytes of objects that live in the process, and of stacks.
+func (p *process) live(context.Context) (int, error) {
+	if _, err := io.WriteString(p.in, "live\n"); err != nil {
+		return 0, err
+	}
+	s, err := p.line()
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(s)
+}
+
+// resident returns the process's resident memory in bytes.
+func (p *process) resident(ctx context.Context) (int, error) { return settled(ctx, p.cmd.Process.Pid) }
 
 // alive returns an error if the edge has closed a connection meanwhile.
 func alive(conns []net.Conn) error {
