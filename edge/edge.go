@@ -162,6 +162,8 @@ func (e *Edge) refuse(r *http.Request) (answer, bool) {
 		return refuseEarly, true
 	case headerSize(r) > e.cfg.Limits.Header:
 		return refuseHeader, true
+	case disguised(r.Header):
+		return refuseName, true
 	case expects(r):
 		return refuseExpect, true
 	case r.ContentLength > e.cfg.Limits.Body:

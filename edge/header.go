@@ -5,6 +5,8 @@ import (
 	"net/textproto"
 	"slices"
 	"strings"
+
+	"meridian/edge/framing"
 )
 
 // hopByHop are the headers that concern one connection alone (RFC 9110,
@@ -60,6 +62,17 @@ func headerSize(r *http.Request) int {
 		}
 	}
 	return n
+}
+
+// disguised reports whether a header has a name like Transfer_Encoding. Over TCP
+// no request comes as far as this with one.
+func disguised(h http.Header) bool {
+	for name := range h {
+		if framing.Disguised(name) {
+			return true
+		}
+	}
+	return false
 }
 
 // hasToken reports whether a comma-separated header has a token.

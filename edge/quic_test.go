@@ -181,6 +181,17 @@ func TestHTTP3ResponseThatBreaksOffIsReset(t *testing.T) {
 	}
 }
 
+// Control: another name with an underscore passes.
+func TestHTTP3RefusesFramingInDisguise(t *testing.T) {
+	w := newWorld(t, []*region{named("eu-west-1", 0)})
+	c := w.h3()
+	for name, want := range map[string]int{"transfer_encoding": 400, "Content_length": 400, "content_type": 200} {
+		if got, err := w.try(c, "POST", "/", "abc", name, "chunked"); err != nil || got.status != want {
+			t.Errorf("%s: %d, %v; want %d", name, got.status, err, want)
+		}
+	}
+}
+
 func TestHTTP3LimitsAreKept(t *testing.T) {
 	w := newWorld(t, []*region{named("eu-west-1", 0)}, func(c *Config, _ *Deps, _ *world) { c.Limits.Body = 100_000 })
 	c := w.h3()

@@ -159,6 +159,9 @@ func (f *fields) add(name, value string) {
 		f.hosts++
 		f.host = value
 	}
+	if Disguised(name) {
+		f.why = disguised
+	}
 }
 
 // verdict returns why the message is malformed, or "".

@@ -159,6 +159,9 @@ func TestHeadersOfTwoReadingsAreNoRequest(t *testing.T) {
 		{"two lengths", []string{"content-length", "1", "content-length", "1"}, 0},
 		{"a signed length", []string{"content-length", "+1"}, 0},
 		{"another host", []string{"host", "b"}, 0},
+		{"a length in disguise", []string{"content_length", "0"}, 0},
+		{"a coding in disguise", []string{"transfer_encoding", "chunked"}, 0},
+		{"another underscore", []string{"content_type", "text/plain"}, 1},
 		{"two hosts", []string{"host", "a", "host", "a"}, 0},
 	} {
 		text := conversation(func(fr *http2.Framer) {

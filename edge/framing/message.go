@@ -74,7 +74,26 @@ func (m *message) header(text []byte) (why string) {
 	case "upgrade":
 		m.upgrade = true
 	}
+	if Disguised(name) {
+		return disguised
+	}
 	return ""
+}
+
+// disguised is why a name like Transfer_Encoding is refused.
+const disguised = "a header's name that is one of framing to who does not tell _ from -"
+
+// Disguised reports whether a name says where a message ends to a program that
+// does not tell _ from -, as those do not that hand on headers as variables.
+func Disguised(name string) bool {
+	if !strings.Contains(name, "_") {
+		return false
+	}
+	switch strings.ToLower(strings.ReplaceAll(name, "_", "-")) {
+	case "content-length", "transfer-encoding":
+		return true
+	}
+	return false
 }
 
 // verdict judges the head as a whole (RFC 9112, section 6.3).
@@ -110,6 +129,9 @@ var framers = []string{"host", "content-length", "transfer-encoding", "trailer",
 
 func trailer(text []byte) (why string) {
 	name, _, why := field(text)
+	if Disguised(name) {
+		return disguised
+	}
 	for _, f := range framers {
 		if strings.EqualFold(name, f) {
 			return "a trailer that says where a message ends, or for whom it is"
