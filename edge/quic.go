@@ -33,6 +33,7 @@ type quicDoor struct {
 	transport *quic.Transport
 	listener  *quic.EarlyListener
 	server    *http3.Server
+	streams   *streams
 
 	shaking atomic.Int64   // handshakes in progress
 	waiting sync.WaitGroup // of goroutines that wait for them
@@ -51,7 +52,7 @@ const (
 
 // newQUICDoor opens the door on a socket, which it owns from then on.
 func newQUICDoor(e *Edge, socket net.PacketConn, conf *tls.Config) (*quicDoor, error) {
-	d := &quicDoor{Edge: e, guests: guests{idle: e.cfg.Timeouts.Idle, all: map[*guest]struct{}{}}}
+	d := &quicDoor{Edge: e, guests: guests{idle: e.cfg.Timeouts.Idle, all: map[*guest]struct{}{}}, streams: newStreams()}
 	route, err := d.route(socket)
 	if err != nil {
 		return nil, errors.Join(err, socket.Close())
@@ -62,8 +63,7 @@ func newQUICDoor(e *Edge, socket net.PacketConn, conf *tls.Config) (*quicDoor, e
 		VerifySourceAddress: func(net.Addr) bool { return d.shaking.Load() > manyHandshakes },
 	}
 	d.server = &http3.Server{
-		Handler: http.HandlerFunc(d.serveRequest), MaxHeaderBytes: 2 * e.cfg.Limits.Header, IdleTimeout: e.cfg.Timeouts.Idle,
-		ConnContext: d.accepted, Logger: e.deps.Log.With("protocol", "HTTP/3"),
+		Handler: http.HandlerFunc(d.serveRequest), MaxHeaderBytes: 2 * e.cfg.Limits.Header, ConnContext: d.accepted, Logger: e.deps.Log.With("protocol", "HTTP/3"),
 	}
 	conf = http3.ConfigureTLSConfig(conf)
 	conf.MinVersion = tls.VersionTLS13
@@ -145,6 +145,7 @@ func (d *quicDoor) accepted(ctx context.Context, c *quic.Conn) context.Context {
 
 // serveRequest makes a request of HTTP/3 such as net/http makes of the others.
 func (d *quicDoor) serveRequest(w http.ResponseWriter, r *http.Request) {
+	http.NewResponseController(w).SetReadDeadline(time.Time{}) // that of the head
 	g, _ := r.Context().Value(guestKey{}).(*guest)
 	g.begin()
 	defer g.end()
@@ -230,23 +231,22 @@ func (b *begun) Read(p []byte) (int, error) {
 // serve answers until ctx is canceled, and drains.
 func (d *quicDoor) serve(ctx context.Context) error {
 	done := make(chan error, 1)
-	go func() { done <- d.server.ServeListener(d.listener) }()
-	var err error
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		done <- d.accept()
+		d.streams.all.Wait()
+	}()
 	select {
-	case err = <-done:
+	case err := <-done:
+		done <- err
 	case <-ctx.Done():
-		d.drain(context.WithoutCancel(ctx))
-		err = <-done
+		d.drain(context.WithoutCancel(ctx), gone)
 	}
-	err = errors.Join(quiet(err), d.close())
+	d.streams.end()
+	<-gone
+	err := errors.Join(<-done, d.close())
 	d.waiting.Wait()
-	return err
-}
-
-func quiet(err error) error {
-	if errors.Is(err, http.ErrServerClosed) {
-		return nil
-	}
 	return err
 }
 
@@ -254,10 +254,10 @@ func quiet(err error) error {
 // closed, if nothing is asked on it.
 const goodbye = 500 * time.Millisecond
 
-// drain says GOAWAY to every client, lets requests in flight end, and closes
-// connections on which there are none: in the end, if another process has this
+// drain says GOAWAY to every client, lets requests in flight end until gone is
+// closed or the drain is over, and closes connections on which there are none: in the end, if another process has this
 // one's place, since a client that has not heard it yet may ask.
-func (d *quicDoor) drain(ctx context.Context) {
+func (d *quicDoor) drain(ctx context.Context, gone <-chan struct{}) {
 	ctx, cancel := d.Edge.drain.within(ctx)
 	defer cancel()
 	patience, shakes := goodbye, lingering
@@ -265,17 +265,14 @@ func (d *quicDoor) drain(ctx context.Context) {
 		patience, shakes = d.Edge.drain.linger(), lastHandshakes
 	}
 	d.shaken(ctx, shakes)
+	d.streams.leave()
 	d.listener.Close()
-	gone := make(chan struct{})
-	go func() {
-		defer close(gone)
-		d.server.Shutdown(ctx) // closes the rest when ctx ends
-	}()
-	defer func() { <-gone }()
 	first := time.NewTimer(patience)
 	defer first.Stop()
 	select {
 	case <-gone:
+		return
+	case <-ctx.Done():
 		return
 	case <-first.C:
 		d.guests.dismiss()
@@ -285,6 +282,8 @@ func (d *quicDoor) drain(ctx context.Context) {
 	for {
 		select {
 		case <-gone:
+			return
+		case <-ctx.Done():
 			return
 		case <-tick.C:
 			d.guests.dismiss()

@@ -1,0 +1,1 @@
+// This file lets the compiler take a function without a body.
