@@ -38,6 +38,7 @@ type Deps struct {
 	Certs   Certificates
 	Stores  Stores
 	Rollout Rollouts
+	Glance  func(context.Context) *client.Rollout // at the newest rollout, where a status should show it; nil without
 	Purge   func(context.Context, client.Purge) (client.Purged, error)
 	Reload  func(context.Context) ([]client.Reloaded, error)
 	Spans   func(ctx context.Context, trace string) []client.Span

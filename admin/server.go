@@ -121,14 +121,27 @@ func answer(w http.ResponseWriter, code int, v any) {
 
 // console answers with the status less what only operators may see.
 func (s *Server) console(w http.ResponseWriter, r *http.Request) {
-	st := s.deps.Status()
+	st := s.statusNow(r)
 	for i := range st.Regions {
 		st.Regions[i].Postgres = ""
+	}
+	if st.Rollout != nil {
+		shown := *st.Rollout
+		shown.File, shown.Rules = "", ""
+		st.Rollout = &shown
 	}
 	answer(w, http.StatusOK, st)
 }
 
-func (s *Server) status(*http.Request) (any, error) { return s.deps.Status(), nil }
+func (s *Server) status(r *http.Request) (any, error) { return s.statusNow(r), nil }
+
+func (s *Server) statusNow(r *http.Request) client.Status {
+	st := s.deps.Status()
+	if s.deps.Glance != nil {
+		st.Rollout = s.deps.Glance(r.Context())
+	}
+	return st
+}
 
 func (s *Server) listKeys(*http.Request) (any, error) { return list(s.deps.Keys.List()), nil }
 

@@ -27,6 +27,7 @@ type world struct {
 	drained map[meridian.Region]bool
 	purged  []client.Purge
 	log     bytes.Buffer
+	rollout *client.Rollout
 }
 
 func (w *world) Create(_ context.Context, name string) (client.NewKey, error) {
@@ -80,6 +81,7 @@ func (w *world) deps() Deps {
 			w.purged = append(w.purged, p)
 			return client.Purged{ID: p.ID, Edges: []client.PurgedEdge{{Edge: "us-east-1", Why: "it does not answer"}}}, nil
 		},
+		Glance:  func(context.Context) *client.Rollout { return w.rollout },
 		Spans:   func(_ context.Context, trace string) []client.Span { return nil },
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "meridian_up 1\n") }),
 		Log:     slog.New(slog.NewTextHandler(&w.log, nil)),
@@ -92,6 +94,7 @@ var guarded = []string{
 	"PUT /v1/drain/us-east-1", "DELETE /v1/drain/us-east-1", "POST /v1/purges", "GET /v1/traces/0123",
 	"GET /v1/certificates", "POST /v1/certificates", "DELETE /v1/certificates/x", "POST /v1/certificates/x/issue",
 	"GET /v1/revoked-clients", "POST /v1/revoked-clients",
+	"GET /v1/rollout", "POST /v1/rollout", "POST /v1/rollout/promote", "POST /v1/rollout/abort", "POST /v1/rollout/percent",
 }
 
 func TestOnlyWhoShowsTheTokenGetsIn(t *testing.T) {
@@ -154,6 +157,27 @@ func TestTheConsoleShowsNoSecret(t *testing.T) {
 	}
 	if _, body := do(t, web, "GET /v1/status", "Bearer "+token, ""); !strings.Contains(body, "pa55word") {
 		t.Errorf("operators do not see the URL: %s", body)
+	}
+}
+
+// Control: without one nothing is said of any.
+func TestAStatusShowsTheRolloutThatIsUnderWay(t *testing.T) {
+	w, web, c := serve(t)
+	st, err := c.Status(t.Context())
+	if _, body := do(t, web, "GET /v1/console", "", ""); err != nil || st.Rollout != nil || strings.Contains(body, "rollout") {
+		t.Errorf("there is none: %+v, %v, %s", st.Rollout, err, body)
+	}
+	w.rollout = &client.Rollout{Version: "r1", Phase: "staged", Percent: 5, Header: "X-Stage", Who: "eu-west-1/edge", File: "/home/op/new.yaml", Rules: "behaviors: []"}
+	w.rollout.All.Staged.Requests = 7
+	if st, err = c.Status(t.Context()); err != nil || st.Rollout == nil || st.Rollout.All.Staged.Requests != 7 || st.Rollout.File == "" {
+		t.Errorf("%+v, %v", st.Rollout, err)
+	}
+	_, body := do(t, web, "GET /v1/console", "", "")
+	if !strings.Contains(body, `"version":"r1"`) || strings.Contains(body, "/home/op") || strings.Contains(body, "behaviors") {
+		t.Errorf("the console shows %s", body)
+	}
+	if _, page := do(t, web, "GET /", "", ""); !strings.Contains(page, "rollout(s.rollout)") {
+		t.Error("the page does not draw it")
 	}
 }
 

@@ -22,6 +22,9 @@ type RolloutStart struct {
 	MaxErrors   float64 `json:"max_errors"`        // percentage points of 5xx above the current rules'
 	MaxRefused  float64 `json:"max_refused"`       // percentage points of 4xx above the current rules'
 	MinRequests int64   `json:"min_requests"`      // before anything is judged
+
+	MaxErrorsAlone  float64 `json:"max_errors_alone,omitempty"`  // percentage of 5xx where too few have the current rules to compare with; 0: it is not judged so
+	MaxLatencyRatio float64 `json:"max_latency_ratio,omitempty"` // times the current rules' 99th percentile; 0: times are not judged
 }
 
 // A Rollout is the newest rollout of edge rules. Its JSON is part of the outside

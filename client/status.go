@@ -15,6 +15,7 @@ type Status struct {
 	Nodes   []Node   `json:"nodes"`
 	Backup  *Keeping `json:"backup,omitempty"` // nil without backups
 	Notes   []string `json:"notes,omitempty"`
+	Rollout *Rollout `json:"rollout,omitempty"` // under way, or rolled back within an hour
 
 	Durability *Durability `json:"durability,omitempty"` // of the database
 }

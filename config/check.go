@@ -203,7 +203,7 @@ func (d *decoder) needs(p position, sub, path, want string) {
 
 // exists checks that a path, if given, is a file, or a folder if dir.
 func (d *decoder) exists(p position, path, want string, dir bool) {
-	if path == "" {
+	if path == "" || d.elsewhere {
 		return
 	}
 	st, err := os.Stat(path)

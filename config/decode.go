@@ -24,6 +24,8 @@ type decoder struct {
 	names  map[string]position // of each key, by the same
 	values int                 // decoded so far
 	read   int                 // errs of decoding, before check
+
+	elsewhere bool // what paths lead to is on other machines
 }
 
 // fail records a mistake at p. A p without a line means the key of its path.

@@ -73,6 +73,9 @@ func (d *decoder) checkEdgeFunction(f *File, name string, e EdgeFunction) {
 		d.missing(e.pos, "code", "a JavaScript file such as ./functions/rewrite.js")
 		return
 	}
+	if d.elsewhere {
+		return
+	}
 	p := d.at(e.pos, "code")
 	if info, err := os.Stat(e.Code); err != nil || info.IsDir() {
 		d.exists(p, e.Code, "a JavaScript file", false)

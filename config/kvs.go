@@ -19,7 +19,7 @@ func (d *decoder) checkStores(f *File) {
 		if !policyName.MatchString(name) || len(name) > 64 {
 			d.fail(d.names[s.pos.key], "found "+short(name), "a name of at most 64 letters, digits, hyphens and underscores, a letter first")
 		}
-		if s.File == "" {
+		if s.File == "" || d.elsewhere {
 			continue
 		}
 		p := d.at(s.pos, "file")

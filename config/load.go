@@ -47,13 +47,23 @@ func read(path string) ([]byte, error) {
 // Parse reads and checks b, the bytes of the file name; paths in it are
 // relative to dir.
 func Parse(name, dir string, b []byte) (*File, error) {
+	return parse(&decoder{file: name}, dir, b)
+}
+
+// ParseElsewhere reads and checks b as Parse does, for other machines than this
+// one: paths in it stay as they are, and nothing is looked for at them.
+func ParseElsewhere(name string, b []byte) (*File, error) {
+	return parse(&decoder{file: name, elsewhere: true}, "", b)
+}
+
+func parse(d *decoder, dir string, b []byte) (*File, error) {
 	root, problem := document(b)
 	if problem != nil {
-		problem.File = name
+		problem.File = d.file
 		return nil, Errors{problem}
 	}
-	d := &decoder{file: name, where: map[string]position{}, names: map[string]position{}}
-	f := &File{Path: filepath.Join(dir, filepath.Base(name))}
+	d.where, d.names = map[string]position{}, map[string]position{}
+	f := &File{Path: filepath.Join(dir, filepath.Base(d.file))}
 	d.object(root, reflect.ValueOf(f).Elem(), "")
 	d.read = len(d.errs)
 	if !d.broken("") {

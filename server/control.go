@@ -37,6 +37,7 @@ func (n *node) addControl(g *lifecycle.Group) error {
 	if err != nil {
 		return err
 	}
+	rollouts := &glance{of: operators{n}}
 	op := admin.New(admin.Config{Listen: netip.AddrPortFrom(n.self.Address, n.self.Ports.Admin).String(), Token: token}, admin.Deps{
 		Status:  func() client.Status { return status(n.picture(), n.atlas.Now(), word) },
 		Keys:    keys{n.store},
@@ -54,6 +55,7 @@ func (n *node) addControl(g *lifecycle.Group) error {
 		Reload:  n.reloadAll,
 		Stores:  stores,
 		Rollout: operators{n},
+		Glance:  rollouts.look,
 		Spans:   n.spans,
 		Metrics: n.metrics(),
 		Open:    n.handing.sockets.Listen,

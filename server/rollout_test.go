@@ -400,3 +400,21 @@ func FuzzReadReport(f *testing.F) {
 		rollout.Gate{MinRequests: 1}.Judge(sum)
 	})
 }
+
+// TestAStatusShowsWhatIsWorthALook: what is under way, and for an hour what the
+// gate took back.
+func TestAStatusShowsWhatIsWorthALook(t *testing.T) {
+	now := time.Unix(100_000, 0)
+	for _, c := range []struct {
+		phase rollout.Phase
+		since time.Duration
+		want  bool
+	}{
+		{rollout.Staged, 100 * time.Hour, true}, {rollout.Promoted, time.Minute, true}, {rollout.RolledBack, time.Minute, true},
+		{rollout.RolledBack, 2 * time.Hour, false}, {rollout.Aborted, time.Minute, false}, {rollout.Done, time.Minute, false}, {"", 0, false},
+	} {
+		if got := noteworthy(rollout.Record{Phase: c.phase, Changed: now.Add(-c.since)}, now); got != c.want {
+			t.Errorf("%q since %v: %v", c.phase, c.since, got)
+		}
+	}
+}

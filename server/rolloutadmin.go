@@ -106,7 +106,7 @@ func recordOf(in client.RolloutStart, now time.Time) (rollout.Record, error) {
 			Version: "r" + strings.ToLower(rand.Text()[:8]), Seed: []byte(rand.Text()), Percent: in.Percent,
 			Header: http.CanonicalHeaderKey(in.Header), Value: in.Value, By: cmp.Or(rollout.By(in.By), rollout.ByClient), Sticky: in.Sticky,
 		},
-		Gate:  rollout.Gate{Off: in.NoGate, MaxErrors: in.MaxErrors, MaxRefused: in.MaxRefused, MinRequests: in.MinRequests},
+		Gate:  rollout.Gate{Off: in.NoGate, MaxErrors: in.MaxErrors, MaxRefused: in.MaxRefused, MinRequests: in.MinRequests, MaxAlone: in.MaxErrorsAlone, MaxLatency: in.MaxLatencyRatio},
 		Steps: in.Steps, Hold: in.Hold, Phase: rollout.Staged, Turn: 1, Why: "started", By: anOperator, File: in.File, Started: now, Changed: now,
 	}
 	if len(in.Steps) > 0 {
@@ -302,6 +302,48 @@ func (o operators) asked(ctx context.Context) map[string]rolloutSaid {
 
 // Status implements admin.Rollouts.
 func (o operators) Status(ctx context.Context) (client.Rollout, error) { return o.shown(o.asked(ctx)) }
+
+// A glance is the newest rollout as a status shows it. The edges are asked at most
+// once a second, whoever looks.
+type glance struct {
+	of operators
+
+	mu   sync.Mutex // guards what follows, and the asking
+	at   time.Time
+	last *client.Rollout
+}
+
+// How old a rollout in a status may be, how long edges are asked for it, and how
+// long one is shown that was rolled back.
+const (
+	glanceEvery    = time.Second
+	glancePatience = time.Second
+	glanceAfter    = time.Hour
+)
+
+// look returns the rollout that is under way, or was rolled back lately; nil if
+// there is none.
+func (g *glance) look(ctx context.Context) *client.Rollout {
+	rec, _, err := recordIn(inStore{g.of.store}.View())
+	if err != nil || !noteworthy(rec, time.Now()) {
+		return nil
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.last != nil && g.last.Version == rec.Plan.Version && g.last.Changed.Equal(rec.Changed) && time.Since(g.at) < glanceEvery {
+		return g.last
+	}
+	ctx, cancel := context.WithTimeout(ctx, glancePatience)
+	defer cancel()
+	if out, err := g.of.Status(ctx); err == nil {
+		g.last, g.at = &out, time.Now()
+	}
+	return g.last
+}
+
+func noteworthy(rec rollout.Record, now time.Time) bool {
+	return rec.Under() || rec.Phase == rollout.RolledBack && now.Sub(rec.Changed) < glanceAfter
+}
 
 // shown returns the newest rollout as an operator sees it.
 func (o operators) shown(said map[string]rolloutSaid) (client.Rollout, error) {

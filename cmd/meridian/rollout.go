@@ -30,17 +30,19 @@ type rolloutCmd struct {
 }
 
 type rolloutStartCmd struct {
-	File        string        `arg:"" help:"What edges take while they run is read of it; see meridian reload." placeholder:"FILE"`
-	Percent     percent       `help:"Of clients; 5% if neither a header nor steps are given." placeholder:"PERCENT"`
-	Header      string        `help:"Requests with this header have the new rules, whatever the percentage." placeholder:"NAME=VALUE"`
-	By          string        `help:"Draw for each client (its credential, else its network), or for each request." enum:"client,request" default:"client"`
-	Sticky      time.Duration `help:"Set a cookie by which a client keeps what was drawn, for so long after its last request (1s to 1h)." placeholder:"DURATION"`
-	Steps       []percent     `help:"Go on by itself, from step to step, and promote after 100%." placeholder:"1%,10%,50%,100%"`
-	Hold        time.Duration `help:"How long each step holds at least." default:"60s" placeholder:"DURATION"`
-	MaxErrors   gate          `help:"Roll back when the new rules' rate of 5xx is surely more percentage points above the current ones'; off rolls nothing back." default:"1" placeholder:"POINTS|off"`
-	MaxRefused  percent       `help:"The same for 4xx." default:"5" placeholder:"POINTS"`
-	MinRequests int64         `help:"Judge only after so many requests of the new rules." default:"20" placeholder:"N"`
-	JSON        bool          `help:"Print JSON."`
+	File            string        `arg:"" help:"What edges take while they run is read of it; see meridian reload." placeholder:"FILE"`
+	Percent         percent       `help:"Of clients; 5% if neither a header nor steps are given." placeholder:"PERCENT"`
+	Header          string        `help:"Requests with this header have the new rules, whatever the percentage." placeholder:"NAME=VALUE"`
+	By              string        `help:"Draw for each client (its credential, else its network), or for each request." enum:"client,request" default:"client"`
+	Sticky          time.Duration `help:"Set a cookie by which a client keeps what was drawn, for so long after its last request (1s to 1h)." placeholder:"DURATION"`
+	Steps           []percent     `help:"Go on by itself, from step to step, and promote after 100%." placeholder:"1%,10%,50%,100%"`
+	Hold            time.Duration `help:"How long each step holds at least." default:"60s" placeholder:"DURATION"`
+	MaxErrors       gate          `help:"Roll back when the new rules' rate of 5xx is surely more percentage points above the current ones'; off rolls nothing back." default:"1" placeholder:"POINTS|off"`
+	MaxRefused      percent       `help:"The same for 4xx." default:"5" placeholder:"POINTS"`
+	MinRequests     int64         `help:"Judge only after so many requests of the new rules." default:"20" placeholder:"N"`
+	MaxErrorsAlone  percent       `help:"Roll back when surely more of the new rules' requests are answered 5xx while too few have the current ones to compare with; 0 rolls nothing back for that." default:"10" placeholder:"PERCENT"`
+	MaxLatencyRatio float64       `help:"Roll back when surely 1 % more of the new rules' requests than of the current ones' take longer than so many times the current ones' 99th percentile; 0 judges no times." default:"0" placeholder:"RATIO"`
+	JSON            bool          `help:"Print JSON."`
 }
 
 // A percent is a flag such as 5 or 5%.
@@ -74,6 +76,7 @@ func (c *rolloutStartCmd) Run(ctx context.Context, g *Global) error {
 	s := client.RolloutStart{
 		Percent: float64(c.Percent), By: c.By, Sticky: c.Sticky, NoGate: c.MaxErrors.off,
 		MaxErrors: float64(c.MaxErrors.points), MaxRefused: float64(c.MaxRefused), MinRequests: c.MinRequests,
+		MaxErrorsAlone: float64(c.MaxErrorsAlone), MaxLatencyRatio: c.MaxLatencyRatio,
 	}
 	for _, p := range c.Steps {
 		s.Steps = append(s.Steps, float64(p))
@@ -113,7 +116,7 @@ func rulesOf(path string, up bool) (string, error) {
 	} else {
 		var b []byte
 		if b, err = os.ReadFile(path); err == nil {
-			f, err = config.Parse(path, "", b)
+			f, err = config.ParseElsewhere(path, b)
 		}
 	}
 	if err != nil {
@@ -234,6 +237,33 @@ func printRollout(out io.Writer, r client.Rollout) error {
 		_, err := fmt.Fprintln(out, "there was no rollout yet; `meridian rollout start FILE` begins one")
 		return err
 	}
+	printStanding(out, r)
+	fmt.Fprintln(out)
+	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(w, "EDGE\tSTATE\tRULES\tREQUESTS\t5XX\t4XX\tMEAN\tP50\tP99")
+	for _, e := range r.Edges {
+		printArm(w, e.Edge, e.State, "current", e.Current)
+		printArm(w, "", "", "staged", e.Staged)
+	}
+	printArm(w, "all", "", "current", r.All.Current)
+	printArm(w, "", "", "staged", r.All.Staged)
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	for _, e := range r.Edges {
+		if e.Why != "" {
+			fmt.Fprintf(out, "\n%s: %s\n", e.Edge, e.Why)
+		}
+	}
+	return nil
+}
+
+func printArm(w io.Writer, edge, state, name string, a client.RolloutArm) {
+	fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%v\t%s\t%s\n", edge, state, name, a.Requests, part(a.Errors, a.Requests), part(a.Refused, a.Requests), a.Mean.Round(10*time.Microsecond), most(a.P50), most(a.P99))
+}
+
+// printStanding says where a rollout stands, who decided so, and what it waits for.
+func printStanding(out io.Writer, r client.Rollout) {
 	fmt.Fprintf(out, "%s is %s", r.Version, r.Phase)
 	if r.Phase == "staged" {
 		fmt.Fprintf(out, ": %v %% of %ss", r.Percent, r.By)
@@ -248,27 +278,6 @@ func printRollout(out io.Writer, r client.Rollout) error {
 	if r.Waits != "" {
 		fmt.Fprintf(out, "now: %s\n", r.Waits)
 	}
-	fmt.Fprintln(out)
-	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(w, "EDGE\tSTATE\tRULES\tREQUESTS\t5XX\t4XX\tMEAN\tP50\tP99")
-	row := func(edge, state, name string, a client.RolloutArm) {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%v\t%s\t%s\n", edge, state, name, a.Requests, part(a.Errors, a.Requests), part(a.Refused, a.Requests), a.Mean.Round(10*time.Microsecond), most(a.P50), most(a.P99))
-	}
-	for _, e := range r.Edges {
-		row(e.Edge, e.State, "current", e.Current)
-		row("", "", "staged", e.Staged)
-	}
-	row("all", "", "current", r.All.Current)
-	row("", "", "staged", r.All.Staged)
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	for _, e := range r.Edges {
-		if e.Why != "" {
-			fmt.Fprintf(out, "\n%s: %s\n", e.Edge, e.Why)
-		}
-	}
-	return nil
 }
 
 func part(n, of int64) string {

@@ -147,6 +147,17 @@ func printStatus(out io.Writer, s client.Status, r world.Record) error {
 	if b := s.Backup; b != nil {
 		fmt.Fprintf(out, "backups to %s   newest %s   log kept up to %s\n", b.To, moment(b.Newest), moment(b.Archived))
 	}
+	if r := s.Rollout; r != nil {
+		fmt.Fprint(out, "\nrollout ")
+		printStanding(out, *r)
+		w := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
+		fmt.Fprintln(w, "\t\tRULES\tREQUESTS\t5XX\t4XX\tMEAN\tP50\tP99")
+		printArm(w, "", "", "current", r.All.Current)
+		printArm(w, "", "", "staged", r.All.Staged)
+		if err := w.Flush(); err != nil {
+			return err
+		}
+	}
 	for _, n := range s.Notes {
 		fmt.Fprintln(out, "note:", n)
 	}

@@ -57,6 +57,17 @@ func (c Counts) Plus(d Counts) Counts {
 	return c
 }
 
+// timed reports whether no more requests have a time than there are.
+func (c Counts) timed() bool {
+	left := c.Requests
+	for _, n := range c.Buckets {
+		if left -= n; n < 0 || left < 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // Rate returns n as a share of the requests.
 func (c Counts) Rate(n int64) float64 {
 	if c.Requests == 0 {
@@ -78,6 +89,24 @@ func (c Counts) Quantile(q float64) time.Duration {
 		}
 	}
 	return bound(buckets - 1)
+}
+
+// within returns the first bucket whose bound is not below d; false if none is.
+func within(d time.Duration) (i int, ok bool) {
+	for i := range buckets - 1 {
+		if bound(i) >= d {
+			return i, true
+		}
+	}
+	return 0, false
+}
+
+// Longer returns how many requests took longer than the bound of a bucket.
+func (c Counts) Longer(than int) (n int64) {
+	for _, more := range c.Buckets[than+1:] {
+		n += more
+	}
+	return n
 }
 
 // An Arm is what was counted of one version: since it began, since the present

@@ -17,6 +17,12 @@ type Gate struct {
 	MaxRefused float64 `json:"max_refused"`
 	// MinRequests of the staged version are needed before it is judged.
 	MinRequests int64 `json:"min_requests"`
+	// MaxAlone is the percentage of 5xx that is let be while fewer than MinRequests
+	// of the current version are there to compare with; 0: it is not judged so.
+	MaxAlone float64 `json:"max_alone,omitempty"`
+	// MaxLatency is by how many times the time within which 99 of 100 requests of
+	// the current version are answered may be exceeded; 0: time is not judged.
+	MaxLatency float64 `json:"max_latency,omitempty"`
 }
 
 // A Report is what one edge tells of a rollout.
@@ -35,7 +41,7 @@ type Report struct {
 func (r Report) Plausible() bool {
 	for _, a := range []Arm{r.Arms.Current, r.Arms.Staged} {
 		for _, c := range []Counts{a.Total, a.Step, a.Recent} {
-			if c.Requests < 0 || c.Errors < 0 || c.Refused < 0 || c.Errors > c.Requests-c.Refused || c.Requests > maxCount || !(c.Seconds >= 0) {
+			if !c.timed() || c.Requests < 0 || c.Errors < 0 || c.Refused < 0 || c.Errors > c.Requests-c.Refused || c.Requests > maxCount || !(c.Seconds >= 0) {
 				return false
 			}
 		}
@@ -171,36 +177,16 @@ func (v View) missing(reports []Report, is func(Report) bool) string {
 
 // Judge reports whether the staged version is worse than the current one, and
 // why or why not: lately, or in all of the present step. Where the current one
-// has too few requests in that time, all that it had counts.
+// has too few requests in that time, all that it had counts; and where those are
+// too few, the staged version is judged alone as well.
 func (g Gate) Judge(a Arms) (worse bool, why string) {
 	if g.Off {
 		return false, "the gate is off"
 	}
-	for _, span := range []struct {
-		name            string
-		staged, current Counts
-	}{
-		{"lately", a.Staged.Recent, a.Current.Recent},
-		{"in this step", a.Staged.Step, a.Current.Step},
-	} {
-		if span.staged.Requests < g.MinRequests {
-			continue
-		}
-		current := span.current
-		if current.Requests < g.MinRequests {
-			current = a.Current.Total
-		}
-		for _, rate := range []struct {
-			of              string
-			staged, current int64
-			max             float64
-		}{
-			{"failed", span.staged.Errors, current.Errors, g.MaxErrors},
-			{"were refused", span.staged.Refused, current.Refused, g.MaxRefused},
-		} {
-			if least := above(rate.staged, span.staged.Requests, rate.current, current.Requests, deviations); least > rate.max/100 {
-				return true, fmt.Sprintf("%s %s, %s of the current version: at least %.1f points more, and %v are let be",
-					share(rate.staged, span.staged.Requests), rate.of+" "+span.name, share(rate.current, current.Requests), least*100, rate.max)
+	for _, s := range g.spans(a) {
+		for _, find := range []func(span) string{g.worse, g.slower, g.alone} {
+			if why := find(s); why != "" {
+				return true, why
 			}
 		}
 	}
@@ -209,6 +195,75 @@ func (g Gate) Judge(a Arms) (worse bool, why string) {
 		return false, fmt.Sprintf("%d of %d requests came: too few to judge by", n.Requests, g.MinRequests)
 	}
 	return false, fmt.Sprintf("%s failed in this step, %s of the current version", share(n.Errors, n.Requests), share(a.Current.Step.Errors, a.Current.Step.Requests))
+}
+
+// A span is what of both versions is compared.
+type span struct {
+	name            string
+	staged, current Counts
+}
+
+func (g Gate) spans(a Arms) (out []span) {
+	for _, s := range []span{{"lately", a.Staged.Recent, a.Current.Recent}, {"in this step", a.Staged.Step, a.Current.Step}} {
+		if s.staged.Requests < g.MinRequests {
+			continue
+		}
+		if s.current.Requests < g.MinRequests {
+			s.current = a.Current.Total
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// worse returns which rate of the staged version is too far above the current
+// one's.
+func (g Gate) worse(s span) string {
+	for _, rate := range []struct {
+		of              string
+		staged, current int64
+		max             float64
+	}{
+		{"failed", s.staged.Errors, s.current.Errors, g.MaxErrors},
+		{"were refused", s.staged.Refused, s.current.Refused, g.MaxRefused},
+	} {
+		if least := above(rate.staged, s.staged.Requests, rate.current, s.current.Requests, deviations); least > rate.max/100 {
+			return fmt.Sprintf("%s %s, %s of the current version: at least %.1f points more, and %v are let be",
+				share(rate.staged, s.staged.Requests), rate.of+" "+s.name, share(rate.current, s.current.Requests), least*100, rate.max)
+		}
+	}
+	return ""
+}
+
+// alone returns why the staged version is judged without the current one.
+func (g Gate) alone(s span) string {
+	if g.MaxAlone == 0 || s.current.Requests >= g.MinRequests {
+		return ""
+	}
+	if _, least, _ := wilson(s.staged.Errors, s.staged.Requests, deviations); least > g.MaxAlone/100 {
+		return fmt.Sprintf("%s failed %s: at least %.1f %%, and %v are let be; it is judged alone, as %d requests of the current version are too few to compare with",
+			share(s.staged.Errors, s.staged.Requests), s.name, least*100, g.MaxAlone, s.current.Requests)
+	}
+	return ""
+}
+
+// slower returns by how much the staged version is too slow: surely one of a
+// hundred of its requests more than of the current one's takes longer than
+// MaxLatency times what 99 of a hundred of those take.
+func (g Gate) slower(s span) string {
+	if g.MaxLatency == 0 || s.current.Requests < g.MinRequests {
+		return ""
+	}
+	limit, ok := within(time.Duration(g.MaxLatency * float64(s.current.Quantile(0.99))))
+	if !ok {
+		return ""
+	}
+	staged, current := s.staged.Longer(limit), s.current.Longer(limit)
+	if least := above(staged, s.staged.Requests, current, s.current.Requests, deviations); least > 0.01 {
+		return fmt.Sprintf("%s took longer than %v %s, %s of the current version, whose 99th percentile is below %v: at least %.1f points more, and 1 is let be",
+			share(staged, s.staged.Requests), bound(limit), s.name, share(current, s.current.Requests), s.current.Quantile(0.99), least*100)
+	}
+	return ""
 }
 
 func share(n, of int64) string {

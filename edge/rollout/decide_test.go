@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -14,8 +15,8 @@ import (
 // TestDecide runs the scripts in testdata/decide. A line is a fact:
 //
 //	at PERCENT [steps 1 10 100] [hold 60s] [held 10s] [turn N] [phase PHASE]
-//	gate [off] [errors POINTS] [refused POINTS] [min N]
-//	edge NAME [dead] [silent] [staged N/ERRORS/REFUSED] [current ...] [earlier ...] [recent STAGED CURRENT] [in-file] [at-turn N] [of VERSION] [refuses WHY] [condemns WHY]
+//	gate [off] [errors POINTS] [refused POINTS] [min N] [alone PERCENT] [latency RATIO]
+//	edge NAME [dead] [silent] [staged N/ERRORS/REFUSED] [current ...] [times STAGED CURRENT, each N@TIME,...] [earlier ...] [recent STAGED CURRENT] [in-file] [at-turn N] [of VERSION] [refuses WHY] [condemns WHY]
 func TestDecide(t *testing.T) {
 	datadriven.Walk(t, "testdata/decide", func(t *testing.T, path string) {
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
@@ -82,6 +83,10 @@ func (v *View) read(words []string) (err error) {
 				scan(rest[i+1], &v.Record.Gate.MaxRefused)
 			case "min":
 				scan(rest[i+1], &v.Record.Gate.MinRequests)
+			case "alone":
+				scan(rest[i+1], &v.Record.Gate.MaxAlone)
+			case "latency":
+				scan(rest[i+1], &v.Record.Gate.MaxLatency)
 			}
 		}
 	case "edge":
@@ -103,6 +108,13 @@ func (v *View) read(words []string) (err error) {
 				r.Arms.Current.Total = counts(rest[i+1])
 			case "recent":
 				r.Arms.Staged.Recent, r.Arms.Current.Recent = counts(rest[i+1]), counts(rest[i+2])
+			case "times":
+				for j, arm := range []*Arm{&r.Arms.Staged, &r.Arms.Current} {
+					if arm.Step, err = timed(rest[i+1+j]); err != nil {
+						return err
+					}
+					arm.Total = arm.Step
+				}
 			case "in-file":
 				r.InFile = true
 			case "of":
@@ -127,6 +139,65 @@ func (v *View) read(words []string) (err error) {
 		err = fmt.Errorf("unknown")
 	}
 	return err
+}
+
+// timed reads requests that took some times, such as 95@20ms,5@3s.
+func timed(text string) (c Counts, err error) {
+	for part := range strings.SplitSeq(text, ",") {
+		n, took, _ := strings.Cut(part, "@")
+		d, err := time.ParseDuration(took)
+		if err != nil {
+			return c, err
+		}
+		times, err := strconv.Atoi(n)
+		if err != nil {
+			return c, err
+		}
+		for range times {
+			c.add(Outcome{Status: 200, Took: d})
+		}
+	}
+	return c, nil
+}
+
+// TestChanceRollsNothingBackForItsTimes plays rollouts of a version that is as
+// fast as the current one, whose times spread widely. Control: of one of which
+// every tenth request is eight times as slow, few stay.
+func TestChanceRollsNothingBackForItsTimes(t *testing.T) {
+	g := Gate{MaxErrors: 1, MaxRefused: 5, MinRequests: 20, MaxLatency: 2}
+	rng := rand.New(rand.NewPCG(3, 4))
+	back := func(slow float64) bool {
+		var a Arms
+		for range 40 {
+			for range 100 {
+				took := time.Duration(float64(10*time.Millisecond) * math.Exp(rng.NormFloat64()))
+				arm := &a.Current
+				if rng.Float64() < 0.2 {
+					if arm = &a.Staged; rng.Float64() < slow {
+						took = 8 * 100 * time.Millisecond
+					}
+				}
+				arm.Step.add(Outcome{Status: 200, Took: took})
+				arm.Total.add(Outcome{Status: 200, Took: took})
+			}
+			if rolls, _ := g.Judge(a); rolls {
+				return true
+			}
+		}
+		return false
+	}
+	wrong, right := 0, 0
+	for range 50 {
+		if back(0) {
+			wrong++
+		}
+		if back(0.1) {
+			right++
+		}
+	}
+	if wrong > 1 || right < 45 {
+		t.Errorf("of 50 that are as fast %d are rolled back, of 50 that are not %d", wrong, right)
+	}
 }
 
 // TestChanceRollsNothingBack plays rollouts of a version that is as good as the
@@ -224,6 +295,8 @@ func TestWhatIsNoRollout(t *testing.T) {
 		`by "weather"`:            func(r *Record) { r.Plan.By = "weather" },
 		"sticky 2h":               func(r *Record) { r.Plan.Sticky = 2 * time.Hour },
 		"max errors 101":          func(r *Record) { r.Gate.MaxErrors = 101 },
+		"max errors alone 101":    func(r *Record) { r.Gate.MaxAlone = 101 },
+		"max latency ratio 0.5":   func(r *Record) { r.Gate.MaxLatency = 0.5 },
 		"min requests 0":          func(r *Record) { r.Gate.MinRequests = 0 },
 		"hold 0s":                 func(r *Record) { r.Steps = []float64{5} },
 		"steps [5 5]":             func(r *Record) { r.Steps, r.Hold = []float64{5, 5}, time.Minute },

@@ -65,6 +65,8 @@ const (
 	MaxSticky = time.Hour
 	MaxHold   = 24 * time.Hour
 	maxValue  = 256
+
+	maxLatency = 1000
 )
 
 // Check refuses what makes no sense, and says what was expected.
@@ -87,6 +89,10 @@ func (r Record) Check() error {
 		return fmt.Errorf("sticky %v: expected %v to %v, or 0 for no cookie", p.Sticky, MinSticky, MaxSticky)
 	case r.Gate.MaxErrors < 0 || r.Gate.MaxErrors > 100 || r.Gate.MaxRefused < 0 || r.Gate.MaxRefused > 100:
 		return fmt.Errorf("max errors %v and max refused %v: expected percentage points, 0 to 100", r.Gate.MaxErrors, r.Gate.MaxRefused)
+	case r.Gate.MaxAlone < 0 || r.Gate.MaxAlone > 100:
+		return fmt.Errorf("max errors alone %v: expected a percentage, 0 to 100", r.Gate.MaxAlone)
+	case r.Gate.MaxLatency != 0 && !(r.Gate.MaxLatency >= 1 && r.Gate.MaxLatency <= maxLatency):
+		return fmt.Errorf("max latency ratio %v: expected 1 to %d, or 0 to judge no times", r.Gate.MaxLatency, maxLatency)
 	case r.Gate.MinRequests < 1:
 		return fmt.Errorf("min requests %d: expected 1 or more", r.Gate.MinRequests)
 	case r.Steps != nil && (r.Hold <= 0 || r.Hold > MaxHold):
