@@ -176,6 +176,8 @@ type Limits struct {
 	MinimumRate      Size          `key:"minimumRate" default:"500B" doc:"Bytes a second that a client must send of a body, or take of a response, while its edge waits for that. 0: it may be as slow as it likes." want:"0, or a size up to 1MiB such as 500B"`
 	MinimumRateGrace time.Duration `key:"minimumRateGrace" default:"20s" doc:"For how long a client may owe them." want:"a duration from 1s to 1h such as 20s"`
 
+	Drain time.Duration `key:"drain" doc:"How long a node that stops lets requests end. Default: 8s at an edge, 3s at a gateway. An up world ends as a whole within 8s." want:"a duration from 1s to 1h such as 30s"`
+
 	ConnectionsPerClient int `key:"connectionsPerClient" doc:"Of one address, or of one /64 of IPv6. Default: 4,096, and no bound for clients on the edge's own machine." want:"a number from 1 to 1000000"`
 }
 

@@ -24,6 +24,9 @@ func (d *decoder) checkProtocols(f *File) {
 	if l.MinimumRateGrace < time.Second || l.MinimumRateGrace > time.Hour {
 		d.fail(position{key: "limits.minimumRateGrace"}, fmt.Sprintf("minimumRateGrace is %v", l.MinimumRateGrace), "a duration from 1s to 1h such as 20s")
 	}
+	if _, said := d.where["limits.drain"]; said && (l.Drain < time.Second || l.Drain > time.Hour) {
+		d.fail(position{key: "limits.drain"}, fmt.Sprintf("drain is %v", l.Drain), "a duration from 1s to 1h such as 30s")
+	}
 }
 
 // maxConnections of one edge: more of them do not fit into one process's table

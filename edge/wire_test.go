@@ -256,3 +256,31 @@ func TestConfigThatCannotWorkIsRefused(t *testing.T) {
 		}
 	}
 }
+
+// TestAnEdgeThatStopsLetsRequestsEndForItsDrain: what takes longer is broken off.
+func TestAnEdgeThatStopsLetsRequestsEndForItsDrain(t *testing.T) {
+	for drain, whole := range map[time.Duration]bool{10 * time.Second: true, 200 * time.Millisecond: false} {
+		began, release := make(chan struct{}), make(chan struct{})
+		g := &region{name: "eu-west-1", serve: func(w http.ResponseWriter, r *http.Request) {
+			close(began)
+			<-release
+			io.WriteString(w, "whole")
+		}}
+		w := newWorld(t, []*region{g}, func(c *Config, _ *Deps, _ *world) { c.Timeouts.Drain = drain })
+		answered := make(chan error, 1)
+		go func() { _, err := w.try(w.h2, "POST", "/", "x"); answered <- err }()
+		<-began
+		stopped := make(chan struct{})
+		go func() { w.stop(); close(stopped) }()
+		if !whole {
+			<-stopped // while the region still works on it
+			close(release)
+		} else {
+			time.AfterFunc(600*time.Millisecond, func() { close(release) })
+		}
+		if err := <-answered; (err == nil) != whole {
+			t.Errorf("drain %v: %v", drain, err)
+		}
+		<-stopped
+	}
+}

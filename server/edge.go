@@ -93,7 +93,7 @@ func (n *node) doorConfig(p doorParts) edge.Config {
 		HTTP:              netip.AddrPortFrom(n.self.Address, n.self.Ports.HTTP).String(),
 		Limits:            bounds(n.file),
 		HTTP3:             edge.HTTP3{Off: n.file.HTTP3 == "off"},
-		Timeouts:          edge.Timeouts{FirstByte: n.file.Limits.Timeout},
+		Timeouts:          edge.Timeouts{FirstByte: n.file.Limits.Timeout, Drain: n.file.Limits.Drain},
 		Cache:             cache.Config{Memory: int64(n.file.Limits.Cache), Disk: p.onDisk},
 		Upstream:          edge.Upstream{Hedges: share(n.file.Limits.Hedges)},
 		Deduplicated:      n.file.Deduplicates(),

@@ -76,7 +76,7 @@ func (h *handing) Yield(pid int) {
 	}
 	h.n.backbone.Yield() // a purge is for the cache of the next one
 	if h.door != nil {
-		h.door.HandOver(handoverDrain)
+		h.door.HandOver(h.longest())
 	}
 	h.n.end(nil)
 }
@@ -90,7 +90,7 @@ func (h *handing) withdraw() {
 	if taken {
 		return
 	}
-	daemon.SdNotify(false, daemon.SdNotifyStopping)
+	daemon.SdNotify(false, stopping(h.n.file.Limits.Drain))
 	h.n.fact(factReady, "")
 	others := 0
 	for _, e := range h.n.atlas.Now().Edges {
@@ -159,11 +159,27 @@ func (h *handing) hurry() {
 	}
 }
 
+// longest returns that bound: the file's drain, if that is longer.
+func (h *handing) longest() time.Duration { return max(handoverDrain, h.n.file.Limits.Drain) }
+
 // grace returns how long each part may take to stop.
 func (h *handing) grace() time.Duration {
-	const usual = 9 * time.Second
+	usual := max(usualGrace, h.n.file.Limits.Drain+time.Second)
 	if h.handedOver() {
-		return usual + handoverDrain
+		return usual + h.longest()
 	}
 	return usual
+}
+
+// usualGrace is longer than any part takes that drains for its default time.
+const usualGrace = 9 * time.Second
+
+// stopping is what systemd hears when a node begins to stop: with a drain of its
+// own, for how long it need not lose its patience. The edge and the gateway of a
+// node drain one after the other.
+func stopping(drain time.Duration) string {
+	if drain == 0 {
+		return daemon.SdNotifyStopping
+	}
+	return fmt.Sprintf("%s\nEXTEND_TIMEOUT_USEC=%d", daemon.SdNotifyStopping, (longestFarewell + 2*drain + 2*usualGrace).Microseconds())
 }

@@ -107,5 +107,5 @@ func servePurges(ctx context.Context, l net.Listener, apply func([]cache.Purge) 
 		}
 		json.NewEncoder(w).Encode(apply(ps))
 	})
-	return serveHTTP(ctx, ready, &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}, l)
+	return serveHTTP(ctx, ready, &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}, l, drainTime)
 }

@@ -75,14 +75,14 @@ func (n *node) addGateway(g *lifecycle.Group, work gateway.Invoker, fate func(co
 			return err
 		}
 		srv := gatewayServer(desk.Public(), n.file)
-		return serveHTTP(ctx, ready, srv, tls.NewListener(l, serverTLS(n.shelf.certs.GetCertificate)))
+		return serveHTTP(ctx, ready, srv, tls.NewListener(l, serverTLS(n.shelf.certs.GetCertificate)), drainOf(n.file))
 	})
 	inner := n.backbone.Listener("gateway")
 	g.Add("gateway", func(ctx context.Context, ready func()) error {
 		srv := gatewayServer(desk.Inner(), n.file)
 		srv.Protocols = new(http.Protocols)
 		srv.Protocols.SetUnencryptedHTTP2(true) // the backbone's TLS is below
-		return serveHTTP(ctx, ready, srv, inner)
+		return serveHTTP(ctx, ready, srv, inner, drainOf(n.file))
 	})
 	return nil
 }

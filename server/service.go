@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"meridian/client"
+	"meridian/config"
 )
 
 // serveNode answers what other nodes ask of this one, over the backbone: the
@@ -30,11 +32,12 @@ func (n *node) serveNode(ctx context.Context, l net.Listener, ready func()) erro
 	mux.HandleFunc("POST /rollout/check", n.serveRolloutCheck)
 	mux.HandleFunc("GET /rollout", n.serveRollout)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(n.tele.Metrics, promhttp.HandlerOpts{}))
-	return serveHTTP(ctx, ready, &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}, l)
+	return serveHTTP(ctx, ready, &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}, l, drainTime)
 }
 
-// serveHTTP runs srv on l until ctx is over, then lets what was begun end.
-func serveHTTP(ctx context.Context, ready func(), srv *http.Server, l net.Listener) error {
+// serveHTTP runs srv on l until ctx is over, then lets what was begun end in the
+// time of limit.
+func serveHTTP(ctx context.Context, ready func(), srv *http.Server, l net.Listener, limit time.Duration) error {
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(l) }() // awaited on both paths below
 	ready()
@@ -43,7 +46,7 @@ func serveHTTP(ctx context.Context, ready func(), srv *http.Server, l net.Listen
 		return err
 	case <-ctx.Done():
 	}
-	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
 	if srv.Shutdown(drain) != nil {
 		srv.Close()
@@ -54,8 +57,12 @@ func serveHTTP(ctx context.Context, ready func(), srv *http.Server, l net.Listen
 	return nil
 }
 
-// drainTime bounds how long a server waits for what it has begun.
+// drainTime bounds how long a server waits for what it has begun, if the file
+// does not say.
 const drainTime = 3 * time.Second
+
+// drainOf returns how long servers of requests wait.
+func drainOf(f *config.File) time.Duration { return cmp.Or(f.Limits.Drain, drainTime) }
 
 // ask fetches a path from another node, or from this one.
 func (n *node) ask(ctx context.Context, other, path string) ([]byte, error) {

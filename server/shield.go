@@ -18,7 +18,7 @@ func (n *node) addShield(g *lifecycle.Group, h http.Handler) {
 		srv := gatewayServer(h, n.file)
 		srv.Protocols = new(http.Protocols)
 		srv.Protocols.SetUnencryptedHTTP2(true) // the backbone's TLS is below
-		return serveHTTP(ctx, ready, srv, l)
+		return serveHTTP(ctx, ready, srv, l, drainOf(n.file))
 	})
 }
 
