@@ -33,6 +33,7 @@ type site struct {
 	roots  *x509.CertPool
 	origin *httptest.Server
 	procs  map[string]*process
+	env    []string // of nodes, beside the test's own
 }
 
 const domain = "api.example.test"
@@ -134,7 +135,7 @@ func (s *site) serve(node string) *process {
 	}
 	defer log.Close()
 	p.cmd = exec.Command(s.bin, "serve", "--node", node, "--state", s.state(node), s.file)
-	p.cmd.Stdout, p.cmd.Stderr = log, log
+	p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = append(os.Environ(), s.env...), log, log
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := p.cmd.Start(); err != nil {
 		s.t.Fatal(err)
