@@ -121,7 +121,10 @@ conformance: deps ## pgx's own test suite, directly and through both regions' pr
 	go test ./test/conformance/h2spec -count=1 -v
 
 .PHONY: conformance-drivers
-conformance-drivers: deps ## the suites of other Go drivers for PostgreSQL, fetched by their modules' names, by the same three ways
+conformance-drivers: deps ## the suites of other Go drivers for PostgreSQL, and programs on drivers of other languages, by the same three ways
+	apt-get install -y --no-install-recommends python3-asyncpg python3-psycopg
+	npm install --no-package-lock --no-audit --no-fund --prefix test/conformance/drivers/node
+	go run ./test/conformance -programs .
 	for s in pq pgconn pgx4; do go run ./test/conformance -suite $$s || exit 1; done
 
 CONNECTIONS ?= 0

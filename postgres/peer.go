@@ -104,7 +104,7 @@ func (p *Proxy) servePeerSession(ctx context.Context, conn net.Conn, rd *wire.Re
 	}
 	if err != nil {
 		e := pgError(err)
-		conn.Write(wire.Builder(nil).JSON(wire.FrameRefuse, wire.Refusal{Code: e.Code, Message: e.Message, Away: passes(err)}))
+		conn.Write(wire.Builder(nil).JSON(wire.FrameRefuse, wire.Refusal{Code: e.Code, Message: e.Message, Others: e.Rest(), Away: passes(err)}))
 		return
 	}
 	s := &peer{p: p, conn: conn, rd: rd, backend: b, began: p.timeline(ctx), status: 'I'}

@@ -97,7 +97,7 @@ func (s *peer) executed(ctx context.Context, f wire.Frame) *wire.Refusal {
 	if !s.p.ended(ctx, e.Code, true) {
 		return nil
 	}
-	return &wire.Refusal{Code: e.Code, Message: e.Message, Ended: true}
+	return &wire.Refusal{Code: e.Code, Message: e.Message, Others: e.Rest(), Ended: true}
 }
 
 // gather is how long replies within a block wait for those of groups that were

@@ -310,7 +310,7 @@ func (u *upstream) verdict(cause error, wrote bool) *wire.Error {
 	e := &wire.Error{Severity: "ERROR", Code: stateConnection, Message: fmt.Sprintf("meridian: the connection to the primary in %s was lost: %v", u.region, cause)}
 	switch {
 	case u.refusal != nil && u.refusal.Ended:
-		e.Code, e.Message = u.refusal.Code, u.refusal.Message
+		e.Code, e.Message, e.Others = u.refusal.Code, u.refusal.Message, u.refusal.Others
 	case u.refusal != nil: // nothing was run
 		e.Code, e.Message = u.refusal.Code, "meridian: "+string(u.region)+" refused: "+u.refusal.Message
 	case wrote:

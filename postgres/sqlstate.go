@@ -50,7 +50,9 @@ var byKind = map[meridian.Kind]string{
 func pgError(err error) *wire.Error {
 	var e *wire.Error
 	if errors.As(err, &e) {
-		return &wire.Error{Severity: "ERROR", Code: e.Code, Message: e.Message, Detail: e.Detail, Hint: e.Hint}
+		own := *e
+		own.Severity = "ERROR"
+		return &own
 	}
 	code, ok := byKind[meridian.KindOf(err)]
 	if !ok {

@@ -138,7 +138,7 @@ func (u *upstream) welcome(ctx context.Context) ([]byte, error) {
 			return nil, errShut(u.refusal.Message)
 		}
 		if u.refusal != nil {
-			return nil, &wire.Error{Code: u.refusal.Code, Message: u.refusal.Message}
+			return nil, &wire.Error{Code: u.refusal.Code, Message: u.refusal.Message, Others: u.refusal.Others}
 		}
 		return nil, meridian.WithKind(meridian.PrimaryUnavailable, fmt.Errorf("the stream to %s ended", u.region))
 	case <-ctx.Done():

@@ -10,6 +10,7 @@ type Error struct {
 	Message  string
 	Detail   string
 	Hint     string
+	Others   string // the other fields, as they were sent: where it happened and to what
 }
 
 func (e *Error) Error() string {
@@ -19,8 +20,7 @@ func (e *Error) Error() string {
 // Fatal reports whether the connection ends with the error.
 func (e *Error) Fatal() bool { return e.Severity == "FATAL" || e.Severity == "PANIC" }
 
-// ParseError decodes an ErrorResponse's or NoticeResponse's body. Fields that
-// it does not know are passed over.
+// ParseError decodes an ErrorResponse's or NoticeResponse's body.
 func ParseError(body []byte) (*Error, error) {
 	e := &Error{}
 	for len(body) > 0 && body[0] != 0 {
@@ -44,6 +44,8 @@ func ParseError(body []byte) (*Error, error) {
 			e.Detail = string(value)
 		case 'H':
 			e.Hint = string(value)
+		default:
+			e.Others += string(body[:len(body)-len(rest)])
 		}
 		body = rest
 	}
@@ -57,17 +59,16 @@ func (b Builder) Error(e *Error) Builder { return b.fields('E', e) }
 func (b Builder) Notice(e *Error) Builder { return b.fields('N', e) }
 
 func (b Builder) fields(t byte, e *Error) Builder {
-	var body []byte
-	add := func(field byte, value string) {
-		if value != "" {
-			body = append(append(append(body, field), value...), 0)
-		}
+	head := field('S', e.Severity) + field('V', e.Severity) + field('C', e.Code) + field('M', e.Message)
+	return b.Message(t, []byte(head), []byte(e.Rest()), []byte{0})
+}
+
+// Rest returns what stands behind the message, as Others would have it.
+func (e *Error) Rest() string { return field('D', e.Detail) + field('H', e.Hint) + e.Others }
+
+func field(kind byte, value string) string {
+	if value == "" {
+		return ""
 	}
-	add('S', e.Severity)
-	add('V', e.Severity)
-	add('C', e.Code)
-	add('M', e.Message)
-	add('D', e.Detail)
-	add('H', e.Hint)
-	return b.Message(t, body, []byte{0})
+	return string(rune(kind)) + value + "\x00"
 }

@@ -4,6 +4,7 @@
 //
 //	go run ./test/conformance                 pgx's own suite, from the module cache
 //	go run ./test/conformance -suite pq       another driver's: pq, pgconn, pgx4
+//	go run ./test/conformance -programs .     our own programs on other languages' drivers: a pattern of names
 //	go run ./test/conformance -- CMD ARG...   any command, with PGHOST and its kin
 //
 // The other region is as far away as -rtt says. PostgreSQL is real, and new.
@@ -16,6 +17,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"regexp"
 	"syscall"
 	"time"
 )
@@ -25,34 +27,53 @@ func main() {
 	only := flag.String("only", "", "one of direct, primary, secondary; default: all, compared")
 	name := flag.String("suite", "pgx", "the driver whose suite is run: pgx, pq, pgconn, pgx4")
 	run := flag.String("run", "", "the tests of the suite to run, as go test -run says them")
+	names := flag.String("programs", "", "instead: the programs of "+programs+" whose names match")
+	consistency := flag.String("consistency", "session", "what reads are promised")
+	pooling := flag.String("pooling", "session", "session or transaction")
+	lag := flag.Duration("lag", 0, "how far the standby is behind in what it shows")
 	keep := flag.Bool("keep", false, "print how to reach each way, and wait for a signal")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := conform(ctx, *rtt, *only, *name, *run, *keep, flag.Args()); err != nil {
+	work := func(r *rig) error { return suite(ctx, r.chosen(*only), *name, *run) }
+	switch {
+	case *keep:
+		work = func(r *rig) error { return r.wait(ctx) }
+	case *names != "":
+		work = func(r *rig) error { return runPrograms(ctx, r.chosen(*only), regexp.MustCompile(*names)) }
+	case flag.NArg() > 0:
+		work = func(r *rig) error { return each(ctx, r.chosen(*only), flag.Args()) }
+	}
+	if err := conform(ctx, options{*rtt, *lag, *consistency, *pooling}, work); err != nil {
 		fmt.Fprintln(os.Stderr, "conformance:", err)
 		stop()
 		os.Exit(1)
 	}
 }
 
-func conform(ctx context.Context, rtt time.Duration, only, name, run string, keep bool, command []string) error {
-	r, err := newRig(ctx, rtt)
+// options are what may be chosen of the two regions.
+type options struct {
+	rtt, lag    time.Duration
+	consistency string
+	pooling     string // session or transaction
+}
+
+func conform(ctx context.Context, o options, work func(*rig) error) error {
+	r, err := newRig(ctx, o)
 	if err != nil {
 		return err
 	}
 	defer r.close()
-	switch {
-	case keep:
-		for _, w := range r.ways {
-			fmt.Printf("%s\t%s\n", w.name, w.url())
-		}
-		<-ctx.Done()
-		return nil
-	case len(command) > 0:
-		return each(ctx, r.chosen(only), command)
+	return work(r)
+}
+
+// wait prints the ways, and lets others use them.
+func (r *rig) wait(ctx context.Context) error {
+	for _, w := range r.ways {
+		fmt.Printf("%s\t%s\n", w.name, w.url())
 	}
-	return suite(ctx, r.chosen(only), name, run)
+	<-ctx.Done()
+	return nil
 }
 
 // each runs a command once for each way.

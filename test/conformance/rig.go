@@ -39,8 +39,9 @@ type rig struct {
 	dir     string
 }
 
-// A way is one way to the database.
-type way struct{ name, addr string }
+// A way is one way to the database. ca is the file of who signed its certificate,
+// "" where it speaks no TLS.
+type way struct{ name, addr, ca, pooling string }
 
 func (w way) url() string {
 	return fmt.Sprintf("postgres://%s:%s@%s/%s?sslmode=disable", database, password, w.addr, database)
@@ -50,7 +51,7 @@ func (w way) environment() []string {
 	host, port, _ := net.SplitHostPort(w.addr)
 	return []string{"PGHOST=" + host, "PGPORT=" + port, "PGUSER=" + database, "PGPASSWORD=" + password, "PGDATABASE=" + database,
 		"PGSSLMODE=disable", "DATABASE_URL=" + w.url(), "PGX_TEST_DATABASE=" + w.url(),
-		"PGX_TEST_CONN_STRING=" + w.url(), "PGX_TEST_TCP_CONN_STRING=" + w.url(), "WAY=" + w.name}
+		"PGX_TEST_CONN_STRING=" + w.url(), "PGX_TEST_TCP_CONN_STRING=" + w.url(), "WAY=" + w.name, "CA=" + w.ca, "POOLING=" + w.pooling}
 }
 
 func (r *rig) chosen(name string) (ways []way) {
@@ -62,7 +63,7 @@ func (r *rig) chosen(name string) (ways []way) {
 	return ways
 }
 
-func newRig(ctx context.Context, rtt time.Duration) (_ *rig, err error) {
+func newRig(ctx context.Context, o options) (_ *rig, err error) {
 	ctx, stop := context.WithCancel(ctx)
 	r := &rig{stop: stop}
 	defer func() {
@@ -87,18 +88,28 @@ func newRig(ctx context.Context, rtt time.Duration) (_ *rig, err error) {
 		return nil, err
 	}
 	r.servers = append(r.servers, standby)
-	return r, r.connect(ctx, primary, standby, rtt)
+	if o.lag > 0 {
+		if err := lagging(standby, o.lag); err != nil {
+			return nil, err
+		}
+	}
+	return r, r.connect(ctx, primary, standby, o)
 }
 
 // connect makes the ways. What is called direct is a bare relay, so that every
 // way is one of TCP.
-func (r *rig) connect(ctx context.Context, primary, standby *pgtest.Server, rtt time.Duration) error {
+func (r *rig) connect(ctx context.Context, primary, standby *pgtest.Server, o options) error {
+	mode, err := meridian.ParseConsistency(o.consistency)
+	if err != nil {
+		return err
+	}
+	rtt := o.rtt
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
 	r.running.Go(func() { r.relay(ctx, l, primary) })
-	r.ways = append(r.ways, way{"direct", l.Addr().String()})
+	r.ways = append(r.ways, way{"direct", l.Addr().String(), "", o.pooling})
 	secure, err := r.tls()
 	if err != nil {
 		return err
@@ -107,16 +118,19 @@ func (r *rig) connect(ctx context.Context, primary, standby *pgtest.Server, rtt 
 	if err != nil {
 		return err
 	}
+	cfg := func(region meridian.Region) postgres.Config {
+		return postgres.Config{Region: region, Consistency: mode, TransactionPooling: o.pooling == "transaction"}
+	}
 	var topo topology.Map
 	topo.Publish(&topology.Snapshot{
 		Regions: []topology.Region{{Name: near, Primary: true, Healthy: true}, {Name: far, Healthy: true}},
 		Links:   []topology.Link{{From: near, To: far, RTT: rtt}},
 	})
 	links, line := delay.NewGroup(delay.NewClock()), delay.NewLine(rtt, rtt)
-	if err := r.proxy(ctx, "primary", near, postgres.Deps{Local: primary.Dial, Map: &topo, Peers: peers, TLS: secure}); err != nil {
+	if err := r.proxy(ctx, "primary", cfg(near), postgres.Deps{Local: primary.Dial, Map: &topo, Peers: peers, TLS: secure}); err != nil {
 		return err
 	}
-	return r.proxy(ctx, "secondary", far, postgres.Deps{Local: standby.Dial, Map: &topo, TLS: secure,
+	return r.proxy(ctx, "secondary", cfg(far), postgres.Deps{Local: standby.Dial, Map: &topo, TLS: secure,
 		Remote: func(ctx context.Context, _ meridian.Region) (net.Conn, error) {
 			return links.Dial(ctx, line, func(ctx context.Context) (net.Conn, error) {
 				var d net.Dialer
@@ -125,10 +139,20 @@ func (r *rig) connect(ctx context.Context, primary, standby *pgtest.Server, rtt 
 		}})
 }
 
+// lagging makes a standby show each commit so much later.
+func lagging(standby *pgtest.Server, lag time.Duration) error {
+	for _, sql := range []string{fmt.Sprintf("ALTER SYSTEM SET recovery_min_apply_delay = %d", lag.Milliseconds()), "SELECT pg_reload_conf()"} {
+		if err := standby.Exec("postgres", sql); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // proxy runs a region's proxy.
-func (r *rig) proxy(ctx context.Context, name string, region meridian.Region, deps postgres.Deps) error {
-	p, err := postgres.New(postgres.Config{Region: region, Database: database, Listen: "127.0.0.1:0", MaxServer: 50,
-		Users: map[string]string{database: password}}, deps)
+func (r *rig) proxy(ctx context.Context, name string, cfg postgres.Config, deps postgres.Deps) error {
+	cfg.Database, cfg.Listen, cfg.MaxServer, cfg.Users = database, "127.0.0.1:0", 50, map[string]string{database: password}
+	p, err := postgres.New(cfg, deps)
 	if err != nil {
 		return err
 	}
@@ -139,7 +163,7 @@ func (r *rig) proxy(ctx context.Context, name string, region meridian.Region, de
 	case err := <-ended:
 		return err
 	}
-	r.ways = append(r.ways, way{name, p.Addr().String()})
+	r.ways = append(r.ways, way{name, p.Addr().String(), r.ca, r.ways[0].pooling})
 	return nil
 }
 
