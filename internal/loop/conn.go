@@ -1,0 +1,296 @@
+//go:build linux && (amd64 || arm64)
+
+package loop
+
+import (
+	"io"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Conn is a socket of a loop. It keeps net.Conn's contract.
+type Conn struct {
+	fd            int
+	at            int32 // its slot; guarded by loop.mu
+	room          bool  // it is registered for room to write; guarded by loop.mu
+	local, remote net.Addr
+
+	loop atomic.Pointer[loop]
+	refs atomic.Int32 // system calls under way, and one until it is closed
+	shut atomic.Bool
+	over atomic.Bool // the other end has closed, or it broke: it stays readable
+
+	in, out side
+	row     int        // reads in a row without a wait; of who reads
+	wmu     sync.Mutex // serialises writes
+}
+
+// A side is one direction of a Conn.
+type side struct {
+	ready atomic.Bool // there may be something to read, or room to write
+	late  atomic.Bool // its deadline is past
+
+	// Guarded by the loop's mu.
+	waits    []waiter
+	deadline time.Time
+	timer    *time.Timer
+}
+
+// A waiter is a fiber, or somebody who waits for a channel to be closed.
+type waiter struct {
+	fiber *fiber
+	done  chan struct{}
+}
+
+func (w waiter) wake() {
+	if w.fiber != nil {
+		w.fiber.wake()
+	} else {
+		close(w.done)
+	}
+}
+
+// wake lets all go on that wait. The caller holds the loop's mu.
+func (s *side) wake(*loop) {
+	for i, w := range s.waits {
+		s.waits[i] = waiter{}
+		w.wake()
+	}
+	s.waits = s.waits[:0]
+}
+
+// inARow is after how many reads a fiber lets others run, though there is more.
+const inARow = 16
+
+// atOnce is how much is written in a system call that the scheduler is not told
+// of, as it cannot wait and does not take long.
+const atOnce = 64 << 10
+
+// Read reads what is there, and waits where there is nothing.
+func (c *Conn) Read(b []byte) (int, error) {
+	for {
+		if err := c.may(&c.in); err != nil {
+			return 0, c.failed("read", err)
+		}
+		if len(b) == 0 {
+			return 0, nil
+		}
+		if !c.in.ready.Load() {
+			c.row = 0
+			c.wait(&c.in)
+			continue
+		}
+		if !c.enter() {
+			continue
+		}
+		// Before the call: what comes after it sets the flag again (epoll(7),
+		// question 9).
+		c.in.ready.Store(false)
+		n, errno := c.recv(b)
+		if errno == 0 && (n == min(len(b), atOnce) || n == 0) || c.over.Load() && errno == 0 || errno == unix.EINTR {
+			c.in.ready.Store(true) // there may be more; a short read says that there is not
+		}
+		c.leave()
+		switch {
+		case errno == unix.EAGAIN, errno == unix.EINTR:
+		case errno != 0:
+			return 0, c.failed("read", os.NewSyscallError("read", errno))
+		case n == 0:
+			return 0, io.EOF
+		default:
+			c.cede()
+			return n, nil
+		}
+	}
+}
+
+// cede lets others run if the fiber has read for long.
+func (c *Conn) cede() {
+	if c.row++; c.row < inARow {
+		return
+	}
+	c.row = 0
+	l := c.loop.Load()
+	f := l.current()
+	if f == nil {
+		return
+	}
+	l.mu.Lock()
+	f.again = true
+	l.mu.Unlock()
+	f.yield(struct{}{})
+}
+
+func (c *Conn) recv(b []byte) (int, syscall.Errno) {
+	n, _, errno := syscall.RawSyscall6(unix.SYS_RECVFROM, uintptr(c.fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(min(len(b), atOnce)), 0, 0, 0)
+	return int(n), errno
+}
+
+// Write writes all of b, and waits where there is no room.
+func (c *Conn) Write(b []byte) (written int, err error) {
+	c.wmu.Lock()
+	defer c.wmu.Unlock()
+	for {
+		if err := c.may(&c.out); err != nil {
+			return written, c.failed("write", err)
+		}
+		if written == len(b) {
+			return written, nil
+		}
+		if !c.out.ready.Load() {
+			c.wait(&c.out)
+			continue
+		}
+		if !c.enter() {
+			continue
+		}
+		c.out.ready.Store(false)
+		n, errno := c.send(b[written:])
+		if errno != unix.EAGAIN {
+			c.out.ready.Store(true)
+		}
+		c.leave()
+		switch errno {
+		case 0:
+			written += n
+			if written == len(b) {
+				return written, nil
+			}
+		case unix.EAGAIN, unix.EINTR:
+		default:
+			return written, c.failed("write", os.NewSyscallError("write", errno))
+		}
+	}
+}
+
+func (c *Conn) send(b []byte) (int, syscall.Errno) {
+	n, _, errno := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(c.fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(min(len(b), atOnce)), unix.MSG_NOSIGNAL, 0, 0)
+	return int(n), errno
+}
+
+// may returns why nothing is read or written any more, or nil.
+func (c *Conn) may(s *side) error {
+	if c.shut.Load() {
+		return net.ErrClosed
+	}
+	if s.late.Load() {
+		return os.ErrDeadlineExceeded
+	}
+	return nil
+}
+
+// failed is the error as package net puts it.
+func (c *Conn) failed(op string, err error) error {
+	return &net.OpError{Op: op, Net: c.local.Network(), Source: c.local, Addr: c.remote, Err: err}
+}
+
+// enter keeps the descriptor from being closed, and with that used for something
+// else, until leave. It reports false if it is closed.
+func (c *Conn) enter() bool {
+	for {
+		n := c.refs.Load()
+		if c.shut.Load() || n == 0 {
+			return false
+		}
+		if c.refs.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+func (c *Conn) leave() {
+	if c.refs.Add(-1) == 0 {
+		unix.Close(c.fd)
+	}
+}
+
+// wait waits until something about a side may have changed.
+func (c *Conn) wait(s *side) {
+	l := c.loop.Load()
+	me := waiter{fiber: l.current()}
+	if me.fiber == nil {
+		l.group.Slow() // it may be a fiber of another loop
+		me.done = make(chan struct{})
+	}
+	l.mu.Lock()
+	if c.shut.Load() || l.ending || s.late.Load() || s.ready.Load() {
+		if l.ending {
+			c.shut.Store(true)
+		}
+		l.mu.Unlock()
+		return
+	}
+	s.waits = append(s.waits, me)
+	if s == &c.out {
+		l.watchRoom(c, true)
+	}
+	l.mu.Unlock()
+	if me.fiber != nil {
+		me.fiber.yield(struct{}{})
+	} else {
+		<-me.done
+	}
+}
+
+// Close closes the socket. Who waits for it gets net.ErrClosed.
+func (c *Conn) Close() error {
+	if !c.shut.CompareAndSwap(false, true) {
+		return c.failed("close", net.ErrClosed)
+	}
+	l := c.loop.Load()
+	l.mu.Lock()
+	for _, s := range []*side{&c.in, &c.out} {
+		if s.timer != nil {
+			s.timer.Stop()
+		}
+		s.wake(l)
+	}
+	if !l.ending {
+		unix.EpollCtl(l.epoll, unix.EPOLL_CTL_DEL, c.fd, nil)
+	}
+	l.dropLocked(c)
+	l.mu.Unlock()
+	c.leave()
+	return nil
+}
+
+// CloseWrite says that nothing more is written.
+func (c *Conn) CloseWrite() error {
+	if !c.enter() {
+		return c.failed("close", net.ErrClosed)
+	}
+	defer c.leave()
+	return os.NewSyscallError("shutdown", unix.Shutdown(c.fd, unix.SHUT_WR))
+}
+
+// move takes a Conn that nobody uses to another loop. One that cannot be moved
+// stays, which is right and slower.
+func (c *Conn) move(to *loop) {
+	from := c.loop.Load()
+	if from == to || !c.enter() {
+		return
+	}
+	defer c.leave()
+	from.mu.Lock()
+	if from.ending || unix.EpollCtl(from.epoll, unix.EPOLL_CTL_DEL, c.fd, nil) != nil {
+		from.mu.Unlock()
+		return
+	}
+	from.dropLocked(c)
+	from.mu.Unlock()
+	if to.add(c) != nil && from.add(c) != nil {
+		c.shut.Store(true)
+		c.leave()
+	}
+}
+
+// LocalAddr and RemoteAddr are those of the connection that was adopted.
+func (c *Conn) LocalAddr() net.Addr  { return c.local }
+func (c *Conn) RemoteAddr() net.Addr { return c.remote }
