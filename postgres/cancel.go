@@ -76,6 +76,7 @@ func (c *client) cancel(ctx context.Context) error {
 // spent waits until a cancel request, if there is one, is on its way no more.
 func (p *Proxy) spent(cancels <-chan struct{}) {
 	if cancels != nil && !p.cancelLate {
+		p.loops.Slow()
 		<-cancels
 	}
 }

@@ -190,13 +190,18 @@ func (c *client) message(ctx context.Context, f wire.Frame) error {
 	case 'd', 'c', 'f':
 		return c.copyData(ctx, f)
 	}
-	if err := c.ready(); err != nil {
-		return err
+	c.mu.Lock()
+	if c.fatal != nil || c.canceling != nil {
+		c.mu.Unlock()
+		if err := c.ready(); err != nil {
+			return err
+		}
+		c.mu.Lock()
 	}
 	if c.skipping {
+		c.mu.Unlock()
 		return c.skip(f)
 	}
-	c.mu.Lock()
 	if len(c.group.Messages) == 0 && !c.placed && c.idleLocked() {
 		c.state.Settle()
 	}

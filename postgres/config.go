@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"runtime"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -61,12 +62,17 @@ type Config struct {
 	// DoubtBudget is how long a statement that was sent and not answered waits for
 	// a primary that can say what became of it; default 0: it does not.
 	DoubtBudget time.Duration
-	Hold        int // bytes of a read's replies that are held back until it cannot move; default 64 KiB
+	// Loops is how many event loops of the proxy's own the sessions run on (package
+	// loop): default half of GOMAXPROCS, at least one. Below 0 there are none:
+	// sessions are goroutines on Go's poller.
+	Loops int
+	Hold  int // bytes of a read's replies that are held back until it cannot move; default 64 KiB
 }
 
 // Deps is what the program provides.
 type Deps struct {
-	// Local connects to the region's own PostgreSQL, which trusts the socket.
+	// Local connects to the region's own PostgreSQL, which trusts the socket. A
+	// *net.TCPConn or *net.UnixConn is taken over: to close it then does nothing.
 	Local func(context.Context) (net.Conn, error)
 	// Standbys are the region's further PostgreSQLs, which follow its own. Reads
 	// run on any of them while the primary is elsewhere.
@@ -128,6 +134,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.MaxServer == 0 {
 		c.MaxServer = 80
+	}
+	if c.Loops == 0 {
+		c.Loops = max(1, runtime.GOMAXPROCS(0)/2)
 	}
 	if c.Hold == 0 {
 		c.Hold = 64 << 10

@@ -154,6 +154,7 @@ func (h *holder) pass(ctx context.Context, p *Proxy, rd *wire.Reader, f wire.Fra
 		return true
 	}
 	h.covered = rd.Buffered()
+	p.loops.Slow()
 	return p.confirm(ctx, d)
 }
 

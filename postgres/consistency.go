@@ -185,7 +185,7 @@ func (c *client) fresh(ctx context.Context) freshView {
 // look reads what may have changed meanwhile.
 func (c *client) look(v *freshView) {
 	bounded := v.Mode.Level == meridian.Bounded
-	v.Here = c.at.watch.known().shown
+	v.Here = c.at.watch.apparent()
 	switch {
 	case bounded && v.Lapsed:
 		v.Age = c.p.sinceLapse()

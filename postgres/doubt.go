@@ -29,6 +29,7 @@ func (c *client) settled(ctx context.Context) error {
 	if wait == nil {
 		return nil
 	}
+	c.p.loops.Slow()
 	select {
 	case <-wait:
 		return c.ready()

@@ -114,9 +114,12 @@ type marks struct {
 
 // next returns the mark of a group.
 func (m *marks) next(v markView) mark {
+	if m.off {
+		return mark{}
+	}
 	d := decideMark(v)
 	m.open, m.wrote = d.Open, d.Wrote
-	if m.off || d.Where == noMark {
+	if d.Where == noMark {
 		return mark{}
 	}
 	return mark{handle: newHandle(v.Since.LSN), where: d.Where, since: v.Since, completes: completes(v, d.Where)}
@@ -141,6 +144,11 @@ func handleOf(since meridian.LSN, random uint64) string {
 // holds c.mu; folded says that the BEGIN goes with it.
 func (c *client) markView(folded bool) markView {
 	u := c.main
+	// Who writes in the primary's own region is lost with it, unless it is a
+	// function, whose caller's token names the write.
+	if c.marks.off = c.p.noHandles || u.backend != nil && c.env == nil; c.marks.off {
+		return markView{}
+	}
 	if u.tracker.Quiet() {
 		c.marks.open = u.tracker.Status != 'I'
 		c.marks.wrote = c.marks.wrote && c.marks.open
@@ -155,9 +163,6 @@ func (c *client) markView(folded bool) markView {
 			v.Statements = append(v.Statements, c.state.Resolve(m.Verdict))
 		}
 	}
-	// Who writes in the primary's own region is lost with it, unless it is a
-	// function, whose caller's token names the write.
-	c.marks.off = c.p.noHandles || u.backend != nil && c.env == nil
 	return v
 }
 

@@ -192,6 +192,7 @@ func (h *held) wait(ctx context.Context, canceled <-chan struct{}, still func() 
 	if still != nil && !still() {
 		return
 	}
+	h.p.loops.Slow()
 	t := time.NewTimer(max(0, min(h.pause, h.left())))
 	defer t.Stop()
 	select {

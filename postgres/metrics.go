@@ -9,6 +9,7 @@ import (
 // metrics are the hop's numbers.
 type metrics struct {
 	routes   *prometheus.CounterVec
+	byRoute  map[string]prometheus.Counter // those of routes
 	replicas *prometheus.CounterVec
 	logins   *prometheus.CounterVec
 	waited   prometheus.Histogram
@@ -41,6 +42,10 @@ func newMetrics(p *Proxy) (*metrics, error) {
 		lost:     prometheus.NewCounter(prometheus.CounterOpts{Name: "meridian_postgres_lost_writes_told_total", Help: "Sessions that were told that their last write is lost with an old primary."}),
 		away:     prometheus.NewCounter(prometheus.CounterOpts{Name: "meridian_postgres_primary_away_total", Help: "Statements for which the primary could not be reached."}),
 	}
+	m.byRoute = map[string]prometheus.Counter{}
+	for do, route := range routes {
+		m.byRoute[do] = m.routes.WithLabelValues(route)
+	}
 	gauge := func(name, help string, f func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f)
 	}
@@ -65,7 +70,7 @@ func newMetrics(p *Proxy) (*metrics, error) {
 // The routes are a closed set: where a group ran, or why it moved.
 var routes = map[string]string{toNear: "standby", toMain: "primary", doMove: "moved-block", "behind": "behind", "refused": "refused"}
 
-func (m *metrics) routed(do string) { m.routes.WithLabelValues(routes[do]).Inc() }
+func (m *metrics) routed(do string) { m.byRoute[do].Inc() }
 
 // resolved counts an outcome by what the client was told.
 func (m *metrics) resolved(code string) {

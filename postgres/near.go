@@ -32,6 +32,7 @@ func (c *client) openNear(ctx context.Context, on *replica) error {
 	if err != nil {
 		return err
 	}
+	c.beside(b)
 	side := session.NewSide()
 	n := &near{on: on, backend: b, side: side, lapsed: c.p.lapsed()}
 	c.mu.Lock()

@@ -262,6 +262,7 @@ func (r *replica) staleness() time.Duration {
 func (b *probe) ask(ctx context.Context) (answer, error) {
 	c := make(chan answer, 1)
 	b.want(c)
+	b.p.loops.Slow()
 	select {
 	case a, ok := <-c:
 		if !ok {

@@ -85,8 +85,11 @@ func (d *tap) dial(ctx context.Context) (net.Conn, error) {
 	if d.opaque {
 		return opaque{c}, nil
 	}
-	return c, nil
+	return tapped{c.(*net.UnixConn)}, nil
 }
+
+// A tapped connection is closed by who dialed it: it stays where it is.
+type tapped struct{ *net.UnixConn }
 
 // An opaque connection is like a stream of the backbone: nobody can ask the
 // kernel whether it is dead.

@@ -112,7 +112,11 @@ func (u *upstream) finish(f wire.Frame) {
 			g.credit() // before the client can end the invocation
 		}
 		u.wroteLocked(g.mark)
-		u.flights = u.flights[1:]
+		if u.flights[0] = (flight{}); len(u.flights) == 1 {
+			u.flights = u.flights[:0] // so that it need not grow again
+		} else {
+			u.flights = u.flights[1:]
+		}
 	}
 	if u.tracker.Status == 'I' && u.tracker.TookDDL() {
 		if u.backend != nil {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"meridian"
+	"meridian/internal/loop"
 	"meridian/postgres/classify"
 	"meridian/postgres/pool"
 	"meridian/postgres/session"
@@ -35,6 +36,7 @@ type Proxy struct {
 	catalogue *catalogue
 	probe     *probe
 	gate      *barrier
+	loops     *loop.Group // over which sessions run; nil: they are goroutines
 	tls       *tls.Config // Deps.TLS, with PostgreSQL's name for ALPN; nil: clients get no TLS
 	outcomes  outcomes
 	metrics   *metrics
@@ -76,8 +78,11 @@ func New(cfg Config, deps Deps) (*Proxy, error) {
 		users: map[string]*user{}, envs: map[string]*env{}, sessions: map[wire.Key]*client{}, peers: map[string]*peer{},
 	}
 	p.judge = p.verdicts
+	if cfg.Loops > 0 {
+		p.loops = loop.New(cfg.Loops)
+	}
 	for _, s := range slices.Concat([]Standby{{Dial: deps.Local}}, deps.Standbys) {
-		r := &replica{name: s.Name, dial: s.Dial, pool: pool.New(pool.Config{Database: cfg.Database, Max: cfg.MaxServer, Queue: cfg.QueueTimeout}, s.Dial)}
+		r := &replica{name: s.Name, dial: s.Dial, pool: pool.New(pool.Config{Database: cfg.Database, Max: cfg.MaxServer, Queue: cfg.QueueTimeout, Waits: p.loops.Slow}, s.Dial)}
 		r.watch = newWatch(p, r)
 		p.replicas = append(p.replicas, r)
 	}
@@ -124,12 +129,13 @@ func (p *Proxy) Run(ctx context.Context, ready func()) error {
 		parts.Go(func() { r.pool.Run(ctx) })
 		parts.Go(func() { r.watch.run(ctx) })
 	}
-	parts.Go(func() { p.accept(ctx, l, p.serveClient) })
+	parts.Go(func() { p.accept(ctx, adopting{l, p.loops}, p.serveClient) })
 	if p.deps.Peers != nil {
 		parts.Go(func() { p.accept(ctx, p.deps.Peers, p.servePeer) })
 	}
 	ready()
 	parts.Wait()
+	p.loops.Close()
 	return nil
 }
 
@@ -186,11 +192,13 @@ func pause(ctx context.Context, d time.Duration) {
 
 // primary returns the primary's region, and whether it is this one.
 func (p *Proxy) primary() (region meridian.Region, here bool) {
-	r, ok := p.deps.Map.Now().Primary()
-	if !ok {
-		return "", false
+	regions := p.deps.Map.Now().Regions
+	for i := range regions { // each message asks: nothing is copied
+		if regions[i].Primary {
+			return regions[i].Name, regions[i].Name == p.cfg.Region
+		}
 	}
-	return r.Name, r.Name == p.cfg.Region
+	return "", false
 }
 
 // term returns the primary's term, as the map says.

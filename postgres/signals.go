@@ -243,6 +243,7 @@ func (c *client) condemned(ctx context.Context) error {
 	}
 	late := time.NewTimer(ending)
 	defer late.Stop()
+	c.p.loops.Slow()
 	select {
 	case <-u.done:
 	case <-late.C: // PostgreSQL did not allow it

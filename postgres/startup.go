@@ -50,7 +50,7 @@ func (p *Proxy) serveClient(ctx context.Context, conn net.Conn) {
 	conn.SetDeadline(time.Time{})
 	rd.Limit = 0
 	defer p.forget(c)
-	c.run(ctx)
+	c.loops().Do(conn, func() { c.run(ctx) })
 }
 
 // A begunConn gives back the byte that was read of it.
@@ -58,6 +58,9 @@ type begunConn struct {
 	net.Conn
 	rest io.Reader
 }
+
+// NetConn returns what is below, as that of crypto/tls does.
+func (c *begunConn) NetConn() net.Conn { return c.Conn }
 
 func (c *begunConn) Read(b []byte) (int, error) { return c.rest.Read(b) }
 

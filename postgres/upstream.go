@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"meridian"
+	"meridian/internal/loop"
 	"meridian/postgres/pool"
 	"meridian/postgres/session"
 	"meridian/postgres/wire"
@@ -27,6 +28,7 @@ type upstream struct {
 	out     []byte        // on its way to the primary; of the client's own goroutine
 	hello   chan struct{} // closed once params are known
 	done    chan struct{} // closed once its goroutine has returned
+	task    *loop.Task    // that goroutine
 	cancel  func()        // ends its goroutine's waits
 
 	canceled atomic.Bool // because the primary moves
@@ -77,7 +79,7 @@ func (c *client) openMain(ctx context.Context) error {
 	// The backend outlives the wait for it: close ends it, once its session ends.
 	waits, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	u.cancel = cancel
-	go u.replies(waits) // close waits for it
+	u.task = c.p.loops.Go(u.conn, func() { u.replies(waits) }) // close waits for it
 	return nil
 }
 
@@ -86,6 +88,7 @@ func (u *upstream) openLocal(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	u.c.beside(b)
 	u.c.mu.Lock()
 	sql := u.c.state.Missing(u.side)
 	u.c.mu.Unlock()
@@ -128,6 +131,7 @@ func (u *upstream) openRemote(ctx context.Context) error {
 // welcome returns the parameters that the backend began with.
 func (u *upstream) welcome(ctx context.Context) ([]byte, error) {
 	u.flush()
+	u.c.p.loops.Slow()
 	select {
 	case <-u.hello:
 		return u.params, nil
@@ -439,14 +443,14 @@ func (u *upstream) close() {
 			c.p.watch.leaks()
 		}
 		u.conn.Close()
-		<-u.done
+		u.task.Wait()
 		if u.backend != nil {
 			u.backend.Close()
 		}
 		return
 	}
 	u.conn.SetReadDeadline(time.Unix(1, 0))
-	<-u.done
+	u.task.Wait()
 	u.conn.SetReadDeadline(time.Time{})
 	u.backend.Release(u.rd.Buffered() == 0)
 }

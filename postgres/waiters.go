@@ -63,6 +63,7 @@ func (w *watch) waitFor(ctx context.Context, among *waiters, here func() meridia
 	heap.Push(among, me)
 	w.mu.Unlock()
 	w.poke()
+	w.p.loops.Slow()
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

@@ -66,6 +66,13 @@ func (w *watch) known() sample {
 	return w.last
 }
 
+// apparent returns what is known to show.
+func (w *watch) apparent() meridian.Token {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.last.shown
+}
+
 // stands returns the last position, and whether PostgreSQL answers, as far as is
 // known.
 func (w *watch) stands() (here meridian.Token, up bool) {
@@ -105,6 +112,7 @@ func (w *watch) sample(ctx context.Context) (sample, error) {
 	w.asking = append(w.asking, c)
 	w.mu.Unlock()
 	w.poke()
+	w.p.loops.Slow()
 	select {
 	case s, ok := <-c:
 		if !ok {

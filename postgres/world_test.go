@@ -87,6 +87,9 @@ func (w *world) start(region meridian.Region, server *pgtest.Server, peers net.L
 	if peers == nil {
 		deps.Remote = w.link.dial
 	}
+	if os.Getenv("MERIDIAN_TEST_NO_LOOPS") == "1" {
+		cfg.Loops = -1
+	}
 	for _, f := range change {
 		f(&cfg, &deps)
 	}

@@ -135,6 +135,9 @@ var errTheirs = meridian.WithKind(meridian.Invalid, errors.New("somebody else ru
 // theirs reports whether somebody else runs this world's PostgreSQL.
 func theirs(f *config.File) bool { return f.Database != nil && len(f.Database.Servers) > 0 }
 
+// withoutLoops leaves the proxy's sessions with Go's poller, to compare.
+const withoutLoops = "MERIDIAN_TEST_NO_LOOPS"
+
 // newProxy returns the region's database proxy before a PostgreSQL that local
 // dials. Where Outcomes is nil, nobody can tell what became of a statement.
 func (n *node) newProxy(local func(context.Context) (net.Conn, error), deps postgres.Deps) (*postgres.Proxy, error) {
@@ -156,6 +159,9 @@ func (n *node) newProxy(local func(context.Context) (net.Conn, error), deps post
 		// Who writes while the primary is lost hears so at once and tries again:
 		// nobody can promise when there will be another.
 		NoFailover: true,
+	}
+	if os.Getenv(withoutLoops) == "1" {
+		cfg.Loops = -1
 	}
 	if deps.Outcomes != nil {
 		// What was sent already cannot be tried again: it waits for who can tell.

@@ -105,9 +105,9 @@ func (s *Snapshot) Region(name meridian.Region) (Region, bool) {
 
 // Primary returns the primary region.
 func (s *Snapshot) Primary() (Region, bool) {
-	for _, r := range s.Regions {
-		if r.Primary {
-			return r, true
+	for i := range s.Regions {
+		if s.Regions[i].Primary {
+			return s.Regions[i], true
 		}
 	}
 	return Region{}, false

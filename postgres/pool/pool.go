@@ -20,6 +20,7 @@ type Config struct {
 	Idle     int           // of them kept warm when nobody uses them; default 16
 	IdleFor  time.Duration // how long a warm one is kept; default 5 min
 	Queue    time.Duration // how long a caller waits for a place; default 10 s
+	Waits    func()        // called before a caller waits for a place or a new connection; default nil
 }
 
 func (c Config) withDefaults() Config {
@@ -110,6 +111,7 @@ func (p *Pool) Acquire(ctx context.Context, who, role string, params []wire.Para
 	if b != nil || err != nil {
 		return b, err
 	}
+	p.waits()
 	b, err = Connect(ctx, p.dial, role, p.cfg.Database, params)
 	if err != nil {
 		p.free()
@@ -150,12 +152,19 @@ func (p *Pool) place(ctx context.Context, who, key string) (*Backend, error) {
 	turn := make(chan struct{}, 1)
 	p.queue.join(who, turn)
 	p.mu.Unlock()
+	p.waits()
 	err := p.wait(ctx, turn)
 	p.mu.Lock()
 	if err != nil {
 		p.leaveLocked(turn)
 	}
 	return nil, err
+}
+
+func (p *Pool) waits() {
+	if p.cfg.Waits != nil {
+		p.cfg.Waits()
+	}
 }
 
 // wait waits for a place that somebody hands over.

@@ -48,7 +48,7 @@ func (s *State) Read(f wire.Frame) (Message, error) {
 		}
 		switch {
 		case kind == 'S' && m.Kind == 'D':
-			m.Stmt, m.Name = s.lookup(string(name)), string(name)
+			s.target(&m, name)
 		case kind == 'S':
 			m.Name = string(name)
 			s.ahead[m.Name] = nil
@@ -99,9 +99,18 @@ func (s *State) readBind(m *Message) error {
 	if err != nil {
 		return err
 	}
-	m.Stmt, m.Name = s.lookup(string(name)), string(name)
+	s.target(m, name)
 	s.portals[string(portal)] = m.Stmt
 	return nil
+}
+
+// target notes which statement a message names.
+func (s *State) target(m *Message, name []byte) {
+	if m.Stmt = s.lookup(name); m.Stmt != nil {
+		m.Name = m.Stmt.Name // each execution comes here: nothing is allocated
+	} else {
+		m.Name = string(name)
+	}
 }
 
 // Resolve returns the verdict on what a message runs: for EXECUTE that of the
@@ -110,7 +119,7 @@ func (s *State) Resolve(v *classify.Verdict) *classify.Verdict {
 	if v == nil || v.Execute == "" || v.Where == classify.Primary {
 		return v
 	}
-	st := s.lookup(v.Execute)
+	st := s.lookup([]byte(v.Execute))
 	if st == nil {
 		return v
 	}

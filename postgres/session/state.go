@@ -56,18 +56,27 @@ func NewState(judge Judge) *State {
 }
 
 // lookup returns the statement that a name will mean, or nil.
-func (s *State) lookup(name string) *Statement {
-	if st, ok := s.ahead[name]; ok {
+func (s *State) lookup(name []byte) *Statement {
+	if st, ok := s.ahead[string(name)]; ok {
 		return st
 	}
-	return s.statements[name]
+	return s.statements[string(name)]
 }
 
 // Settle forgets what was only expected: all replies are in.
-func (s *State) Settle() { clear(s.ahead) }
+func (s *State) Settle() {
+	if len(s.ahead) > 0 {
+		clear(s.ahead)
+	}
+}
 
 // EndPortals forgets the portals: their transaction is over.
-func (s *State) EndPortals() { clear(s.portals) }
+func (s *State) EndPortals() {
+	delete(s.portals, "") // mostly the only one
+	if len(s.portals) > 0 {
+		clear(s.portals)
+	}
+}
 
 func (s *State) nextGen() uint64 {
 	s.seq++
@@ -171,7 +180,7 @@ func (s *State) Missing(side *Side, use ...string) (sql []string) {
 // missingStatement returns what makes a prepared statement on a side what it is
 // for the session, which may be dropped.
 func (s *State) missingStatement(side *Side, name string) (sql []string) {
-	st := s.lookup(name)
+	st := s.lookup([]byte(name))
 	gen, there := side.known[name]
 	if st != nil && there && gen == st.gen {
 		return nil

@@ -2,7 +2,6 @@ package session
 
 import (
 	"bytes"
-	"strings"
 
 	"meridian/postgres/classify"
 	"meridian/postgres/wire"
@@ -212,7 +211,7 @@ func (t *Tracker) Reply(f wire.Frame) (show bool) {
 
 // complete takes a CommandComplete.
 func (t *Tracker) complete(s step, f wire.Frame) {
-	t.tag = string(bytes.TrimRight(f.Body(), "\x00"))
+	t.tag = tagOf(f.Body())
 	if s.kind != 'E' {
 		return
 	}
@@ -221,6 +220,21 @@ func (t *Tracker) complete(s step, f wire.Frame) {
 		t.collect(s.verdict)
 	}
 	t.head++
+}
+
+// tagOf returns of a command's tag what matters here: whether, and how, it ended a
+// transaction.
+func tagOf(body []byte) string {
+	body = bytes.TrimRight(body, "\x00")
+	for _, tag := range []string{"COMMIT", "PREPARE TRANSACTION"} {
+		if len(body) >= len(tag) && string(body[:len(tag)]) == tag {
+			return tag
+		}
+	}
+	if string(body) == "ROLLBACK" {
+		return "ROLLBACK"
+	}
+	return ""
 }
 
 // collect keeps the effects of what succeeded until its group does.
@@ -307,7 +321,7 @@ func (t *Tracker) settle(before byte) {
 	}
 	logged := len(t.effects) > 0
 	switch {
-	case strings.HasPrefix(t.tag, "COMMIT"), strings.HasPrefix(t.tag, "PREPARE TRANSACTION"):
+	case t.tag == "COMMIT", t.tag == "PREPARE TRANSACTION":
 		logged = logged || len(t.state.block) > 0
 		t.state.block = append(t.state.block, t.effects...)
 		t.state.commit()

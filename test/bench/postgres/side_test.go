@@ -50,7 +50,8 @@ enable_pool_hba = off
 
 // BenchmarkSideBySide runs pgbench -S once by each way, mode and number of
 // clients, in an order that mixes the ways, and prints a table. BENCH_SECONDS
-// is how long each run takes; default 5.
+// is how long each run takes; default 5. BENCH_ONLY is a pattern of the runs that
+// are made, as in "meridian.* prepared 64$".
 func BenchmarkSideBySide(b *testing.B) {
 	main, err := pgtest.Start("conduit")
 	if err != nil {
@@ -71,6 +72,9 @@ func BenchmarkSideBySide(b *testing.B) {
 		for _, mode := range []string{"prepared", "simple"} {
 			for _, clients := range []int{1, 8, 64} {
 				for _, w := range ways {
+					if only := os.Getenv("BENCH_ONLY"); !regexp.MustCompile(only).MatchString(fmt.Sprintf("%s %s %d", w.name, mode, clients)) {
+						continue
+					}
 					drained(b, main)
 					w.run(b, mode, clients)
 				}
@@ -86,8 +90,12 @@ func everyWay(b *testing.B, main, replica *pgtest.Server) []way {
 	ways = append(ways, way{"Go relay, io.Copy", proxied(addr), pid})
 	addr, _, pid = again(b, "loop", main, "")
 	ways = append(ways, way{"Go relay, read/write", proxied(addr), pid})
+	addr, _, pid = again(b, "fibers", main, "")
+	ways = append(ways, way{"Go relay, fibers", proxied(addr), pid})
 	addr, peers, pid := again(b, string(primary), main, "")
 	ways = append(ways, way{"meridian, primary", proxied(addr), pid})
+	noloop, _, nopid := again(b, "noloop", main, "")
+	ways = append(ways, way{"meridian, Go's poller", proxied(noloop), nopid})
 	addr, _, pid = again(b, string(secondary), replica, peers)
 	ways = append(ways, way{"meridian, secondary", proxied(addr), pid})
 	if os.Getenv("BENCH_PROGRAMS") == "" {

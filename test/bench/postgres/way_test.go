@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"meridian"
+	fiber "meridian/internal/loop"
 	"meridian/internal/relay"
 	"meridian/postgres"
 	"meridian/postgres/pgtest"
@@ -26,7 +27,7 @@ import (
 // The environment by which this program, run again, becomes a relay or a proxy:
 // each is a process of its own, so that its CPU time can be told apart.
 const (
-	envRole   = "BENCH_ROLE" // relay, loop, or a region
+	envRole   = "BENCH_ROLE" // relay, loop, fibers, noloop, or a region
 	envSocket = "BENCH_SOCKET"
 	envPeer   = "BENCH_PEER" // where the primary's proxy takes peers
 )
@@ -51,9 +52,15 @@ func TestMain(m *testing.M) {
 		})
 	case "loop":
 		child(loop)
+	case "fibers":
+		child(fibers)
+	case "noloop":
+		child(func(ctx context.Context, dial func(context.Context) (net.Conn, error)) error {
+			return runProxy(ctx, primary, dial, -1)
+		})
 	default:
 		child(func(ctx context.Context, dial func(context.Context) (net.Conn, error)) error {
-			return runProxy(ctx, meridian.Region(role), dial)
+			return runProxy(ctx, meridian.Region(role), dial, 0)
 		})
 	}
 }
@@ -107,7 +114,43 @@ func loop(ctx context.Context, dial func(context.Context) (net.Conn, error)) err
 	}
 }
 
-func runProxy(ctx context.Context, region meridian.Region, dial func(context.Context) (net.Conn, error)) error {
+// fibers is loop on an event loop of its own.
+func fibers(ctx context.Context, dial func(context.Context) (net.Conn, error)) error {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	g := fiber.New(1)
+	defer context.AfterFunc(ctx, func() { l.Close() })()
+	fmt.Println(l.Addr(), "-")
+	pass := func(to, from net.Conn) {
+		defer to.Close()
+		for buf := make([]byte, 16<<10); ; {
+			n, err := from.Read(buf)
+			if err != nil {
+				return
+			}
+			to.Write(buf[:n])
+		}
+	}
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return nil
+		}
+		to, err := dial(ctx)
+		if err != nil {
+			c.Close()
+			continue
+		}
+		c = g.Adopt(c, nil)
+		to = g.Adopt(to, c)
+		g.Go(c, func() { pass(c, to) })
+		g.Go(c, func() { pass(to, c) })
+	}
+}
+
+func runProxy(ctx context.Context, region meridian.Region, dial func(context.Context) (net.Conn, error), loops int) error {
 	var topo topology.Map
 	topo.Publish(&topology.Snapshot{Regions: []topology.Region{{Name: primary, Primary: true, Healthy: true}, {Name: secondary, Healthy: true}}})
 	deps := postgres.Deps{Local: dial, Map: &topo, Remote: func(ctx context.Context, _ meridian.Region) (net.Conn, error) {
@@ -122,7 +165,7 @@ func runProxy(ctx context.Context, region meridian.Region, dial func(context.Con
 		}
 		deps.Peers, peers = l, l.Addr().String()
 	}
-	p, err := postgres.New(postgres.Config{Region: region, Database: "conduit", Listen: "127.0.0.1:0", Users: map[string]string{"conduit": "secret"}}, deps)
+	p, err := postgres.New(postgres.Config{Region: region, Database: "conduit", Listen: "127.0.0.1:0", Loops: loops, Users: map[string]string{"conduit": "secret"}}, deps)
 	if err != nil {
 		return err
 	}
