@@ -130,6 +130,7 @@ func (c *Conn) cede() {
 
 func (c *Conn) recv(b []byte) (int, syscall.Errno) {
 	n, _, errno := syscall.RawSyscall6(unix.SYS_RECVFROM, uintptr(c.fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(min(len(b), atOnce)), 0, 0, 0)
+	read(c.fd)
 	return int(n), errno
 }
 
@@ -171,6 +172,7 @@ func (c *Conn) Write(b []byte) (written int, err error) {
 }
 
 func (c *Conn) send(b []byte) (int, syscall.Errno) {
+	written(c.fd)
 	n, _, errno := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(c.fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(min(len(b), atOnce)), unix.MSG_NOSIGNAL, 0, 0)
 	return int(n), errno
 }
