@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"meridian/postgres/wire"
@@ -22,8 +23,8 @@ type Backend struct {
 
 	pool  *Pool // nil if it counts against no cap
 	key   string
-	since time.Time // idle since
-	once  sync.Once
+	since time.Time                 // idle since
+	once  atomic.Pointer[sync.Once] // of who has it: the last one's may not have ended yet
 }
 
 // Connect dials PostgreSQL and logs in. It counts against no cap: the proxy's
@@ -35,6 +36,7 @@ func Connect(ctx context.Context, dial func(context.Context) (net.Conn, error), 
 	}
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
 	b := &Backend{Conn: conn, Reader: wire.NewReader(conn)}
+	b.once.Store(new(sync.Once))
 	err = b.startup(role, database, params)
 	if !stop() && err == nil {
 		err = ctx.Err()
@@ -141,7 +143,7 @@ func (b *Backend) exchange(group []byte) (rows [][]string, failed error) {
 // all its replies read; it is reset and kept for the next caller. Any other is
 // closed. Release may be called more than once.
 func (b *Backend) Release(clean bool) {
-	b.once.Do(func() {
+	b.once.Load().Do(func() {
 		if b.pool == nil {
 			b.Conn.Close()
 			return

@@ -186,7 +186,7 @@ func (p *Pool) warmLocked(key string) *Backend {
 	for i := len(p.idle) - 1; i >= 0; i-- {
 		if b := p.idle[i]; b.key == key {
 			p.idle = slices.Delete(p.idle, i, i+1)
-			b.once = sync.Once{}
+			b.once.Store(new(sync.Once))
 			return b
 		}
 	}
