@@ -28,6 +28,7 @@ func (e *Edge) Run(ctx context.Context, ready func()) error {
 		way.Go(func() { e.log.Run(upstream, func() {}) }) // returns nil only
 	}
 	way.Go(func() { e.pace.Run(upstream) })
+	way.Go(func() { (&tidy{e.crowd, e.deps.Log}).Run(upstream) })
 	if x := e.shield; x != nil {
 		way.Go(func() { x.way.Run(upstream, func() {}) }) // returns nil only
 	}

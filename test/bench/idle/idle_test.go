@@ -74,13 +74,14 @@ func TestIdleConnectionHoldsLittle(t *testing.T) {
 	}
 }
 
-// count returns how many connections to open: a file each, here and there.
+// count returns how many connections to open, beside a hundred: a file each, here
+// and there.
 func count(n int) int {
 	var l syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {
 		return min(n, 1000)
 	}
-	if most := int(min(l.Cur, 1<<20)) - 100; n == 0 || n > most {
+	if most := int(min(l.Cur, 1<<20)) - 200; n == 0 || n > most {
 		return min(most, 100_000)
 	}
 	return n
