@@ -20,6 +20,7 @@ type Behavior struct {
 	ResponseHeaders *ResponseHeaders     `key:"responseHeaders" doc:"Which headers the viewer gets: a name under responseHeadersPolicies, one of CloudFront's managed policies, or the policy itself. Default: the origin's." want:"the name of a policy, or set, default, remove and cors"`
 	Signed          string               `key:"signed" doc:"A name under keyGroups: only requests pass that bear a URL or cookies signed with one of its keys, as CloudFront has them. Default: all." want:"a name under keyGroups"`
 	Compress        bool                 `key:"compress" default:"true" doc:"Whether responses that get smaller are compressed (br, zstd, gzip) for viewers that accept it." want:"true or false"`
+	EarlyHints      bool                 `key:"earlyHints" default:"false" doc:"Whether viewers of HTTP/2 and 3 hear of a stored response's links (preload, preconnect) by 103 Early Hints, while the origin is asked whether it holds still." want:"true or false"`
 	Allow           []netip.Prefix       `key:"allow" doc:"Networks that may come in; others may not. Default: all." want:"a network such as 192.0.2.0/24"`
 	Deny            []netip.Prefix       `key:"deny" doc:"Networks that may not come in, even if allow names them." want:"a network such as 192.0.2.0/24"`
 	WAF             *WAF                 `key:"waf" doc:"Look for attacks in what the cache does not answer, with the OWASP Core Rule Set. Default: nothing is looked for."`

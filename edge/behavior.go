@@ -36,6 +36,10 @@ type Behavior struct {
 	// encoded for viewers that accept it; see package compress.
 	Plain bool
 
+	// EarlyHints tells viewers of HTTP/2 and 3 the links of what is stored by a 103,
+	// while the origin is asked whether it holds still.
+	EarlyHints bool
+
 	Response *ResponsePolicy   // headers of every response; nil leaves them
 	Errors   map[int]ErrorPage // what stands for an error, by its status
 	Guard    Guard             // who may come in

@@ -84,6 +84,9 @@ func (x *exchange) wanted() cache.Request {
 	if x.behavior.Guard.WAF != nil && !x.inner {
 		q.Admit = x.inspect
 	}
+	if x.behavior.EarlyHints && !x.inner && x.r.ProtoMajor >= 2 && x.r.Method == http.MethodGet {
+		q.Early = x.hint
+	}
 	return q
 }
 

@@ -23,7 +23,7 @@ import (
 // behaviors returns the file's behaviours as the edge takes them.
 func behaviors(f *config.File, keys map[string]sign.Keys, walls map[string]*waf.Firewall) (out []edge.Behavior) {
 	for _, b := range f.Behaviors {
-		e := edge.Behavior{Path: b.Path, Origin: b.Origin, Methods: b.Methods, Plain: !b.Compress}
+		e := edge.Behavior{Path: b.Path, Origin: b.Origin, Methods: b.Methods, Plain: !b.Compress, EarlyHints: b.EarlyHints}
 		if p, name := f.RequestPolicy(b); p != nil {
 			e.Request = edge.RequestPolicy{Name: name, Headers: headerNames(p.Headers), Cookies: selected(p.Cookies), Query: selected(p.Query)}
 		}

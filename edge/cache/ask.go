@@ -12,6 +12,9 @@ import (
 // there. Who waited in vain asks alone, so that nobody waits for one after
 // another.
 func (c *Cache) ask(ctx context.Context, q *Request, key string, o *object, ch choice, fetch Fetch) (*Response, error) {
+	if q.Early != nil && o != nil && o.status == http.StatusOK {
+		q.Early(o.header)
+	}
 	if !c.collapses(q, key, o, ch) {
 		return c.alone(ctx, q, key, o, ch, fetch)
 	}

@@ -35,6 +35,10 @@ type Request struct {
 
 	// Down reports whether no origin can be reached; nil: one can.
 	Down func() bool
+
+	// Early is told the headers of what is stored with status 200, before the origin
+	// is asked whether it holds still. It must not change them. nil hears nothing.
+	Early func(stored http.Header)
 }
 
 // A Fetch asks the origin. It must leave Meridian-Consistency on the response.
