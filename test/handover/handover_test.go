@@ -56,11 +56,11 @@ func (s *site) loads() []load {
 	three, anew := s.client3(), func(ctx context.Context) error {
 		c := s.client3()
 		defer c.Transport.(*http3.Transport).Close()
-		return again3(ctx, c)
+		return ask(ctx, c, http.MethodPost)
 	}
 	return []load{
 		{"HTTP/1.1, connections kept", get(kept)}, {"HTTP/1.1, connections of one request", get(fresh)}, {"HTTP/2", get(two)},
-		{"HTTP/3", func(ctx context.Context) error { return again3(ctx, three) }}, {"HTTP/3, connections of one request", anew},
+		{"HTTP/3", func(ctx context.Context) error { return ask(ctx, three, http.MethodPost) }}, {"HTTP/3, connections of one request", anew},
 	}
 }
 
@@ -70,18 +70,6 @@ func (s *site) loads() []load {
 func (s *site) inTurn() []load {
 	kept, loads := s.client(), s.loads()[1:3]
 	return append(loads, load{"HTTP/1.1, connections kept", func(ctx context.Context) error { return ask(ctx, kept, http.MethodGet) }})
-}
-
-// again3 asks over HTTP/3, and again what the server says that it has not looked
-// at (RFC 9114, section 4.1.1): net/http does so for HTTP/2, quic-go does not.
-func again3(ctx context.Context, c *http.Client) (err error) {
-	for range 3 {
-		var rejected *http3.Error
-		if err = ask(ctx, c, http.MethodPost); !errors.As(err, &rejected) || !rejected.Remote || rejected.ErrorCode != http3.ErrCodeRequestRejected {
-			return err
-		}
-	}
-	return err
 }
 
 // client3 returns a client that speaks HTTP/3.
