@@ -170,6 +170,8 @@ func (e *Edge) refuse(r *http.Request) (answer, bool) {
 		return answerFor(tooLarge(e.cfg.Limits.Body)), true
 	case t.path == "" || t.path[0] != '/' && t.path != "*" || !visible(r.RequestURI):
 		return refuseTarget, true
+	case !ascii(r.Host):
+		return refuseHost, true
 	}
 	return answer{}, false
 }

@@ -80,6 +80,9 @@ func (l lenient) one(text string) (r asRead, rest string, ok bool) {
 			r.host = named
 		}
 	}
+	if r.method == "CONNECT" && r.target[0] != '/' { // RFC 9112, section 3.2.3
+		r.host = r.target
+	}
 	switch {
 	case l.chunked(l.pick(codings)) && (len(lengths) == 0 || !l.length):
 		r.body, rest, ok = l.chunks(text)

@@ -39,6 +39,7 @@ const statusClientGone = 499
 var (
 	refuseMethod = answer{status: http.StatusMethodNotAllowed, message: "The edge does not take this method.", allow: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"}
 	refuseHeader = answer{status: http.StatusRequestHeaderFieldsTooLarge, message: "The request's headers are too large."}
+	refuseHost   = answer{status: http.StatusBadRequest, message: "The request's host has a byte that no name has."}
 	refuseName   = answer{status: http.StatusBadRequest, message: "The request has a header whose name is one of framing to who does not tell _ from -."}
 	refuseTunnel = answer{status: http.StatusNotImplemented, message: "The API's functions take no WebSocket connections. A behaviour of the edge can send this path to an origin that does."}
 	refuseMore   = answer{status: http.StatusServiceUnavailable, message: "The edge has as many WebSocket connections as it takes.", after: 5}

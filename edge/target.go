@@ -59,3 +59,14 @@ func visible(s string) bool {
 	}
 	return true
 }
+
+// ascii reports whether a host is one in the DNS's letters: the way to a region
+// would make another name of any other (RFC 3492).
+func ascii(host string) bool {
+	for i := range len(host) {
+		if host[i] >= 0x80 {
+			return false
+		}
+	}
+	return true
+}
