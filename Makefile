@@ -122,7 +122,7 @@ conformance: deps ## pgx's own test suite, directly and through both regions' pr
 
 .PHONY: conformance-drivers
 conformance-drivers: deps ## the suites of other Go drivers for PostgreSQL, and programs on drivers of other languages, by the same three ways
-	apt-get install -y --no-install-recommends python3-asyncpg python3-psycopg
+	apt-get install -y --no-install-recommends python3-asyncpg python3-psycopg libpostgresql-jdbc-java openjdk-17-jdk-headless
 	npm install --no-package-lock --no-audit --no-fund --prefix test/conformance/drivers/node
 	go run ./test/conformance -programs .
 	for s in pq pgconn pgx4; do go run ./test/conformance -suite $$s || exit 1; done

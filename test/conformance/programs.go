@@ -35,7 +35,15 @@ var languages = []program{
 	{name: "psycopg3", needs: python("import psycopg"), install: "apt-get install python3-psycopg", command: python3("psycopg3_cases.py")},
 	{name: "node-postgres", needs: node("pg-query-stream"), install: "npm install --no-package-lock --prefix " + programs + "/node", command: []string{"node", programs + "/node/pg_cases.js"}},
 	{name: "postgres.js", needs: node("postgres"), install: "npm install --no-package-lock --prefix " + programs + "/node", command: []string{"node", programs + "/node/postgres_cases.js"}},
+	{name: "jdbc", needs: []string{"bash", "-c", "javac -version && test -f " + jar}, install: "apt-get install openjdk-17-jdk-headless libpostgresql-jdbc-java",
+		command: []string{"java", "-cp", jar, programs + "/java/Cases.java"}},
+	{name: "psql", needs: []string{"psql", "--version"}, install: "apt-get install postgresql-client", command: []string{"bash", programs + "/shell/psql_cases.sh"}},
+	{name: "pg_dump", needs: []string{"pg_dump", "--version"}, install: "apt-get install postgresql-client", command: []string{"bash", programs + "/shell/dump_cases.sh"}},
+	{name: "pgbench", needs: []string{"pgbench", "--version"}, install: "apt-get install postgresql-contrib", command: []string{"bash", programs + "/shell/pgbench_cases.sh"}},
 }
+
+// jar is where Debian puts the driver.
+const jar = "/usr/share/java/postgresql.jar"
 
 // python is the interpreter for which Debian installs drivers.
 func python(code string) []string { return []string{"/usr/bin/python3", "-c", code} }
@@ -127,7 +135,7 @@ func unlike(direct, got string) string {
 
 // run runs a program by one way. What does not come from it counts as a case.
 func (p program) run(ctx context.Context, w way) (t transcript, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, p.command[0], p.command[1:]...)
 	cmd.Env = append(os.Environ(), w.environment()...)

@@ -35,7 +35,7 @@ exports.run = async (connect, close) => {
     if (process.argv[2] && !new RegExp(process.argv[2]).test(c.name)) continue
     console.log(`== ${c.name}` + (c.differs ? ` differs: ${c.differs}` : ''))
     let conn
-    const late = new Promise((_, no) => setTimeout(no, 12000, new Error('12 s are over')))
+    const late = new Promise((_, no) => setTimeout(no, 60000, new Error('60 s are over')))
     try {
       conn = await connect()
       await Promise.race([c.fn(conn), late])

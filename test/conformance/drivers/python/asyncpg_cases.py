@@ -906,6 +906,7 @@ async def pools(c):
             task.cancel()
             await asyncio.wait([task])
         say(await pool.fetchval("select 3"))
+    await c.execute("set meridian.consistency to global")  # others wrote
     say(await c.fetchval("select count(*) from t"))
 
 

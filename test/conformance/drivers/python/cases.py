@@ -75,7 +75,7 @@ def run(connect, close, clean):
         sys.stdout.flush()
 
 
-async def run_async(connect, close, clean, limit=30):
+async def run_async(connect, close, clean, limit=90):
     for name, differs, fn in ALL:
         begin(name, differs)
         conn = None

@@ -14,7 +14,7 @@ from psycopg.types.composite import CompositeInfo, register_composite
 from psycopg.types.enum import EnumInfo, register_enum
 from psycopg.types.range import Range, RangeInfo, register_range
 
-from cases import CA, DSN, ERRORS, SETUP, TAGS, WAY, case, must, only, run, say
+from cases import CA, DSN, ERRORS, POOLED, SETUP, TAGS, WAY, case, must, only, run, say
 
 DIAG = ("severity", "severity_nonlocalized", "sqlstate", "message_primary", "message_detail", "message_hint", "statement_position",
         "internal_position", "internal_query", "context", "schema_name", "table_name", "column_name", "datatype_name", "constraint_name",
@@ -221,7 +221,10 @@ def prepared_by_use(c):
     wrong(c.execute, "select count(*) from t where a <= %s", (1,))
 
 
-@case()
+CHANGED = "a prepared statement whose table has changed may work where PostgreSQL says *cached plan must not change result type*"
+
+
+@case(differs=CHANGED if POOLED else "")
 def a_plan_that_must_not_change(c):
     c.execute("create table t(a int); insert into t values(1)")
     say(rows(c, "select * from t", prepare=True), rows(c, "select * from t", prepare=True))
