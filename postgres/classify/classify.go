@@ -52,7 +52,9 @@ func judge(text []byte, n *Names) *Verdict {
 // transaction, so they run in one place.
 func script(all []*Verdict) *Verdict {
 	v := &Verdict{Where: Standby, Why: "reads only", Plain: true, Handle: true, Count: len(all)}
+	parted := false
 	for _, one := range all {
+		parted = parted || one.Block != NoBlock && one.Block != Aside
 		v.Effects = append(v.Effects, one.Effects...)
 		v.Uses = append(v.Uses, one.Uses...)
 		v.DDL = v.DDL || one.DDL
@@ -69,7 +71,7 @@ func script(all []*Verdict) *Verdict {
 		}
 	}
 	v.Handle = v.Handle && v.Writes
-	if v.Block == Scripted && len(v.Effects) > 0 {
+	if parted && len(v.Effects) > 0 {
 		v.Effects = append(v.Effects, Effect{Act: Pin, Name: "settings in a script with a transaction of its own"})
 	}
 	return v

@@ -52,7 +52,7 @@ func describe(v *classify.Verdict) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %s", v.Where, v.Why)
 	if v.Block != classify.NoBlock {
-		fmt.Fprintf(&b, " [%s]", [...]string{"", "begin", "end", "inside", "scripted"}[v.Block])
+		fmt.Fprintf(&b, " [%s]", [...]string{"", "begin", "end", "inside", "scripted", "aside"}[v.Block])
 	}
 	if v.Execute != "" {
 		fmt.Fprintf(&b, " [execute %s]", v.Execute)

@@ -19,8 +19,10 @@ func (s *scan) byFirst(first string) *Verdict {
 		return s.begin()
 	case "commit", "end", "rollback", "abort":
 		return s.end()
-	case "savepoint", "release", "unlisten":
+	case "savepoint", "release":
 		return either(Inside)
+	case "unlisten":
+		return either(Aside)
 	case "set":
 		return s.set()
 	case "reset":
@@ -36,7 +38,7 @@ func (s *scan) byFirst(first string) *Verdict {
 	case "declare":
 		return s.declare()
 	case "fetch", "move", "close":
-		return &Verdict{Where: Either, Why: "a cursor lives where it was declared", Block: Inside, Count: 1}
+		return &Verdict{Where: Either, Why: "a cursor lives where it was declared", Block: Aside, Count: 1}
 	case "listen":
 		return s.listen()
 	case "copy":

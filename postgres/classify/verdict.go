@@ -25,6 +25,7 @@ const (
 	End            // COMMIT or ROLLBACK
 	Inside         // SAVEPOINT and the like: the block cannot be opened again elsewhere
 	Scripted       // a script of several statements with a block of its own
+	Aside          // UNLISTEN, CLOSE and the like: as Inside, but they part nothing of a script from the rest
 )
 
 // An Act is what a statement does to the session's state, once it succeeded.
