@@ -55,6 +55,14 @@ func (b *body) ended() bool {
 	return b.err == io.EOF
 }
 
+// settle waits for the read under way, if there is one, of a request that is
+// canceled: net/http cancels it a moment before it returns what is wrong with the
+// body.
+func (b *body) settle() {
+	b.reading.Lock()
+	defer b.reading.Unlock()
+}
+
 // failure returns why the client's body ended early, or nil.
 func (b *body) failure() error {
 	b.mu.Lock()

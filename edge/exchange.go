@@ -230,6 +230,9 @@ func (x *exchange) answer(a answer) {
 func (x *exchange) fail(err error) {
 	x.err = err
 	a := answerFor(err)
+	if x.body != nil && x.r.Context().Err() != nil {
+		x.body.settle()
+	}
 	switch {
 	case x.body != nil && errors.Is(x.body.failure(), framing.ErrMalformed):
 		a = byKind[meridian.Invalid] // net/http takes the end of what it may read for the client's
