@@ -127,10 +127,18 @@ func (c *client) readOnly() error {
 // showed says why the replies at hand, which are held back still, may not be
 // shown, or "".
 func (c *client) showed() string {
-	if !c.near.lapsed || !c.reads {
+	if !c.reads || !c.near.lapsed && !c.deposed() {
 		return ""
 	}
 	return c.p.exposed()
+}
+
+// deposed reports whether the local PostgreSQL was seen to be a primary, though
+// another region is the primary's by now: this one's is about to stop, and lets go
+// of commits that wait for its standbys.
+func (c *client) deposed() bool {
+	_, here := c.p.primary()
+	return !here && c.near.on.watch.primary()
 }
 
 // takeBack runs a group that was answered already on the primary, once there is

@@ -117,11 +117,23 @@ func TestNothingUnconfirmedShowsWithoutTheRightToAct(t *testing.T) {
 	if n, err := rows(); state(err) != "57P03" {
 		t.Errorf("once it is in doubt: %d rows, %v, want 57P03", n, err)
 	}
-	p.exposes = true
-	if n, err := rows(); err != nil || n != 1 {
-		t.Errorf("control: %d rows, %v: nothing was shown", n, err)
+	shows := func() { // the control
+		t.Helper()
+		p.exposes = true
+		if n, err := rows(); err != nil || n != 1 {
+			t.Errorf("control: %d rows, %v: nothing was shown", n, err)
+		}
+		p.exposes = false
 	}
-	p.exposes = false
+	shows()
+	w.primary = dub // which this region hears before its PostgreSQL stops
+	w.tell(iad)
+	if n, err := rows(); err == nil {
+		t.Errorf("once another region is the primary: %d rows", n)
+	}
+	shows()
+	w.primary = iad
+	w.tell(iad)
 	thaw()
 	w.eventually("the standbys have it", func() bool { n, err := rows(); return err == nil && n == 1 })
 	end := w.stop(dub, sin)

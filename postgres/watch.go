@@ -73,6 +73,13 @@ func (w *watch) apparent() meridian.Token {
 	return w.last.shown
 }
 
+// primary reports whether PostgreSQL was a primary when it was last asked.
+func (w *watch) primary() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return !w.last.standby && w.last.served.System != 0
+}
+
 // stands returns the last position, and whether PostgreSQL answers, as far as is
 // known.
 func (w *watch) stands() (here meridian.Token, up bool) {
