@@ -216,6 +216,11 @@ func (n *near) replies(c *client) (*refusal, error) {
 		if err != nil {
 			return nil, err
 		}
+		if f.Type() == 'E' {
+			c.mu.Lock()
+			f = n.tracker.Words(f)
+			c.mu.Unlock()
+		}
 		if f.Type() == 'E' && !c.released.data {
 			e, err := wire.ParseError(f.Body())
 			if err != nil {

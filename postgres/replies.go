@@ -77,6 +77,7 @@ func (u *upstream) tells(f wire.Frame) bool {
 // reply takes one of PostgreSQL's messages.
 func (u *upstream) reply(ctx context.Context, f wire.Frame) {
 	c := u.c
+	f = u.tracker.Words(f)
 	show := u.tracker.Reply(f)
 	switch t := f.Type(); {
 	case t == 'Z' && show:

@@ -143,12 +143,15 @@ func (s *State) rollback(partial bool) {
 // A Side is what one backend knows of the session.
 type Side struct {
 	known   map[string]uint64 // statement -> generation; 0: something of that name may be there
+	brought map[string]uint64 // as known, of those that the client prepared elsewhere
 	applied uint64            // settings up to this seq
 	fresh   bool              // nothing was ever run there
 }
 
 // NewSide returns the Side of a backend that has just been opened.
-func NewSide() *Side { return &Side{known: map[string]uint64{}, fresh: true} }
+func NewSide() *Side {
+	return &Side{known: map[string]uint64{}, brought: map[string]uint64{}, fresh: true}
+}
 
 // Missing returns the statements that bring a side to where the session is, in
 // order, and counts them as run. use are the prepared statements that a text is

@@ -14,6 +14,7 @@ type step struct {
 	stmt    *Statement
 	name    string // of the statement that Close drops
 	closes  bool   // a Close of a statement, not of a portal
+	brought bool   // a Bind of a statement that the client prepared elsewhere
 	guard   bool   // a hidden Sync behind a Query: it answers if the Query was passed over
 	verdict *classify.Verdict
 }
@@ -114,7 +115,7 @@ func (t *Tracker) Encode(dst []byte, m Message) []byte {
 	}
 	t.mid = !m.Ends()
 	if m.Kind != 'H' {
-		t.push(step{kind: m.Kind, stmt: m.Stmt, name: m.Name, closes: closes, verdict: m.Verdict})
+		t.push(step{kind: m.Kind, stmt: m.Stmt, name: m.Name, closes: closes, brought: m.Kind == 'B' && m.Stmt != nil && t.side.brought[m.Stmt.Name] == m.Stmt.gen, verdict: m.Verdict})
 	}
 	return append(dst, m.Frame...)
 }
@@ -124,7 +125,7 @@ func (t *Tracker) inject(dst []byte, st *Statement) []byte {
 	if _, there := t.side.known[st.Name]; there && st.Name != "" {
 		dst = t.close(dst, st.Name)
 	}
-	t.side.known[st.Name] = st.gen
+	t.side.known[st.Name], t.side.brought[st.Name] = st.gen, st.gen
 	t.push(step{kind: 'P', hidden: true, stmt: st})
 	if st.Frame == nil { // PREPARE made it
 		return wire.Builder(dst).Message('P', wire.String(st.Name), append(st.Text[:len(st.Text):len(st.Text)], 0, 0, 0))
