@@ -5,10 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"meridian"
-	"meridian/postgres/classify"
 	"meridian/postgres/wire"
 )
 
@@ -64,44 +62,6 @@ func (p *Proxy) holdsClaim(ctx context.Context, claim meridian.Token, timeline u
 		v.Holds = true
 	}
 	return v
-}
-
-// touch tells the ledger that the group at hand may write, before anything of it
-// is sent. What is not whole yet may bring a write with its rest.
-func (c *client) touch(ctx context.Context) error {
-	if c.env == nil || c.p.untouching || !c.mayWrite() {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, touchWithin)
-	defer cancel()
-	err := c.env.touch(ctx)
-	switch {
-	case err == nil:
-		return nil
-	case meridian.KindOf(err) == meridian.Forbidden:
-		return &finalError{errUnclaimed(err.Error())}
-	}
-	return errShut(err.Error())
-}
-
-// touchWithin bounds one attempt at telling the ledger.
-const touchWithin = 5 * time.Second
-
-func (c *client) mayWrite() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.group.Messages) > 0 && !c.group.Ended {
-		return true
-	}
-	for _, m := range c.group.Messages {
-		if m.Kind != 'Q' && m.Kind != 'F' && m.Kind != 'E' {
-			continue
-		}
-		if v := c.state.Resolve(m.Verdict); v == nil || v.Writes || v.Block == classify.Scripted {
-			return true
-		}
-	}
-	return false
 }
 
 // unclaimed returns why the group at hand may not run on the local primary, if a

@@ -35,7 +35,8 @@ type work struct {
 	wrote    meridian.Token // its last write, as far as it has a handle
 	on       []*replica     // where its statements ran, here
 	first    []footing      // what each replica of the region showed as it began, at the least
-	touched  bool           // reads.Touch was called
+	telling  chan struct{}  // has room for who calls reads.Touch
+	touched  bool           // it was called
 	early    meridian.Token // of the control sampleFirst alone
 }
 
@@ -137,6 +138,9 @@ func (p *Proxy) Begin(ctx context.Context, name string, floor meridian.Token, re
 		return func() meridian.Observation { return meridian.Observation{} }
 	}
 	w := &work{ctx: context.WithoutCancel(ctx), floor: floor, reads: reads, first: p.footings()}
+	if reads.Touch != nil {
+		w.telling = make(chan struct{}, 1)
+	}
 	if p.sampleFirst {
 		w.early = p.sampleAfter(w.ctx)
 	}
@@ -305,32 +309,6 @@ func (e *env) claims() (out []meridian.Token) {
 	for _, w := range e.inFlight {
 		if t := w.reads.Claim; !t.IsZero() {
 			out = append(out, t)
-		}
-	}
-	return out
-}
-
-// touch tells those for whom the environment works that something is about to be
-// sent that may write. What it is told counts for what is sent from now on.
-func (e *env) touch(ctx context.Context) error {
-	for _, w := range e.untouched() {
-		t, err := w.reads.Touch.Touch(ctx)
-		if err != nil {
-			return err
-		}
-		e.mu.Lock()
-		w.reads.Claim, w.touched = w.reads.Claim.Join(t), true
-		e.mu.Unlock()
-	}
-	return nil
-}
-
-func (e *env) untouched() (out []*work) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, w := range e.inFlight {
-		if w.reads.Touch != nil && !w.touched {
-			out = append(out, w)
 		}
 	}
 	return out

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"meridian"
 )
@@ -96,4 +98,71 @@ func TestNobodyWritesBeforeItIsTold(t *testing.T) {
 			t.Errorf("%s, control: %d rows, want %d: the test shows nothing", r, count(), rows)
 		}
 	}
+}
+
+// A strict teller is a ledger: it refuses who tells it of what it has heard before,
+// as that may be answered and settled by now.
+type strict struct{ teller }
+
+func (t *strict) Touch(context.Context) (meridian.Token, error) {
+	if t.told.Add(1) > 1 {
+		return t.at, meridian.WithKind(meridian.Forbidden, errors.New("another has the claim"))
+	}
+	time.Sleep(time.Second)
+	return t.at, nil
+}
+
+// TestAnInvocationIsToldOfOnce: where invocations share an environment, two of its
+// connections may be about to write at once. The ledger is told of each invocation
+// once: whoever comes late neither tells it again nor writes before it knows.
+func TestAnInvocationIsToldOfOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ledger := &strict{}
+		w := &work{reads: meridian.Promise{Touch: ledger}, telling: make(chan struct{}, 1)}
+		e := &env{inFlight: []*work{w}}
+		for range 3 {
+			go func() {
+				if err := e.touch(t.Context()); err != nil || !w.touched {
+					t.Errorf("a connection that is about to write: %v, told: %v", err, w.touched)
+				}
+			}()
+		}
+		time.Sleep(500 * time.Millisecond)
+		impatient, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		if err := e.touch(impatient); err == nil {
+			t.Error("one wrote before the ledger had heard")
+		}
+		time.Sleep(time.Minute)
+		if n := ledger.told.Load(); n != 1 {
+			t.Errorf("the ledger was told %d times", n)
+		}
+	})
+}
+
+// TestNobodyTellsOfWhatIsOver: of an invocation that ended while a connection waited
+// to tell of it, nobody is told: its claim may be settled.
+func TestNobodyTellsOfWhatIsOver(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ledger := &strict{}
+		w := &work{reads: meridian.Promise{Touch: ledger}, telling: make(chan struct{}, 1)}
+		e := &env{inFlight: []*work{w}}
+		w.telling <- struct{}{} // somebody else is telling, who fails
+		go func() {
+			if err := e.touch(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}()
+		synctest.Wait()
+		e.mu.Lock()
+		e.inFlight = nil
+		e.mu.Unlock()
+		<-w.telling
+		synctest.Wait()
+		if n := ledger.told.Load(); n != 0 {
+			t.Errorf("the ledger was told %d times", n)
+		}
+	})
 }

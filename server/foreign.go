@@ -135,9 +135,8 @@ var errTheirs = meridian.WithKind(meridian.Invalid, errors.New("somebody else ru
 // theirs reports whether somebody else runs this world's PostgreSQL.
 func theirs(f *config.File) bool { return f.Database != nil && len(f.Database.Servers) > 0 }
 
-// withLoops has the proxy's sessions run on loops of its own (ADR 0049). They are
-// off: with them one of a hundred statements that came at once failed.
-const withLoops = "MERIDIAN_TEST_LOOPS"
+// withoutLoops leaves the proxy's sessions with Go's poller, to compare.
+const withoutLoops = "MERIDIAN_TEST_NO_LOOPS"
 
 // newProxy returns the region's database proxy before a PostgreSQL that local
 // dials. Where Outcomes is nil, nobody can tell what became of a statement.
@@ -161,7 +160,7 @@ func (n *node) newProxy(local func(context.Context) (net.Conn, error), deps post
 		// nobody can promise when there will be another.
 		NoFailover: true,
 	}
-	if os.Getenv(withLoops) != "1" {
+	if os.Getenv(withoutLoops) == "1" {
 		cfg.Loops = -1
 	}
 	if deps.Outcomes != nil {

@@ -53,8 +53,8 @@ func keyedPost(t *testing.T, c *conduit.Client, path, key, body string) (keyed, 
 
 // TestAKeyedWriteOutlivesItsRegionsSilence cuts off, in silence, what a region says
 // to an edge, under a stream of writes with keys: the region goes on executing what
-// the edge sends it. Each write is answered with a count of its own, or refused by
-// the function, the last count is that of the writes that were not refused, and some were answered by another region with what the
+// the edge sends it. Each write is answered with a count of its own, the last count
+// is that of the writes, and some were answered by another region with what the
 // first execution had said. Afterwards a key is answered at another edge as it was,
 // and with another content not at all.
 func TestAKeyedWriteOutlivesItsRegionsSilence(t *testing.T) {
@@ -79,13 +79,8 @@ func TestAKeyedWriteOutlivesItsRegionsSilence(t *testing.T) {
 		time.Sleep(15 * time.Millisecond)
 	}
 	writes.Wait()
-	replayed, refused, counts := 0, 0, map[int]bool{}
+	replayed, counts := 0, map[int]bool{}
 	for i, a := range answers {
-		if errs[i] == nil && a.status == http.StatusInternalServerError { // the function's: its statement failed
-			refused++
-			t.Logf("write %d: %+v", i, a)
-			continue
-		}
 		if errs[i] != nil || a.status != http.StatusCreated || counts[a.visits] {
 			t.Errorf("write %d: %+v, %v", i, a, errs[i])
 		}
@@ -97,9 +92,6 @@ func TestAKeyedWriteOutlivesItsRegionsSilence(t *testing.T) {
 		t.Error("no answer was that of an earlier execution: the test shows nothing")
 	}
 	t.Logf("%d of %d answers were those of an earlier execution", replayed, len(answers))
-	if refused > 3 { // a few of so many at once may find no connection where the machine is busy; they count nothing
-		t.Errorf("the function refused %d of %d writes", refused, len(answers))
-	}
 	other := door(t, s, "eu-west-1", nil)
 	if a, err := keyedVisit(t, other, `"first"`, ""); err != nil || !a.replayed || a.body != first.body {
 		t.Errorf("the same key at another edge: %+v, %v; want what was said before, %s", a, err, first.body)
@@ -107,7 +99,7 @@ func TestAKeyedWriteOutlivesItsRegionsSilence(t *testing.T) {
 	if a, err := keyedVisit(t, other, `"first"`, "other"); err != nil || a.status != http.StatusUnprocessableEntity {
 		t.Errorf("the same key with another content: %+v, %v; want 422", a, err)
 	}
-	if a, err := keyedVisit(t, other, `"last"`, ""); err != nil || a.visits != first.visits+len(answers)-refused+1 {
-		t.Errorf("the last of %d writes counts %+v, %v; the first counted %d", len(answers)-refused+2, a, err, first.visits)
+	if a, err := keyedVisit(t, other, `"last"`, ""); err != nil || a.visits != first.visits+len(answers)+1 {
+		t.Errorf("the last of %d writes counts %+v, %v; the first counted %d", len(answers)+2, a, err, first.visits)
 	}
 }
