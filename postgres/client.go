@@ -31,6 +31,7 @@ type client struct {
 	base   meridian.Consistency // until the session says something else
 	own    bool                 // base is what the client itself said at its start
 	key    wire.Key             // what cancels it
+	spared uint32               // its number, unless that is its process's
 	id     string               // names it to the primary's proxy
 
 	// Used by the client's own goroutine alone.

@@ -19,6 +19,7 @@ type peer struct {
 	conn    net.Conn
 	rd      *wire.Reader
 	backend *pool.Backend
+	from    string // the secondary's region
 	began   uint32 // the timeline on which its server was when it was taken; 0 if that could not be asked
 	defines bool   // what ran since the last transaction's end may have changed the catalogues; of the goroutine of replies
 
@@ -107,7 +108,8 @@ func (p *Proxy) servePeerSession(ctx context.Context, conn net.Conn, rd *wire.Re
 		conn.Write(wire.Builder(nil).JSON(wire.FrameRefuse, wire.Refusal{Code: e.Code, Message: e.Message, Others: e.Rest(), Away: passes(err)}))
 		return
 	}
-	s := &peer{p: p, conn: conn, rd: rd, backend: b, began: p.timeline(ctx), status: 'I'}
+	s := &peer{p: p, conn: conn, rd: rd, backend: b, from: h.From, began: p.timeline(ctx), status: 'I'}
+	defer p.senders.stands(b.Key.PID, sender{h.From, h.Number})()
 	p.mu.Lock()
 	p.peers[h.ID] = s
 	p.mu.Unlock()

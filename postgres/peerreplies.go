@@ -63,6 +63,8 @@ func (s *peer) replies(ctx context.Context) {
 			s.mu.Lock()
 			s.copying = s.lastSync
 			s.mu.Unlock()
+		case 'A':
+			s.p.senders.names(s.from, f)
 		case 'C':
 			s.defines = s.defines || defines(f.Body())
 		case 'Z':

@@ -35,8 +35,8 @@ func (u *upstream) replies(ctx context.Context) {
 			u.lost(ctx, errUnconfirmed)
 			return
 		}
-		if f.Type() == 'A' && u.backend == nil {
-			c.p.notifies(f)
+		if f.Type() == 'A' && u.backend != nil {
+			c.p.senders.names(string(c.p.cfg.Region), f)
 		}
 		c.mu.Lock()
 		if f.Type() < ' ' {

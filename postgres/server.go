@@ -39,6 +39,7 @@ type Proxy struct {
 	loops     *loop.Group // over which sessions run; nil: they are goroutines
 	tls       *tls.Config // Deps.TLS, with PostgreSQL's name for ALPN; nil: clients get no TLS
 	outcomes  outcomes
+	senders   senders
 	metrics   *metrics
 
 	mu       sync.Mutex // guards what follows

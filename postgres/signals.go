@@ -13,7 +13,7 @@ import (
 )
 
 // In a secondary's region a client is told a number at its login that is no
-// process's (pidLocked); pg_backend_pid() tells that of its process on the
+// process's (told); pg_backend_pid() tells that of its process on the
 // primary. Where either is given to pg_terminate_backend or pg_cancel_backend,
 // the proxy puts that process's in its place which is the session's on the
 // server where it stands. PostgreSQL judges who may do that.
@@ -139,18 +139,6 @@ func (p *Proxy) named(number uint32) *client {
 	return nil
 }
 
-// notifies puts the number that a session was told at its login in the place of
-// its process, as who notifies.
-func (p *Proxy) notifies(f wire.Frame) {
-	body := f.Body()
-	if len(body) < 4 {
-		return
-	}
-	if s := p.named(binary.BigEndian.Uint32(body)); s != nil {
-		binary.BigEndian.PutUint32(body, s.key.PID)
-	}
-}
-
 // process returns the process of the session with that number, or 0. Sessions
 // that stand on both servers are taken where they work, or have written.
 func (c *client) process(number uint32) uint32 {
@@ -158,6 +146,7 @@ func (c *client) process(number uint32) uint32 {
 	if target == nil || number == 0 {
 		return 0
 	}
+	c.met(target)
 	c.mu.Lock()
 	free := c.blockLocked() == nowhere && c.idleLocked() && c.state.Pinned == ""
 	c.mu.Unlock()
@@ -175,6 +164,29 @@ func (c *client) process(number uint32) uint32 {
 		return u.pid
 	}
 	return 0
+}
+
+// met waits until it is known which process a session gets that is on its way to
+// the primary: it may run what is to be ended.
+func (c *client) met(target *client) {
+	target.mu.Lock()
+	u := target.main
+	knows := u == nil || u.dead || u.pid != 0
+	target.mu.Unlock()
+	if knows || c.p.hasty {
+		return
+	}
+	if c.main != nil { // who is waited for may wait for this session
+		c.main.flush()
+	}
+	late := time.NewTimer(c.p.cfg.PrimaryTimeout)
+	defer late.Stop()
+	c.p.loops.Slow()
+	select {
+	case <-u.hello:
+	case <-u.done:
+	case <-late.C:
+	}
 }
 
 // signal says that the sessions which the group at hand signals may end by it.

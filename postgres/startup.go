@@ -167,6 +167,7 @@ func (p *Proxy) open(ctx context.Context, conn net.Conn, rd *wire.Reader, u *use
 	}
 	c := &client{p: p, base: base, own: own, conn: conn, rd: rd, env: u.env, role: u.role, params: params, id: secret(16), log: p.deps.Log.With("role", u.role)}
 	p.heedParams(params)
+	c.spared = p.number()
 	c.state = session.NewState(p.judge)
 	for _, param := range params {
 		c.state.LazyAtStart = c.state.LazyAtStart || param.Name == classify.Transactions && param.Value == classify.Lazy ||
@@ -222,20 +223,30 @@ func (p *Proxy) register(c *client) {
 	defer p.mu.Unlock()
 	var key [4]byte
 	rand.Read(key[:]) // never fails
-	c.key = wire.Key{PID: p.pidLocked(c), Secret: string(key[:])}
+	c.key = wire.Key{PID: c.told(), Secret: string(key[:])}
 	p.sessions[c.key] = c
 }
 
-// pidLocked returns the process id that the client is told: in the primary's
-// region that of its server process. Elsewhere it may have two of these, or
-// others later, and gets a number that no process has (Linux, proc(5): pid_max
-// is at most 2^22).
-func (p *Proxy) pidLocked(c *client) uint32 {
-	if c.main != nil && c.main.backend != nil && !p.cfg.TransactionPooling {
-		return c.main.backend.Key.PID
-	}
+// number returns one that no process has (Linux, proc(5): pid_max is at most
+// 2^22), and no other session.
+func (p *Proxy) number() uint32 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.nextPID = p.nextPID%(1<<30-1) + 1
 	return numbered + p.nextPID
+}
+
+// told returns the process id that the client is told: in the primary's region
+// that of its server process. Elsewhere it may have two of these, or others
+// later, and gets a number that no process has.
+func (c *client) told() uint32 {
+	switch {
+	case c.key.PID != 0:
+		return c.key.PID
+	case c.main != nil && c.main.backend != nil && !c.p.cfg.TransactionPooling:
+		return c.main.backend.Key.PID
+	}
+	return c.spared
 }
 
 func (p *Proxy) forget(c *client) {

@@ -30,6 +30,7 @@ type upstream struct {
 	done    chan struct{} // closed once its goroutine has returned
 	task    *loop.Task    // that goroutine
 	cancel  func()        // ends its goroutine's waits
+	leaves  func()        // says that the session leaves its process; nil for a stream
 
 	canceled atomic.Bool // because the primary moves
 
@@ -97,6 +98,7 @@ func (u *upstream) openLocal(ctx context.Context) error {
 		return fmt.Errorf("bring the session's state: %w", err)
 	}
 	u.backend, u.conn, u.rd, u.params, u.pid = b, b.Conn, b.Reader, b.Params, b.Key.PID
+	u.leaves = u.c.p.senders.stands(u.pid, u.c.sender(u.pid))
 	if u.c.env != nil { // others' writes have no handle here
 		u.timeline = u.c.p.timeline(ctx)
 	}
@@ -123,7 +125,7 @@ func (u *upstream) openRemote(ctx context.Context) error {
 	u.conn, u.rd = conn, wire.NewReader(conn)
 	u.out = wire.Builder(u.out).JSON(wire.FrameHello, wire.Hello{
 		Version: wire.PeerVersion, Purpose: wire.PurposeSession, From: string(c.p.cfg.Region), ID: c.id, Who: c.who(),
-		Role: c.role, Database: c.p.cfg.Database, Params: c.params, State: wire.State{SQL: sql}, Term: c.p.term(),
+		Role: c.role, Database: c.p.cfg.Database, Params: c.params, State: wire.State{SQL: sql}, Term: c.p.term(), Number: c.sender(0).number,
 	})
 	return nil
 }
@@ -431,6 +433,9 @@ func unreachable(err error) bool {
 func (u *upstream) close() {
 	c := u.c
 	u.cancel()
+	if u.leaves != nil {
+		u.leaves()
+	}
 	c.mu.Lock()
 	clean := u.backend != nil && !u.dead && u.tracker.Idle() && u.tracker.Status == 'I'
 	for _, g := range u.flights {

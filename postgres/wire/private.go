@@ -47,6 +47,7 @@ type Hello struct {
 	Params   []Param `json:"params,omitempty"`
 	State    State   `json:"state"`
 	Defined  bool    `json:"defined,omitempty"` // of a probe stream: FrameDefined is understood
+	Number   uint32  `json:"number,omitempty"`  // that the client was told at its login
 }
 
 // A State brings a backend to where the session is: statements to run before
