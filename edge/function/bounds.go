@@ -247,8 +247,26 @@ func (v *vm) bound(name string) {
 			return v.call(f, this, args...)
 		},
 	})
+	v.instances(real)
 	v.rt.Set(name, shown)
 	real.Get("prototype").ToObject(v.rt).Set("constructor", shown)
+}
+
+// instances lets a class that is shown as a proxy stand right of instanceof: the
+// engine has no answer for proxies of its own (OrdinaryHasInstance).
+func (v *vm) instances(class *goja.Object) {
+	class.DefineDataPropertySymbol(goja.SymHasInstance, v.rt.ToValue(func(c goja.FunctionCall) goja.Value {
+		of, ok := c.This.(*goja.Object)
+		o, isObject := c.Argument(0).(*goja.Object)
+		if !ok || !isObject {
+			return v.rt.ToValue(false)
+		}
+		proto, ok := of.Get("prototype").(*goja.Object)
+		for o = o.Prototype(); ok && o != nil && o != proto; o = o.Prototype() {
+			v.alive()
+		}
+		return v.rt.ToValue(ok && o != nil)
+	}), goja.FLAG_FALSE, goja.FLAG_FALSE, goja.FLAG_FALSE)
 }
 
 func isText(x goja.Value) bool { _, ok := x.(goja.String); return ok }

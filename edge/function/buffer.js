@@ -14,6 +14,12 @@
     return at;
   }
   class Buffer extends Uint8Array {
+    // As a constructor Node deprecates it, and functions for Lambda@Edge call it so.
+    constructor(value, enc, length) {
+      if (typeof value === "string") super(native.decode(value, enc));
+      else if (typeof value === "number") super(sized(value));
+      else super(value, enc, length);
+    }
     static from(value, enc, length) {
       if (typeof value === "string") return new Buffer(native.decode(value, enc));
       if (value instanceof ArrayBuffer) return new Buffer(value, enc, length);

@@ -27,7 +27,18 @@ func TestLanguageOfTheRuntime(t *testing.T) {
 		"key-value":     {"import cf from 'cloudfront';\nconst kvs = cf.kvs('some-id');\nasync function handler() { let miss; try { await kvs.get('none') } catch (e) { miss = 'threw' } return say([await kvs.get('k'), (await kvs.get('j', { format: 'json' })).a, await kvs.exists('none'), (await kvs.meta()).keyCount, miss].join()) }", "v,1,false,2,threw"},
 		"edge location": {"import cf from 'cloudfront';\nfunction handler() { return say(JSON.stringify(cf.edgeLocation)) }", `{"name":"DUB","serverIp":"127.0.0.1","region":"eu-west-1"}`},
 		"raw query":     {`function handler(event) { return say(event.request.rawQueryString()) }`, "b=1&a=%zz"},
-		"event":         {`function handler(e) { const q = e.request.querystring, h = e.request.headers; return say([e.version, e.context.eventType, e.context.requestId, e.viewer.ip, q.b.value, q.a.value, h.host.value, h.accept.multiValue.length, e.request.cookies.c.value, String(h.cookie)].join()) }`, "1.0,viewer-request,req-1,198.51.100.7,1,%zz,api.example.test,2,3,undefined"},
+		"instanceof": {`class List extends Array { last() { return this[this.length - 1] } }
+			function handler() { return say([[] instanceof Array, new Array(3) instanceof Array, new List(1, 2).last(), new List() instanceof List, new List() instanceof Array, [] instanceof List,
+				new Uint8Array(1) instanceof Uint8Array, new Uint8Array(1) instanceof Uint16Array, Buffer.from('a') instanceof Uint8Array, Buffer.from(new ArrayBuffer(3)).length, new ArrayBuffer(1) instanceof ArrayBuffer,
+				say instanceof Function, 5 instanceof Array, null instanceof Function].map(String).join()) }`, "true,true,2,true,true,false,true,false,true,3,true,true,false,false"},
+		"properties of characters": {`const word = /^[\p{L}\p{N}_-]+$/u; function handler() { return say([word.test('é9_'), 'a1é'.replace(/\P{L}/gu, ''), /\p{Script=Greek}/u.test('α'), new RegExp("\\p{Uppercase_Letter}\"", 'u').test('É"'), /p{L}/.test('p{L}'), 'x/y'.split(/[/]/).length].join()) }`, "true,aé,true,true,true,2"},
+		"patterns":                 {`function handler() { const host = ({ headers: { host: h = 'x' } = {} } = {}) => h, sum = (a = 1, [b, c = 3] = [0]) => a + b + c; return say(host() + host({ headers: { host: 'y' } }) + sum()) }`, "xy4"},
+		"new Buffer":               {`function handler() { return say([new Buffer('u:p').toString('base64'), new Buffer('dTpw', 'base64'), new Buffer(3).length, new Buffer([65, 66]), Buffer.from('abc').slice(1), Buffer.from('abc').map((c) => c + 1)].join()) }`, "dTpw,u:p,3,AB,bc,bcd"},
+		"queries": {`const q = require('querystring'); function handler() { const o = q.parse('__proto__=1&hasOwnProperty=2&hasOwnProperty=3&a=%41%zz%4'); return say(JSON.stringify(o) + Object.keys(o) + JSON.stringify(q.parse()) + q.unescape('%C3%A9+%') ) }`,
+			`{"__proto__":"1","hasOwnProperty":["2","3"],"a":"A%zz%4"}__proto__,hasOwnProperty,a{}é+%`},
+		"encoders": {`function handler() { const to = new Uint8Array(5), r = new TextEncoder().encodeInto('aé😀', to), d = new TextDecoder('utf-8', { ignoreBOM: true, fatal: true }); return say([r.read, r.written, to.join('.'), d.decode(new Uint8Array([239, 187, 191])).length, d.fatal, d.ignoreBOM].join()) }`, "2,3,97.195.169.0.0,1,true,true"},
+		"console":  {`function handler() { console.group('a'); console.dir({ a: 1 }); console.table([1]); console.groupEnd(); console.time('t'); console.timeEnd('t'); return say('said') }`, "said"},
+		"event":    {`function handler(e) { const q = e.request.querystring, h = e.request.headers; return say([e.version, e.context.eventType, e.context.requestId, e.viewer.ip, q.b.value, q.a.value, h.host.value, h.accept.multiValue.length, e.request.cookies.c.value, String(h.cookie)].join()) }`, "1.0,viewer-request,req-1,198.51.100.7,1,%zz,api.example.test,2,3,undefined"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := function(t, test.code+"\nfunction say(text) { return { statusCode: 200, body: String(text) } }", store(map[string]string{"k": "v", "j": `{"a":1}`}), func(c *Config, _ *Deps) { c.Limits = patient })
@@ -104,11 +115,12 @@ func TestWhatAFunctionMayNotReturn(t *testing.T) {
 
 func TestASourceThatCannotRunIsRefused(t *testing.T) {
 	for code, why := range map[string]string{
-		"var x = 1;":                                "no handler",
-		"function handler(event) {":                 "f.js:1:26",
-		"nothing.there; function handler() {}":      "nothing is not defined",
-		"import x from 'fs'; function handler() {}": `Cannot find module "fs"`,
-		"for (;;); function handler() {}":           "more time",
+		"var x = 1;":                                     "no handler",
+		"function handler(event) {":                      "f.js:1:26",
+		"nothing.there; function handler() {}":           "nothing is not defined",
+		"import x from 'fs'; function handler() {}":      `Cannot find module "fs"`,
+		"for (;;); function handler() {}":                "more time",
+		"const r = /\\p{Emoji}/u; function handler() {}": `no property \p{Emoji} here`,
 	} {
 		_, err := New(Config{Functions: []Source{{Name: "f", File: "f.js", Code: []byte(code)}}}, Deps{})
 		if err == nil || !strings.Contains(err.Error(), why) {

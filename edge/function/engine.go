@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"reflect"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -133,7 +134,7 @@ func (e *engine) load(s Source) (*fn, error) {
 	err = guarded(func() error {
 		t := time.AfterFunc(loadTime, func() { v.rt.Interrupt(errTime) })
 		defer t.Stop()
-		own, exported, err := v.handlers()
+		own, exported, err := v.handlers("")
 		switch {
 		case err != nil:
 			return err
@@ -158,8 +159,8 @@ func (e *engine) load(s Source) (*fn, error) {
 const loadTime = 250 * time.Millisecond
 
 // handlers runs a function's source, and returns what it declares as handler
-// and what it exports as one; nil if it does not.
-func (v *vm) handlers() (own, exported goja.Callable, err error) {
+// and what it exports as one for an event; nil if it does not.
+func (v *vm) handlers(event string) (own, exported goja.Callable, err error) {
 	f, err := v.rt.RunProgram(v.fn.program.Code)
 	if err != nil {
 		return nil, nil, err
@@ -178,7 +179,7 @@ func (v *vm) handlers() (own, exported goja.Callable, err error) {
 	}
 	own, _ = goja.AssertFunction(h)
 	if m, ok := module.Get("exports").(*goja.Object); ok {
-		exported = exportedBy(m)
+		exported = exportedBy(m, event)
 	}
 	return own, exported, nil
 }
@@ -195,7 +196,7 @@ func (v *vm) requirer() goja.Value {
 func (e *engine) setupOf(f *fn) (out []func(*vm)) {
 	p := f.program
 	for name, make := range e.globals {
-		if p.Says(name) && (name != "process" || f.Runtime == LambdaEdge || p.Says("exports")) {
+		if p.Says(name) && (!ofNode[name] || f.Runtime == LambdaEdge || p.Says("exports")) {
 			out = append(out, func(v *vm) { v.rt.Set(name, make(v)) })
 		}
 	}
@@ -214,13 +215,38 @@ func (e *engine) setupOf(f *fn) (out []func(*vm)) {
 	return append(out, guardsOf(p)...)
 }
 
-// exportedBy returns the handler among exports: it may have another name if it
-// is the only one, as the setting of a Lambda function has it.
-func exportedBy(exports *goja.Object) goja.Callable {
-	names := []string{"handler"}
-	if keys := exports.Keys(); len(keys) == 1 {
-		names = keys
+// ofNode are the names that CloudFront's own runtime has not.
+var ofNode = map[string]bool{
+	"process": true, "global": true, "setTimeout": true, "setInterval": true, "setImmediate": true,
+	"clearTimeout": true, "clearInterval": true, "clearImmediate": true,
+}
+
+// exportedBy returns the handler among exports for an event: the one of that name
+// or, as the setting of a Lambda function may have another, the only function. One
+// source may export a function for each event, by the event's name; "" stands for
+// any event.
+func exportedBy(exports *goja.Object, event string) goja.Callable {
+	var all []goja.Callable
+	found := map[string]goja.Callable{}
+	for _, name := range exports.Keys() {
+		if f, ok := goja.AssertFunction(exports.Get(name)); ok {
+			all, found[name] = append(all, f), f
+		}
 	}
-	f, _ := goja.AssertFunction(exports.Get(names[0]))
-	return f
+	names := []string{"handler", "lambdaHandler"}
+	for _, e := range []string{ViewerRequest, ViewerResponse, OriginRequest, OriginResponse} {
+		if event == "" || event == e {
+			side, what, _ := strings.Cut(e, "-")
+			names = append(names, side+strings.ToUpper(what[:1])+what[1:])
+		}
+	}
+	for _, name := range names {
+		if f := found[name]; f != nil {
+			return f
+		}
+	}
+	if len(all) == 1 {
+		return all[0]
+	}
+	return nil
 }

@@ -16,6 +16,7 @@ func (v *vm) forbid() {
 		Apply:     func(*goja.Object, goja.Value, []goja.Value) goja.Value { refuse(nil); return nil },
 		Construct: func(*goja.Object, []goja.Value, *goja.Object) *goja.Object { refuse(nil); return nil },
 	})
+	v.instances(real)
 	v.rt.Set("Function", shown)
 	real.Get("prototype").ToObject(v.rt).Set("constructor", shown)
 	for _, kind := range []string{"async function(){}", "function*(){}"} { // their constructors have no name

@@ -29,7 +29,21 @@ func (v *vm) headers(x goja.Value, was http.Header, host, event string) (http.He
 	if err != nil {
 		return nil, err
 	}
-	return v.merged(list, was, host, event)
+	return v.merged(lowered(list), was, host, event)
+}
+
+// lowered returns headers by their names in lower case. Of two that differ in
+// case only, the later one was said by the function, and counts.
+func lowered(list []many) (out []many) {
+	for _, m := range list {
+		m.name = strings.ToLower(m.name)
+		if i := slices.IndexFunc(out, func(o many) bool { return o.name == m.name }); i >= 0 {
+			out[i] = m
+			continue
+		}
+		out = append(out, m)
+	}
+	return out
 }
 
 // merged returns the headers that a function left, with those that it does not

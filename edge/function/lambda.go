@@ -39,6 +39,9 @@ func (v *vm) serveLambda(ev *Event, handler goja.Callable) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err = v.wake(func() bool { return called || !pending(x) }); err != nil {
+		return nil, err
+	}
 	if called {
 		if failed != nil && !goja.IsNull(failed) && !goja.IsUndefined(failed) {
 			return nil, rejected(failed)

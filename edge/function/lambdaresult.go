@@ -161,7 +161,7 @@ func (v *vm) lambdaOriginHeaders(o *goja.Object) http.Header {
 func (v *vm) keyedLists(o *goja.Object) (out []many, err error) {
 	for _, name := range o.Keys() {
 		list, ok := o.Get(name).(*goja.Object)
-		if !ok {
+		if !ok || list.ClassName() != "Array" {
 			return nil, bad("headers[%q] is %s; expected a list of {key, value}", name, kindOf(o.Get(name)))
 		}
 		each, ok := v.objects(list)
@@ -176,13 +176,25 @@ func (v *vm) keyedLists(o *goja.Object) (out []many, err error) {
 			if !given(one, "value") {
 				return nil, bad("headers[%q] has no value", name)
 			}
-			m.values = append(m.values, one.Get("value").String())
+			m.values = append(m.values, v.texts(one.Get("value"))...)
 		}
 		if len(m.values) > 0 {
 			out = append(out, m)
 		}
 	}
-	return out, nil
+	return lowered(out), nil
+}
+
+// texts returns a header's value, which may be a list of texts.
+func (v *vm) texts(x goja.Value) (out []string) {
+	list, ok := x.(*goja.Object)
+	if !ok || list.ClassName() != "Array" {
+		return []string{x.String()}
+	}
+	for i := range min(v.length(list), 1000) {
+		out = append(out, list.Get(strconv.FormatInt(i, 10)).String())
+	}
+	return out
 }
 
 // lambdaHeadersOf decodes headers, and the host among them.

@@ -11,7 +11,10 @@ import (
 	"encoding"
 	"hash"
 	"net/url"
+	"strconv"
 	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/dop251/goja"
 	"github.com/google/uuid"
@@ -29,6 +32,13 @@ func provide() (globals map[string]func(*vm) any, modules map[string]func(*vm) *
 			"TextDecoder": (*vm).textDecoder,
 
 			"process":         (*vm).environment,
+			"global":          func(v *vm) any { return v.rt.GlobalObject() },
+			"setTimeout":      func(v *vm) any { return v.setTimer(false, false) },
+			"setInterval":     func(v *vm) any { return v.setTimer(true, false) },
+			"setImmediate":    func(v *vm) any { return v.setTimer(false, true) },
+			"clearTimeout":    func(v *vm) any { return v.clearTimer },
+			"clearInterval":   func(v *vm) any { return v.clearTimer },
+			"clearImmediate":  func(v *vm) any { return v.clearTimer },
 			"URL":             func(v *vm) any { return v.urlModule().Get("URL") },
 			"URLSearchParams": func(v *vm) any { return v.urlModule().Get("URLSearchParams") },
 		}, map[string]func(*vm) *goja.Object{
@@ -38,7 +48,9 @@ func provide() (globals map[string]func(*vm) any, modules map[string]func(*vm) *
 			"cloudfront":  (*vm).cf,
 			"dns":         (*vm).dns,
 			"path":        (*vm).pathModule,
+			"timers":      (*vm).timersModule,
 			"url":         (*vm).urlModule,
+			"util":        (*vm).utilModule,
 			"zlib":        (*vm).zlib,
 		}
 }
@@ -162,7 +174,16 @@ func queryUnescape(s string) string {
 	if out, err := url.PathUnescape(s); err == nil {
 		return strings.ToValidUTF8(out, "�")
 	}
-	return s
+	var b []byte
+	for i := 0; i < len(s); i++ {
+		if c, err := strconv.ParseUint(s[i+1:min(i+3, len(s))], 16, 8); s[i] == '%' && err == nil && i+2 < len(s) {
+			b = append(b, byte(c))
+			i += 2
+			continue
+		}
+		b = append(b, s[i])
+	}
+	return strings.ToValidUTF8(string(b), "�")
 }
 
 // option returns an argument as a text, or what stands for none.
@@ -190,9 +211,12 @@ func (v *vm) parseQuery(c goja.FunctionCall) goja.Value {
 		}
 		return queryUnescape(s)
 	}
-	out := v.rt.NewObject()
-	n := int64(0)
-	for pair := range strings.SplitSeq(c.Argument(0).String(), sep) {
+	var found group
+	n, text := int64(0), ""
+	if isText(c.Argument(0)) {
+		text = c.Argument(0).String()
+	}
+	for pair := range strings.SplitSeq(text, sep) {
 		if n++; most > 0 && n > most {
 			break
 		}
@@ -200,15 +224,23 @@ func (v *vm) parseQuery(c goja.FunctionCall) goja.Value {
 			continue
 		}
 		name, value, _ := strings.Cut(pair, eq)
-		name, value = plain(name), plain(value)
-		switch old := out.Get(name); o := old.(type) {
-		case nil:
-			out.Set(name, value)
-		case *goja.Object:
-			o.Set(strings.TrimSpace(o.Get("length").String()), value)
-		default:
-			out.Set(name, v.rt.NewArray(old, value))
+		found.add(plain(name), plain(value), "")
+	}
+	out := v.rt.CreateObject(nil) // or names such as __proto__ would be there already
+	for _, m := range found.list {
+		x := v.rt.ToValue(m.values[0])
+		if len(m.values) > 1 {
+			x = v.rt.ToValue(v.rt.NewArray(anys(m.values)...))
 		}
+		out.DefineDataProperty(m.name, x, goja.FLAG_TRUE, goja.FLAG_TRUE, goja.FLAG_TRUE)
+	}
+	return out
+}
+
+func anys(texts []string) []any {
+	out := make([]any, len(texts))
+	for i, t := range texts {
+		out[i] = t
 	}
 	return out
 }
@@ -264,8 +296,30 @@ func (v *vm) textEncoder() any {
 			}
 			return o
 		})
+		c.This.Set("encodeInto", v.encodeInto)
 		return nil
 	}
+}
+
+// encodeInto writes as much of a text as fits, by whole characters, and says how
+// much that is: read is in UTF-16's units, written in bytes.
+func (v *vm) encodeInto(c goja.FunctionCall) goja.Value {
+	if o, ok := c.Argument(1).(*goja.Object); !ok || o.Get("byteLength") == nil {
+		v.fail("encodeInto: expected a text and a Uint8Array")
+	}
+	to, read, written := v.bytes(c.Argument(1)), 0, 0
+	for _, r := range string(utf8Of(c.Argument(0))) {
+		n := utf8.RuneLen(r)
+		if written+n > len(to) {
+			break
+		}
+		written += utf8.EncodeRune(to[written:], r)
+		read += utf16.RuneLen(r)
+	}
+	out := v.rt.NewObject()
+	out.Set("read", read)
+	out.Set("written", written)
+	return out
 }
 
 func (v *vm) textDecoder() any {
@@ -273,11 +327,14 @@ func (v *vm) textDecoder() any {
 		if label := strings.ToLower(option(c.Argument(0), "utf-8")); label != "utf-8" && label != "utf8" {
 			v.fail("TextDecoder: %q; there is utf-8", label)
 		}
-		fatal := false
-		if o, ok := c.Argument(1).(*goja.Object); ok && given(o, "fatal") {
-			fatal = o.Get("fatal").ToBoolean()
+		fatal, bom := false, false
+		if o, ok := c.Argument(1).(*goja.Object); ok {
+			fatal = given(o, "fatal") && o.Get("fatal").ToBoolean()
+			bom = given(o, "ignoreBOM") && o.Get("ignoreBOM").ToBoolean()
 		}
 		c.This.Set("encoding", "utf-8")
+		c.This.Set("fatal", fatal)
+		c.This.Set("ignoreBOM", bom)
 		c.This.Set("decode", func(a goja.FunctionCall) goja.Value {
 			if goja.IsUndefined(a.Argument(0)) {
 				return v.rt.ToValue("")
@@ -287,7 +344,10 @@ func (v *vm) textDecoder() any {
 			if fatal && text != string(b) {
 				v.fail("TextDecoder: the bytes are not UTF-8")
 			}
-			return v.rt.ToValue(strings.TrimPrefix(text, "\ufeff"))
+			if !bom {
+				text = strings.TrimPrefix(text, "\ufeff")
+			}
+			return v.rt.ToValue(text)
 		})
 		return nil
 	}

@@ -30,12 +30,32 @@ func (v *vm) node(part string) goja.Value {
 		native := v.nativeBytes()
 		native.Set("parseQuery", v.parseQuery)
 		native.Set("writeQuery", v.writeQuery)
+		native.Set("shown", func(c goja.FunctionCall) goja.Value { return v.rt.ToValue(v.shown(c.Argument(0))) })
 		v.fromNode = v.call(make, goja.Undefined(), native).ToObject(v.rt)
 	}
 	return v.fromNode.Get(part)
 }
 
 func (v *vm) pathModule() *goja.Object { return v.node("path").ToObject(v.rt) }
+
+// utilModule is of Node's util what functions use.
+func (v *vm) utilModule() *goja.Object {
+	o := v.node("util").ToObject(v.rt)
+	o.Set("TextEncoder", v.textEncoder())
+	o.Set("TextDecoder", v.textDecoder())
+	return o
+}
+
+func (v *vm) timersModule() *goja.Object {
+	o := v.rt.NewObject()
+	o.Set("setTimeout", v.setTimer(false, false))
+	o.Set("setInterval", v.setTimer(true, false))
+	o.Set("setImmediate", v.setTimer(false, true))
+	for _, name := range []string{"clearTimeout", "clearInterval", "clearImmediate"} {
+		o.Set(name, v.clearTimer)
+	}
+	return o
+}
 
 // urlModule has the classes of the URL standard, and parse and format.
 func (v *vm) urlModule() *goja.Object {

@@ -1,4 +1,4 @@
-// What functions for Lambda@Edge take from Node's modules path and url, and what
+// What functions for Lambda@Edge take from Node's modules path, url and util, and what
 // CloudFront Functions' runtime 1.0 had beside the language. It is run when a
 // function first asks for a part of it.
 (function (native) {
@@ -76,6 +76,28 @@
     return protocol + host + (o.pathname || "") + (search ? search.replace(/^\??/, "?") : "") + (o.hash ? o.hash.replace(/^#?/, "#") : "");
   }
 
+  const util = {
+    inspect: (x) => typeof x === "string" ? "'" + x + "'" : native.shown(x),
+    format(text, ...args) {
+      if (typeof text !== "string") return [text, ...args].map(native.shown).join(" ");
+      const out = text.replace(/%[sdifjoO%]/g, (what) => {
+        if (what === "%%") return "%";
+        if (args.length === 0) return what;
+        const x = args.shift();
+        if (what === "%d" || what === "%f") return String(Number(x));
+        if (what === "%i") return String(parseInt(x, 10));
+        return what === "%j" ? JSON.stringify(x) : native.shown(x);
+      });
+      return [out, ...args.map(native.shown)].join(" ");
+    },
+    promisify: (f) => function (...args) {
+      return new Promise((resolve, reject) => f.call(this, ...args, (err, x) => err ? reject(err) : resolve(x)));
+    },
+    inherits(type, parent) { Object.setPrototypeOf(type.prototype, parent.prototype); },
+    deprecate: (f) => f,
+    isArray: Array.isArray,
+  };
+
   // strings gives String what njs had for texts of bytes.
   function strings() {
     const p = String.prototype, define = (o, name, f) => Object.defineProperty(o, name, { value: f, writable: true, configurable: true });
@@ -88,5 +110,5 @@
     });
     define(p, "fromBytes", function (from, to) { return this.slice(from || 0, to); });
   }
-  return { path: path, url: { parse: parse, format: format }, strings: strings };
+  return { path: path, url: { parse: parse, format: format }, util: util, strings: strings };
 })

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/dop251/goja"
@@ -43,6 +44,9 @@ func kindOf(x goja.Value) string {
 		return "nothing"
 	case goja.IsNull(x):
 		return "null"
+	}
+	if o, ok := x.(*goja.Object); ok {
+		return "an object (" + o.ClassName() + ")"
 	}
 	return fmt.Sprintf("a %s", x.ExportType())
 }
@@ -100,23 +104,33 @@ func (v *vm) query(x goja.Value, out *Request) error {
 	return err
 }
 
+// requestCookies adds what a function left of the cookies. One that it said among
+// the headers comes after them.
 func (v *vm) requestCookies(x goja.Value, was []string, h http.Header) error {
+	lines, err := v.cookieLines(x, was)
+	if err != nil {
+		return err
+	}
+	if said := h["Cookie"]; len(said) > 0 {
+		lines = []string{strings.Join(slices.Concat(lines, said), "; ")}
+	}
+	if len(lines) > 0 {
+		h["Cookie"] = lines
+	}
+	return nil
+}
+
+func (v *vm) cookieLines(x goja.Value, was []string) ([]string, error) {
 	if v.untouched(x) {
-		if len(was) > 0 {
-			h["Cookie"] = was
-		}
-		return nil
+		return was, nil
 	}
 	now := cookies(was)
 	list, err := v.lists(x, now, "request.cookies")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if same(list, now) {
-		if len(was) > 0 {
-			h["Cookie"] = was
-		}
-		return nil
+		return was, nil
 	}
 	var pairs []string
 	for _, m := range list {
@@ -124,13 +138,14 @@ func (v *vm) requestCookies(x goja.Value, was []string, h http.Header) error {
 			pairs = append(pairs, m.name+"="+value)
 		}
 	}
-	if line := strings.Join(pairs, "; "); line != "" {
-		if !httpguts.ValidHeaderFieldValue(line) {
-			return bad("request.cookies has a character that no header has")
-		}
-		h["Cookie"] = []string{line}
+	line := strings.Join(pairs, "; ")
+	switch {
+	case line == "":
+		return nil, nil
+	case !httpguts.ValidHeaderFieldValue(line):
+		return nil, bad("request.cookies has a character that no header has")
 	}
-	return nil
+	return []string{line}, nil
 }
 
 // response decodes a response: a new one, or the origin's as it was changed.
@@ -161,23 +176,30 @@ func (v *vm) response(e *Event, o *goja.Object) (*Response, error) {
 	return out, err
 }
 
+// responseCookies adds what a function left of the cookies. Those that it said
+// among the headers, as many do, come after them.
 func (v *vm) responseCookies(x goja.Value, was []string, h http.Header) error {
+	lines, err := v.setCookieLines(x, was)
+	if err != nil {
+		return err
+	}
+	if lines = slices.Concat(lines, h["Set-Cookie"]); len(lines) > 0 {
+		h["Set-Cookie"] = lines
+	}
+	return nil
+}
+
+func (v *vm) setCookieLines(x goja.Value, was []string) (lines []string, err error) {
 	if v.untouched(x) {
-		if len(was) > 0 {
-			h["Set-Cookie"] = was
-		}
-		return nil
+		return was, nil
 	}
 	now := setCookies(was)
 	list, err := v.lists(x, now, "response.cookies")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if same(list, now) {
-		if len(was) > 0 {
-			h["Set-Cookie"] = was
-		}
-		return nil
+		return was, nil
 	}
 	for _, m := range list {
 		for i, value := range m.values {
@@ -186,12 +208,12 @@ func (v *vm) responseCookies(x goja.Value, was []string, h http.Header) error {
 				line += "; " + m.attrs[i]
 			}
 			if !httpguts.ValidHeaderFieldValue(line) || !httpguts.ValidHeaderFieldName(m.name) {
-				return bad("response.cookies: %q is no cookie", line)
+				return nil, bad("response.cookies: %q is no cookie", line)
 			}
-			h["Set-Cookie"] = append(h["Set-Cookie"], line)
+			lines = append(lines, line)
 		}
 	}
-	return nil
+	return lines, nil
 }
 
 // bodyOf decodes a body: a text, or {encoding, data}.

@@ -19,7 +19,8 @@ import (
 //
 //	function [runtime=lambda-edge]       the source
 //	run EVENT METHOD TARGET [STATUS] [origin=HOST] [body=TEXT]
-//	                                     the request's headers; after an empty line the response's
+//	                                     the request's headers, and after an empty line the response's;
+//	                                     without that line, those of what the event is of
 func TestScripts(t *testing.T) {
 	datadriven.Walk(t, "testdata/scripts", func(t *testing.T, path string) {
 		var e *Set
@@ -56,7 +57,10 @@ func scripted() Deps {
 func scriptEvent(t *testing.T, d *datadriven.TestData) *Event {
 	ev := get(d.CmdArgs[2].String())
 	ev.Type, ev.In.Method = d.CmdArgs[0].Key, d.CmdArgs[1].Key
-	in, out, _ := strings.Cut(d.Input+"\n", "\n\n")
+	in, out, both := strings.Cut(d.Input+"\n", "\n\n")
+	if !both && isResponse(ev.Type) {
+		in, out = "", in
+	}
 	ev.In.Header = headerOf(in)
 	for _, a := range d.CmdArgs[3:] {
 		switch a.Key {

@@ -58,7 +58,7 @@ func (f *fn) failed(ev *Event, result string, err error) *Error {
 // serve calls the handler, and decodes what it returns.
 func (v *vm) serve(ev *Event) (*Result, error) {
 	v.in = ev
-	own, exported, err := v.handlers()
+	own, exported, err := v.handlers(ev.Type)
 	if err != nil {
 		return nil, err
 	}
@@ -92,6 +92,19 @@ func settled(x goja.Value) (goja.Value, error) {
 		return nil, rejected(p.Result())
 	}
 	return nil, errPending
+}
+
+// pending reports a value that a timer may still bring: a promise that is not
+// settled, or nothing, which a callback is to follow.
+func pending(x goja.Value) bool {
+	o, ok := x.(*goja.Object)
+	if !ok {
+		return x == nil || goja.IsUndefined(x)
+	}
+	if o.ExportType() != promiseType {
+		return false
+	}
+	return o.Export().(*goja.Promise).State() == goja.PromiseStatePending
 }
 
 // rejected makes an error of what a promise was rejected with.

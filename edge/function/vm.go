@@ -29,6 +29,8 @@ type vm struct {
 	loaded         map[string]*goja.Object // modules
 	buffer         *goja.Object            // the class Buffer, once it was asked for
 	fromNode, urls *goja.Object            // likewise, of node.js
+	timers         []*timer
+	lastTimer      int64
 }
 
 // newVM makes a runtime, and does to it what the function's source asks for.
@@ -44,9 +46,14 @@ func (e *engine) newVM(f *fn) *vm {
 
 func (v *vm) console() any {
 	o := v.rt.NewObject()
-	for _, name := range []string{"log", "info", "warn", "error", "debug"} {
+	for _, name := range []string{"log", "info", "warn", "error", "debug", "dir", "dump", "group", "groupCollapsed", "table", "trace"} {
 		if name == "log" || v.fn.program.Says(name) {
 			o.Set(name, v.log)
+		}
+	}
+	for _, name := range []string{"groupEnd", "time", "timeEnd", "timeLog"} { // the time stands still
+		if v.fn.program.Says(name) {
+			o.Set(name, func() {})
 		}
 	}
 	return o
@@ -150,7 +157,7 @@ func (v *vm) require(c goja.FunctionCall) goja.Value {
 	}
 	make := v.engine.modules[name]
 	if make == nil {
-		v.throw("Cannot find module %q; there are buffer, cloudfront, crypto, dns, path, querystring, url and zlib", name)
+		v.throw("Cannot find module %q; there are buffer, cloudfront, crypto, dns, path, querystring, timers, url, util and zlib", name)
 	}
 	m := make(v)
 	m.DefineDataProperty("default", m, goja.FLAG_TRUE, goja.FLAG_TRUE, goja.FLAG_FALSE)

@@ -48,6 +48,18 @@ func Compile(file string, source []byte, limit int) (*Program, error) {
 	if len(source) > limit {
 		return nil, &Error{File: file, Text: fmt.Sprintf("%d bytes of code, at most %d are taken", len(source), limit)}
 	}
+	p, err := compile(file, source, lacking)
+	if err == nil {
+		return p, nil
+	}
+	if plainer, again := compile(file, source, withoutArrows()); again == nil {
+		return plainer, nil
+	}
+	return nil, err
+}
+
+// compile compiles a source, without the syntax that is said to be lacking.
+func compile(file string, source []byte, lacking map[string]bool) (*Program, error) {
 	out := api.Transform(string(source), api.TransformOptions{
 		Sourcefile: file, Loader: api.LoaderJS, Format: api.FormatCommonJS, Charset: api.CharsetUTF8, LogLevel: api.LogLevelSilent,
 		Sourcemap: api.SourceMapExternal, SourcesContent: api.SourcesContentExclude,
@@ -56,12 +68,15 @@ func Compile(file string, source []byte, limit int) (*Program, error) {
 	if len(out.Errors) > 0 {
 		return nil, mistake(file, out.Errors[0])
 	}
-	text, head := imports.ReplaceAllString(string(out.Code), "$1$2;"), strict
-	words := wordsOf(text)
-	if words["exports"] && !strings.HasPrefix(text, "\"use strict\";\n") {
+	text, err := properties(imports.ReplaceAllString(string(out.Code), "$1$2;"))
+	if err != nil {
+		return nil, &Error{File: file, Text: err.Error()}
+	}
+	words, head := wordsOf(text), strict
+	if words["exports"] && !strings.HasPrefix(text, useStrict) {
 		head = sloppy
 	}
-	text = strings.TrimPrefix(text, "\"use strict\";\n")
+	text = strings.TrimPrefix(text, useStrict)
 	code, err := goja.Compile(file, head+text+tail+lowered(out.Map), head == strict)
 	if err != nil {
 		return nil, &Error{File: file, Text: err.Error()}
@@ -72,6 +87,8 @@ func Compile(file string, source []byte, limit int) (*Program, error) {
 	p.Backtrack = backtrack.MatchString(text) || p.Says("RegExp", "exec", "test", "lastIndex")
 	return p, nil
 }
+
+const useStrict = "\"use strict\";\n"
 
 // lowered returns a source map for a text one line below: in the mappings, a
 // semicolon ends a line (ECMA-426, section 9.2).
@@ -99,6 +116,16 @@ var backtrack = regexp.MustCompile(`\(\?(=|!|<=|<!)|\\[1-9]|\\k<`)
 
 // lacking is syntax that goja does not know, and esbuild can do without.
 var lacking = map[string]bool{"async-generator": false, "for-await": false, "hashbang": false, "bigint": false, "import-assertions": false, "using": false, "decorators": false, "top-level-await": false}
+
+// withoutArrows is lacking, for sources whose arrow functions have patterns with
+// defaults in patterns with defaults, which the engine does not parse.
+func withoutArrows() map[string]bool {
+	out := map[string]bool{"arrow": false}
+	for name := range lacking {
+		out[name] = false
+	}
+	return out
+}
 
 // imports finds what esbuild makes of an import. The modules that we hand out
 // have themselves as their default, so that its wrapping, which costs a getter
