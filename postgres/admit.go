@@ -53,9 +53,10 @@ func (s *peer) begins(f wire.Frame) bool {
 	case !s.mid && s.p.gate.shut(s.status != 'I' && s.owed == 0) != "":
 		return false
 	}
-	s.mid = true
+	s.mid, s.unsent = true, true
 	if t == 'Q' || t == 'S' || t == 'F' {
 		s.mid, s.lastSync = false, t == 'S'
+		s.taken++
 		s.owed++
 	}
 	return true

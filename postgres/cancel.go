@@ -7,7 +7,7 @@ import (
 	"net"
 	"time"
 
-	"meridian"
+	"meridian/postgres/pool"
 	"meridian/postgres/wire"
 )
 
@@ -36,21 +36,12 @@ func (p *Proxy) cancel(ctx context.Context, k wire.Key) {
 	}
 }
 
-// cancel stops what the session runs at the time of the call, and nothing that
-// its client asks for later: that waits until the request has reached
-// PostgreSQL, which drops it if it is idle by then.
+// cancel stops what the session runs at the time of the call, or is about to,
+// and nothing that its client asks for later: that waits until the request has
+// reached PostgreSQL, which drops it if it is idle by then.
 func (c *client) cancel(ctx context.Context) error {
 	c.mu.Lock()
-	n, u := c.near, c.main
-	if c.waiting != nil {
-		close(c.waiting)
-		c.waiting = nil
-		c.mu.Unlock()
-		return nil
-	}
-	busy := u != nil && !u.dead && !u.tracker.Idle()
-	near := n != nil && c.nearBusy.Load()
-	if under := c.canceling; under != nil || !busy && !near {
+	if under := c.canceling; under != nil || !c.atWorkLocked() {
 		c.mu.Unlock()
 		c.p.spent(under)
 		return nil
@@ -64,13 +55,62 @@ func (c *client) cancel(ctx context.Context) error {
 		c.mu.Unlock()
 		close(done)
 	}()
-	switch {
-	case near:
-		return cancelAt(ctx, n.on.dial, n.backend.Key)
-	case u.backend != nil:
-		return c.p.cancelLocal(ctx, u.backend.Key)
+	for began := time.Now(); ; pause(ctx, time.Millisecond) {
+		if again, err := c.cancelNow(ctx, began); !again || ctx.Err() != nil {
+			return err
+		}
 	}
-	return c.p.cancelRemote(ctx, u.region, c.id)
+}
+
+// atWorkLocked reports whether the client waits for anything.
+func (c *client) atWorkLocked() bool {
+	return c.waiting != nil || c.running.Load() || c.busyLocked() || c.atHand.Load() && !c.p.cancelHasty
+}
+
+// busyLocked reports whether the primary owes something.
+func (c *client) busyLocked() bool {
+	return c.main != nil && !c.main.dead && !c.main.tracker.Quiet()
+}
+
+// cancelNow stops what runs. It says again if that is on its way yet: PostgreSQL
+// would drop what comes before it.
+func (c *client) cancelNow(ctx context.Context, began time.Time) (again bool, err error) {
+	c.mu.Lock()
+	n, u := c.near, c.main
+	switch {
+	case c.waiting != nil:
+		close(c.waiting)
+		c.waiting = nil
+		c.mu.Unlock()
+		return false, nil
+	case n != nil && c.running.Load():
+		c.cut = true
+		c.mu.Unlock()
+		return false, cancelAt(ctx, n.on.dial, n.backend)
+	case !c.busyLocked():
+		defer c.mu.Unlock()
+		return c.atWorkLocked(), nil
+	case u.backend != nil:
+		c.mu.Unlock()
+		if u.unsent.Load() && time.Since(began) < untaken && !c.p.cancelHasty {
+			return true, nil
+		}
+		return false, cancelAt(ctx, c.p.deps.Local, u.backend)
+	}
+	groups := u.tracker.Sent()
+	if u.mid {
+		groups++
+	}
+	if c.p.cancelHasty {
+		groups = 0
+	}
+	c.mu.Unlock()
+	return c.p.cancelRemote(ctx, u, groups)
+}
+
+// errCanceled is PostgreSQL's own error.
+func errCanceled() *wire.Error {
+	return &wire.Error{Severity: "ERROR", Code: "57014", Message: "canceling statement due to user request"}
 }
 
 // spent waits until a cancel request, if there is one, is on its way no more.
@@ -81,20 +121,28 @@ func (p *Proxy) spent(cancels <-chan struct{}) {
 	}
 }
 
-// cancelLocal cancels what the region's own PostgreSQL does.
-func (p *Proxy) cancelLocal(ctx context.Context, k wire.Key) error {
-	return cancelAt(ctx, p.deps.Local, k)
-}
+// untaken is how long a cancel request waits for what it cancels to be read by
+// PostgreSQL, which reads nothing while it works on what came before.
+const untaken = time.Second
 
-// cancelAt cancels by PostgreSQL's own key.
-func cancelAt(ctx context.Context, dial func(context.Context) (net.Conn, error), k wire.Key) error {
+// takenUp is how long PostgreSQL may take to begin with what it has read: until
+// then it drops a cancel request.
+const takenUp = 5 * time.Millisecond
+
+// cancelAt cancels what a backend runs, by PostgreSQL's own key, once PostgreSQL
+// has read it.
+func cancelAt(ctx context.Context, dial func(context.Context) (net.Conn, error), b *pool.Backend) error {
+	for began := time.Now(); !b.Taken() && time.Since(began) < untaken && ctx.Err() == nil; {
+		pause(ctx, time.Millisecond)
+	}
+	pause(ctx, takenUp)
 	conn, err := dial(ctx)
 	if err != nil {
 		return fmt.Errorf("cancel: %w", err)
 	}
 	defer conn.Close()
 	conn.SetDeadline(time.Now().Add(cancelTimeout))
-	if _, err := conn.Write(wire.Builder(nil).CancelRequest(k)); err != nil {
+	if _, err := conn.Write(wire.Builder(nil).CancelRequest(b.Key)); err != nil {
 		return fmt.Errorf("cancel: %w", err)
 	}
 	conn.Read(make([]byte, 1)) // PostgreSQL closes once the signal is sent
@@ -102,44 +150,83 @@ func cancelAt(ctx context.Context, dial func(context.Context) (net.Conn, error),
 }
 
 // cancelRemote asks the primary's proxy, on a stream of its own: the session's
-// may be full.
-func (p *Proxy) cancelRemote(ctx context.Context, region meridian.Region, id string) error {
-	conn, err := p.deps.Remote(ctx, region)
+// may be full. What is to be canceled is of the first groups of the session's
+// stream, and may come after the request. It says again if that stream ended:
+// another may carry it.
+func (p *Proxy) cancelRemote(ctx context.Context, u *upstream, groups int) (again bool, err error) {
+	conn, err := p.deps.Remote(ctx, u.region)
 	if err != nil {
-		return fmt.Errorf("cancel in %s: %w", region, err)
+		return false, fmt.Errorf("cancel in %s: %w", u.region, err)
 	}
 	defer conn.Close()
 	conn.SetDeadline(time.Now().Add(cancelTimeout))
-	h := wire.Hello{Version: wire.PeerVersion, Purpose: wire.PurposeCancel, From: string(p.cfg.Region), ID: id}
+	h := wire.Hello{Version: wire.PeerVersion, Purpose: wire.PurposeCancel, From: string(p.cfg.Region), ID: u.id, Groups: groups}
 	if _, err := conn.Write(wire.Builder(nil).JSON(wire.FrameHello, h)); err != nil {
-		return fmt.Errorf("cancel in %s: %w", region, err)
+		return false, fmt.Errorf("cancel in %s: %w", u.region, err)
 	}
-	conn.Read(make([]byte, 1)) // the primary closes once it is done
-	return nil
+	read := make(chan struct{})
+	go func() { // until the primary closes: it is done
+		defer close(read)
+		conn.Read(make([]byte, 1))
+	}()
+	select {
+	case <-read:
+		return false, nil
+	case <-u.done:
+	}
+	conn.Close()
+	<-read
+	return true, nil
 }
 
-// cancelable reports whether the session runs something. If so, its backend is
-// not given to others before cancels is done.
-func (s *peer) cancelable() bool {
+// cancelPeer cancels what a peer's session runs here of the first groups of its
+// stream. It waits for what has not come yet.
+func (p *Proxy) cancelPeer(ctx context.Context, id string, groups int) {
+	ctx, cancel := context.WithTimeout(ctx, cancelTimeout)
+	defer cancel()
+	for began := time.Now(); ctx.Err() == nil; pause(ctx, time.Millisecond) {
+		p.mu.Lock()
+		s := p.peers[id]
+		p.mu.Unlock()
+		if s == nil && groups > 0 {
+			continue
+		}
+		if s == nil || s.spares(groups) {
+			return
+		}
+		if !s.cancelable(time.Since(began) > untaken) {
+			continue
+		}
+		err := cancelAt(ctx, p.deps.Local, s.backend)
+		s.cancels.Done()
+		if err != nil {
+			p.deps.Log.Warn("cannot cancel", "error", err)
+		}
+		return
+	}
+}
+
+// spares reports whether a request that cancels what is of the session's first
+// groups comes too late. From a proxy that does not count them it is late where
+// nothing runs.
+func (s *peer) spares(groups int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.given || s.owed == 0 && !s.mid {
+	if groups == 0 {
+		return s.given || s.owed == 0 && !s.mid
+	}
+	return s.given || s.taken-s.owed >= groups
+}
+
+// cancelable reports whether the session runs something that PostgreSQL was
+// sent, or that is not known. If so, its backend is not given to others before
+// cancels is done.
+func (s *peer) cancelable(unsent bool) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.given || s.owed == 0 && !s.mid || s.unsent && !unsent {
 		return false
 	}
 	s.cancels.Add(1)
 	return true
-}
-
-// cancelPeer cancels what a peer's session runs here.
-func (p *Proxy) cancelPeer(ctx context.Context, id string) {
-	p.mu.Lock()
-	s := p.peers[id]
-	p.mu.Unlock()
-	if s == nil || !s.cancelable() {
-		return
-	}
-	defer s.cancels.Done()
-	if err := p.cancelLocal(ctx, s.backend.Key); err != nil {
-		p.deps.Log.Warn("cannot cancel", "error", err)
-	}
 }

@@ -39,19 +39,24 @@ func (s *turnstile) waiting() bool {
 // before returns dial behind the turnstile.
 func (s *turnstile) before(dial func(context.Context) (net.Conn, error)) func(context.Context) (net.Conn, error) {
 	return func(ctx context.Context) (net.Conn, error) {
-		s.mu.Lock()
-		shut := s.shut
-		if shut != nil {
-			s.held++
-		}
-		s.mu.Unlock()
-		if shut != nil {
-			<-shut
-			s.mu.Lock()
-			s.held--
-			s.mu.Unlock()
-		}
+		s.pass()
 		return dial(ctx)
+	}
+}
+
+// pass waits while it is shut.
+func (s *turnstile) pass() {
+	s.mu.Lock()
+	shut := s.shut
+	if shut != nil {
+		s.held++
+	}
+	s.mu.Unlock()
+	if shut != nil {
+		<-shut
+		s.mu.Lock()
+		s.held--
+		s.mu.Unlock()
 	}
 }
 
@@ -103,7 +108,11 @@ func lateCancel(t *testing.T, place string, late bool) {
 	if err := <-first; err != nil {
 		t.Fatalf("the first statement: %v", err)
 	}
-	next := run(c, 0.2)
+	seconds := 0.2
+	if late { // it is canceled
+		seconds = 20
+	}
+	next := run(c, seconds)
 	if late {
 		w.eventually("the next statement runs", func() bool { return sleeps() == 1 })
 	} else if n := sleeps(); n > 0 {

@@ -32,7 +32,6 @@ type client struct {
 	own    bool                 // base is what the client itself said at its start
 	key    wire.Key             // what cancels it
 	spared uint32               // its number, unless that is its process's
-	id     string               // names it to the primary's proxy
 
 	// Used by the client's own goroutine alone.
 	group    session.Group
@@ -51,8 +50,10 @@ type client struct {
 	mode     meridian.Consistency // what the group at hand is promised
 	reads    bool                 // it reads, which is when that matters
 	nearBusy atomic.Bool
-	moving   *held  // the wait of what was kept, until a primary takes the session
-	again    []kept // groups of a lost stream that are to be sent again; guarded by mu
+	atHand   atomic.Bool // the group at hand is not placed yet
+	running  atomic.Bool // the standby's PostgreSQL was sent what it owes an answer
+	moving   *held       // the wait of what was kept, until a primary takes the session
+	again    []kept      // groups of a lost stream that are to be sent again; guarded by mu
 	errand   atomic.Bool
 	mainPID  atomic.Uint32 // of its process on another region's primary, as that last said
 	signals  signaled      // what the group at hand signals
@@ -71,6 +72,7 @@ type client struct {
 	spareGroup session.Group
 	waiting    chan struct{} // closed by a cancel request; nil if no group is held
 	canceling  chan struct{} // closed once the cancel request that is on its way is done; nil if none is
+	cut        bool          // what runs on the standby was canceled there
 
 	fatal error // why the client must be let go once out is sent
 }
@@ -192,7 +194,7 @@ func (c *client) message(ctx context.Context, f wire.Frame) error {
 		return c.copyData(ctx, f)
 	}
 	c.mu.Lock()
-	if c.fatal != nil || c.canceling != nil {
+	if c.fatal != nil || c.canceling != nil && !c.atHand.Load() {
 		c.mu.Unlock()
 		if err := c.ready(); err != nil {
 			return err
@@ -215,6 +217,7 @@ func (c *client) message(ctx context.Context, f wire.Frame) error {
 		c.send(ctx, m)
 		return nil
 	}
+	c.atHand.Store(true)
 	c.group.Add(c.translate(m))
 	if c.group.Ended || m.Kind == 'H' || c.group.Size() > c.p.cfg.Hold {
 		return c.place(ctx)
@@ -229,6 +232,9 @@ func (c *client) ready() error {
 	err, cancels := c.fatal, c.canceling
 	c.mu.Unlock()
 	if err == nil {
+		if cancels != nil && c.main != nil { // it may wait for what is to be canceled
+			c.main.flush()
+		}
 		c.p.spent(cancels)
 	}
 	return err
@@ -254,6 +260,7 @@ func (c *client) skip(f wire.Frame) error {
 
 // place finds a backend for the group at hand and runs it there.
 func (c *client) place(ctx context.Context) error {
+	defer c.atHand.Store(false)
 	if e := c.reckon(ctx); e != nil {
 		return c.fail(e)
 	}

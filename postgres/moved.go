@@ -132,7 +132,7 @@ func (c *client) queue(ctx context.Context, h *held, err error) error {
 	c.env.note(func(o *meridian.Observation) { o.Waited += waited })
 	select {
 	case <-canceled:
-		return &finalError{&wire.Error{Severity: "ERROR", Code: "57014", Message: "canceling statement due to user request"}}
+		return &finalError{errCanceled()}
 	default:
 	}
 	if ctx.Err() != nil {
@@ -156,6 +156,7 @@ func (c *client) reachable(ctx context.Context) error {
 
 // putLocked places a group on the upstream.
 func (u *upstream) putLocked(k kept) {
+	u.unsent.Store(true)
 	u.aheadLocked(k.floor)
 	u.claimLocked()
 	u.bringLocked(k.group.Messages)

@@ -179,7 +179,7 @@ func (c *client) prepareNear(ctx context.Context, v *classify.Verdict) error {
 // It returns the standby's refusal if the group may move.
 func (n *near) exchange(c *client) (*refusal, error) {
 	c.mu.Lock()
-	n.out = n.out[:0]
+	n.out, c.cut = n.out[:0], false
 	for _, m := range c.group.Messages[c.group.Sent:] {
 		n.out = n.tracker.Encode(n.out, m)
 	}
@@ -189,10 +189,13 @@ func (n *near) exchange(c *client) (*refusal, error) {
 		n.out = wire.Builder(n.out).Message('H')
 	}
 	sent := make(chan error, 1)
+	defer c.running.Store(false)
 	if len(n.out) <= atOnce {
 		_, err := n.backend.Conn.Write(n.out)
 		sent <- err
+		c.running.Store(true)
 	} else {
+		c.running.Store(true)
 		go func() { _, err := n.backend.Conn.Write(n.out); sent <- err }()
 	}
 	r, err := n.replies(c)
@@ -334,10 +337,15 @@ func (c *client) moveRefused(ctx context.Context, r *refusal) error {
 			}
 		}
 	}
+	c.mu.Lock()
+	cut := c.cut
+	c.mu.Unlock()
 	if c.block == onNear {
 		if err := c.leaveNear(); err != nil {
 			return err
 		}
+	} else if cut { // as it moved
+		return c.fail(errCanceled())
 	}
 	return c.runMain(ctx, r.why)
 }

@@ -303,7 +303,7 @@ func (s *peer) leave(ctx context.Context, at stage) leaving {
 	if r == nil {
 		s.mu.Unlock()
 		if at == canceling && s.canceled.CompareAndSwap(false, true) {
-			s.p.cancelLocal(ctx, s.backend.Key)
+			cancelAt(ctx, s.p.deps.Local, s.backend)
 		}
 		return busy
 	}

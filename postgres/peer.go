@@ -30,7 +30,9 @@ type peer struct {
 	cancels sync.WaitGroup // of requests on their way; added to under mu, until given
 
 	mu       sync.Mutex // guards what follows
-	owed     int        // groups that wait for ReadyForQuery
+	taken    int        // groups that ended, as sent
+	owed     int        // those of them that wait for ReadyForQuery
+	unsent   bool       // something of the group that came last is not PostgreSQL's yet
 	mid      bool       // a group has begun and not ended
 	lastSync bool       // the last group ended with Sync
 	copying  bool       // PostgreSQL wants COPY data
@@ -60,7 +62,7 @@ func (p *Proxy) servePeer(ctx context.Context, conn net.Conn) {
 	}
 	switch h.Purpose {
 	case wire.PurposeCancel:
-		p.cancelPeer(ctx, h.ID)
+		p.cancelPeer(ctx, h.ID, h.Groups)
 	case wire.PurposeProbe:
 		if h.Defined {
 			conn = p.tellDefined(conn)
@@ -164,7 +166,7 @@ func (s *peer) requests(ctx context.Context) error {
 	var out []byte
 	for {
 		if len(out) > 0 && (!s.rd.Ready() || len(out) > full) {
-			if _, err := s.backend.Conn.Write(out); err != nil {
+			if err := s.write(out); err != nil {
 				return err
 			}
 			out = out[:0]
@@ -218,6 +220,15 @@ func (s *peer) requests(ctx context.Context) error {
 		}
 		out = append(out, f...)
 	}
+}
+
+// write sends PostgreSQL all that came.
+func (s *peer) write(out []byte) error {
+	_, err := s.backend.Conn.Write(out)
+	s.mu.Lock()
+	s.unsent = false
+	s.mu.Unlock()
+	return err
 }
 
 // ended returns nil for an orderly end of the stream.

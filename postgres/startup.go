@@ -165,7 +165,7 @@ func (p *Proxy) open(ctx context.Context, conn net.Conn, rd *wire.Reader, u *use
 	if err != nil {
 		return nil, err
 	}
-	c := &client{p: p, base: base, own: own, conn: conn, rd: rd, env: u.env, role: u.role, params: params, id: secret(16), log: p.deps.Log.With("role", u.role)}
+	c := &client{p: p, base: base, own: own, conn: conn, rd: rd, env: u.env, role: u.role, params: params, log: p.deps.Log.With("role", u.role)}
 	p.heedParams(params)
 	c.spared = p.number()
 	c.state = session.NewState(p.judge)

@@ -32,7 +32,9 @@ type upstream struct {
 	cancel  func()        // ends its goroutine's waits
 	leaves  func()        // says that the session leaves its process; nil for a stream
 
+	id       string      // of the stream, to the primary's proxy
 	canceled atomic.Bool // because the primary moves
+	unsent   atomic.Bool // out holds something
 
 	// Guarded by the client's mu.
 	tracker   *session.Tracker
@@ -122,9 +124,9 @@ func (u *upstream) openRemote(ctx context.Context) error {
 	c.mu.Lock()
 	sql := c.state.Missing(u.side)
 	c.mu.Unlock()
-	u.conn, u.rd = conn, wire.NewReader(conn)
+	u.conn, u.rd, u.id = conn, wire.NewReader(conn), secret(16)
 	u.out = wire.Builder(u.out).JSON(wire.FrameHello, wire.Hello{
-		Version: wire.PeerVersion, Purpose: wire.PurposeSession, From: string(c.p.cfg.Region), ID: c.id, Who: c.who(),
+		Version: wire.PeerVersion, Purpose: wire.PurposeSession, From: string(c.p.cfg.Region), ID: u.id, Who: c.who(),
 		Role: c.role, Database: c.p.cfg.Database, Params: c.params, State: wire.State{SQL: sql}, Term: c.p.term(), Number: c.sender(0).number,
 	})
 	return nil
@@ -299,6 +301,7 @@ func (c *client) send(ctx context.Context, m session.Message) {
 		return
 	}
 	c.marks.unsure()
+	u.unsent.Store(true)
 	u.out = u.tracker.Encode(u.out, m)
 	u.mid = !m.Ends()
 	if n := len(u.kept); n > 0 {
@@ -349,6 +352,7 @@ func (u *upstream) flush() {
 	if _, err := u.conn.Write(u.out); err != nil {
 		u.conn.Close()
 	}
+	u.unsent.Store(false)
 	if u.out = u.out[:0]; cap(u.out) > 1<<20 {
 		u.out = nil
 	}

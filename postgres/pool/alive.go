@@ -28,6 +28,22 @@ func (b *Backend) Ended() bool {
 	return err != nil || at[0].Revents&gone != 0
 }
 
+// Taken reports whether PostgreSQL has read all that it was sent, as far as its
+// socket can tell.
+func (b *Backend) Taken() bool {
+	sc, ok := b.Conn.(syscall.Conn)
+	if !ok {
+		return true
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return true
+	}
+	left := 0
+	raw.Control(func(fd uintptr) { left, _ = unix.IoctlGetInt(int(fd), unix.TIOCOUTQ) })
+	return left == 0
+}
+
 // Quiet reports whether an idle backend has nothing to say: what it says then is
 // its end.
 func (b *Backend) Quiet() bool { return b.Reader.Buffered() == 0 && b.alive() }

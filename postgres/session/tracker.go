@@ -27,6 +27,7 @@ type Tracker struct {
 	side    *Side
 	steps   []step
 	head    int
+	sent    int  // groups
 	failed  bool // the group at the head had an error
 	mid     bool // the last message that was sent ends no group
 	kept    bool // see Committed
@@ -163,7 +164,13 @@ func (t *Tracker) push(s step) {
 		t.steps, t.head = t.steps[:0], 0
 	}
 	t.steps = append(t.steps, s)
+	if ends(s.kind) {
+		t.sent++
+	}
 }
+
+// Sent returns how many groups were sent, hidden ones too.
+func (t *Tracker) Sent() int { return t.sent }
 
 // Reply takes a backend's message and reports whether the client sees it.
 func (t *Tracker) Reply(f wire.Frame) (show bool) {

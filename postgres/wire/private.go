@@ -39,7 +39,7 @@ type Hello struct {
 	Version  int     `json:"version"`
 	Purpose  string  `json:"purpose"`
 	From     string  `json:"from"`           // the secondary's region, for the log
-	ID       string  `json:"id,omitempty"`   // of the session; a secret between the two proxies
+	ID       string  `json:"id,omitempty"`   // of the session's stream; a secret between the two proxies
 	Term     uint64  `json:"term,omitempty"` // in which the secondary takes this region for the primary's
 	Role     string  `json:"role,omitempty"`
 	Who      string  `json:"who,omitempty"` // for whom it is, where server connections are shared out
@@ -47,6 +47,7 @@ type Hello struct {
 	Params   []Param `json:"params,omitempty"`
 	State    State   `json:"state"`
 	Defined  bool    `json:"defined,omitempty"` // of a probe stream: FrameDefined is understood
+	Groups   int     `json:"groups,omitempty"`  // of a cancel: it is for what is of the stream's first so many
 	Number   uint32  `json:"number,omitempty"`  // that the client was told at its login
 }
 
