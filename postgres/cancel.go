@@ -110,7 +110,7 @@ func (c *client) cancelNow(ctx context.Context, began time.Time) (again bool, er
 
 // errCanceled is PostgreSQL's own error.
 func errCanceled() *wire.Error {
-	return &wire.Error{Severity: "ERROR", Code: "57014", Message: "canceling statement due to user request"}
+	return &wire.Error{Severity: "ERROR", Code: stateCanceled, Message: "canceling statement due to user request"}
 }
 
 // spent waits until a cancel request, if there is one, is on its way no more.

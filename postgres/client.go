@@ -55,9 +55,10 @@ type client struct {
 	moving   *held       // the wait of what was kept, until a primary takes the session
 	again    []kept      // groups of a lost stream that are to be sent again; guarded by mu
 	errand   atomic.Bool
-	mainPID  atomic.Uint32 // of its process on another region's primary, as that last said
-	signals  signaled      // what the group at hand signals
-	doomed   atomic.Bool   // somebody may have ended its server process
+	mainPID  atomic.Uint32           // of its process on another region's primary, as that last said
+	signals  signaled                // what the group at hand signals
+	doomed   atomic.Bool             // somebody may have ended its server process
+	double   atomic.Pointer[standIn] // that somebody signals in its place
 	marks    marks
 
 	wmu   sync.Mutex // serialises writes to conn; taken before mu
@@ -218,7 +219,7 @@ func (c *client) message(ctx context.Context, f wire.Frame) error {
 		return nil
 	}
 	c.atHand.Store(true)
-	c.group.Add(c.translate(m))
+	c.group.Add(c.translate(ctx, m))
 	if c.group.Ended || m.Kind == 'H' || c.group.Size() > c.p.cfg.Hold {
 		return c.place(ctx)
 	}
@@ -420,6 +421,7 @@ func (c *client) fail(e *wire.Error) error {
 
 // endGroup makes room for the next group.
 func (c *client) endGroup() {
+	c.settle()
 	c.group.Reset()
 	c.placed, c.retried, c.avoid, c.released = false, false, nil, released{}
 }
@@ -447,6 +449,7 @@ func (c *client) closeBackends() {
 	n, m, cancels := c.near, c.main, c.canceling
 	c.near, c.main = nil, nil
 	c.mu.Unlock()
+	c.settle()
 	c.p.spent(cancels) // before others get the backends
 	if n != nil {
 		n.backend.Release(!c.nearBusy.Load() && n.tracker.Idle() && n.tracker.Status == 'I')

@@ -23,6 +23,7 @@ type controls struct {
 	untouching      bool // nobody is told before what may write is sent
 	anyHistory      bool // what was claimed in another history runs
 	hasty           bool // whom a statement signals is not waited for on its way to the primary
+	noStandIns      bool // a session without a process on the primary cannot be signaled there
 	numberless      bool // nobody tells the primary what number a session was told
 	criesWolf       bool // a token past a fork is taken for lost, whatever it names
 }

@@ -22,6 +22,7 @@ type kept struct {
 	credit   func()         // for the trip that it is, or nil
 	sent     bool           // to the stream
 	mark     mark           // what names its transaction
+	standIns []*standIn     // of what it signals
 	floor    meridian.Token // what its session was shown elsewhere
 }
 
@@ -166,7 +167,17 @@ func (u *upstream) putLocked(k kept) {
 	if k.suppress > 0 {
 		u.suppress = k.suppress
 	}
-	u.flights = append(u.flights, flight{u.c.span(k.kind, string(u.region), k.why), k.credit, k.mark})
+	end := u.c.span(k.kind, string(u.region), k.why)
+	if s := k.standIns; len(s) > 0 {
+		spanEnds := end
+		end = func() {
+			spanEnds()
+			for _, one := range s {
+				one.settle()
+			}
+		}
+	}
+	u.flights = append(u.flights, flight{end, k.credit, k.mark})
 	u.encode(k.group.Messages, k.mark)
 	u.mid = !k.group.Ended
 	if u.backend == nil {

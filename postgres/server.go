@@ -40,6 +40,7 @@ type Proxy struct {
 	tls       *tls.Config // Deps.TLS, with PostgreSQL's name for ALPN; nil: clients get no TLS
 	outcomes  outcomes
 	senders   senders
+	standIns  sync.WaitGroup
 	metrics   *metrics
 
 	mu       sync.Mutex // guards what follows
@@ -136,6 +137,7 @@ func (p *Proxy) Run(ctx context.Context, ready func()) error {
 	}
 	ready()
 	parts.Wait()
+	p.standIns.Wait()
 	p.loops.Close()
 	return nil
 }

@@ -27,22 +27,24 @@ type signaled struct {
 	near    bool     // all of them stand on the standby: so the statement runs there
 	on      *replica // which, then
 	ends    bool     // it may end them
+
+	standIns []*standIn
 }
 
 var terminates = []byte("pg_terminate_backend")
 
 // translate puts processes in the place of sessions' numbers in a message that
 // signals them.
-func (c *client) translate(m session.Message) session.Message {
+func (c *client) translate(ctx context.Context, m session.Message) session.Message {
 	switch {
 	case m.Kind == 'Q' && m.Verdict != nil && m.Verdict.Signals:
 		c.signals.ends = c.signals.ends || bytes.Contains(m.Text, terminates)
-		text := c.inText(m.Text)
+		text := c.inText(ctx, m.Text)
 		m.Frame = wire.Frame(wire.Builder(nil).Query(string(text)))
 		m.Text = m.Frame.Body()[:len(text)]
 	case m.Kind == 'B' && m.Stmt != nil && m.Stmt.Verdict.Signals:
 		c.signals.ends = c.signals.ends || bytes.Contains(m.Stmt.Text, terminates)
-		if body, ok := c.inBind(m.Frame.Body()); ok {
+		if body, ok := c.inBind(ctx, m.Frame.Body()); ok {
 			m.Frame = wire.Frame(wire.Builder(nil).Message('B', body))
 		}
 	}
@@ -50,7 +52,7 @@ func (c *client) translate(m session.Message) session.Message {
 }
 
 // inText translates the decimal numbers of a text.
-func (c *client) inText(text []byte) (out []byte) {
+func (c *client) inText(ctx context.Context, text []byte) (out []byte) {
 	for i := 0; i < len(text); {
 		j := i
 		for j < len(text) && text[j] >= '0' && text[j] <= '9' {
@@ -62,7 +64,7 @@ func (c *client) inText(text []byte) (out []byte) {
 			continue
 		}
 		if n, err := strconv.ParseUint(string(text[i:j]), 10, 32); err == nil {
-			if pid := c.process(uint32(n)); pid != 0 {
+			if pid := c.process(ctx, uint32(n)); pid != 0 {
 				out = strconv.AppendUint(out, uint64(pid), 10)
 				i = j
 				continue
@@ -76,7 +78,7 @@ func (c *client) inText(text []byte) (out []byte) {
 
 // inBind translates the arguments of a Bind: numbers in text, and numbers of
 // four bytes, which may stand in an array.
-func (c *client) inBind(body []byte) ([]byte, bool) {
+func (c *client) inBind(ctx context.Context, body []byte) ([]byte, bool) {
 	portal, stmt, err := wire.ParseBind(body)
 	at := len(portal) + len(stmt) + 2
 	if err != nil || len(body) < at+2 {
@@ -106,9 +108,9 @@ func (c *client) inBind(body []byte) ([]byte, bool) {
 			format = int(binary.BigEndian.Uint16(body[at+2+2*min(i, formats-1):]))
 		}
 		if format == 1 {
-			arg = c.inBinary(arg)
+			arg = c.inBinary(ctx, arg)
 		} else {
-			arg = c.inText(arg)
+			arg = c.inText(ctx, arg)
 		}
 		out = append(binary.BigEndian.AppendUint32(out, uint32(len(arg))), arg...)
 		rest = rest[4+n:]
@@ -116,10 +118,10 @@ func (c *client) inBind(body []byte) ([]byte, bool) {
 	return append(out, rest...), true
 }
 
-func (c *client) inBinary(arg []byte) []byte {
+func (c *client) inBinary(ctx context.Context, arg []byte) []byte {
 	out := bytes.Clone(arg)
 	for i := 0; i+4 <= len(out); i += 4 {
-		if pid := c.process(binary.BigEndian.Uint32(out[i:])); pid != 0 {
+		if pid := c.process(ctx, binary.BigEndian.Uint32(out[i:])); pid != 0 {
 			binary.BigEndian.PutUint32(out[i:], pid)
 		}
 	}
@@ -141,7 +143,7 @@ func (p *Proxy) named(number uint32) *client {
 
 // process returns the process of the session with that number, or 0. Sessions
 // that stand on both servers are taken where they work, or have written.
-func (c *client) process(number uint32) uint32 {
+func (c *client) process(ctx context.Context, number uint32) uint32 {
 	target := c.p.named(number)
 	if target == nil || number == 0 {
 		return 0
@@ -150,6 +152,39 @@ func (c *client) process(number uint32) uint32 {
 	c.mu.Lock()
 	free := c.blockLocked() == nowhere && c.idleLocked() && c.state.Pinned == ""
 	c.mu.Unlock()
+	number, asks := c.processOf(target, free)
+	if !asks {
+		return number
+	}
+	if target == c {
+		return c.ownProcess(ctx)
+	}
+	s := c.standIn(ctx, target)
+	if s == nil {
+		return 0
+	}
+	target.double.Store(s)
+	c.signals.targets, c.signals.near = append(c.signals.targets, target), false
+	c.signals.standIns = append(c.signals.standIns, s)
+	return s.process
+}
+
+// ownProcess returns the session's own process on the primary, or 0.
+func (c *client) ownProcess(ctx context.Context) uint32 {
+	if _, here := c.p.primary(); here || c.ensureMain(ctx) != nil {
+		return 0
+	}
+	within, cancel := context.WithTimeout(ctx, c.p.cfg.PrimaryTimeout)
+	defer cancel()
+	if _, err := c.main.welcome(within); err != nil {
+		return 0
+	}
+	return c.main.pid
+}
+
+// processOf returns the process of a session, or that it needs a stand-in on the
+// primary. free says that the statement at hand may run on the standby.
+func (c *client) processOf(target *client, free bool) (process uint32, asks bool) {
 	target.mu.Lock()
 	defer target.mu.Unlock()
 	first := len(c.signals.targets) == 0
@@ -158,12 +193,12 @@ func (c *client) process(number uint32) uint32 {
 	case n != nil && free && (c.signals.on == nil || c.signals.on == n.on) && (u == nil || u.dead || target.nearBusy.Load()):
 		c.signals.on = n.on
 		c.signals.targets, c.signals.near = append(c.signals.targets, target), first || c.signals.near
-		return n.backend.Key.PID
+		return n.backend.Key.PID, false
 	case u != nil && !u.dead && u.pid != 0:
 		c.signals.targets, c.signals.near = append(c.signals.targets, target), false
-		return u.pid
+		return u.pid, false
 	}
-	return 0
+	return 0, n != nil && (u == nil || u.dead)
 }
 
 // met waits until it is known which process a session gets that is on its way to
@@ -247,20 +282,30 @@ func (c *client) condemned(ctx context.Context) error {
 	if !c.doomed.Load() {
 		return nil
 	}
+	var done chan struct{}
 	c.mu.Lock()
-	u := c.main
+	if c.main != nil {
+		done = c.main.done
+	}
 	c.mu.Unlock()
-	if u == nil {
+	s := c.double.Swap(nil)
+	if s != nil {
+		done = s.done
+	}
+	if done == nil {
 		return nil
 	}
 	late := time.NewTimer(ending)
 	defer late.Stop()
 	c.p.loops.Slow()
 	select {
-	case <-u.done:
+	case <-done:
 	case <-late.C: // PostgreSQL did not allow it
 		c.doomed.Store(false)
 	case <-ctx.Done():
+	}
+	if s != nil {
+		return c.sentenced(ctx)
 	}
 	return c.ready()
 }

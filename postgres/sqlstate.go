@@ -26,6 +26,7 @@ const (
 	stateNotSupported  = "0A000"
 	stateReadOnly      = "25006"
 	stateShutdown      = "57P01"
+	stateCanceled      = "57014"
 	stateInternal      = "XX000"
 	stateAuthorization = "28000"
 	stateParameter     = "22023"

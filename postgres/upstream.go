@@ -194,7 +194,7 @@ func (c *client) runMain(ctx context.Context, why string) error {
 		return err
 	}
 	if c.signals.near { // never with a process of this server
-		c.signals = signaled{}
+		c.settle()
 		return c.fail(&wire.Error{Severity: "ERROR", Code: stateNotSent,
 			Message: "meridian: the session that it signals is served by this region's standby, where the statement cannot run now: " + why})
 	}
@@ -211,6 +211,7 @@ func (c *client) runMain(ctx context.Context, why string) error {
 		k.begin = c.begin.sql
 		c.block, c.begin = nowhere, begun{}
 	}
+	k.standIns, c.signals.standIns = c.signals.standIns, nil
 	k.mark = c.marks.next(c.markView(k.begin != ""))
 	ended, n := c.group.Ended, c.group.Executes
 	if c.main.backend == nil {
@@ -220,7 +221,6 @@ func (c *client) runMain(ctx context.Context, why string) error {
 		k.group = c.group
 	}
 	c.main.putLocked(k)
-	c.signals = signaled{}
 	c.mu.Unlock()
 	c.count(n)
 	c.endGroup()

@@ -33,6 +33,7 @@ type program struct {
 var languages = []program{
 	{name: "asyncpg", needs: python("import asyncpg"), install: "apt-get install python3-asyncpg", command: python3("asyncpg_cases.py")},
 	{name: "psycopg3", needs: python("import psycopg"), install: "apt-get install python3-psycopg", command: python3("psycopg3_cases.py")},
+	{name: "psycopg2", needs: python("import psycopg2"), install: "apt-get install python3-psycopg2", command: python3("psycopg2_cases.py")},
 	{name: "node-postgres", needs: node("pg-query-stream"), install: "npm install --no-package-lock --prefix " + programs + "/node", command: []string{"node", programs + "/node/pg_cases.js"}},
 	{name: "postgres.js", needs: node("postgres"), install: "npm install --no-package-lock --prefix " + programs + "/node", command: []string{"node", programs + "/node/postgres_cases.js"}},
 	{name: "jdbc", needs: []string{"bash", "-c", "javac -version && test -f " + jar}, install: "apt-get install openjdk-17-jdk-headless libpostgresql-jdbc-java",
