@@ -102,7 +102,7 @@ type Timeouts struct {
 	Handshake time.Duration // of TLS, TCP's or QUIC's; 0 means 10 s
 	Header    time.Duration // for a client to send its headers; 0 means 10 s
 	Idle      time.Duration // of a client's connection between requests; 0 means 2 min
-	Park      time.Duration // of idleness, until net/http is taken off a connection of HTTP/1.1; 0 means 2 s, less means never
+	Park      time.Duration // of idleness, until net/http is taken off a connection; 0 means 2 s, less means never
 	FirstByte time.Duration // until a region's response begins, retries included; 0 means 30 s
 	Drain     time.Duration // for requests to end when the edge stops; 0 means 8 s
 	Remember  time.Duration // of a caller's consistency tokens; 0 means 5 min

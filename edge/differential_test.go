@@ -37,8 +37,9 @@ import (
 // origin of HTTP/1.1, which gets it from the edge and reads it leniently.
 type everybody struct {
 	*world
-	one, two *http.Server
-	toOne    *entrance
+	one   *http.Server
+	two   *multiplexed
+	toOne *entrance
 
 	mu     sync.Mutex // guards what follows
 	taken  []taken    // by the edge, in order
@@ -80,15 +81,10 @@ func newEverybody(t testing.TB) *everybody {
 	o := origin.CustomConfig{Name: "beside", URL: &url.URL{Scheme: "http", Host: e.leniently(t)}, HostHeader: "beside"}
 	e.world = newWorld(t, []*region{g}, behaviors(o, Behavior{Path: "/o/*", Origin: "beside"}))
 	engine := &netHTTP{limits: e.cfg.Limits, timeouts: e.cfg.Timeouts, log: e.deps.Log, now: time.Now}
-	e.one, e.two, e.toOne = engine.server(http.HandlerFunc(e.atEdge)), engine.server(http.HandlerFunc(e.atEdge)), newEntrance(nil, nil)
-	nobody := newEntrance(nil, nil)
-	ready := make(chan struct{})
-	nobody.setUp = func() error { close(ready); return nil }
+	e.one, e.two, e.toOne = engine.server(http.HandlerFunc(e.atEdge)), newMultiplexed(engine.server(http.HandlerFunc(e.atEdge))), newEntrance(nil)
 	var all sync.WaitGroup
 	all.Go(func() { e.one.Serve(e.toOne) })
-	all.Go(func() { e.two.Serve(nobody) })
-	<-ready
-	t.Cleanup(func() { e.one.Close(); e.two.Close(); all.Wait() })
+	t.Cleanup(func() { e.one.Close(); e.two.srv.Close(); all.Wait() })
 	return e
 }
 
@@ -592,7 +588,7 @@ func (e *everybody) overTwo(b blocks) {
 		}
 	}
 	guarded := framing.NewH2(s, framing.Config{Header: e.cfg.Limits.Header})
-	e.two.TLSNextProto["unencrypted_http2"](e.two, tls.Client(disguise{conn: guarded}, nil), http.HandlerFunc(e.atEdge))
+	e.two.run(guarded, guarded.Begin())
 	s.Close()
 }
 

@@ -3,7 +3,6 @@ package edge
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"log/slog"
 	"net"
 	"net/http"
@@ -60,7 +59,9 @@ func (e *netHTTP) lobby(l net.Listener, conf *tls.Config) *lobby {
 		Listener: l, conf: conf, limit: e.timeouts.Handshake, framing: framing.Config{Header: e.limits.Header, Slow: e.timeouts.Header / 2, Now: e.now}, crowd: e.crowd, watch: e.watch, pace: e.pace,
 		slim: newSlimmer(),
 	}
-	in.parking = &parking{after: e.timeouts.Park, crowd: e.crowd, out: newEntrance(in, nil), slim: in.slim}
+	in.framing.Idle = e.timeouts.Idle
+	in.parking = &parking{after: e.timeouts.Park, crowd: e.crowd, out: newEntrance(in), slim: in.slim}
+	in.resting = &parking{after: e.timeouts.Park, crowd: e.crowd, out: newEntrance(in), slim: in.slim}
 	return in.open()
 }
 
@@ -86,31 +87,3 @@ func (e *netHTTP) server(h http.Handler) *http.Server {
 		},
 	}
 }
-
-// guard puts framing's guard before the HTTP/2 of a server that has begun to
-// serve. Net/http takes a connection that is not of crypto/tls for HTTP/2 only
-// under a name of its own, in the disguise of a *tls.Conn.
-func guard(srv *http.Server, about func(net.Conn) framing.Config) error {
-	const name = "unencrypted_http2" // of net/http
-	h2 := srv.TLSNextProto[name]
-	if h2 == nil {
-		return errors.New("net/http has no HTTP/2 for connections of others")
-	}
-	srv.TLSNextProto["h2"] = func(hs *http.Server, c *tls.Conn, h http.Handler) {
-		guarded := framing.NewH2(c, about(c))
-		if v := visitOf(c); v != nil {
-			v.line.h2.Store(guarded)
-		}
-		h2(hs, tls.Client(disguise{conn: guarded}, nil), h)
-	}
-	return nil
-}
-
-// A disguise is what net/http finds the connection in.
-type disguise struct {
-	net.Conn // nil
-	conn     net.Conn
-}
-
-// UnencryptedNetConn is what net/http asks for.
-func (d disguise) UnencryptedNetConn() net.Conn { return d.conn }

@@ -2,7 +2,6 @@ package edge
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"net"
 	"net/http"
@@ -16,19 +15,19 @@ import (
 // A hall stands behind the lobby, with one server of net/http for HTTP/2 and one
 // for HTTP/1.1: they are told to go in different ways.
 type hall struct {
-	lobby    *lobby
-	one, two *http.Server
-	toOne    *entrance
-	toTwo    *entrance
-	served   chan struct{} // closed once no server accepts any more, but from the parking
-	again    chan struct{} // closed once none does from there
-	open     atomic.Int64  // connections of HTTP/1.1
+	lobby  *lobby
+	one    *http.Server
+	two    *multiplexed
+	toOne  *entrance
+	served chan struct{} // closed once no server accepts any more, but from the parking
+	again  chan struct{} // closed once that of HTTP/1.1 does not from there
+	open   atomic.Int64  // connections of HTTP/1.1
 }
 
 // hall returns a hall whose servers answer with h.
 func (e *netHTTP) hall(in *lobby, h http.Handler) *hall {
-	x := &hall{lobby: in, one: e.server(h), two: e.server(h), served: make(chan struct{}), again: make(chan struct{})}
-	x.toOne, x.toTwo = newEntrance(in, nil), newEntrance(in, func() error { return guard(x.two, in.about) })
+	x := &hall{lobby: in, one: e.server(h), two: newMultiplexed(e.server(h)), served: make(chan struct{}), again: make(chan struct{})}
+	x.toOne = newEntrance(in)
 	x.one.ConnState = func(c net.Conn, s http.ConnState) {
 		switch s {
 		case http.StateNew:
@@ -51,16 +50,14 @@ func (x *hall) run() error {
 		defer close(x.again)
 		x.one.Serve(x.lobby.parking.out)
 	}()
+	go x.two.accept(x.lobby.resting.out) // ends with the parking
 	var all sync.WaitGroup
-	var one, two error
+	var one error
 	all.Go(func() { one = x.one.Serve(x.toOne) })
-	all.Go(func() { two = x.two.Serve(x.toTwo) })
 	err := x.guide()
 	all.Wait()
-	for _, e := range []error{one, two} {
-		if !errors.Is(e, http.ErrServerClosed) && !errors.Is(e, net.ErrClosed) {
-			err = errors.Join(err, e)
-		}
+	if !errors.Is(one, http.ErrServerClosed) && !errors.Is(one, net.ErrClosed) {
+		err = errors.Join(err, one)
 	}
 	return err
 }
@@ -68,7 +65,6 @@ func (x *hall) run() error {
 // guide hands on what leaves the lobby.
 func (x *hall) guide() error {
 	defer x.toOne.Close()
-	defer x.toTwo.Close()
 	for {
 		c, err := x.lobby.Accept()
 		if err != nil {
@@ -77,13 +73,13 @@ func (x *hall) guide() error {
 			}
 			return err
 		}
-		to := x.toOne
-		if _, h2 := c.(*tls.Conn); h2 {
-			to = x.toTwo
+		if h2, ok := c.(*framing.H2); ok {
+			x.two.serve(h2)
+			continue
 		}
 		select {
-		case to.ready <- c:
-		case <-to.closed:
+		case x.toOne.ready <- c:
+		case <-x.toOne.closed:
 			c.Close()
 		}
 	}
@@ -99,7 +95,10 @@ func (x *hall) leave(ctx context.Context, linger time.Duration) {
 	<-x.served // from now on both know all connections
 	var all sync.WaitGroup
 	defer all.Wait()
-	all.Go(func() { shutdown(ctx, x.two) })
+	all.Go(func() {
+		x.lobby.resting.clear()
+		x.two.shutdown(ctx)
+	})
 	all.Go(func() {
 		x.empty(begun)
 		x.lobby.parking.clear()
@@ -134,26 +133,17 @@ func shutdown(ctx context.Context, s *http.Server) {
 // An entrance is the listener of one server of a hall.
 type entrance struct {
 	net.Listener // for its address
-	setUp        func() error
 	ready        chan net.Conn
 	closed       chan struct{}
 	once         sync.Once
 }
 
-// newEntrance returns an entrance that calls setUp, if there is one, when its
-// server asks for its first connection.
-func newEntrance(l net.Listener, setUp func() error) *entrance {
-	return &entrance{Listener: l, setUp: setUp, ready: make(chan net.Conn), closed: make(chan struct{})}
+func newEntrance(l net.Listener) *entrance {
+	return &entrance{Listener: l, ready: make(chan net.Conn), closed: make(chan struct{})}
 }
 
 // Accept implements net.Listener.
 func (e *entrance) Accept() (net.Conn, error) {
-	if setUp := e.setUp; setUp != nil {
-		e.setUp = nil
-		if err := setUp(); err != nil {
-			return nil, err
-		}
-	}
 	select {
 	case c := <-e.ready:
 		return c, nil

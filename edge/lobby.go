@@ -27,7 +27,8 @@ type lobby struct {
 	crowd   *crowd
 	watch   *watch
 	pace    *pace.Watch
-	parking *parking
+	parking *parking // of HTTP/1.1
+	resting *parking // of HTTP/2
 	slim    slimmer
 
 	ready   chan net.Conn
@@ -133,7 +134,9 @@ func (l *lobby) shake(c *visit) (net.Conn, error) {
 	l.slim.take(secure)
 	switch proto := secure.ConnectionState().NegotiatedProtocol; proto {
 	case "h2":
-		return secure, nil
+		guarded := framing.NewH2(secure, l.about(secure))
+		c.line.h2.Store(guarded)
+		return guarded, nil
 	case "", "http/1.1":
 		return framing.NewH1(secure, l.about(secure)), nil
 	default: // it was for the handshake alone
@@ -154,7 +157,7 @@ func explain(err error) {
 func (l *lobby) about(c net.Conn) framing.Config {
 	f := l.framing
 	if l.parking.takes(c) {
-		f.Park, f.ParkAfter = l.parking.park, l.parking.after
+		f.Park, f.Rest, f.ParkAfter = l.parking.park, l.resting.rest, l.parking.after
 	}
 	f.Tell = func(k framing.Kind, why string) { l.watch.cut(c.RemoteAddr(), Cut(k), why) }
 	return f
@@ -235,8 +238,8 @@ func introduced(ctx context.Context, c net.Conn) context.Context {
 
 // visitOf returns what a connection is that left the lobby; nil if it is another's.
 func visitOf(c net.Conn) *visit {
-	if g, ok := c.(*framing.H1); ok {
-		c = g.Secure
+	if g, ok := c.(sitter); ok {
+		c = g.Under()
 	}
 	if t, ok := c.(*tls.Conn); ok {
 		c = t.NetConn()

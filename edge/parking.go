@@ -11,10 +11,10 @@ import (
 	"meridian/edge/framing"
 )
 
-// A parking is where idle connections of HTTP/1.1 wait that net/http was taken off.
-// Each costs its TLS state and one small goroutine, in place of net/http's two
-// buffers and a stack that has grown. When a client asks again, its connection
-// goes to net/http a second time.
+// A parking is where idle connections wait that net/http was taken off. Each costs
+// its TLS state and one small goroutine, in place of net/http's buffers and stacks
+// that have grown. When a client asks again, its connection goes to net/http a
+// second time.
 type parking struct {
 	after time.Duration // of idleness; less than 0: none is parked
 	crowd *crowd
@@ -26,6 +26,14 @@ type parking struct {
 	mu     sync.Mutex // guards what follows
 	closed bool
 	places map[*visit]struct{}
+}
+
+// A sitter is a connection that may be parked.
+type sitter interface {
+	net.Conn
+	Under() framing.Secure
+	Resume() // it is about to be served again
+	Bye()    // it ends
 }
 
 // takes reports whether a connection may be parked.
@@ -70,20 +78,26 @@ func (b *parking) clear() {
 	b.all.Wait()
 }
 
-// park lets a connection sit until its client asks again, or its time is over.
-func (b *parking) park(c *framing.H1, until time.Time) {
+// park lets a connection of HTTP/1.1 sit until its client asks again, or its time
+// is over.
+func (b *parking) park(c *framing.H1, until time.Time) { b.seat(c, until) }
+
+// rest lets one of HTTP/2 sit.
+func (b *parking) rest(c *framing.H2, until time.Time) { b.seat(c, until) }
+
+func (b *parking) seat(c sitter, until time.Time) {
 	v := visitOf(c)
-	if t, ok := c.Secure.(*tls.Conn); ok {
+	if t, ok := c.Under().(*tls.Conn); ok {
 		b.slim.take(t)
 	}
 	if v.SetReadDeadline(until) != nil || !b.enter(v) {
-		c.Secure.Close()
+		go c.Bye() // which may wait for its client
 		return
 	}
 	go b.wait(c, v)
 }
 
-func (b *parking) wait(c *framing.H1, v *visit) {
+func (b *parking) wait(c sitter, v *visit) {
 	defer b.all.Done()
 	defer b.held.Add(-1)
 	ok := readable(v.Conn)
@@ -96,7 +110,7 @@ func (b *parking) wait(c *framing.H1, v *visit) {
 		case <-b.out.closed:
 		}
 	}
-	c.Secure.Close()
+	c.Bye()
 }
 
 // readable waits without a buffer until something can be read of a connection,

@@ -44,7 +44,7 @@ func (w *watch) register(reg prometheus.Registerer, c *crowd) error {
 		Name: "meridian_edge_connections", Help: "Connections of clients that are open.",
 	}, func() float64 { return float64(c.count()) })
 	parked := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "meridian_edge_connections_parked", Help: "Of them, idle ones of HTTP/1.1 that wait without buffers.",
+		Name: "meridian_edge_connections_parked", Help: "Of them, idle ones that wait without buffers.",
 	}, func() float64 { return float64(c.parked.Load()) })
 	return errors.Join(reg.Register(w.cuts), reg.Register(open), reg.Register(parked))
 }

@@ -1,7 +1,6 @@
 package framing
 
 import (
-	"io"
 	"strings"
 
 	"golang.org/x/net/http2"
@@ -39,12 +38,15 @@ func (c *H2) headers(f frame) error {
 	at := len(c.out)
 	c.out = append(c.out, c.head[:]...)
 	c.out = append(c.out, make([]byte, f.length)...)
-	if _, err := io.ReadFull(c.Secure, c.out[at+9:]); err != nil {
+	if err := c.full(c.out[at+9:]); err != nil {
 		return err
 	}
 	fragment, ok := f.fragment(c.out[at+9:])
 	if !ok || !b.open { // net/http refuses it
 		return nil
+	}
+	if b.frames == 1 {
+		c.said.resize(fragment)
 	}
 	if !c.unpack(fragment, f.flags.Has(http2.FlagHeadersEndHeaders)) {
 		return nil

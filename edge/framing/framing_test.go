@@ -217,7 +217,7 @@ func TestFloodsEndTheConnection(t *testing.T) {
 				t.Errorf("%d %s: told %v", n, tt.kind, told)
 			}
 			said := p.to.Bytes()
-			if cut != bytes.Equal(said, goAway(http2.ErrCodeEnhanceYourCalm)) {
+			if cut != bytes.Equal(said, goAway(1<<31-1, http2.ErrCodeEnhanceYourCalm)) {
 				t.Errorf("%d %s: the client was told %x", n, tt.kind, said)
 			}
 		}
@@ -276,7 +276,7 @@ func TestGoAwayIsWrittenBetweenFrames(t *testing.T) {
 		t.Error("the writer is not told that it is over")
 	}
 	w.write(p, frame)
-	if want := append(frame, goAway(http2.ErrCodeEnhanceYourCalm)...); !bytes.Equal(p.to.Bytes(), want) {
+	if want := append(frame, goAway(1<<31-1, http2.ErrCodeEnhanceYourCalm)...); !bytes.Equal(p.to.Bytes(), want) {
 		t.Errorf("%x, want %x", p.to.Bytes(), want)
 	}
 }

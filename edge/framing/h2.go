@@ -4,9 +4,7 @@ import (
 	"crypto/tls"
 	"encoding/binary"
 	"errors"
-	"io"
 	"net"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -27,6 +25,11 @@ type Config struct {
 	// it may wait as long as net/http would have. Nil: such connections are net/http's.
 	Park      func(c *H1, until time.Time)
 	ParkAfter time.Duration
+
+	// Rest is Park for HTTP/2. Idle is how long such a connection may be idle in all;
+	// 0: for ever.
+	Rest func(c *H2, until time.Time)
+	Idle time.Duration
 
 	Now func() time.Time // nil means time.Now
 	// Tell hears once of a connection for what it is ended, or of a message for
@@ -64,6 +67,11 @@ type H2 struct {
 	stream atomic.Int64 // the window that the client gives a stream to begin with
 	given  atomic.Int64 // of the connection, with all that it added
 	writes writes
+
+	said  said
+	rest  rest
+	quiet []*gate // that open while net/http is brought to where it was
+	later []byte  // what it is told after the first of two
 }
 
 // NewH2 returns a connection whose handshake is over. It begins after the
@@ -103,12 +111,16 @@ func (c *H2) Read(p []byte) (int, error) {
 				c.out = nil
 			}
 			return n, nil
+		case len(c.quiet) > 0:
+			<-c.quiet[0].open
+			c.quiet, c.out, c.later = c.quiet[1:], c.later, nil
+			continue
 		case !c.greeted:
 			if err := c.greet(); err != nil {
 				return 0, err
 			}
 		case c.pass > 0:
-			n, err := c.Secure.Read(p[:min(len(p), c.pass)])
+			n, err := c.patient(p[:min(len(p), c.pass)], false)
 			c.pass -= n
 			return n, err
 		}
@@ -122,7 +134,7 @@ func (c *H2) Read(p []byte) (int, error) {
 // section 3.4).
 func (c *H2) greet() error {
 	preface := make([]byte, len(http2.ClientPreface))
-	if _, err := io.ReadFull(c.Secure, preface); err != nil {
+	if err := c.full(preface); err != nil {
 		return err
 	}
 	if c.greeted = string(preface) == http2.ClientPreface; !c.greeted {
@@ -133,7 +145,11 @@ func (c *H2) greet() error {
 
 // frame reads the head of a frame, and its payload where that must be looked at.
 func (c *H2) frame() error {
-	if _, err := io.ReadFull(c.Secure, c.head[:]); err != nil {
+	n, err := c.patient(c.head[:], true)
+	if err == nil {
+		err = c.full(c.head[n:])
+	}
+	if err != nil {
 		return err
 	}
 	f := frame{
@@ -147,6 +163,7 @@ func (c *H2) frame() error {
 	if k := f.costs(); k != "" && !c.spend(k) {
 		return c.end(k, "more "+string(k)+" than any client needs")
 	}
+	c.said.hear(f)
 	switch f.typ {
 	case http2.FrameHeaders, http2.FrameContinuation:
 		return c.headers(f)
@@ -217,11 +234,14 @@ func (c *H2) spend(k Kind) bool {
 // last word counts (RFC 9113, section 6.5.3), and net/http takes one only.
 func (c *H2) settings(f frame) error {
 	p := make([]byte, f.length)
-	if _, err := io.ReadFull(c.Secure, p); err != nil {
+	if err := c.full(p); err != nil {
 		return err
 	}
 	if len(p)%6 == 0 {
 		p = lastOfEach(p)
+		if !f.flags.Has(http2.FlagSettingsAck) {
+			c.said.set(p)
+		}
 		for i := 0; i < len(p) && !f.flags.Has(http2.FlagSettingsAck); i += 6 {
 			if http2.SettingID(binary.BigEndian.Uint16(p[i:])) == http2.SettingInitialWindowSize {
 				c.stream.Store(int64(binary.BigEndian.Uint32(p[i+2:])))
@@ -236,7 +256,7 @@ func (c *H2) settings(f frame) error {
 // window passes on what the client adds to the connection's window.
 func (c *H2) window() error {
 	var p [4]byte
-	if _, err := io.ReadFull(c.Secure, p[:]); err != nil {
+	if err := c.full(p[:]); err != nil {
 		return err
 	}
 	c.given.Add(int64(binary.BigEndian.Uint32(p[:]) & (1<<31 - 1)))
@@ -270,102 +290,3 @@ func (c *H2) end(k Kind, why string) error {
 
 // Write passes on what net/http says.
 func (c *H2) Write(p []byte) (int, error) { return c.writes.write(c.Secure, p) }
-
-// writes knows where frames begin in what is written, so that a last one can
-// be put in.
-type writes struct {
-	mu    sync.Mutex // guards what follows, and writing
-	head  [9]byte
-	have  int  // bytes of head
-	left  int  // bytes of a payload
-	sent  int  // bytes, since earned was last asked
-	parts int  // frames of DATA, since probes was last asked
-	ended bool // GOAWAY was written, or will be when the frame in progress is whole
-	code  http2.ErrCode
-	data  atomic.Int64 // bytes of DATA, ever
-}
-
-// perWindow is how many bytes sent to a client pay for a WINDOW_UPDATE of its.
-const perWindow = 256
-
-func (w *writes) earned() float64 {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	n := float64(w.sent) / perWindow
-	w.sent = 0
-	return n
-}
-
-// probes returns how many PINGs what was sent pays for: clients of gRPC measure
-// by one after a frame of DATA how much the path holds.
-func (w *writes) probes() float64 {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	n := w.parts
-	w.parts = 0
-	return float64(n)
-}
-
-func (w *writes) write(to net.Conn, p []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.ended && w.whole() {
-		return 0, errEnded
-	}
-	n, err := to.Write(p)
-	w.sent += n
-	w.follow(p[:n])
-	if err == nil && w.ended && w.whole() {
-		w.goAway(to)
-		err = errEnded
-	}
-	return n, err
-}
-
-func (w *writes) whole() bool { return w.have == 0 && w.left == 0 }
-
-// follow walks over frames that were written.
-func (w *writes) follow(p []byte) {
-	for len(p) > 0 {
-		if w.left > 0 {
-			n := min(w.left, len(p))
-			w.left -= n
-			p = p[n:]
-			continue
-		}
-		n := copy(w.head[w.have:], p)
-		p = p[n:]
-		if w.have += n; w.have == len(w.head) {
-			w.have, w.left = 0, int(w.head[0])<<16|int(w.head[1])<<8|int(w.head[2])
-			if http2.FrameType(w.head[3]) == http2.FrameData {
-				w.data.Add(int64(w.left))
-				w.parts++
-			}
-		}
-	}
-}
-
-// end says GOAWAY as soon as no frame is half written. Nothing is written after it.
-func (w *writes) end(to net.Conn, code http2.ErrCode) {
-	to.SetWriteDeadline(time.Now().Add(time.Second)) // a client that floods need not read
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.ended {
-		return
-	}
-	w.ended, w.code = true, code
-	if w.whole() {
-		w.goAway(to)
-	}
-}
-
-func (w *writes) goAway(to net.Conn) {
-	to.Write(goAway(w.code))
-}
-
-// goAway is a GOAWAY frame that names the highest of all streams: which of them
-// were answered the client knows.
-func goAway(code http2.ErrCode) []byte {
-	p := []byte{0, 0, 8, byte(http2.FrameGoAway), 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff}
-	return binary.BigEndian.AppendUint32(p, uint32(code))
-}

@@ -37,6 +37,12 @@ func (c *H1) Idle() {
 // then it is idle as before, and is not held to the time that a head may take.
 func (c *H1) Resume() { c.idle.now, c.idle.again = true, true }
 
+// Under returns what the connection is below.
+func (c *H1) Under() Secure { return c.Secure }
+
+// Bye ends a parked connection.
+func (c *H1) Bye() { c.Secure.Close() }
+
 // SetReadDeadline implements net.Conn. An idle connection is looked at before
 // its time is over.
 func (c *H1) SetReadDeadline(t time.Time) error {

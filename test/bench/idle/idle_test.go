@@ -62,7 +62,7 @@ func BenchmarkIdle(b *testing.B) {
 // An idle connection holds no more than this, whatever the collector has left
 // lying about: bytes of objects that live and of stacks, which hardly vary.
 func TestIdleConnectionHoldsLittle(t *testing.T) {
-	for alpn, most := range map[string]float64{"http/1.1": 8.5 * 1024, "h2": 34 * 1024} {
+	for alpn, most := range map[string]float64{"http/1.1": 8.5 * 1024, "h2": 13 * 1024} {
 		each, err := measure(t.Context(), 600, alpn, true, 4*time.Second, (*process).live)
 		if err != nil {
 			t.Fatal(err)

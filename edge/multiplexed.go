@@ -1,0 +1,160 @@
+package edge
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"meridian/edge/framing"
+)
+
+// A multiplexed is net/http's server of HTTP/2, behind framing's guard. It serves
+// a connection as often as that comes back from its rest.
+type multiplexed struct {
+	srv *http.Server
+	h2  func(*http.Server, *tls.Conn, http.Handler) // serves a connection
+
+	mu   sync.Mutex               // guards what follows
+	open map[net.Conn]*framing.H2 // by what net/http has of each
+}
+
+// newMultiplexed returns a server that is set up as srv says. Net/http takes a
+// connection that is not of crypto/tls for HTTP/2 only under a name of its own, in
+// the disguise of a *tls.Conn; it knows that name once it has begun to serve.
+func newMultiplexed(srv *http.Server) *multiplexed {
+	const name = "unencrypted_http2" // of net/http
+	srv.ConnState = tellLife
+	srv.Serve(nobody{})
+	h2 := srv.TLSNextProto[name]
+	if h2 == nil {
+		panic("net/http has no HTTP/2 for connections of others")
+	}
+	return &multiplexed{srv: srv, h2: h2, open: map[net.Conn]*framing.H2{}}
+}
+
+// A nobody is a listener to whom nobody comes.
+type nobody struct{ net.Listener }
+
+// Accept implements net.Listener.
+func (nobody) Accept() (net.Conn, error) { return nil, net.ErrClosed }
+
+// Close implements net.Listener.
+func (nobody) Close() error { return nil }
+
+// accept serves what comes back from its rest, until nothing does any more.
+func (m *multiplexed) accept(l net.Listener) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		m.serve(c.(*framing.H2))
+	}
+}
+
+// tellLife tells a connection of HTTP/2 what net/http has begun or ended.
+func tellLife(c net.Conn, s http.ConnState) {
+	life, ok := c.(interface {
+		Rests()
+		Works()
+	})
+	switch {
+	case !ok:
+	case s == http.StateIdle:
+		life.Rests()
+	case s == http.StateActive:
+		life.Works()
+	}
+}
+
+// serve begins to serve a connection, until it ends or rests.
+func (m *multiplexed) serve(c *framing.H2) {
+	life := c.Begin()
+	m.mu.Lock()
+	m.open[life] = c
+	m.mu.Unlock()
+	go m.run(c, life)
+}
+
+func (m *multiplexed) run(c *framing.H2, life net.Conn) {
+	defer func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		delete(m.open, life)
+	}()
+	defer func() {
+		if p := recover(); p != nil { // as net/http does
+			m.srv.ErrorLog.Printf("http2: panic serving %s: %v\n%s", c.RemoteAddr(), p, debug.Stack())
+			c.Under().Close()
+		}
+	}()
+	m.h2(m.srv, tls.Client(disguise{conn: life}, nil), &oneClient{introduced(context.Background(), c), c, m.srv.Handler})
+}
+
+// shutdown tells clients that their connections end, and returns once all have, or
+// ctx is over: then it ends them.
+func (m *multiplexed) shutdown(ctx context.Context) {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for m.srv.Shutdown(ctx); m.count() > 0; m.srv.Shutdown(ctx) { // each tells those that have begun since
+		select {
+		case <-ctx.Done():
+			m.close()
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (m *multiplexed) count() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.open)
+}
+
+func (m *multiplexed) close() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, c := range m.open {
+		c.Under().Close()
+	}
+}
+
+// A oneClient is the handler of one connection, which knows how many of it run.
+type oneClient struct {
+	ctx context.Context
+	c   *framing.H2
+	h   http.Handler
+}
+
+// BaseContext is what net/http asks for.
+func (h *oneClient) BaseContext() context.Context { return h.ctx }
+
+// ServeHTTP implements http.Handler.
+func (h *oneClient) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodOptions && r.RequestURI == "*" { // as net/http does
+		w.Header().Set("Content-Length", "0")
+		return
+	}
+	if n, ours := h.c.Spends(); ours {
+		w.Header().Set("Content-Type", "application/octet-stream")
+		w.Write(make([]byte, n))
+		return
+	}
+	h.c.Enter()
+	defer h.c.Leave()
+	h.h.ServeHTTP(w, r)
+}
+
+// A disguise is what net/http finds the connection in.
+type disguise struct {
+	net.Conn // nil
+	conn     net.Conn
+}
+
+// UnencryptedNetConn is what net/http asks for.
+func (d disguise) UnencryptedNetConn() net.Conn { return d.conn }
