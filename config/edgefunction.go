@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"regexp"
 	"slices"
 
 	"meridian/internal/script"
@@ -21,8 +22,18 @@ type EdgeFunction struct {
 // DynamicOrigins bounds where edge functions send requests that the file does
 // not name.
 type DynamicOrigins struct {
-	Allow []string `key:"allow" doc:"Networks that functions may use though they are not public. Default: none." want:"networks such as 10.1.0.0/16"`
+	Allow []string       `key:"allow" doc:"Networks that functions may use though they are not public. Default: none." want:"networks such as 10.1.0.0/16"`
+	Sign  []SignedOrigin `key:"sign" doc:"S3-compatible stores to which requests are signed where a function asks for it (originAccessControlConfig). Default: none."`
 	pos   position
+}
+
+// A SignedOrigin says with what requests to stores are signed.
+type SignedOrigin struct {
+	Hosts       []string `key:"hosts" doc:"The names of its hosts; *.NAME stands for all names below it." want:"names such as media.s3.eu-west-1.amazonaws.com or *.s3.example.test"`
+	Credentials string   `key:"credentials" doc:"A file as ~/.aws/credentials is." want:"a file as ~/.aws/credentials is"`
+	Region      string   `key:"region" doc:"The store's region, where neither the function nor the host's name says one. Default: us-east-1." want:"a region such as eu-west-1"`
+	Methods     []string `key:"methods" doc:"What viewers may do with these credentials. Default: GET and HEAD." want:"methods such as GET, HEAD and PUT"`
+	pos         position
 }
 
 // Functions are the edge functions that a behaviour runs.
@@ -50,12 +61,35 @@ func (d *decoder) checkEdgeFunctions(f *File) {
 			d.fail(d.at(f.DynamicOrigins.pos, fmt.Sprintf("allow[%d]", i)), "found "+short(n), "a network such as 10.1.0.0/16")
 		}
 	}
+	for _, s := range f.DynamicOrigins.Sign {
+		d.checkSigned(s)
+	}
 	for _, name := range sorted(f.EdgeFunctions) {
 		d.checkEdgeFunction(f, name, f.EdgeFunctions[name])
 	}
 	for _, b := range f.Behaviors {
 		d.checkFunctionsOf(f, b)
 	}
+}
+
+// signedHost is the name of a host, or *. and one.
+var signedHost = regexp.MustCompile(`^(\*\.)?[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*$`)
+
+func (d *decoder) checkSigned(s SignedOrigin) {
+	if len(s.Hosts) == 0 {
+		d.missing(s.pos, "hosts", "names such as media.s3.eu-west-1.amazonaws.com or *.s3.example.test")
+	}
+	for i, h := range s.Hosts {
+		if !signedHost.MatchString(h) {
+			d.fail(d.at(s.pos, fmt.Sprintf("hosts[%d]", i)), "found "+short(h), "a name in lower case such as media.s3.eu-west-1.amazonaws.com or *.s3.example.test")
+		}
+	}
+	for i, m := range s.Methods {
+		if !slices.Contains([]string{"GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS"}, m) {
+			d.fail(d.at(s.pos, fmt.Sprintf("methods[%d]", i)), "found "+short(m), "GET, HEAD, PUT, POST, DELETE or OPTIONS")
+		}
+	}
+	d.needs(s.pos, "credentials", s.Credentials, "a file as ~/.aws/credentials is")
 }
 
 func (d *decoder) checkEdgeFunction(f *File, name string, e EdgeFunction) {

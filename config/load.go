@@ -132,6 +132,9 @@ func (f *File) paths(dir string) {
 		abs(&e.Code)
 		f.EdgeFunctions[k] = e
 	}
+	for i := range f.DynamicOrigins.Sign {
+		abs(&f.DynamicOrigins.Sign[i].Credentials)
+	}
 	for i := range f.Certificates {
 		abs(&f.Certificates[i].Cert)
 		abs(&f.Certificates[i].Key)

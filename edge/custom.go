@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"net/http"
@@ -126,6 +127,10 @@ func (x *exchange) address(req *http.Request) {
 		viewer = x.r.Host
 	}
 	x.custom.Address(req, x.sent.path, x.sent.query, x.sentQuery, viewer)
+	if x.signing != nil {
+		c := x.custom.Config()
+		x.signing.sign(req, cmp.Or(c.HostHeader, c.URL.Host))
+	}
 }
 
 // maxTries bounds the attempts for one request. An origin that is no region has

@@ -50,6 +50,7 @@ type exchange struct {
 	hasQuery  bool            // at has one
 	asked     target          // what the viewer asked for, if a function made at of it
 	route     *function.Route // that a function chose; nil if none did
+	signing   *signature      // of requests to it; nil if they go as they are
 
 	start     time.Time
 	began     time.Time // when the region's headers came; zero if they did not

@@ -26,13 +26,14 @@ import (
 type Lanes struct {
 	// Allow are networks that a function may send requests to though they are no
 	// public ones. Configured origins need not be in them.
-	Allow []netip.Prefix
-	Max   int            // kept at once, with their connections; 0 means 100
-	Roots *x509.CertPool // whom their certificates must come from; nil means the system's
+	Allow   []netip.Prefix
+	Signers []Signer       // of requests to stores; the first that is for a host
+	Max     int            // kept at once, with their connections; 0 means 100
+	Roots   *x509.CertPool // whom their certificates must come from; nil means the system's
 }
 
 func (l Lanes) same(o Lanes) bool {
-	return slices.Equal(l.Allow, o.Allow) && l.Max == o.Max && (l.Roots == nil) == (o.Roots == nil) && (l.Roots == nil || l.Roots.Equal(o.Roots))
+	return slices.Equal(l.Allow, o.Allow) && slices.EqualFunc(l.Signers, o.Signers, Signer.same) && l.Max == o.Max && (l.Roots == nil) == (o.Roots == nil) && (l.Roots == nil || l.Roots.Equal(o.Roots))
 }
 
 // lanes are the origins that functions named, by all that was said of them.
@@ -42,6 +43,7 @@ type lanes struct {
 	mu   sync.Mutex // guards what follows
 	kept map[string]*origin.Custom
 	used map[string]time.Time
+	told map[string]bool // functions whose requests went unsigned
 }
 
 // dynamicName is what logs and metrics call every origin that a function named:
@@ -147,6 +149,7 @@ func (x *exchange) take(r *function.Route) error {
 
 // turn makes the request go to a target.
 func (x *exchange) turn(t function.Target) error {
+	x.signing = nil
 	switch region, known := x.regionOf(t); {
 	case known:
 		x.custom, x.way = nil, pinned{x.origin, region}
@@ -157,6 +160,9 @@ func (x *exchange) turn(t function.Target) error {
 		}
 		x.custom = x.lanes.get(cfg, x.deps.Now())
 		x.way = x.custom
+		if t.Origin != nil {
+			x.signs(cfg, t.Origin.Sign)
+		}
 	}
 	if c := x.customs[t.Name]; c != nil && t.Origin == nil {
 		x.custom, x.way = c, c
@@ -164,6 +170,33 @@ func (x *exchange) turn(t function.Target) error {
 	x.policy = x.behavior.sends(x.r.Method, x.custom != nil)
 	x.sent.query = x.policy.query(x.at.query)
 	return nil
+}
+
+// signs lets requests to the origin be signed, as a function wants it. That they
+// are not is said once a function.
+func (x *exchange) signs(cfg origin.CustomConfig, want *function.Signing) {
+	why := ""
+	if x.signing, why = x.lanes.signing(cfg, x.r.Method, want); why == "" {
+		return
+	}
+	f := x.behavior.Functions
+	if name := f.ViewerRequest + " " + f.OriginRequest; x.lanes.tells(name) {
+		x.deps.Log.Warn("an edge function wants requests signed for an origin: they go unsigned", "function", strings.TrimSpace(name), "host", cfg.URL.Hostname(), "why", why)
+	}
+}
+
+// tells reports whether nothing was said of a function's requests yet.
+func (l *lanes) tells(name string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.told[name] {
+		return false
+	}
+	if l.told == nil {
+		l.told = map[string]bool{}
+	}
+	l.told[name] = true
+	return true
 }
 
 // regionOf returns the region that a target means: by its name, or as the zone
@@ -280,8 +313,11 @@ func (x *exchange) routed() string {
 	case x.route == nil:
 		return ""
 	case x.custom != nil:
-		c := x.custom.Config()
-		return c.URL.String() + " " + c.HostHeader
+		c, signed := x.custom.Config(), ""
+		if x.signing != nil {
+			signed = " signed " + x.signing.region
+		}
+		return c.URL.String() + " " + c.HostHeader + signed
 	}
 	return fmt.Sprint(x.way.Choose(nil).Region)
 }

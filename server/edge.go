@@ -155,7 +155,11 @@ func rulesOf(f *config.File) (edge.Rules, error) {
 	if err != nil {
 		return edge.Rules{}, err
 	}
-	return edge.Rules{Behaviors: behaviors(f, groups, walls), Origins: beside, Guard: guard(f), Functions: functions.Functions, Lanes: lanes(f)}, nil
+	named, err := lanes(f)
+	if err != nil {
+		return edge.Rules{}, err
+	}
+	return edge.Rules{Behaviors: behaviors(f, groups, walls), Origins: beside, Guard: guard(f), Functions: functions.Functions, Lanes: named}, nil
 }
 
 // edgeRules are the keys of the file of which a running edge takes new values.

@@ -1,11 +1,14 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
 	"os"
 	"slices"
+
+	"github.com/minio/minio-go/v7/pkg/credentials"
 
 	"meridian/config"
 	"meridian/edge"
@@ -35,13 +38,25 @@ func functionsOf(b config.Behavior) edge.Functions {
 }
 
 // lanes returns where functions may send requests.
-func lanes(f *config.File) (out edge.Lanes) {
+func lanes(f *config.File) (out edge.Lanes, err error) {
 	for _, n := range f.DynamicOrigins.Allow {
 		if p, err := netip.ParsePrefix(n); err == nil { // checked with the file
 			out.Allow = append(out.Allow, p)
 		}
 	}
-	return out
+	for _, s := range f.DynamicOrigins.Sign {
+		keys, err := credentials.NewFileAWSCredentials(s.Credentials, "default").GetWithContext(nil)
+		if err == nil && (keys.AccessKeyID == "" || keys.SecretAccessKey == "") {
+			err = errors.New("there is no aws_access_key_id with an aws_secret_access_key in [default]")
+		}
+		if err != nil {
+			return out, fmt.Errorf("dynamicOrigins.sign: credentials %s: %w", s.Credentials, err)
+		}
+		out.Signers = append(out.Signers, edge.Signer{
+			Hosts: s.Hosts, Methods: s.Methods, Region: s.Region, AccessKey: keys.AccessKeyID, Secret: keys.SecretAccessKey, Session: keys.SessionToken,
+		})
+	}
+	return out, nil
 }
 
 // addKVS adds this node's part in key-value stores, once.

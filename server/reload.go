@@ -126,7 +126,7 @@ func (n *node) inForceNow() *config.File {
 // contents returns digests of what stands in the files of functions and stores,
 // by the keys under which they are named.
 func contents(f *config.File) map[string]string {
-	functions, stores := sha256.New(), sha256.New()
+	functions, stores, signs := sha256.New(), sha256.New(), sha256.New()
 	for _, name := range slices.Sorted(maps.Keys(f.EdgeFunctions)) {
 		b, _ := os.ReadFile(f.EdgeFunctions[name].Code) // was read as the file was checked
 		fmt.Fprintf(functions, "%q %q", name, b)
@@ -135,7 +135,11 @@ func contents(f *config.File) map[string]string {
 		b, _ := os.ReadFile(f.KeyValueStores[name].File)
 		fmt.Fprintf(stores, "%q %q", name, b)
 	}
-	return map[string]string{"edgeFunctions": string(functions.Sum(nil)), "keyValueStores": string(stores.Sum(nil))}
+	for _, s := range f.DynamicOrigins.Sign {
+		b, _ := os.ReadFile(s.Credentials)
+		fmt.Fprintf(signs, "%q", b)
+	}
+	return map[string]string{"edgeFunctions": string(functions.Sum(nil)), "keyValueStores": string(stores.Sum(nil)), "dynamicOrigins": string(signs.Sum(nil))}
 }
 
 func (r *reloads) keys() (keys []string) {

@@ -43,7 +43,6 @@ type fn struct {
 	setup   []func(*vm)  // of each runtime
 	lambda  bool         // it takes Lambda@Edge's events, on viewer events too
 	stuck   atomic.Int32 // of the engine's, its own
-	warned  atomic.Bool  // that an origin is asked without a signature
 }
 
 // New returns the functions of cfg, ready to run. It fails for one that does not

@@ -108,6 +108,12 @@ func (v *vm) lambdaRoute(ev *Event, x goja.Value, host string) (r *Route, err er
 			to.ReadTimeout = v.seconds(c, "readTimeout", 120)
 		}
 		v.customOrigin(c, &to)
+		if isBucket && given(c, "authMethod") && c.Get("authMethod").String() == "origin-access-identity" {
+			to.Sign = &Signing{Type: "s3", Behavior: "always"}
+			if given(c, "region") {
+				to.Sign.Region = c.Get("region").String()
+			}
+		}
 		if h, ok := c.Get("customHeaders").(*goja.Object); ok {
 			to.Headers = v.lambdaOriginHeaders(h)
 		}
@@ -126,7 +132,7 @@ func (v *vm) lambdaRoute(ev *Event, x goja.Value, host string) (r *Route, err er
 }
 
 func sameOrigin(a, b *Origin) bool {
-	return a.Domain == b.Domain && a.Path == b.Path && a.Port == b.Port && a.Protocol == b.Protocol && a.ReadTimeout == b.ReadTimeout && a.Host == b.Host && sameHeaders(a.Headers, b.Headers)
+	return a.Domain == b.Domain && a.Path == b.Path && a.Port == b.Port && a.Protocol == b.Protocol && a.ReadTimeout == b.ReadTimeout && a.Host == b.Host && (a.Sign == nil) == (b.Sign == nil) && sameHeaders(a.Headers, b.Headers)
 }
 
 func sameHeaders(a, b http.Header) bool {

@@ -33,6 +33,16 @@ type Origin struct {
 	Headers  http.Header
 
 	ReadTimeout, ConnectTimeout time.Duration
+
+	Sign *Signing // nil if requests go as they are
+}
+
+// A Signing is what a function says of signing requests: CloudFront's origin
+// access control.
+type Signing struct {
+	Type     string // of the origin, such as s3
+	Behavior string // always or no-override
+	Region   string // "" if it says none
 }
 
 // origins adds the helpers that change the origin.
@@ -154,20 +164,24 @@ func (v *vm) originOf(x goja.Value) *Origin {
 		v.customOrigin(c, out)
 	}
 	if a, ok := o.Get("originAccessControlConfig").(*goja.Object); ok && given(a, "enabled") && a.Get("enabled").ToBoolean() {
-		v.accessControl(a)
+		out.Sign = v.accessControl(a)
 	}
 	return out
 }
 
-// accessControl checks what a function says of signing. An edge has no AWS
-// credentials: the request goes unsigned, and the log says so.
-func (v *vm) accessControl(a *goja.Object) {
+// accessControl reads what a function says of signing.
+func (v *vm) accessControl(a *goja.Object) *Signing {
 	v.oneOf(a, "signingBehavior", "always", "never", "no-override")
 	v.oneOf(a, "signingProtocol", "sigv4")
 	v.oneOf(a, "originType", "s3", "mediastore", "mediapackagev2", "lambda")
-	if a.Get("signingBehavior").String() != "never" {
-		v.unsigned = true
+	s := &Signing{Type: a.Get("originType").String(), Behavior: a.Get("signingBehavior").String()}
+	if s.Behavior == "never" {
+		return nil
 	}
+	if given(a, "region") {
+		s.Region = a.Get("region").String()
+	}
+	return s
 }
 
 func (v *vm) oneOf(o *goja.Object, what string, known ...string) {

@@ -154,6 +154,9 @@ func routes(b *strings.Builder, r *Route) {
 		fmt.Fprintf(b, "to %s", t.Name)
 		if o := t.Origin; o != nil {
 			fmt.Fprintf(b, "%s://%s:%d%s host=%s headers=%v read=%v", o.Protocol, o.Domain, o.Port, o.Path, o.Host, o.Headers, o.ReadTimeout)
+			if o.Sign != nil {
+				fmt.Fprintf(b, " sign=%v", *o.Sign)
+			}
 		}
 		b.WriteByte('\n')
 	}

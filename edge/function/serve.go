@@ -42,9 +42,6 @@ func (s *Set) Serve(ctx context.Context, name string, ev *Event) (*Result, error
 	if err != nil {
 		return nil, f.failed(ev, result, explain(err))
 	}
-	if ran.unsigned && f.warned.CompareAndSwap(false, true) {
-		e.deps.Log.Warn("an edge function wants requests signed for an origin (originAccessControlConfig): they go unsigned", "function", name)
-	}
 	return out, nil
 }
 

@@ -23,7 +23,6 @@ type vm struct {
 	in             *Event
 	route          *Route       // what the run said of the origin
 	lazies         []lazyObject // of the event
-	unsigned       bool         // it wants requests signed for the origin
 	lines          []string
 	logged         int
 	loaded         map[string]*goja.Object // modules
