@@ -166,6 +166,9 @@ func (v *vm) lambdaOriginHeaders(o *goja.Object) http.Header {
 // keyedLists decodes {name: [{key, value}]}.
 func (v *vm) keyedLists(o *goja.Object) (out []many, err error) {
 	for _, name := range o.Keys() {
+		if x := o.Get(name); x == nil || goja.IsUndefined(x) { // as JSON has it: it is not there
+			continue
+		}
 		list, ok := o.Get(name).(*goja.Object)
 		if !ok || list.ClassName() != "Array" {
 			return nil, bad("headers[%q] is %s; expected a list of {key, value}", name, kindOf(o.Get(name)))

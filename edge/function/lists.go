@@ -21,6 +21,9 @@ func (v *vm) lists(x goja.Value, was []many, what string) ([]many, error) {
 	var out []many
 	for _, name := range o.Keys() {
 		m := many{name: name}
+		if x := o.Get(name); x == nil || goja.IsUndefined(x) { // as JSON has it: it is not there
+			continue
+		}
 		e, ok := o.Get(name).(*goja.Object)
 		if !ok {
 			return nil, bad("%s[%q] is %s; expected an object with a value", what, name, kindOf(o.Get(name)))

@@ -19,6 +19,12 @@ var nodeSource string
 // nodeProgram makes what stands in JavaScript of Node's modules.
 var nodeProgram = goja.MustCompile("node", nodeSource, true)
 
+//go:embed url.js
+var urlSource string
+
+// urlProgram makes the class URL.
+var urlProgram = goja.MustCompile("url", urlSource, true)
+
 // node returns a part of Node's modules, made when one is first asked for.
 func (v *vm) node(part string) goja.Value {
 	if v.fromNode == nil {
@@ -64,6 +70,12 @@ func (v *vm) urlModule() *goja.Object {
 		v.urls = v.node("url").ToObject(v.rt)
 		module.Set("exports", v.urls)
 		url.Require(v.rt, module)
+		f, err := v.rt.RunProgram(urlProgram)
+		if err != nil {
+			panic(err)
+		}
+		make, _ := goja.AssertFunction(f)
+		v.urls.Set("URL", v.call(make, goja.Undefined(), v.urls.Get("URL"), v.urls.Get("URLSearchParams")))
 	}
 	return v.urls
 }
