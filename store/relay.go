@@ -124,6 +124,8 @@ func (m *Member) serveTry(w http.ResponseWriter, r *http.Request) {
 	o := op{Key: in.Key, Value: in.Value, Delete: in.Delete}
 	if err != nil {
 		err = meridian.WithKind(meridian.Malformed, err)
+	} else if m.server.Load() == nil && !m.founded() { // and may never be
+		err = passing(errors.New("this node is no member of the store now"))
 	} else if err = o.check(); err == nil {
 		ctx, cancel := context.WithTimeout(r.Context(), relayPatience)
 		defer cancel()
