@@ -2,6 +2,7 @@ package origin
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/http"
 	"sync/atomic"
@@ -82,13 +83,25 @@ func transport(region meridian.Region, cfg Config, every time.Duration, deps Dep
 // ear: the transport gives only the finished ClientConn back.
 type handKey struct{}
 
-// connect makes one connection.
+// connect makes one connection. It stands once the region's own HTTP/2 speaks on it:
+// a gateway that has closed its door a moment ago reads nothing that is sent to a
+// connection which its node took, and nobody could tell that from one that does.
 func connect(ctx context.Context, t *http.Transport, region meridian.Region) (*conn, error) {
 	var own *ear
 	ctx = context.WithValue(ctx, handKey{}, func(e *ear) { own = e })
 	cc, err := t.NewClientConn(ctx, "http", string(region)+":80")
 	if err != nil {
 		return nil, err
+	}
+	select {
+	case <-own.spoke:
+		err = own.mute
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	if err != nil {
+		cc.Close()
+		return nil, fmt.Errorf("%s took a connection and said nothing: %w", region, err)
 	}
 	c := &conn{ClientConn: cc, ear: own}
 	c.load()

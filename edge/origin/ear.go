@@ -1,9 +1,11 @@
 package origin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -22,21 +24,30 @@ const listenEvery = 25 * time.Millisecond
 // find out.
 type ear struct {
 	net.Conn
-	heard atomic.Int64 // unix nanoseconds
-	pulse *pulse       // of all connections to the region
+	heard atomic.Int64  // unix nanoseconds
+	spoke chan struct{} // closed with the first byte, or with the connection's end before that
+	once  sync.Once     // closes it
+	mute  error         // of a connection that ended before its first byte
+	pulse *pulse        // of all connections to the region
 
 	mu   sync.Mutex // guards what follows
 	hope hope       // lost when the connection falls silent
 }
 
 func newEar(c net.Conn, p *pulse, now time.Time) *ear {
-	e := &ear{Conn: c, pulse: p, hope: newHope()}
+	e := &ear{Conn: c, pulse: p, spoke: make(chan struct{}), hope: newHope()}
 	e.heard.Store(now.UnixNano())
 	return e
 }
 
 func (e *ear) Read(b []byte) (int, error) {
 	n, err := e.Conn.Read(b)
+	e.once.Do(func() {
+		if n == 0 {
+			e.mute = cmp.Or(err, io.ErrUnexpectedEOF)
+		}
+		close(e.spoke)
+	})
 	if n > 0 {
 		now := time.Now()
 		e.heard.Store(now.UnixNano())
