@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"time"
 
 	"meridian/postgres/wire"
 )
@@ -9,6 +10,10 @@ import (
 // notHere returns the refusal of what may be sent again, to whoever is the
 // primary.
 func (p *Proxy) notHere(why string) *wire.Refusal {
+	if p.gate.yields.on.Load() {
+		p.gate.yields.last.Store(time.Now().UnixNano())
+		return p.returning()
+	}
 	return &wire.Refusal{Code: stateNotSent, Away: true, Message: why}
 }
 
@@ -23,7 +28,7 @@ func (p *Proxy) admit(ctx context.Context, hello wire.Hello) *wire.Refusal {
 		}
 		primary, _ := p.deps.Map.Now().Primary()
 		switch why := p.gate.shut(false); {
-		case r != nil && !(r.Away && hello.Term > primary.Term):
+		case r != nil && (r.Returns || !(r.Away && hello.Term > primary.Term)):
 			return r
 		case r == nil && why == "":
 			return nil

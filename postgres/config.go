@@ -56,8 +56,11 @@ type Config struct {
 	// MoveBudget is how long a group of messages waits for a primary that takes
 	// it, while the primary moves or is being replaced; default 8 s.
 	MoveBudget time.Duration
+	// ReturnBudget is how long it waits while the primary's node is being started
+	// again, and said so; default 25 s.
+	ReturnBudget time.Duration
 	// NoFailover says that a lost primary is not replaced: what needs it fails
-	// at once, as there is nothing to wait for.
+	// at once, as there is nothing to wait for, unless it returns.
 	NoFailover bool
 	// DoubtBudget is how long a statement that was sent and not answered waits for
 	// a primary that can say what became of it; default 0: it does not.
@@ -124,7 +127,7 @@ func (c Config) withDefaults() (Config, error) {
 	for _, d := range []struct {
 		v   *time.Duration
 		def time.Duration
-	}{{&c.QueueTimeout, 10 * time.Second}, {&c.LoginTimeout, 30 * time.Second}, {&c.PrimaryTimeout, 2 * time.Second}, {&c.MoveBudget, 8 * time.Second}} {
+	}{{&c.QueueTimeout, 10 * time.Second}, {&c.LoginTimeout, 30 * time.Second}, {&c.PrimaryTimeout, 2 * time.Second}, {&c.MoveBudget, 8 * time.Second}, {&c.ReturnBudget, 25 * time.Second}} {
 		if *d.v == 0 {
 			*d.v = d.def
 		}

@@ -195,7 +195,7 @@ func (c *client) look(v *freshView) {
 	if v.Lapsed {
 		v.Exposed = c.p.exposed()
 	}
-	if bounded || v.Asked || v.Waited {
+	if (bounded || v.Asked || v.Waited) && !c.p.returns() {
 		v.Away = c.p.away()
 	}
 }

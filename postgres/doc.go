@@ -27,7 +27,8 @@
 //
 // When the primary cannot be reached, reads go on, as far as the local replica
 // is new enough for them. A statement that was not sent waits for Config's
-// MoveBudget, or not at all if a lost primary is not replaced, and then gets
+// MoveBudget, or not at all if a lost primary is not replaced, and if its node
+// is being started again for ReturnBudget (yield.go); then it gets
 // SQLSTATE 08001, or 57P03 if there is a primary that may not act; one that was
 // sent and not answered gets 08007, since nobody here knows whether it was
 // done; a read that would be too old 57P03.

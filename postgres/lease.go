@@ -21,6 +21,7 @@ type barrier struct {
 	paused atomic.Bool
 	wake   chan struct{} // somebody waits
 	held   atomic.Int64  // how many wait
+	yields yielding
 
 	mu      sync.Mutex // guards what follows
 	changed chan struct{}
@@ -52,6 +53,8 @@ func (g *barrier) shut(inBlock bool) string {
 	switch _, here := g.p.primary(); {
 	case !here:
 		return string(g.p.cfg.Region) + " is not the primary's region any more"
+	case g.yields.on.Load() && !inBlock:
+		return "its node is being started again"
 	case g.paused.Load() && !inBlock:
 		return "the primary is moving to another region"
 	case !g.p.leased():
@@ -177,12 +180,22 @@ type held struct {
 	p     *Proxy
 	began time.Time
 	pause time.Duration // before the next try if nothing is seen to change
+	long  bool          // the primary was seen to return in a moment
 }
 
 func (p *Proxy) hold() *held { return &held{p: p, began: time.Now(), pause: 5 * time.Millisecond} }
 
 // left returns what is left of the budget.
-func (h *held) left() time.Duration { return h.p.cfg.MoveBudget - time.Since(h.began) }
+func (h *held) left() time.Duration { return h.budget() - time.Since(h.began) }
+
+// budget returns how long the group may wait. It does not shrink as the primary
+// is back, and about to take it.
+func (h *held) budget() time.Duration {
+	if h.long = h.long || h.p.returns(); h.long {
+		return max(h.p.cfg.ReturnBudget, h.p.cfg.MoveBudget)
+	}
+	return h.p.cfg.MoveBudget
+}
 
 // wait waits until it makes sense to try again. still is asked once waiting
 // has begun whether there is anything to wait for.

@@ -113,8 +113,8 @@ func (c *client) queue(ctx context.Context, h *held, err error) error {
 		c.waiting = nil
 		c.mu.Unlock()
 	}()
-	v := holdView{Why: err, Block: inBlock && !here, Held: time.Since(h.began), Budget: c.p.cfg.MoveBudget,
-		Hopeless: c.p.cfg.NoFailover && meridian.KindOf(err) == meridian.PrimaryUnavailable}
+	v := holdView{Why: err, Block: inBlock && !here, Held: time.Since(h.began), Budget: h.budget(),
+		Hopeless: c.p.hopeless() && meridian.KindOf(err) == meridian.PrimaryUnavailable}
 	waits, why := decideHold(v)
 	switch {
 	case v.Block:

@@ -84,6 +84,10 @@ func (p *Proxy) refuse(h wire.Hello) *wire.Refusal {
 		return &wire.Refusal{Code: stateNotSupported, Message: fmt.Sprintf("version %d of the proxies' protocol is not spoken here", h.Version)}
 	case !here && h.Purpose != wire.PurposeCancel:
 		return p.notHere(fmt.Sprintf("%s is not the primary's region, %q is", p.cfg.Region, region))
+	case p.gate.yields.on.Load() && h.Purpose == wire.PurposeSession:
+		return p.notHere("")
+	case p.gate.yields.on.Load() && h.Purpose != wire.PurposeCancel:
+		return p.returning()
 	case h.Purpose != wire.PurposeSession:
 		return nil
 	case h.Database != p.cfg.Database:

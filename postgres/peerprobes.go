@@ -18,6 +18,10 @@ func (p *Proxy) answerProbes(ctx context.Context, conn net.Conn, rd *wire.Reader
 		if err != nil {
 			return
 		}
+		if p.gate.yields.on.Load() {
+			conn.Write(wire.Builder(nil).JSON(wire.FrameRefuse, *p.returning()))
+			return
+		}
 		s, err := p.watch.sample(ctx)
 		// The lease is looked at after the position was taken: if it is valid
 		// now, nobody else could have written by then.

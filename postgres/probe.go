@@ -48,6 +48,8 @@ type probe struct {
 
 	replayed time.Time // when the newest of what is replayed here was asked for
 
+	back primaryReturn // of a primary that is being started again
+
 	recent []answer // for further standbys, whatever is replayed; oldest first
 }
 
@@ -66,6 +68,9 @@ func newProbe(p *Proxy) *probe { return &probe{p: p, wake: make(chan struct{}, 1
 func (b *probe) away(region meridian.Region) string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if why := b.awaitsLocked(region); why != "" {
+		return why
+	}
 	if b.region != region {
 		return ""
 	}

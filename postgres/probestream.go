@@ -30,6 +30,7 @@ type refusedProbe struct{ error }
 type probeStream struct {
 	b       *probe
 	conn    net.Conn
+	region  meridian.Region
 	hello   []byte // goes out with the first probe
 	seq     uint64
 	out     []*probing // the oldest first
@@ -49,7 +50,7 @@ func (b *probe) session(ctx context.Context, region meridian.Region) error {
 	}
 	ctx, cancel = context.WithCancel(ctx)
 	h := wire.Hello{Version: wire.PeerVersion, Purpose: wire.PurposeProbe, From: string(b.p.cfg.Region), Defined: true}
-	s := &probeStream{b: b, conn: conn, hello: wire.Builder(nil).JSON(wire.FrameHello, h), answers: make(chan wire.Probe), ended: make(chan error, 1)}
+	s := &probeStream{b: b, region: region, conn: conn, hello: wire.Builder(nil).JSON(wire.FrameHello, h), answers: make(chan wire.Probe), ended: make(chan error, 1)}
 	go func() { s.ended <- s.read(ctx) }()
 	err = s.run(ctx, region)
 	cancel()
@@ -143,6 +144,7 @@ func (s *probeStream) answered(ctx context.Context, region meridian.Region, r wi
 		s.b.p.catalogue.heard()
 	}
 	s.b.set(region, nil)
+	s.b.returned(region, p.sent)
 	a := answer{p.at, s.b.p.token(r.Position)}
 	tell(p.reads, &a)
 	s.b.answered(ctx, a, len(p.reads) == 0)
@@ -171,6 +173,9 @@ func (s *probeStream) read(ctx context.Context) error {
 			var r wire.Refusal
 			if err := wire.ParseJSON(f.Body(), &r); err != nil {
 				return err
+			}
+			if r.Returns {
+				s.b.awaitReturn(s.region)
 			}
 			return &refusedProbe{errors.New(r.Message)}
 		}

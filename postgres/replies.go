@@ -161,7 +161,11 @@ func (u *upstream) private(f wire.Frame) error {
 		return nil
 	case wire.FrameRefuse:
 		u.refusal = &wire.Refusal{}
-		return wire.ParseJSON(f.Body(), u.refusal)
+		err := wire.ParseJSON(f.Body(), u.refusal)
+		if err == nil && u.refusal.Returns {
+			u.c.p.probe.awaitReturn(u.region)
+		}
+		return err
 	case wire.FramePosition:
 		pos, err := wire.ParsePosition(f.Body())
 		if err != nil {

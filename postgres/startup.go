@@ -275,7 +275,7 @@ func (c *client) first(ctx context.Context) (status []byte, err error) {
 		if err = c.openFirst(ctx); err == nil {
 			return c.near.backend.Params, nil
 		}
-		if meridian.KindOf(err) == meridian.Throttled || c.p.away() != "" && c.p.cfg.NoFailover {
+		if meridian.KindOf(err) == meridian.Throttled || c.p.away() != "" && c.p.hopeless() {
 			return nil, err
 		}
 	}

@@ -82,6 +82,13 @@ func (w *world) point(primary meridian.Region) {
 
 func (w *world) start(region meridian.Region, server *pgtest.Server, peers net.Listener, change []func(*Config, *Deps)) *Proxy {
 	w.t.Helper()
+	p, _ := w.startUntil(region, server, peers, change)
+	return p
+}
+
+// startUntil is start of a proxy that may end before the test does.
+func (w *world) startUntil(region meridian.Region, server *pgtest.Server, peers net.Listener, change []func(*Config, *Deps)) (p *Proxy, end func()) {
+	w.t.Helper()
 	cfg := Config{Region: region, Database: "conduit", Listen: "127.0.0.1:0", Users: map[string]string{"conduit": "secret"}, NoFailover: true}
 	deps := Deps{Local: server.Dial, Map: w.topo, Peers: peers}
 	if peers == nil {
@@ -100,18 +107,19 @@ func (w *world) start(region meridian.Region, server *pgtest.Server, peers net.L
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, done := make(chan struct{}), make(chan error, 1)
 	go func() { done <- p.Run(ctx, func() { close(ready) }) }()
-	w.t.Cleanup(func() {
+	end = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			w.t.Errorf("%s: %v", region, err)
 		}
 	})
+	w.t.Cleanup(end)
 	select {
 	case <-ready:
 	case err := <-done:
 		w.t.Fatalf("%s: %v", region, err)
 	}
-	return p
+	return p, end
 }
 
 // catalogued waits until a proxy knows the names of its catalogues.

@@ -65,7 +65,7 @@ func (n *node) learn(d desired) {
 func (n *node) publish(d desired) {
 	v := view{file: n.world(), phases: n.inForce.Load().roster.Phases, desired: d, verdicts: map[string]verdict{}, rtts: n.measured()}
 	for name, x := range n.verdicts() {
-		v.verdicts[name] = verdict{alive: x.Alive, why: x.Why, facts: x.Facts}
+		v.verdicts[name] = verdict{alive: x.Alive, returns: returnsOf(x), why: x.Why, facts: x.Facts}
 	}
 	n.mu.Lock()
 	n.seen = v

@@ -15,17 +15,19 @@ import (
 
 // Facts that a node tells of itself, by which others draw the map.
 const (
-	factReady = "ready"    // "1" once every part of the node is
-	factLag   = "lag_ms"   // how far its standby is behind
-	factPG    = "postgres" // what keeps its PostgreSQL from taking connections; "" if it takes them
-	factClock = "clock"    // its CLOCK_BOOTTIME in nanoseconds, and which start of the node it is
+	factReady   = "ready"    // "1" once every part of the node is
+	factReturns = "returns"  // "1" while it stops for its next process, and until that is ready
+	factLag     = "lag_ms"   // how far its standby is behind
+	factPG      = "postgres" // what keeps its PostgreSQL from taking connections; "" if it takes them
+	factClock   = "clock"    // its CLOCK_BOOTTIME in nanoseconds, and which start of the node it is
 )
 
 // A verdict is what this node holds of another.
 type verdict struct {
-	alive bool
-	why   string
-	facts map[string]string
+	alive   bool
+	returns bool // it is being started again, and said so
+	why     string
+	facts   map[string]string
 }
 
 // A view is all that a map is drawn from.
@@ -85,7 +87,7 @@ func (v view) primary() failover.Record {
 func (v view) region(n config.Node, primary failover.Record) topology.Region {
 	alive, why := v.health(n.Name)
 	r := topology.Region{
-		Name: n.Region, Node: n.Name, Healthy: alive, Why: why,
+		Name: n.Region, Node: n.Name, Healthy: alive, Why: why, Returns: !alive && v.verdicts[n.Name].returns,
 		Primary: n.Region == primary.Region, Gateway: netip.AddrPortFrom(n.Address, n.Ports.Gateway),
 	}
 	if _, out := v.desired.drained[n.Region]; out {
@@ -135,6 +137,8 @@ func (v view) health(node string) (bool, string) {
 	switch {
 	case !known:
 		return false, "not heard from yet"
+	case d.returns && d.facts[factReady] != "1":
+		return false, "it is being started again: " + d.why
 	case !d.alive:
 		return false, d.why
 	case d.facts[factReady] != "1":

@@ -51,7 +51,7 @@ func parse(t *testing.T, text string) *config.File {
 // TestDraw runs the scripts in testdata/draw. A line of a script is one thing
 // that the node holds:
 //
-//	NODE alive|silent [ready] [lag=MS] [postgres=DOES] [because...]
+//	NODE alive|silent [ready] [returns] [lag=MS] [postgres=DOES] [because...]
 //	measured FROM TO RTT
 //	store primary REGION TERM
 //	drained REGION
@@ -113,6 +113,8 @@ func judged(state string, words []string) verdict {
 		switch {
 		case w == "ready":
 			d.facts[factReady] = "1"
+		case w == "returns":
+			d.returns = true
 		case isDoing:
 			d.facts[factPG] = doing
 		case isLag:
@@ -128,7 +130,11 @@ func judged(state string, words []string) verdict {
 func showRegions(s *topology.Snapshot) string {
 	var b strings.Builder
 	for _, r := range s.Regions {
-		fmt.Fprintf(&b, "%s: healthy %t, drained %t: %s\n", r.Name, r.Healthy, r.Drained, r.Why)
+		state := fmt.Sprintf("healthy %t, drained %t", r.Healthy, r.Drained)
+		if r.Returns {
+			state += ", returns"
+		}
+		fmt.Fprintf(&b, "%s: %s: %s\n", r.Name, state, r.Why)
 		lag := r.ReplayLag.String()
 		if r.ReplayLag < 0 {
 			lag = "unknown"

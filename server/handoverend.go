@@ -28,6 +28,7 @@ func (h *handing) Release(ctx context.Context) (err error) {
 	}
 	_, why := overlaps(h.n.self, h.n.file)
 	h.n.log.Info("this process stops for the next one; postgres goes on, and who connects waits", "why", why)
+	h.n.fact(factReturns, "1")
 	h.n.fact(factReady, "")
 	if h.door != nil {
 		h.door.Announce()
@@ -41,6 +42,13 @@ func (h *handing) Release(ctx context.Context) (err error) {
 	}
 	h.n.end(nil)
 	return <-h.released
+}
+
+// stopsForNext reports whether all parts stop for the next process to start.
+func (h *handing) stopsForNext() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.releasing
 }
 
 // Resume implements handover.Holder.

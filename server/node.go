@@ -106,6 +106,9 @@ func newNode(cfg Config, child *leash.Child) (*node, error) {
 	n.handing = newHanding(n)
 	n.tele = telemetry.New(cfg.Node, string(self.Region), os.Stderr, slog.LevelInfo)
 	n.log = n.tele.Log
+	if n.handing.next != nil && !n.handing.overlaps() {
+		n.facts[factReturns] = "1"
+	}
 	if !ok {
 		return n, meridian.WithKind(meridian.Invalid, fmt.Errorf("%s: no node under nodes is named %q", cfg.File.Path, cfg.Node))
 	}
@@ -210,6 +213,7 @@ func (n *node) run(ctx context.Context) error {
 	n.handing.add(&g, offering)
 	g.Add("ready", func(ctx context.Context, ready func()) error {
 		n.fact(factReady, "1")
+		n.fact(factReturns, "")
 		ready()
 		n.log.Info("node ready", "took", time.Since(begin))
 		n.leash.Report(leash.Report{Ready: true, Took: time.Since(begin)})

@@ -136,6 +136,7 @@ func (n *node) addDatabase(g *lifecycle.Group) (*postgres.Proxy, error) {
 		return nil, err
 	}
 	g.Add("replay lag", func(ctx context.Context, ready func()) error { return n.tellDatabase(ctx, pg.Doing, proxy, ready) })
+	g.Add("sessions", func(ctx context.Context, ready func()) error { return st.yield(ctx, ready, n.handing.stopsForNext) })
 	return proxy, nil
 }
 

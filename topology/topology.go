@@ -31,6 +31,7 @@ type Region struct {
 	Primary bool   // its PostgreSQL takes the writes
 	Term    uint64 // of the primary; 0 elsewhere
 	Healthy bool
+	Returns bool   // it is not healthy, and said that its node is being started again
 	Drained bool   // an operator took it out of steering
 	Why     string // the reason for Healthy and Drained, for people
 

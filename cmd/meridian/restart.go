@@ -29,7 +29,8 @@ A node with the role edge or control alone runs in both processes for a moment.
 One with the role region, standby or witness, or with limits.cacheDisk, stops
 before its next process starts: for about as long as its start takes, who
 connects waits, and edges send requests to other regions. PostgreSQL goes on
-(in an up world it is started again). Move the primary away first.`
+(in an up world it is started again: move the primary away first), and writes
+wait in the other regions for the primary's.`
 }
 
 func (c *restartCmd) Run(ctx context.Context, g *Global) error {

@@ -67,9 +67,10 @@ type State struct {
 type Refusal struct {
 	Code    string `json:"code"` // SQLSTATE
 	Message string `json:"message"`
-	Others  string `json:"others,omitempty"` // as Error.Rest has them
-	Away    bool   `json:"away"`             // this region cannot act as the primary
-	Ended   bool   `json:"ended,omitempty"`  // somebody ended the session's process: these were its last words
+	Others  string `json:"others,omitempty"`  // as Error.Rest has them
+	Away    bool   `json:"away"`              // this region cannot act as the primary
+	Returns bool   `json:"returns,omitempty"` // its node is being started again: nothing is to be sent there until it answers a probe
+	Ended   bool   `json:"ended,omitempty"`   // somebody ended the session's process: these were its last words
 }
 
 // A Doubt asks the primary of now what became of the transaction of a statement

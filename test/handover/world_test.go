@@ -28,6 +28,7 @@ type site struct {
 	bin    string // is replaced by upgrades: what nodes run
 	dir    string
 	file   string
+	place  string // the first three bytes of its addresses
 	edge   string // address
 	nodes  []string
 	roots  *x509.CertPool
@@ -49,12 +50,11 @@ const (
 // appended to the file.
 func newSite(t *testing.T, nodes, more string, answer http.HandlerFunc) *site {
 	t.Helper()
-	s := &site{t: t, bin: harness.Binary(t), dir: harness.Folder(t), procs: map[string]*process{}}
+	s := emptySite(t)
 	s.origin = httptest.NewServer(answer)
 	t.Cleanup(s.origin.Close)
-	place := fmt.Sprintf("127.%d.%d", 251+rand.IntN(4), 1+rand.IntN(250))
-	if s.edge, s.nodes = place+".2", []string{"us-east-1", "us-east-1/edge"}; nodes == oneNode {
-		s.edge, s.nodes = place+".1", s.nodes[:1]
+	if s.edge, s.nodes = s.place+".2", []string{"us-east-1", "us-east-1/edge"}; nodes == oneNode {
+		s.edge, s.nodes = s.place+".1", s.nodes[:1]
 	}
 	example := filepath.Join(harness.Root(t), "examples/hello")
 	text := fmt.Sprintf(`domain: %s
@@ -70,7 +70,22 @@ behaviors:
 origins:
   here: {url: %s}
 %s
-`, domain, example, s.bin, strings.ReplaceAll(nodes, "PLACE", place), s.origin.URL, more)
+`, domain, example, s.bin, strings.ReplaceAll(nodes, "PLACE", s.place), s.origin.URL, more)
+	s.install(text)
+	return s
+}
+
+// emptySite returns a site without a file.
+func emptySite(t *testing.T) *site {
+	t.Helper()
+	place := fmt.Sprintf("127.%d.%d", 251+rand.IntN(4), 1+rand.IntN(250))
+	return &site{t: t, bin: harness.Binary(t), dir: harness.Folder(t), place: place, procs: map[string]*process{}}
+}
+
+// install writes the file of a site and makes the certificates that it needs.
+func (s *site) install(text string) {
+	t := s.t
+	t.Helper()
 	s.file = filepath.Join(s.dir, "meridian.yaml")
 	s.write(text)
 	s.run("pki", "--out", filepath.Join(s.dir, "pki"), s.file)
@@ -82,7 +97,6 @@ origins:
 	}
 	s.roots = x509.NewCertPool()
 	s.roots.AppendCertsFromPEM(pem)
-	return s
 }
 
 func (s *site) write(text string) {

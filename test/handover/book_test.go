@@ -1,0 +1,258 @@
+package handover_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"meridian/test/harness"
+	"meridian/test/history"
+)
+
+// A book is what writers and readers did, and were told.
+type book struct {
+	s      *site
+	next   atomic.Int64
+	harsh  atomic.Bool // a node is being killed: what was under way may fail, if its client is told
+	plain  atomic.Int64
+	keyed  atomic.Int64
+	reads  atomic.Int64
+	again  atomic.Int64 // keyed writes that were asked again
+	denied atomic.Int64 // writes without a key that were told to fail
+	open   atomic.Int64 // writes by key of which nobody can tell, for good
+	noise  atomic.Int64 // writes that a region was too starved of its machine to answer
+
+	mu      sync.Mutex // guards what follows
+	entries []history.Entry
+	wrong   []error
+}
+
+func (b *book) enter(id int64, o history.Outcome, note string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.entries = append(b.entries, history.Entry{ID: id, Outcome: o, Note: note})
+}
+
+// fails notes a failure. A region that is not heard for 0.75 s is given up by the
+// edge, and a write that it holds told so (ADR 44): a machine with other work may
+// bring that about, and a restart never does.
+func (b *book) fails(what string, id int64, status int, text string) {
+	var said struct {
+		Request string `json:"requestId"`
+	}
+	if json.Unmarshal([]byte(text), &said) == nil && said.Request != "" && b.s.starved(said.Request) {
+		b.noise.Add(1)
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.wrong = append(b.wrong, fmt.Errorf("%s %d: %d %s", what, id, status, text))
+}
+
+// starved reports whether the edge gave a request up since nothing was heard from
+// its region.
+func (s *site) starved(request string) bool {
+	log, _ := os.ReadFile(s.procs["us-east-1/edge"].log)
+	for line := range strings.Lines(string(log)) {
+		if strings.Contains(line, request) && strings.Contains(line, "nothing is heard from the region") {
+			return true
+		}
+	}
+	return false
+}
+
+// A browser is one client with a cookie jar.
+type browser struct {
+	b *book
+	c *http.Client
+}
+
+func (b *book) browser(two bool) browser {
+	c := b.s.client()
+	c.Jar, _ = cookiejar.New(nil) // never fails without options
+	c.Transport.(*http.Transport).ForceAttemptHTTP2 = two
+	return browser{b, c}
+}
+
+// ask makes one request, and returns status 0 if it was not answered.
+func (c browser) ask(ctx context.Context, method string, id int64, key string) (status int, text string) {
+	req, err := http.NewRequestWithContext(ctx, method, fmt.Sprintf("https://%s/entries/%d", domain, id), nil)
+	if err != nil {
+		return 0, err.Error()
+	}
+	if key != "" {
+		req.Header.Set("Idempotency-Key", key)
+		req.GetBody = nil
+	}
+	resp, err := c.c.Do(req)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return 0, err.Error()
+	}
+	return resp.StatusCode, string(b)
+}
+
+// excused reports whether a failure may be told while a node is killed.
+func excused(status int) bool {
+	return slices.Contains([]int{http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout}, status)
+}
+
+// write writes a number, and reads it back if that was answered well.
+func (c browser) write(ctx context.Context) {
+	id := c.b.next.Add(1)
+	harsh := c.b.harsh.Load()
+	status, text := c.ask(ctx, http.MethodPost, id, "")
+	switch harsh = harsh || c.b.harsh.Load(); {
+	case status == http.StatusCreated:
+		c.b.plain.Add(1)
+		c.b.enter(id, history.OK, "")
+		c.read(ctx, id)
+	case ctx.Err() != nil:
+		c.b.enter(id, history.Unknown, text)
+	case harsh && excused(status):
+		c.b.denied.Add(1)
+		c.b.enter(id, history.Unknown, text)
+	default:
+		c.b.enter(id, history.Unknown, text)
+		c.b.fails("write", id, status, text)
+	}
+}
+
+// writeByKey writes a number by a key. While a node is killed its client may have
+// to ask again.
+func (c browser) writeByKey(ctx context.Context) {
+	id := c.b.next.Add(1)
+	for {
+		harsh := c.b.harsh.Load()
+		status, text := c.ask(ctx, http.MethodPost, id, fmt.Sprintf(`"entry-%d"`, id))
+		switch harsh = harsh || c.b.harsh.Load(); {
+		case status == http.StatusCreated:
+			c.b.keyed.Add(1)
+			c.b.enter(id, history.OK, "")
+			c.read(ctx, id)
+			return
+		case ctx.Err() != nil:
+			c.b.enter(id, history.Unknown, text)
+			return
+		case harsh && excused(status):
+			c.b.again.Add(1)
+		case harsh && status == http.StatusConflict: // its region was killed after it had begun to write: ADR 46
+			c.b.open.Add(1)
+			c.b.enter(id, history.Unknown, text)
+			return
+		default:
+			c.b.enter(id, history.Unknown, text)
+			c.b.fails("write by key", id, status, text)
+			return
+		}
+	}
+}
+
+// read reads a number that its caller has written.
+func (c browser) read(ctx context.Context, id int64) {
+	for {
+		harsh := c.b.harsh.Load()
+		status, text := c.ask(ctx, http.MethodGet, id, "")
+		switch harsh = harsh || c.b.harsh.Load(); {
+		case status == http.StatusOK && text == "1":
+			c.b.reads.Add(1)
+			return
+		case ctx.Err() != nil:
+			return
+		case harsh && excused(status):
+		default:
+			c.b.fails("read of what was written", id, status, text)
+			return
+		}
+	}
+}
+
+// under runs do while clients write and read. more returns once there are some
+// more answers of each kind. What is on its way at the end is answered, or if
+// abandon says so given up.
+func (b *book) under(abandon bool, do func(more func())) {
+	b.s.t.Helper()
+	ctx, stop := context.WithCancel(b.s.t.Context())
+	asks := ctx
+	if !abandon {
+		asks = context.WithoutCancel(ctx)
+	}
+	var all sync.WaitGroup
+	for i := range 4 {
+		for _, write := range []func(browser, context.Context){browser.write, browser.writeByKey} {
+			c := b.browser(i%2 == 0)
+			all.Go(func() {
+				tick := time.NewTicker(10 * time.Millisecond)
+				defer tick.Stop()
+				for ctx.Err() == nil {
+					write(c, asks)
+					<-tick.C
+				}
+			})
+		}
+	}
+	defer all.Wait()
+	defer stop()
+	do(func() {
+		b.s.t.Helper()
+		for _, n := range []*atomic.Int64{&b.plain, &b.keyed, &b.reads} {
+			want := n.Load() + 20
+			harness.Eventually(b.s.t, patience, func() error {
+				if now := n.Load(); now < want {
+					return fmt.Errorf("%d answers, want %d; %v", now, want, b.first())
+				}
+				return nil
+			})
+		}
+	})
+}
+
+func (b *book) first() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return first(b.wrong)
+}
+
+// begins waits until a write is answered.
+func (b *book) begins() {
+	b.s.t.Helper()
+	c := b.browser(false)
+	harness.Eventually(b.s.t, 2*patience, func() error {
+		id := b.next.Add(1)
+		status, text := c.ask(b.s.t.Context(), http.MethodPost, id, "")
+		if status != http.StatusCreated {
+			b.enter(id, history.Unknown, text)
+			return fmt.Errorf("%d %s", status, text)
+		}
+		b.enter(id, history.OK, "")
+		return nil
+	})
+}
+
+// judge compares what clients were told with what is there.
+func (b *book) judge(there []int64) {
+	t := b.s.t
+	t.Helper()
+	l := history.Once(b.entries, there)
+	t.Logf("%d writes acknowledged, %d of them by key; %d asked again by key, %d of them in vain; %d denied; %d starved; %d read back; of what was not acknowledged %d are there and %d not",
+		l.Acknowledged, b.keyed.Load(), b.again.Load(), b.open.Load(), b.denied.Load(), b.noise.Load(), b.reads.Load(), l.Appeared, l.Vanished)
+	if len(l.Lost)+len(l.Twice)+len(l.Strange) > 0 {
+		t.Errorf("lost %v, twice %v, strange %v", l.Lost, l.Twice, l.Strange)
+	}
+	if err := b.first(); err != nil {
+		t.Errorf("%d complaints: %v", len(b.wrong), err)
+	}
+}

@@ -1,0 +1,2 @@
+create table entries (id bigint not null);
+create index on entries (id);
