@@ -216,7 +216,7 @@ func (e *engine) setupOf(f *fn) (out []func(*vm)) {
 
 // ofNode are the names that CloudFront's own runtime has not.
 var ofNode = map[string]bool{
-	"process": true, "global": true, "setTimeout": true, "setInterval": true, "setImmediate": true,
+	"process": true, "global": true, "crypto": true, "structuredClone": true, "queueMicrotask": true, "setTimeout": true, "setInterval": true, "setImmediate": true,
 	"clearTimeout": true, "clearInterval": true, "clearImmediate": true,
 }
 

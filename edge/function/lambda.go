@@ -31,11 +31,7 @@ func (v *vm) serveLambda(ev *Event, handler goja.Callable) (*Result, error) {
 		}
 		return goja.Undefined()
 	})
-	ctx := v.rt.NewObject()
-	ctx.Set("awsRequestId", ev.Request)
-	ctx.Set("functionName", v.fn.Name)
-	ctx.Set("getRemainingTimeInMillis", func() int64 { return v.limits.Time.Milliseconds() })
-	x, err := handler(goja.Undefined(), v.lambdaEvent(ev), ctx, callback)
+	x, err := handler(goja.Undefined(), v.lambdaEvent(ev), v.lambdaContext(ev, callback), callback)
 	if err != nil {
 		return nil, err
 	}
@@ -51,6 +47,26 @@ func (v *vm) serveLambda(ev *Event, handler goja.Callable) (*Result, error) {
 		return nil, err
 	}
 	return v.lambdaReturned(ev, x)
+}
+
+// lambdaContext makes the second argument of a handler. The oldest handlers answer
+// by its done, succeed and fail.
+func (v *vm) lambdaContext(ev *Event, callback goja.Value) *goja.Object {
+	ctx := v.rt.NewObject()
+	ctx.Set("awsRequestId", ev.Request)
+	ctx.Set("functionName", v.fn.Name)
+	ctx.Set("functionVersion", "1")
+	ctx.Set("memoryLimitInMB", "128")
+	ctx.Set("invokedFunctionArn", "arn:aws:lambda:"+ev.Location.Region+":000000000000:function:"+v.fn.Name+":1")
+	ctx.Set("callbackWaitsForEmptyEventLoop", true)
+	ctx.Set("getRemainingTimeInMillis", func() int64 { return v.limits.Time.Milliseconds() })
+	call, _ := goja.AssertFunction(callback)
+	ctx.Set("done", callback)
+	ctx.Set("fail", callback)
+	ctx.Set("succeed", func(c goja.FunctionCall) goja.Value {
+		return v.call(call, goja.Undefined(), goja.Null(), c.Argument(0))
+	})
+	return ctx
 }
 
 // lambdaEvent makes {Records: [{cf: {config, request, response}}]}.

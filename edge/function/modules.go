@@ -32,6 +32,9 @@ func provide() (globals map[string]func(*vm) any, modules map[string]func(*vm) *
 			"TextDecoder": (*vm).textDecoder,
 
 			"process":         (*vm).environment,
+			"crypto":          func(v *vm) any { return v.crypto() },
+			"structuredClone": func(v *vm) any { return v.node("clone") },
+			"queueMicrotask":  func(v *vm) any { return v.node("microtask") },
 			"global":          func(v *vm) any { return v.rt.GlobalObject() },
 			"setTimeout":      func(v *vm) any { return v.setTimer(false, false) },
 			"setInterval":     func(v *vm) any { return v.setTimer(true, false) },

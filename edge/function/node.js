@@ -98,6 +98,23 @@
     isArray: Array.isArray,
   };
 
+  // clone copies what a function's values are made of, each object once.
+  function clone(x, seen) {
+    if (typeof x === "function") throw new TypeError("a function could not be cloned");
+    if (typeof x !== "object" || x === null) return x;
+    seen = seen instanceof Map ? seen : new Map();
+    if (seen.has(x)) return seen.get(x);
+    if (x instanceof Date) return new Date(x.getTime());
+    if (ArrayBuffer.isView(x)) return x.slice();
+    const out = x instanceof Map ? new Map() : x instanceof Set ? new Set() : x instanceof Error ? new Error(x.message) : Array.isArray(x) ? [] : {};
+    seen.set(x, out);
+    if (x instanceof Map) x.forEach((value, key) => out.set(clone(key, seen), clone(value, seen)));
+    else if (x instanceof Set) x.forEach((value) => out.add(clone(value, seen)));
+    else for (const key of Object.keys(x)) out[key] = clone(x[key], seen);
+    return out;
+  }
+  function microtask(f) { Promise.resolve().then(f); }
+
   // strings gives String what njs had for texts of bytes.
   function strings() {
     const p = String.prototype, define = (o, name, f) => Object.defineProperty(o, name, { value: f, writable: true, configurable: true });
@@ -110,5 +127,5 @@
     });
     define(p, "fromBytes", function (from, to) { return this.slice(from || 0, to); });
   }
-  return { path: path, url: { parse: parse, format: format }, util: util, strings: strings };
+  return { path: path, url: { parse: parse, format: format }, util: util, clone: (x) => clone(x), microtask: microtask, strings: strings };
 })
