@@ -3,7 +3,7 @@
 // and lists the tests that do not end alike.
 //
 //	go run ./test/conformance                 pgx's own suite, from the module cache
-//	go run ./test/conformance -suite pq       another driver's: pq, pgconn, pgx4
+//	go run ./test/conformance -suite pq       another driver's: pq, pgconn, pgx4, pgtype, pgdriver, gopg
 //	go run ./test/conformance -programs .     our own programs on other languages' drivers: a pattern of names
 //	go run ./test/conformance -- CMD ARG...   any command, with PGHOST and its kin
 //
@@ -25,7 +25,7 @@ import (
 func main() {
 	rtt := flag.Duration("rtt", 2*time.Millisecond, "the round trip between the two regions")
 	only := flag.String("only", "", "one of direct, primary, secondary; default: all, compared")
-	name := flag.String("suite", "pgx", "the driver whose suite is run: pgx, pq, pgconn, pgx4")
+	name := flag.String("suite", "pgx", "the driver whose suite is run: pgx, pq, pgconn, pgx4, pgtype, pgdriver, gopg")
 	run := flag.String("run", "", "the tests of the suite to run, as go test -run says them")
 	names := flag.String("programs", "", "instead: the programs of "+programs+" whose names match")
 	consistency := flag.String("consistency", "session", "what reads are promised")

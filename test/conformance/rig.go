@@ -50,7 +50,7 @@ func (w way) url() string {
 func (w way) environment() []string {
 	host, port, _ := net.SplitHostPort(w.addr)
 	return []string{"PGHOST=" + host, "PGPORT=" + port, "PGUSER=" + database, "PGPASSWORD=" + password, "PGDATABASE=" + database,
-		"PGSSLMODE=disable", "DATABASE_URL=" + w.url(), "PGX_TEST_DATABASE=" + w.url(),
+		"PGSSLMODE=disable", "DATABASE_URL=" + w.url(), "PG=" + w.url(), "PGX_TEST_DATABASE=" + w.url(),
 		"PGX_TEST_CONN_STRING=" + w.url(), "PGX_TEST_TCP_CONN_STRING=" + w.url(), "WAY=" + w.name, "CA=" + w.ca, "POOLING=" + w.pooling}
 }
 

@@ -20,6 +20,7 @@ type driver struct {
 	module   string // with a version, unless it is one of this module's own
 	packages []string
 	flags    []string // of go test
+	beside   string   // a module that it takes from the folder above, where nothing is
 }
 
 // drivers are the suites that run by name.
@@ -31,8 +32,11 @@ var drivers = map[string]driver{
 	// tests run side by side.
 	"pq": {module: "github.com/lib/pq@v1.12.3", packages: []string{"."},
 		flags: []string{"-parallel=1", "-skip=^(TestAuth|TestSSL.*|TestConnectMulti|TestService|TestStartupParameters|TestNewConnector)$"}},
-	"pgconn": {module: "github.com/jackc/pgconn@v1.14.3", packages: []string{"."}},
-	"pgx4":   {module: "github.com/jackc/pgx/v4@v4.18.3", packages: []string{".", "./pgxpool", "./stdlib"}},
+	"pgconn":   {module: "github.com/jackc/pgconn@v1.14.3", packages: []string{"."}},
+	"gopg":     {module: "github.com/go-pg/pg/v10@v10.15.0", packages: []string{"."}},
+	"pgtype":   {module: "github.com/jackc/pgtype@v1.14.4", packages: []string{".", "./zeronull"}},
+	"pgdriver": {module: "github.com/uptrace/bun/driver/pgdriver@v1.2.15", packages: []string{"."}, beside: "github.com/uptrace/bun"},
+	"pgx4":     {module: "github.com/jackc/pgx/v4@v4.18.3", packages: []string{".", "./pgxpool", "./stdlib"}},
 }
 
 // setup makes what pgx's suite expects of a database.
@@ -58,6 +62,13 @@ func suite(ctx context.Context, ways []way, name, run string) error {
 	dir, err := copySuite(ctx, d.module)
 	if err != nil {
 		return err
+	}
+	if d.beside != "" {
+		edit := exec.CommandContext(ctx, "go", "mod", "edit", "-dropreplace="+d.beside)
+		edit.Dir = dir
+		if err := edit.Run(); err != nil {
+			return fmt.Errorf("take %s by its version: %w", d.beside, err)
+		}
 	}
 	if err := prepare(ctx, ways[0]); err != nil {
 		return err

@@ -144,7 +144,8 @@ def blocks(c):
             say(q, e.pgcode)
     say(do(c, "rollback to b").statusmessage, rows(c, "select * from t order by 1"), do(c, "rollback to a").statusmessage, rows(c, "select * from t order by 1"))
     c.commit()
-    do(c, "commit and chain") if c.get_transaction_status() != ext.TRANSACTION_STATUS_IDLE else say("at rest")
+    do(c, "insert into t values(8)")
+    say(do(c, "commit and chain").statusmessage, c.get_transaction_status())
     c.rollback()
 
 
@@ -191,7 +192,7 @@ def values(c):
         except Exception as e:
             say(v, type(e).__name__, str(e))
             c.rollback()
-    for a in (True, 1, 2**70, 1.5, "it's \\ ä", b"\x00\xff'", None, [1, None], ["a", None], [], {"a": 1} and extras.Json({"a": [1]}), extras.NumericRange(1, 5), (1, 2), extras.Inet("10.0.0.1")):
+    for a in (True, 1, 2**70, 1.5, "it's \\ ä", b"\x00\xff'", None, [1, None], ["a", None], [], extras.Json({"a": [1]}), extras.NumericRange(1, 5), (1, 2), extras.Inet("10.0.0.1")):
         try:
             say(do(c, "select %s", (a,)).fetchone() if not isinstance(a, tuple) else do(c, "select 1 in %s", (a,)).fetchone())
         except Exception as e:
@@ -240,7 +241,7 @@ def cursors(c):
     c.commit()
     wrong(lambda: c.cursor("late").fetchone())
     c.rollback()
-    say(do(c, "select * from t where i > 498").fetchall(), [tuple(r) for r in c.cursor(cursor_factory=extras.RealDictCursor).__class__.__mro__[:0]])
+    say(do(c, "select * from t where i > 498").fetchall())
     d = c.cursor(cursor_factory=extras.RealDictCursor)
     d.execute("select 1 a, 2 b")
     say([dict(r) for r in d.fetchall()])
@@ -353,10 +354,10 @@ def cancelling(c):
             say(c.get_transaction_status())
             c.rollback()
     c.autocommit = True
-    do(c, "do $$begin begin perform pg_sleep(0); exception when query_canceled then null; end; end$$")
+    # PostgreSQL sends its process the signal twice: nothing may follow that could be hit by the second.
     t = threading.Timer(0.3, c.cancel)
     t.start()
-    say(do(c, "do $$begin begin perform pg_sleep(20); exception when query_canceled then insert into t values(7); end; perform pg_sleep(0.3); end$$").statusmessage)
+    say(do(c, "do $$begin begin perform pg_sleep(20); exception when query_canceled then insert into t values(7); end; end$$").statusmessage)
     t.join()
     say(rows(c, "table t"))
     d = connect()  # its first statement
