@@ -44,6 +44,11 @@ func (c *client) translate(ctx context.Context, m session.Message) session.Messa
 		m.Text = m.Frame.Body()[:len(text)]
 	case m.Kind == 'B' && m.Stmt != nil && m.Stmt.Verdict.Signals:
 		c.signals.ends = c.signals.ends || bytes.Contains(m.Stmt.Text, terminates)
+		if text := c.inText(ctx, m.Stmt.Text); m.Stmt.Frame != nil && !bytes.Equal(text, m.Stmt.Text) {
+			c.mu.Lock()
+			m.Stmt = c.state.Instead(m.Stmt, text)
+			c.mu.Unlock()
+		}
 		if body, ok := c.inBind(ctx, m.Frame.Body()); ok {
 			m.Frame = wire.Frame(wire.Builder(nil).Message('B', body))
 		}

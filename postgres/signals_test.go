@@ -241,3 +241,40 @@ func TestANotificationSaysWhoNotifies(t *testing.T) {
 		}
 	}
 }
+
+// TestANumberInAParsedTextIsFound ends sessions by numbers that stand in the text
+// of statements that are sent by Parse, prepared before and not.
+func TestANumberInAParsedTextIsFound(t *testing.T) {
+	w := newWorld(t)
+	c := w.connect(dsn(w.dub))
+	for _, block := range []bool{false, true} {
+		for _, prepared := range []bool{false, true} {
+			victim := w.connect(dsn(w.dub))
+			sql, args := fmt.Sprintf("select pg_terminate_backend(%d)", victim.PgConn().PID()), []any{pgx.QueryExecModeExec}
+			if prepared {
+				if _, err := c.Prepare(t.Context(), "ends", sql); err != nil {
+					t.Fatal(err)
+				}
+				sql, args = "ends", nil
+			}
+			if block {
+				w.exec(c, "begin")
+			}
+			if !get[bool](w, c, sql, args...) {
+				t.Errorf("block %t, prepared %t: there is no such process", block, prepared)
+			}
+			if _, err := victim.Exec(t.Context(), "select 1"); err == nil {
+				t.Errorf("block %t, prepared %t: it lives on", block, prepared)
+			}
+			if prepared { // the statement is the client's own still
+				if get[bool](w, c, sql) {
+					t.Error("it is ended again")
+				}
+				w.exec(c, "deallocate ends")
+			}
+			if block {
+				w.exec(c, "commit")
+			}
+		}
+	}
+}

@@ -20,6 +20,15 @@ type Statement struct {
 	gen uint64 // tells it from others of the same name
 }
 
+// Instead returns a statement that Parse made with another text, for one Bind: a
+// backend that is given it forgets the other one, until that is used again.
+func (s *State) Instead(st *Statement, text []byte) *Statement {
+	at := len(st.Name) + 1
+	types := st.Frame.Body()[at+len(st.Text)+1:]
+	frame := wire.Frame(wire.Builder(nil).Message('P', wire.String(st.Name), append(text[:len(text):len(text)], 0), types))
+	return &Statement{Name: st.Name, Frame: frame, Verdict: st.Verdict, Text: frame.Body()[at : at+len(text)], gen: s.nextGen()}
+}
+
 // A setting is one entry of the log.
 type setting struct {
 	seq              uint64
