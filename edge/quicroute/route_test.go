@@ -178,6 +178,67 @@ func TestEachProcessGetsItsPackets(t *testing.T) {
 	want(from[1], "after another end")
 }
 
+// TestAMiddleProcessEndsBeforeAnOlderOne: what the newest has for the oldest goes
+// through it until that has ended, too, and the oldest does not read the socket
+// beside the newest.
+func TestAMiddleProcessEndsBeforeAnOlderOne(t *testing.T) {
+	conn := listen(t)
+	client, err := net.Dial("udp", conn.LocalAddr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	chain := []*Socket{New(conn)}
+	from := []<-chan string{reads(chain[0])}
+	for i := range 2 {
+		f, text, err := chain[i].Pass()
+		if err != nil {
+			t.Fatal(err)
+		}
+		next, err := Follow(context.Background(), again(t, conn), f, text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		chain, from = append(chain, next), append(from, reads(next))
+		p := packet(next, "one")
+		client.Write([]byte(p))
+		if got := <-from[i+1]; got != p {
+			t.Fatalf("got %q, want %q", got, p)
+		}
+	}
+	chain[1].SetReadDeadline(time.Unix(1, 0)) // as quic-go ends its reading
+	for range from[1] {
+	}
+	ended := make(chan struct{})
+	go func() { defer close(ended); chain[1].Close() }()
+	for range 2000 {
+		for _, to := range []int{0, 2} {
+			p := packet(chain[to], "after")
+			client.Write([]byte(p))
+			select {
+			case got := <-from[to]:
+				if got != p {
+					t.Fatalf("process %d got %q, want %q", to, got, p)
+				}
+			case got := <-from[2-to]:
+				t.Fatalf("process %d got %q of process %d", 2-to, got, to)
+			}
+		}
+	}
+	select {
+	case <-ended:
+		t.Error("the middle process ended before the one before it")
+	default:
+	}
+	chain[0].Close()
+	<-ended
+	p := packet(chain[2], "last")
+	client.Write([]byte(p))
+	if got := <-from[2]; got != p {
+		t.Errorf("got %q, want %q", got, p)
+	}
+}
+
 // TestWithoutARouteThePacketsAreTheWrongOnes has two processes read one socket.
 func TestWithoutARouteThePacketsAreTheWrongOnes(t *testing.T) {
 	conn := listen(t)

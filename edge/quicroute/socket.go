@@ -258,8 +258,40 @@ func (s *Socket) passOn(m *ipv4.Message) bool {
 	return failed == nil && (err == nil || errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.EMSGSIZE))
 }
 
-// Close implements net.PacketConn.
+// relayMost bounds how long a process that ends goes on for those before it: longer
+// than those may take to end.
+const relayMost = 35 * time.Second
+
+// relay passes on what the next process has for those before this one, until the
+// one just before has ended. Were this one to leave earlier, that one would take
+// the next process's end for it, and read the socket beside it.
+func (s *Socket) relay() {
+	next := s.next.Load()
+	if next == nil || s.back == nil {
+		return
+	}
+	next.SetReadDeadline(time.Now().Add(relayMost))
+	go func() { // ends with the process before, or when back is closed
+		s.back.Read(make([]byte, 8))
+		next.SetReadDeadline(time.Unix(1, 0))
+	}()
+	buf := make([]byte, maxPassed)
+	m := ipv4.Message{Buffers: [][]byte{make([]byte, maxPassed)}, OOB: make([]byte, 256)}
+	for {
+		n, err := next.Read(buf)
+		if err != nil || n == 0 {
+			return
+		}
+		if decode(buf[:n], &m) && theirs(m.Buffers[0][:m.N], s.before) && !s.passOn(&m) {
+			return
+		}
+	}
+}
+
+// Close implements net.PacketConn. It may take as long as the processes before this
+// one take to end, if there is a next one.
 func (s *Socket) Close() error {
+	s.relay()
 	s.mu.Lock()
 	s.closed.Store(true)
 	for _, c := range s.waiting {
