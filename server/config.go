@@ -30,6 +30,15 @@ type Config struct {
 	Next    *handover.Next    // this process takes another's place; nil: nobody's
 	Sockets *handover.Sockets // that were handed over; nil: none
 	Yielded func(pid int)     // hears which process has this one's place; may be nil
+	Asked   Asked             // signals; not heard in an up world
+}
+
+// Asked are signals by which somebody asks for something. They are heard from the
+// start of a process to its end: one that comes before the node waits for it, or
+// after, stays where it is. nil channels are never asked.
+type Asked struct {
+	Restart <-chan os.Signal // SIGUSR2: the next process is to take this one's place
+	Reload  <-chan os.Signal // SIGHUP: the file is to be read again
 }
 
 // Check finds the mistakes in what the file points at: the OpenAPI file, the

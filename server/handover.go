@@ -106,6 +106,7 @@ type handing struct {
 	next    *handover.Next // not nil: this process takes another's place
 	door    *edge.Edge     // nil without an edge
 	offer   sync.WaitGroup // waits for the next process
+	offered chan struct{}  // closed once it does
 
 	released chan error // of the parts, once all have stopped
 	outcome  chan error // of a hand-over in turn: nil once the next process is ready
@@ -119,7 +120,8 @@ type handing struct {
 }
 
 func newHanding(n *node) *handing {
-	return &handing{n: n, sockets: cmp.Or(n.cfg.Sockets, new(handover.Sockets)), next: n.cfg.Next, released: make(chan error, 1), outcome: make(chan error, 1)}
+	return &handing{n: n, sockets: cmp.Or(n.cfg.Sockets, new(handover.Sockets)), next: n.cfg.Next,
+		offered: make(chan struct{}), released: make(chan error, 1), outcome: make(chan error, 1)}
 }
 
 // overlaps reports whether two processes of the node may run at once: nothing
@@ -197,6 +199,7 @@ func (h *handing) add(g *lifecycle.Group, offering context.Context) {
 				h.n.log.Error("this process cannot be restarted any more without a pause", "why", err.Error())
 			}
 		})
+		close(h.offered)
 		ready()
 		<-ctx.Done()
 		return nil

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"os/signal"
 	"slices"
 	"strings"
 	"syscall"
@@ -83,22 +82,35 @@ func (n *node) lookAround(ctx context.Context, ready func()) error {
 // knows better why.
 const endPatience = 500 * time.Millisecond
 
-// upgrades makes SIGUSR2 have the next process take this one's place.
+// upgrades has the next process take this one's place whenever somebody asks for
+// it, from the time at which this one waits for its next.
 func (n *node) upgrades() (stop func()) {
-	asked := make(chan os.Signal, 1)
-	signal.Notify(asked, syscall.SIGUSR2)
-	done := make(chan struct{})
+	done, over := make(chan struct{}), make(chan struct{})
 	go func() { // stop waits
-		defer close(done)
-		for range asked {
-			if pid := Holder(n.cfg.State); n.handing.handedOver() && pid != 0 {
-				syscall.Kill(pid, syscall.SIGUSR2) // it is that one's turn
-				continue
-			}
-			if err := n.handing.startNext(); err != nil {
-				n.log.Error("not restarted", "why", err.Error())
+		defer close(over)
+		select {
+		case <-n.handing.offered:
+		case <-done:
+			return
+		}
+		for {
+			select {
+			case <-n.cfg.Asked.Restart:
+				n.upgrade()
+			case <-done:
+				return
 			}
 		}
 	}()
-	return func() { signal.Stop(asked); close(asked); <-done }
+	return func() { close(done); <-over }
+}
+
+func (n *node) upgrade() {
+	if pid := Holder(n.cfg.State); n.handing.handedOver() && pid != 0 {
+		syscall.Kill(pid, syscall.SIGUSR2) // it is that one's turn
+		return
+	}
+	if err := n.handing.startNext(); err != nil {
+		n.log.Error("not restarted", "why", err.Error())
+	}
 }

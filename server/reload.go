@@ -9,11 +9,9 @@ import (
 	"maps"
 	"net/http"
 	"os"
-	"os/signal"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"meridian"
@@ -153,20 +151,17 @@ func (r *reloads) keys() (keys []string) {
 // run.
 func Live() (keys []string) { return slices.Concat(edgeRules, storeRules) }
 
-// addReloads has the node read its file again on SIGHUP, in production. In an up
-// world the terminal's end is the supervisor's business.
+// addReloads has the node read its file again when somebody asks for it by SIGHUP,
+// in production.
 func (n *node) addReloads(g *lifecycle.Group) {
 	if n.leash != nil {
 		return
 	}
 	g.Add("reload", func(ctx context.Context, ready func()) error {
-		asked := make(chan os.Signal, 1)
-		signal.Notify(asked, syscall.SIGHUP)
-		defer signal.Stop(asked)
 		ready()
 		for {
 			select {
-			case <-asked:
+			case <-n.cfg.Asked.Reload:
 				n.reload() // says in the log what became of it
 			case <-ctx.Done():
 				return nil

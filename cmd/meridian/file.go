@@ -68,11 +68,13 @@ type serveCmd struct {
 }
 
 func (c *serveCmd) Run(ctx context.Context, g *Global) error {
+	asked := hear()
 	state, err := filepath.Abs(g.State)
 	if err != nil {
 		return err
 	}
-	cfg := server.Config{Node: c.Node, State: state, Start: os.Getenv(leash.StartVariable), Sockets: new(handover.Sockets)}
+	cfg := server.Config{Node: c.Node, State: state, Start: os.Getenv(leash.StartVariable), Sockets: new(handover.Sockets),
+		Asked: server.Asked{Restart: asked.restart, Reload: asked.reload}}
 	if cfg.Program, err = server.ThisProgram(); err != nil {
 		return err
 	}
@@ -96,10 +98,14 @@ func (c *serveCmd) Run(ctx context.Context, g *Global) error {
 	cfg.Yielded = func(pid int) { next = pid }
 	kept := cfg.Next != nil || os.Getenv("NOTIFY_SOCKET") != "" || os.Getenv(leash.Variable) != ""
 	err = server.Run(ctx, cfg)
-	if err == nil && next != 0 && !kept {
-		return keep(ctx, state, next)
+	switch {
+	case next == 0 || err != nil:
+		return err
+	case kept:
+		asked.pass(state, next)
+		return nil
 	}
-	return err
+	return keep(ctx, state, next, asked)
 }
 
 type buildCmd struct {

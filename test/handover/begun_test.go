@@ -80,7 +80,7 @@ func TestAWebSocketGoesOnInTheProcessThatHasIt(t *testing.T) {
 	s.up()
 	p, state := s.procs["us-east-1/edge"], s.state("us-east-1/edge")
 	restart := func(often int) (pid int) {
-		s.run("restart", "--state", state)
+		p.cmd.Process.Signal(syscall.SIGUSR2)
 		p.restarts(t, often)
 		return server.Holder(state)
 	}
