@@ -9,12 +9,14 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // A holder notes what it is asked for.
 type holder struct {
 	refuse error         // of Release
 	over   chan struct{} // closed once it goes on or yields; may be nil
+	yield  func()        // may be nil
 	mu     sync.Mutex
 	did    []string
 }
@@ -34,7 +36,12 @@ func (h *holder) Resume(why error, released bool) {
 	}
 	h.note("go on: " + why.Error())
 }
-func (h *holder) Yield(int)      { h.note("yield") }
+func (h *holder) Yield(int) {
+	h.note("yield")
+	if h.yield != nil {
+		h.yield()
+	}
+}
 func (h *holder) Restart() error { h.note("restart"); return h.refuse }
 
 func (h *holder) said() string {
@@ -122,6 +129,37 @@ func TestWhoConnectsInBetweenIsAnsweredByTheNext(t *testing.T) {
 	}
 	if left := next.Settle(); len(left) != 0 {
 		t.Errorf("nobody uses %v", left)
+	}
+}
+
+// TestWhoYieldsSaysSoBeforeItEnds has the process before end its offer as soon as it
+// yields: the next one hears that it has the place.
+func TestWhoYieldsSaysSoBeforeItEnds(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	told := make(chan error, 1)
+	o, err := NewOffer(filepath.Join(t.TempDir(), "of-its-own", "sock"), new(Sockets), &holder{yield: func() {
+		cancel()
+		select {
+		case err := <-told: // somebody closed the connection
+			told <- err
+		case <-time.After(50 * time.Millisecond):
+		}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- o.Run(ctx) }()
+	n, err := Join(t.Context(), o.path, new(Sockets))
+	if err == nil {
+		err = n.Prepared(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	told <- n.Ready(t.Context())
+	if err := errors.Join(<-told, <-ended); err != nil {
+		t.Error(err)
 	}
 }
 

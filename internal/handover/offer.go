@@ -92,6 +92,9 @@ func (o *Offer) serve(ctx context.Context, l *line, busy *sync.Mutex) bool {
 	open := context.AfterFunc(ctx, func() { l.conn.Close() })
 	defer open()
 	pid, released, err := o.exchange(ctx, l, busy, open)
+	if err == nil && !open() { // from here on it is told: Yield may end this offer
+		err = ctx.Err()
+	}
 	if err != nil {
 		if pid != 0 {
 			o.holder.Resume(err, released)
