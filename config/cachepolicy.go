@@ -31,6 +31,7 @@ type CachePolicy struct {
 	ErrorTTL             map[string]time.Duration `key:"errorTTL" doc:"How long an error that does not say is fresh, by its status." want:"a duration such as 10s"`
 	StaleWhileRevalidate time.Duration            `key:"staleWhileRevalidate" default:"0s" doc:"How long past its freshness a response that does not say is served while the origin is asked again." want:"a duration such as 30s"`
 	StaleIfError         time.Duration            `key:"staleIfError" default:"0s" doc:"How long past its freshness a response that does not say is served while the origin fails." want:"a duration such as 1h"`
+	StaleIfUnreachable   time.Duration            `key:"staleIfUnreachable" default:"1h" doc:"How long past its freshness a response that does not say, and forbids nothing, is served while nothing is heard of the origin. maxTTL bounds it." want:"a duration such as 10m"`
 	Heuristic            bool                     `key:"heuristic" default:"false" doc:"Whether a response that does not say is fresh for a tenth of the time since its Last-Modified."`
 	Eventual             bool                     `key:"eventual" default:"false" doc:"Whether a caller may have what is older than its consistency token."`
 	pos                  position
@@ -48,12 +49,12 @@ const maxTTL = 100 * 365 * 24 * time.Hour
 // but those that want headers which only CloudFront adds.
 var managedCaches = map[string]CachePolicy{
 	"CachingDisabled":                        {Headers: none, Cookies: none, Query: none},
-	"CachingOptimized":                       {MinTTL: time.Second, DefaultTTL: 24 * time.Hour, MaxTTL: year, Headers: none, Cookies: none, Query: none},
-	"CachingOptimizedForUncompressedObjects": {MinTTL: time.Second, DefaultTTL: 24 * time.Hour, MaxTTL: year, Headers: none, Cookies: none, Query: none, Encodings: []string{}},
-	"Elemental-MediaPackage": {DefaultTTL: 24 * time.Hour, MaxTTL: year, Headers: Selection{Allow, []string{"Origin"}}, Cookies: none,
+	"CachingOptimized":                       {MinTTL: time.Second, DefaultTTL: 24 * time.Hour, MaxTTL: year, StaleIfUnreachable: time.Hour, Headers: none, Cookies: none, Query: none},
+	"CachingOptimizedForUncompressedObjects": {MinTTL: time.Second, DefaultTTL: 24 * time.Hour, MaxTTL: year, StaleIfUnreachable: time.Hour, Headers: none, Cookies: none, Query: none, Encodings: []string{}},
+	"Elemental-MediaPackage": {DefaultTTL: 24 * time.Hour, MaxTTL: year, StaleIfUnreachable: time.Hour, Headers: Selection{Allow, []string{"Origin"}}, Cookies: none,
 		Query: Selection{Allow, []string{"aws.manifestfilter", "start", "end", "m"}}, Encodings: []string{"gzip"}},
-	"UseOriginCacheControlHeaders":              {MaxTTL: year, Headers: overrides, Cookies: Selection{Mode: All}, Query: none},
-	"UseOriginCacheControlHeaders-QueryStrings": {MaxTTL: year, Headers: overrides, Cookies: Selection{Mode: All}, Query: Selection{Mode: All}},
+	"UseOriginCacheControlHeaders":              {MaxTTL: year, StaleIfUnreachable: time.Hour, Headers: overrides, Cookies: Selection{Mode: All}, Query: none},
+	"UseOriginCacheControlHeaders-QueryStrings": {MaxTTL: year, StaleIfUnreachable: time.Hour, Headers: overrides, Cookies: Selection{Mode: All}, Query: Selection{Mode: All}},
 }
 
 const year = 365 * 24 * time.Hour
@@ -141,7 +142,7 @@ func (d *decoder) checkCachePolicy(p CachePolicy) {
 	for _, t := range []struct {
 		key string
 		ttl time.Duration
-	}{{"minTTL", p.MinTTL}, {"defaultTTL", p.DefaultTTL}, {"maxTTL", p.MaxTTL}, {"staleWhileRevalidate", p.StaleWhileRevalidate}, {"staleIfError", p.StaleIfError}} {
+	}{{"minTTL", p.MinTTL}, {"defaultTTL", p.DefaultTTL}, {"maxTTL", p.MaxTTL}, {"staleWhileRevalidate", p.StaleWhileRevalidate}, {"staleIfError", p.StaleIfError}, {"staleIfUnreachable", p.StaleIfUnreachable}} {
 		if t.ttl > maxTTL {
 			d.fail(d.at(p.pos, t.key), fmt.Sprintf("%s is %v", t.key, t.ttl), "at most 100 years, 876000h")
 		}

@@ -206,9 +206,10 @@ func TestStaleIsServedWhileNoRegionAnswers(t *testing.T) {
 	w := newWorld(t, []*region{g}, func(_ *Config, d *Deps, _ *world) {
 		d.Now = func() time.Time { return start.Add(time.Since(start) + time.Duration(now.Load())) }
 	})
-	may, mayNot := "/?cc=max-age=10,stale-if-error=600", "/?cc=max-age=10"
-	w.do("GET", may, "")
-	w.do("GET", mayNot, "")
+	may, unsaid, mayNot := "/?cc=max-age=10,stale-if-error=600", "/?cc=max-age=10", "/?cc=max-age=10,must-revalidate"
+	for _, target := range []string{may, unsaid, mayNot} {
+		w.do("GET", target, "")
+	}
 	now.Store(int64(time.Minute))
 	g.kill()
 	w.lost(g)
@@ -221,6 +222,9 @@ func TestStaleIsServedWhileNoRegionAnswers(t *testing.T) {
 	}
 	if took := time.Since(from); took > 500*time.Millisecond {
 		t.Errorf("it took %v", took)
+	}
+	if got := w.do("GET", unsaid, ""); got.status != 200 || got.body != "stored" {
+		t.Errorf("what nothing forbids to be stale: %d %q", got.status, got.body)
 	}
 	if got := w.do("GET", mayNot, ""); got.status != 503 {
 		t.Errorf("what may not be stale: %d %q", got.status, got.body)

@@ -76,7 +76,7 @@ const fromCache origin.Cause = "cache"
 func (x *exchange) wanted() cache.Request {
 	q := cache.Request{
 		Method: x.r.Method, Host: x.host(), Path: x.at.path, Query: x.at.query, Header: x.header, Tokens: x.seen, Body: x.body != nil,
-		Credential: x.credential(), Policy: x.caching(), Down: x.down, Origin: x.routed(), Made: x.behavior.made,
+		Credential: x.credential(), Policy: x.caching(), Down: x.down, Unheard: unheard, Origin: x.routed(), Made: x.behavior.made,
 	}
 	if x.deps.Horizon != nil {
 		q.After = x.deps.Horizon()
@@ -118,6 +118,16 @@ func (x *exchange) down() bool {
 		}
 	}
 	return true
+}
+
+// unheard reports whether a failure says that nothing was heard of the origin: it
+// could not be reached, broke off before it answered, or did not answer in time.
+func unheard(err error) bool {
+	switch kindOf(err) {
+	case meridian.Unavailable, meridian.Malformed, meridian.Timeout:
+		return !errors.Is(err, errFunction)
+	}
+	return false
 }
 
 // fetch sends the request to the best region, and to the next best while that

@@ -80,7 +80,8 @@ func cachePolicy(name string, p *config.CachePolicy) *cache.Policy {
 	return &cache.Policy{
 		Name: name, MinTTL: p.MinTTL, DefaultTTL: p.DefaultTTL, MaxTTL: p.MaxTTL,
 		Headers: headerNames(p.Headers), Cookies: selected(p.Cookies), Query: selected(p.Query),
-		ErrorTTL: p.Statuses(), Heuristic: p.Heuristic, StaleWhileRevalidate: p.StaleWhileRevalidate, StaleIfError: p.StaleIfError, Eventual: p.Eventual,
+		ErrorTTL: p.Statuses(), Heuristic: p.Heuristic, StaleWhileRevalidate: p.StaleWhileRevalidate, StaleIfError: p.StaleIfError,
+		StaleIfUnreachable: p.StaleIfUnreachable, Eventual: p.Eventual,
 	}
 }
 

@@ -54,11 +54,11 @@ originRequestPolicies: {mine: {headers: [accept, x-API-key], cookies: none}}
 	}
 	want = append(want,
 		edge.Behavior{Path: "/e", Encodings: []string{"br", "gzip"}, Cache: &cache.Policy{
-			Name: "UseOriginCacheControlHeaders", MaxTTL: 365 * 24 * time.Hour, ErrorTTL: map[int]time.Duration{},
+			Name: "UseOriginCacheControlHeaders", MaxTTL: 365 * 24 * time.Hour, StaleIfUnreachable: time.Hour, ErrorTTL: map[int]time.Duration{},
 			Headers: cache.Selection{Mode: cache.Allow, Names: []string{"Host", "Origin", "X-Http-Method-Override", "X-Http-Method", "X-Method-Override"}},
 			Cookies: all, Query: cache.Selection{Mode: cache.None}}},
 		edge.Behavior{Path: "/f", Encodings: []string{"gzip"}, Cache: &cache.Policy{
-			Name: "of /f", DefaultTTL: time.Minute, MaxTTL: 365 * 24 * time.Hour, StaleIfError: time.Hour, ErrorTTL: map[int]time.Duration{404: 10 * time.Second},
+			Name: "of /f", DefaultTTL: time.Minute, MaxTTL: 365 * 24 * time.Hour, StaleIfError: time.Hour, StaleIfUnreachable: time.Hour, ErrorTTL: map[int]time.Duration{404: 10 * time.Second},
 			Headers: cache.Selection{Mode: cache.None}, Cookies: cache.Selection{Mode: cache.None}, Query: all}})
 	want = append(want, edge.Behavior{Path: "/g", Response: &edge.ResponsePolicy{
 		Name: "of /g", Set: http.Header{"X-Frame-Options": {"DENY"}}, Default: http.Header{}, Remove: []string{"Server"},

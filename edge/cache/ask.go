@@ -85,7 +85,7 @@ func (c *Cache) mark(m *marks, key string, d time.Duration) {
 // is served in its place.
 func (c *Cache) await(ctx context.Context, q *Request, f *flight, leads bool, o *object, ch choice) (*Response, error) {
 	var late <-chan time.Time
-	if ch.fallback {
+	if ch.hurry {
 		t := time.NewTimer(c.cfg.StaleAfter)
 		defer t.Stop()
 		late = t.C
@@ -98,7 +98,7 @@ func (c *Cache) await(ctx context.Context, q *Request, f *flight, leads bool, o 
 		c.mu.Unlock()
 		c.leave(f, leads)
 		c.mark(c.failed, f.key, c.cfg.RetryAfter)
-		return c.instead(ctx, q, o, "stale-if-error: the origin is slow", context.DeadlineExceeded)
+		return c.instead(ctx, q, o, "stale-if-error: the origin is silent", context.DeadlineExceeded)
 	case <-ctx.Done():
 		c.leave(f, leads)
 		return nil, context.Cause(ctx)
@@ -116,6 +116,9 @@ func (c *Cache) led(ctx context.Context, q *Request, f *flight, o *object, ch ch
 	case f.err != nil && ch.fallback:
 		c.mark(c.failed, f.key, c.cfg.RetryAfter)
 		return c.instead(ctx, q, o, "stale-if-error: "+f.err.Error(), f.err)
+	case f.err != nil && ch.unheard && q.unheard(f.err):
+		c.mark(c.failed, f.key, c.cfg.RetryAfter)
+		return c.instead(ctx, q, o, "nothing is heard of the origin: "+f.err.Error(), f.err)
 	case f.err != nil:
 		return nil, f.err
 	case f.direct != nil:
@@ -146,6 +149,8 @@ func (c *Cache) followed(ctx context.Context, q *Request, f *flight, o *object, 
 	switch {
 	case f.err != nil && ch.fallback:
 		return c.instead(ctx, q, o, "stale-if-error: "+f.err.Error(), f.err)
+	case f.err != nil && ch.unheard && q.unheard(f.err):
+		return c.instead(ctx, q, o, "nothing is heard of the origin: "+f.err.Error(), f.err)
 	case errors.As(f.err, new(*OriginError)) || f.err == nil && f.obj == nil:
 		return nil, errAlone
 	case f.err != nil:
@@ -192,6 +197,12 @@ func (c *Cache) share(ctx context.Context, q *Request, f *flight, n note, out Ou
 	n.hasTTL, n.ttl = true, f.obj.life.d-age
 	r.CacheStatus, r.Outcome, r.Why = n.String(), out, f.why
 	return r, true
+}
+
+// unheard reports whether an error says that nothing was heard of the origin. An
+// answer that tells of a failure was heard.
+func (q *Request) unheard(err error) bool {
+	return !errors.As(err, new(*OriginError)) && (q.Unheard == nil || q.Unheard(err))
 }
 
 // instead answers with what is stored, where the origin failed (RFC 5861,

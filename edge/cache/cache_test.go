@@ -20,6 +20,7 @@ type rig struct {
 	t      testing.TB
 	c      *Cache
 	policy Policy
+	down   bool
 
 	mu     sync.Mutex // guards what follows
 	serve  func(h http.Header) (*http.Response, error)
@@ -87,6 +88,7 @@ func (r *rig) try(ctx context.Context, line string, lines ...string) (reply, err
 	path, query, _ := strings.Cut(target, "?")
 	q := Request{Method: method, Host: "a.test", Path: path, Query: query, Header: headers(lines...), Policy: r.policy}
 	q.Tokens = tokensOf(q.Header["Floor"])
+	q.Down = func() bool { return r.down }
 	q.Credential = q.Header.Get("Authorization") != ""
 	resp, err := r.c.Do(ctx, q, r.fetch)
 	if err != nil {
@@ -353,6 +355,7 @@ func TestStaleIfError(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			in(t, func(r *rig) {
+				r.policy.StaleIfUnreachable = 0
 				r.answering(200, "one", "Cache-Control: max-age=10, stale-if-error=600")
 				r.do("GET /x")
 				r.answering(200, "two", "Cache-Control: max-age=10")
@@ -374,6 +377,88 @@ func TestStaleIfError(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestAPartThatIsLongerThanItSaysIsNotStored: it passes, and says nothing of any
+// byte. One that is shorter is what has come of it.
+func TestAPartThatIsLongerThanItSaysIsNotStored(t *testing.T) {
+	for body, asked := range map[string]int{"01234567": 2, "01234": 1, "012": 1} {
+		in(t, func(r *rig) {
+			r.answering(206, body, "Cache-Control: max-age=60", "Content-Range: bytes 0-4/10", `Etag: "1"`)
+			r.want(r.do("GET /x", "Range: bytes=0-4"), 206, body, Miss, 1)
+			r.answering(206, "01", "Cache-Control: max-age=60", "Content-Range: bytes 0-1/10", `Etag: "1"`)
+			if got := r.do("GET /x", "Range: bytes=0-1"); got.body != "01" || r.count() != asked {
+				t.Errorf("after %q: %q, asked %d times, want %d", body, got.body, r.count(), asked)
+			}
+		})
+	}
+}
+
+// TestStaleIsServedWhileNothingIsHeardOfTheOrigin: a cache that is disconnected
+// serves what nothing forbids (RFC 9111, section 4.2.4), and an answer of the
+// origin, whatever it tells, ends that.
+func TestStaleIsServedWhileNothingIsHeardOfTheOrigin(t *testing.T) {
+	broke := func(http.Header) (*http.Response, error) { return nil, errors.New("it broke off") }
+	in(t, func(r *rig) {
+		for path, control := range map[string]string{"/x": "max-age=10", "/strict": "max-age=10, must-revalidate", "/unsaid": "max-age=0"} {
+			r.answering(200, "one", "Cache-Control: "+control, `Etag: "1"`)
+			r.do("GET " + path)
+		}
+		time.Sleep(20 * time.Second)
+		r.does(broke)
+		got := r.do("GET /x")
+		r.want(got, 200, "one", Stale, 4)
+		if want := `meridian; hit; ttl=-10; detail=stale-if-error`; got.CacheStatus != want || got.Age != "20" {
+			t.Errorf("Cache-Status %q, Age %q; want %q, 20", got.CacheStatus, got.Age, want)
+		}
+		r.want(r.do("GET /x"), 200, "one", Stale, 5) // it is asked each time
+		for _, path := range []string{"/strict", "/unsaid"} {
+			if got, err := r.try(r.t.Context(), "GET "+path); err == nil {
+				t.Errorf("%s: %d %q", path, got.Status, got.body)
+			}
+		}
+		r.answering(503, "busy")
+		r.want(r.do("GET /x"), 503, "busy", Miss, 8)
+		r.does(broke)
+		time.Sleep(time.Hour)
+		if got, err := r.try(r.t.Context(), "GET /x"); err == nil {
+			t.Errorf("after an hour: %d %q", got.Status, got.body)
+		}
+	})
+	in(t, func(r *rig) { // it is silent, and known to be down
+		r.answering(200, "one", "Cache-Control: max-age=10")
+		r.do("GET /x")
+		time.Sleep(20 * time.Second)
+		r.does(func(http.Header) (*http.Response, error) {
+			time.Sleep(30 * time.Second)
+			return nil, errors.New("slow")
+		})
+		r.down = true
+		for asked, wait := range []time.Duration{2 * time.Second, 0} {
+			from := time.Now()
+			r.want(r.do("GET /x"), 200, "one", Stale, 2)
+			if took := time.Since(from); took != wait {
+				t.Errorf("answer %d took %v, want %v", asked, took, wait)
+			}
+		}
+		time.Sleep(31 * time.Second)
+		r.down = false
+		from := time.Now()
+		r.want(r.do("GET /x"), 200, "one", Stale, 3)
+		if took := time.Since(from); took != 30*time.Second {
+			t.Errorf("where the origin may only be slow it took %v", took)
+		}
+	})
+	in(t, func(r *rig) { // control: a policy that bridges nothing
+		r.policy.StaleIfUnreachable = 0
+		r.answering(200, "one", "Cache-Control: max-age=10")
+		r.do("GET /x")
+		time.Sleep(20 * time.Second)
+		r.does(broke)
+		if got, err := r.try(r.t.Context(), "GET /x"); err == nil {
+			t.Errorf("a policy that bridges nothing: %d %q", got.Status, got.body)
+		}
+	})
 }
 
 // TestPurge ends what is stored, hard and soft, by each name.

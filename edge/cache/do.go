@@ -36,6 +36,10 @@ type Request struct {
 	// Down reports whether no origin can be reached; nil: one can.
 	Down func() bool
 
+	// Unheard reports whether a Fetch's error says that nothing was heard of the
+	// origin; nil: each does.
+	Unheard func(error) bool
+
 	// Early is told the headers of what is stored with status 200, before the origin
 	// is asked whether it holds still. It must not change them. nil hears nothing.
 	Early func(stored http.Header)

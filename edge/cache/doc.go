@@ -9,5 +9,5 @@
 // (guarantee 1), and asks the origin once for many that want the same.
 //
 // When the origin is down, what may be served stale is served stale at once
-// (RFC 5861); all else gets the origin's error.
+// (RFC 5861; RFC 9111, section 4.2.4); all else gets the origin's error.
 package cache

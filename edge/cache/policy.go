@@ -32,6 +32,11 @@ type Policy struct {
 	// (RFC 5861).
 	StaleWhileRevalidate, StaleIfError time.Duration
 
+	// StaleIfUnreachable bounds how long past its freshness a response is served
+	// while nothing is heard of the origin, where the response does not say and
+	// nothing forbids it (RFC 9111, section 4.2.4). MaxTTL bounds it too.
+	StaleIfUnreachable time.Duration
+
 	// Eventual lets a caller have what is older than its consistency token.
 	Eventual bool
 }
@@ -39,7 +44,9 @@ type Policy struct {
 // Default is the policy of what no behaviour has a policy for: the origin's own
 // headers decide, and the whole query tells requests apart.
 func Default() Policy {
-	return Policy{Name: "default", MaxTTL: 365 * 24 * time.Hour, Query: Selection{Mode: All}, Heuristic: true}
+	return Policy{
+		Name: "default", MaxTTL: 365 * 24 * time.Hour, Query: Selection{Mode: All}, Heuristic: true, StaleIfUnreachable: time.Hour,
+	}
 }
 
 // A Selection is a choice among names: headers, cookies or query parameters.

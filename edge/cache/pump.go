@@ -95,11 +95,12 @@ func (c *Cache) complete(f *flight, trailer http.Header) {
 	o.version, o.told = late(o.version, trailer[headerTokens]), newer(o.told, trailer[headerTokens])
 	o.unsure = false
 	s := o.body
+	more := o.part() && s.length() > o.span.size() // than its Content-Range says: which bytes they are nobody knows
 	if o.part() && o.size >= 0 {
 		o.span.end = o.span.first + s.length()
 	}
 	s.fill(trailer)
-	if _, ok := s.whole(); ok {
+	if _, ok := s.whole(); ok && !more {
 		o.body = s.compact()
 		c.keep(f, f.key, &o)
 	}

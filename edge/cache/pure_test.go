@@ -216,7 +216,10 @@ func TestReuse(t *testing.T) {
 	cc := func(s string) directives { return parseDirectives([]string{s}) }
 	policy := Default()
 	stale := policy
+	policy.StaleIfUnreachable, stale.StaleIfUnreachable = 0, 0
 	stale.StaleWhileRevalidate, stale.StaleIfError = 10*m, 20*m
+	bridged := policy
+	bridged.StaleIfUnreachable = 5 * m
 	for _, tt := range []struct {
 		name string
 		c    candidate
@@ -247,6 +250,12 @@ func TestReuse(t *testing.T) {
 		{"stale-if-error, nothing can be reached", candidate{age: 3 * m, life: 2 * m, covered: ok, stored: cc("stale-if-error=61"), policy: policy, down: true}, refresh, true},
 		{"stale-if-error, it failed", candidate{age: 3 * m, life: 2 * m, covered: ok, stored: cc("stale-if-error=61"), policy: policy, failed: true}, serve, true},
 		{"nothing can be reached", candidate{age: 3 * m, life: 2 * m, covered: ok, policy: policy, down: true}, validate, false},
+		{"nothing can be reached, and the policy bridges that", candidate{age: 3 * m, life: 2 * m, covered: ok, policy: bridged, down: true}, validate, false},
+		{"nothing can be reached, nor could a moment ago", candidate{age: 3 * m, life: 2 * m, covered: ok, policy: bridged, down: true, failed: true}, refresh, false},
+		{"it failed a moment ago, and can be reached", candidate{age: 3 * m, life: 2 * m, covered: ok, policy: bridged, failed: true}, validate, false},
+		{"nothing can be reached, too long ago", candidate{age: 7 * m, life: 2 * m, covered: ok, policy: bridged, down: true, failed: true}, validate, false},
+		{"nothing can be reached, a reload", candidate{age: 3 * m, life: 2 * m, covered: ok, policy: bridged, down: true, failed: true, asked: cc("no-cache")}, validate, false},
+		{"nothing can be reached, fetched before a purge", candidate{age: 3 * m, life: 2 * m, covered: ok, policy: bridged, down: true, failed: true, before: true}, validate, false},
 		{"fetched before a purge", candidate{age: m, life: 2 * m, covered: ok, before: true}, validate, true},
 		{"fetched before a purge, and stale", candidate{age: 3 * m, life: 2 * m, covered: ok, before: true, policy: stale}, validate, true},
 		{"made stale", candidate{age: m, life: 2 * m, covered: ok, stale: true}, validate, false},
@@ -255,6 +264,42 @@ func TestReuse(t *testing.T) {
 	} {
 		if got := reuse(tt.c); got.do != tt.do || got.fallback != tt.fall || got.why == "" && tt.c.covered.ok {
 			t.Errorf("%s: %+v, want %s, fallback %v", tt.name, got, tt.do, tt.fall)
+		}
+	}
+}
+
+// TestWhatIsServedWhileNothingIsHeard says of what, and for how long past two
+// minutes of freshness.
+func TestWhatIsServedWhileNothingIsHeard(t *testing.T) {
+	const m = time.Minute
+	for _, tt := range []struct {
+		stored    string
+		life, max time.Duration
+		want      time.Duration
+	}{
+		{"max-age=120", 2 * m, time.Hour, 5 * m},
+		{"", 2 * m, time.Hour, 5 * m},
+		{"max-age=120", 2 * m, 3 * m, 3 * m},
+		{"max-age=120, stale-if-error=60", 2 * m, time.Hour, m},
+		{"max-age=120, stale-if-error=0", 2 * m, time.Hour, 0},
+		{"max-age=120, must-revalidate", 2 * m, time.Hour, 0},
+		{"max-age=120, proxy-revalidate", 2 * m, time.Hour, 0},
+		{"max-age=120, no-cache", 2 * m, time.Hour, 0},
+		{"s-maxage=120", 2 * m, time.Hour, 0},
+		{"s-maxage=120, stale-if-error=600", 2 * m, time.Hour, 0},
+		{"max-age=0", 0, time.Hour, 0},
+		{"", 0, time.Hour, 0},
+	} {
+		c := candidate{life: tt.life, covered: verdict{ok: true}, stored: parseDirectives([]string{tt.stored}), policy: Policy{MaxTTL: tt.max, StaleIfUnreachable: 5 * m}}
+		longest := time.Duration(0)
+		for late := range 400 { // seconds
+			c.age = tt.life + time.Duration(late)*time.Second
+			if reuse(c).unheard {
+				longest = time.Duration(late+1) * time.Second
+			}
+		}
+		if longest != tt.want {
+			t.Errorf("%q, fresh for %v, at most %v: served for %v, want %v", tt.stored, tt.life, tt.max, longest, tt.want)
 		}
 	}
 }

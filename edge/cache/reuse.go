@@ -22,6 +22,8 @@ type choice struct {
 	fwd      string // RFC 9211, section 2.2: why the origin is asked
 	stale    bool   // what is served is stale
 	fallback bool   // what is stored may be served if the origin fails
+	unheard  bool   // and if nothing is heard of it
+	hurry    bool   // silence counts as a failure
 	detail   string
 }
 
@@ -50,16 +52,20 @@ func reuse(c candidate) choice {
 	}
 	if why, asks := c.requestAsks(); asks {
 		ch := choice{do: validate, why: why, fwd: "request"}
-		ch.fallback = !c.asked.noCache && !c.stored.noCache && c.afterFreshness("", c.stale).fallback
+		if late := c.afterFreshness("", c.stale); !c.asked.noCache && !c.stored.noCache {
+			ch.fallback, ch.unheard, ch.hurry = late.fallback, late.unheard, late.hurry
+		}
 		return ch
 	}
 	if c.stored.noCache && c.policy.MinTTL <= 0 {
 		return choice{do: validate, why: "no-cache", fwd: "stale"}
 	}
 	if c.before {
+		c.policy.StaleIfUnreachable = 0 // it may be what somebody wanted gone
 		ch := c.afterFreshness("it was fetched before a purge that may concern it", true)
 		ch.detail = "unconfirmed"
 		ch.fallback = ch.fallback || fresh
+		ch.hurry = ch.fallback
 		if ch.do == refresh && !c.down && !c.failed {
 			ch.do = validate
 		}
@@ -103,6 +109,7 @@ func (c candidate) afterFreshness(why string, made bool) choice {
 	if c.asked.ifError.set && !c.asked.ifError.bad && !c.stored.sMaxAge.set {
 		onError = max(onError, c.asked.ifError.d)
 	}
+	ch.unheard = late < c.unheardFor()
 	switch {
 	case late < while:
 		ch.do, ch.why, ch.fallback = refresh, "stale-while-revalidate", true
@@ -112,10 +119,28 @@ func (c candidate) afterFreshness(why string, made bool) choice {
 		ch.do, ch.why, ch.fallback = serve, "stale-if-error: the origin failed a moment ago", true
 	case late < onError:
 		ch.fallback = true
+	case ch.unheard && c.down && c.failed:
+		ch.do, ch.why = refresh, "no region can be reached, and none was a moment ago"
 	case c.asked.maxStale.set && !c.asked.maxStale.bad && late <= c.asked.maxStale.d && !c.stored.sMaxAge.set && !made:
 		ch.do, ch.why = serve, "the request's max-stale"
 	}
+	ch.hurry = ch.fallback || ch.unheard && c.down
 	return ch
+}
+
+// unheardFor returns how long past its freshness a response may be served where
+// nothing is heard of the origin: RFC 9111, section 4.2.4, lets a cache that is
+// disconnected serve what is stale, if nothing forbids it. Who says how long an
+// error is bridged has said it of this too, and what was never fresh is not
+// served by nobody's word.
+func (c candidate) unheardFor() time.Duration {
+	switch {
+	case c.stored.sMaxAge.set || c.life <= 0: // RFC 9111, section 5.2.2.10
+		return 0
+	case c.stored.ifError.set:
+		return window(c.stored.ifError, 0, c.policy)
+	}
+	return min(c.policy.StaleIfUnreachable, c.policy.MaxTTL)
 }
 
 // window returns how long past its freshness a response may be served: as it

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -14,7 +15,7 @@ var rewrite = flag.Bool("rewrite", false, "write testdata/results.txt anew")
 
 // A test is one of the suite's, with how it ended.
 type test struct {
-	ID, Kind string // kind: required, optimal, or check, which only asks
+	ID, Kind string // kind: required, optimal, check, which only asks, or mended
 	Depends  []string
 	result   string
 	why      string
@@ -41,16 +42,21 @@ func TestPublicSuite(t *testing.T) {
 	if err != nil {
 		t.Fatalf("list the suite's tests: %v", err)
 	}
-	raw, err := node(t.Context(), dir, []string{"npm_config_base=" + base, "NODE_EXTRA_CA_CERTS=" + roots}, "cli.mjs").Output()
+	results := run(t, node(t.Context(), dir, []string{"npm_config_base=" + base, "NODE_EXTRA_CA_CERTS=" + roots}, "cli.mjs"))
+	judge(tests, results)
+	compare(t, append(tests, again(t, dir, base, roots, tests)...))
+}
+
+// run returns what the suite says of each of its tests.
+func run(t *testing.T, cmd *exec.Cmd) (results map[string]any) {
+	raw, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("run the suite: %v", err)
 	}
-	var results map[string]any
 	if err := json.Unmarshal(raw[max(strings.Index(string(raw), "\n{"), 0):], &results); err != nil {
 		t.Fatalf("what the suite says: %v\n%.2000s", err, raw)
 	}
-	judge(tests, results)
-	compare(t, tests)
+	return results
 }
 
 // judge gives each test its result, as the suite's own page does: what depends
@@ -102,7 +108,7 @@ func compare(t *testing.T, tests []*test) {
 			t.Logf("%s %s: %s: %s", c.Kind, c.ID, c.result, c.why)
 		}
 	}
-	for _, kind := range []string{"required", "optimal", "check"} {
+	for _, kind := range []string{"required", kindMended, "optimal", "check"} {
 		t.Logf("%s: %v", kind, count[kind])
 	}
 	slices.Sort(lines)
