@@ -127,18 +127,23 @@ func (c *client) run(ctx context.Context) {
 		if err == nil && c.errand.Load() {
 			err = c.errands(ctx)
 		}
-		var gone *fatalError
-		switch {
-		case err == nil:
-			continue
-		case errors.As(err, &gone):
-			c.goodbye(gone.e)
-		case errors.Is(err, wire.ErrProtocol):
-			c.goodbye(&wire.Error{Code: stateProtocol, Message: "meridian: " + err.Error()})
-		case ctx.Err() != nil:
-			c.goodbye(&wire.Error{Code: stateShutdown, Message: "meridian: the proxy is shutting down"})
+		if err != nil {
+			c.ends(ctx, err)
+			return
 		}
-		return
+	}
+}
+
+// ends tells the client why the session ends, where it does not know.
+func (c *client) ends(ctx context.Context, err error) {
+	var gone *fatalError
+	switch {
+	case errors.As(err, &gone):
+		c.goodbye(gone.e)
+	case errors.Is(err, wire.ErrProtocol):
+		c.goodbye(&wire.Error{Code: stateProtocol, Message: "meridian: " + err.Error()})
+	case ctx.Err() != nil:
+		c.goodbye(&wire.Error{Code: stateShutdown, Message: "meridian: the proxy is shutting down"})
 	}
 }
 

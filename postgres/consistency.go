@@ -125,7 +125,10 @@ func (c *client) await(ctx context.Context) freshDecision {
 		c.look(&v)
 	}
 	d := decideFresh(v)
-	began := time.Now()
+	var began time.Time
+	if d.Do == freshAsk || d.Do == freshWait {
+		began = time.Now()
+	}
 	trip := patience(c.p.deps.Map.Now(), c.p.cfg.Region)
 	if v.Primary && len(c.p.demand().Quorums) > 0 {
 		trip = c.p.cfg.PrimaryTimeout // what a standby showed may wait for others' word here, and no other node could serve it sooner

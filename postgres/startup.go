@@ -49,6 +49,7 @@ func (p *Proxy) serveClient(ctx context.Context, conn net.Conn) {
 	p.metrics.login("ok")
 	conn.SetDeadline(time.Time{})
 	rd.Limit = 0
+	rd.Reset(conn) // without what gave back the first byte
 	defer p.forget(c)
 	c.loops().Do(conn, func() { c.run(ctx) })
 }

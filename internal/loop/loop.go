@@ -342,7 +342,7 @@ func (l *loop) dropLocked(c *Conn) {
 	l.free = append(l.free, c.at)
 }
 
-// A queue is a ring of fibers.
+// A queue is a ring of fibers, whose size is a power of two.
 type queue struct {
 	ring []*fiber
 	head int
@@ -357,13 +357,13 @@ func (q *queue) put(f *fiber) {
 		}
 		q.ring, q.head = grown, 0
 	}
-	q.ring[(q.head+q.n)%len(q.ring)] = f
+	q.ring[(q.head+q.n)&(len(q.ring)-1)] = f
 	q.n++
 }
 
 func (q *queue) get() *fiber {
 	f := q.ring[q.head]
 	q.ring[q.head] = nil
-	q.head, q.n = (q.head+1)%len(q.ring), q.n-1
+	q.head, q.n = (q.head+1)&(len(q.ring)-1), q.n-1
 	return f
 }

@@ -53,14 +53,14 @@ func (s *State) Read(f wire.Frame) (Message, error) {
 			m.Name = string(name)
 			s.ahead[m.Name] = nil
 		case kind == 'P' && m.Kind == 'C':
-			delete(s.portals, string(name))
+			s.bind(name, nil)
 		}
 	case 'E':
 		var portal []byte
 		if portal, err = wire.ParseExecute(f.Body()); err != nil {
 			break
 		}
-		if st := s.portals[string(portal)]; st != nil {
+		if st := s.portal(portal); st != nil {
 			m.Verdict, m.Text = s.verdict(st), st.Text
 		}
 	case 'F':
@@ -100,7 +100,7 @@ func (s *State) readBind(m *Message) error {
 		return err
 	}
 	s.target(m, name)
-	s.portals[string(portal)] = m.Stmt
+	s.bind(portal, m.Stmt)
 	return nil
 }
 

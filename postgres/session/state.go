@@ -52,7 +52,8 @@ type State struct {
 	judge      Judge
 	statements map[string]*Statement
 	ahead      map[string]*Statement // as statements will be once all that was sent succeeded; nil: closed
-	portals    map[string]*Statement
+	unnamed    *Statement            // what the portal without a name runs; nil: there is none, or none is known
+	portals    map[string]*Statement // and the others
 	settings   []setting
 	reset      uint64 // the seq of the last DISCARD ALL
 	seq        uint64
@@ -81,9 +82,29 @@ func (s *State) Settle() {
 
 // EndPortals forgets the portals: their transaction is over.
 func (s *State) EndPortals() {
-	delete(s.portals, "") // mostly the only one
+	s.unnamed = nil // mostly the only one
 	if len(s.portals) > 0 {
 		clear(s.portals)
+	}
+}
+
+// portal returns what a portal runs, or nil.
+func (s *State) portal(name []byte) *Statement {
+	if len(name) == 0 {
+		return s.unnamed
+	}
+	return s.portals[string(name)]
+}
+
+// bind notes what a portal runs; nil: nothing, or nothing that is known.
+func (s *State) bind(name []byte, st *Statement) {
+	switch {
+	case len(name) == 0:
+		s.unnamed = st
+	case st == nil:
+		delete(s.portals, string(name))
+	default:
+		s.portals[string(name)] = st
 	}
 }
 
