@@ -1,8 +1,8 @@
 package function
 
 import (
+	"reflect"
 	"strconv"
-	"strings"
 
 	"github.com/dop251/goja"
 )
@@ -13,42 +13,69 @@ const (
 	maxText  = 1 << 20 // characters of a string, bytes of a buffer
 	maxItems = 1 << 16 // elements of an array
 	maxNest  = 500     // levels of a JSON text
+
+	maxPieces   = 1 << 15 // characters of a text, or bytes of a buffer, that are taken apart
+	maxPattern  = 1 << 12 // characters of a regular expression
+	maxSearched = 1 << 17 // of one in which an expression finds each match
 )
 
-func textLength(x goja.Value) int64 {
-	if s, ok := x.(goja.String); ok {
-		return int64(s.Length())
+// pieces returns how many values a text or a buffer is taken apart into.
+func (v *vm) pieces(x goja.Value) int64 {
+	switch x := x.(type) {
+	case goja.String:
+		return int64(x.Length())
+	case *goja.Object:
+		t := x.ExportType()
+		if t == proxyType {
+			return v.pieces(x.Export().(goja.Proxy).Target())
+		}
+		if t != nil && t.Kind() == reflect.Slice && t.Elem().Kind() != reflect.Interface || x.ClassName() == "String" {
+			return v.length(x)
+		}
 	}
-	return int64(len(x.String()))
+	return 0
 }
 
-func repeats(v *vm, c goja.FunctionCall) {
-	if n := c.Argument(0).ToInteger(); n > 0 && textLength(c.This) > maxText/n {
-		v.tooMuch("repeat")
+// whole refuses to take apart what has too many pieces.
+func (v *vm) whole(x goja.Value) {
+	if v.pieces(x) > maxPieces {
+		v.tooMuch("what is taken apart")
 	}
 }
 
-func pads(v *vm, c goja.FunctionCall) {
-	if c.Argument(0).ToInteger() > maxText {
-		v.tooMuch("pad")
+// takesApart bounds what a call takes the properties of.
+func takesApart(v *vm, c *goja.FunctionCall) {
+	for _, a := range c.Arguments {
+		v.whole(a)
 	}
 }
 
-// replaces bounds what a replacement may become if it stands at every place, and
-// each $ in it for the whole text.
-func replaces(v *vm, c goja.FunctionCall) {
-	with, ok := c.Argument(1).(goja.String)
-	if !ok {
-		return
+// charge counts bytes that a run makes with one call, and ends what makes more
+// in all than a run may.
+func (v *vm) charge(n int64, what string) {
+	if v.made += n; v.made > v.limits.Memory {
+		v.tooMuch(what)
 	}
-	n := textLength(c.This)
-	size := int64(with.Length())
-	if strings.ContainsAny(with.String(), "$") {
-		size += n * int64(strings.Count(with.String(), "$"))
+}
+
+// settleNumber makes a number of an argument, and returns it.
+func (v *vm) settleNumber(c *goja.FunctionCall, i int) int64 {
+	n := c.Argument(i).ToInteger()
+	if i < len(c.Arguments) {
+		c.Arguments[i] = v.rt.ToValue(n)
 	}
-	if n > 0 && size > 16*maxText/n {
-		v.tooMuch("replace")
+	return n
+}
+
+// concats bounds an array that is made of several.
+func concats(v *vm, c *goja.FunctionCall) {
+	total := v.length(c.This)
+	for _, a := range c.Arguments {
+		if total += max(v.length(a), 1); total > maxItems {
+			v.tooMuch("concat")
+		}
 	}
+	v.charge(16*total, "arrays")
 }
 
 // length returns the length of an array, or of what looks like one.
@@ -57,21 +84,54 @@ func (v *vm) length(x goja.Value) int64 {
 	if !ok {
 		return 0
 	}
+	if v.unsteady(o) {
+		v.tooMuch("a length that is made anew each time")
+	}
 	n := o.Get("length")
 	if n == nil {
 		return 0
 	}
+	if _, isObject := n.(*goja.Object); isObject {
+		v.tooMuch("a length that is made anew each time")
+	}
 	return n.ToInteger()
 }
 
-func fewItems(v *vm, c goja.FunctionCall) {
+// unsteady reports whether an object may say another length each time it is asked.
+func (v *vm) unsteady(o *goja.Object) bool {
+	switch {
+	case o.ExportType() == proxyType:
+		return true
+	case v.describe == nil || o.ClassName() == "Array":
+		return false
+	case o.ExportType().Kind() == reflect.Slice: // a typed array, whose own length counts
+		return false
+	}
+	for ; o != nil; o = o.Prototype() {
+		if d, ok := v.call(v.describe, goja.Undefined(), o, v.rt.ToValue("length")).(*goja.Object); ok {
+			return given(d, "get")
+		}
+	}
+	return false
+}
+
+var proxyType = reflect.TypeFor[goja.Proxy]()
+
+// describes keeps what tells how a property is made, for sources that could make
+// one that computes.
+func (v *vm) describes() {
+	v.describe, _ = goja.AssertFunction(v.rt.Get("Object").ToObject(v.rt).Get("getOwnPropertyDescriptor"))
+}
+
+func fewItems(v *vm, c *goja.FunctionCall) {
+	v.whole(c.This)
 	if v.length(c.This) > maxItems {
 		v.tooMuch("an array")
 	}
 }
 
 // flattens bounds what lists in lists become.
-func flattens(v *vm, c goja.FunctionCall) {
+func flattens(v *vm, c *goja.FunctionCall) {
 	depth := int64(1)
 	if d := c.Argument(0); !goja.IsUndefined(d) {
 		depth = d.ToInteger()
@@ -97,26 +157,27 @@ func (v *vm) countFlat(x goja.Value, depth int64, left *int64) {
 	}
 }
 
-func fromFew(v *vm, c goja.FunctionCall) {
+func fromFew(v *vm, c *goja.FunctionCall) {
+	v.whole(c.Argument(0))
 	if v.length(c.Argument(0)) > maxItems {
 		v.tooMuch("an array")
 	}
 }
 
-func applies(v *vm, c goja.FunctionCall) {
+func applies(v *vm, c *goja.FunctionCall) {
 	if v.length(c.Argument(1)) > maxItems {
 		v.tooMuch("arguments")
 	}
 }
 
-func reflects(v *vm, c goja.FunctionCall) {
+func reflects(v *vm, c *goja.FunctionCall) {
 	if v.length(c.Argument(2)) > maxItems {
 		v.tooMuch("arguments")
 	}
 }
 
 // joins bounds what an array of texts becomes.
-func joins(v *vm, c goja.FunctionCall) {
+func joins(v *vm, c *goja.FunctionCall) {
 	fewItems(v, c)
 	o, ok := c.This.(*goja.Object)
 	if !ok {
@@ -137,136 +198,3 @@ func joins(v *vm, c goja.FunctionCall) {
 		v.tooMuch("join")
 	}
 }
-
-func shortText(v *vm, c goja.FunctionCall) {
-	if textLength(c.This) > maxText {
-		v.tooMuch("join")
-	}
-}
-
-// parses refuses a JSON text that is nested deeper than the engine's own stack
-// should be.
-func parses(v *vm, c goja.FunctionCall) {
-	depth, quoted := 0, false
-	text := c.Argument(0).String()
-	for i := 0; i < len(text); i++ {
-		switch b := text[i]; {
-		case quoted && b == '\\':
-			i++
-		case b == '"':
-			quoted = !quoted
-		case quoted:
-		case b == '[' || b == '{':
-			if depth++; depth > maxNest {
-				v.tooMuch("a JSON text's depth")
-			}
-		case b == ']' || b == '}':
-			depth--
-		}
-	}
-}
-
-// counted is JSON.stringify that looks at each value on the way: a few objects
-// that hold each other many times become an endless text.
-func (v *vm) counted(real goja.Callable) func(goja.FunctionCall) goja.Value {
-	return func(c goja.FunctionCall) goja.Value {
-		o, isObject := c.Argument(0).(*goja.Object)
-		if !isObject || !goja.IsUndefined(c.Argument(1)) && !goja.IsNull(c.Argument(1)) {
-			return v.call(real, c.This, c.Arguments...)
-		}
-		return v.call(real, c.This, o, v.rt.ToValue(v.counter()), c.Argument(2))
-	}
-}
-
-// counter returns a replacer that changes nothing, and ends what becomes too much.
-func (v *vm) counter() func(goja.FunctionCall) goja.Value {
-	items, size := 0, int64(0)
-	return func(c goja.FunctionCall) goja.Value {
-		v.alive()
-		x := c.Argument(1)
-		if s, ok := x.(goja.String); ok {
-			size += int64(s.Length())
-		}
-		if items++; items > maxItems || size > maxText {
-			v.tooMuch("JSON")
-		}
-		return x
-	}
-}
-
-// buffers are the classes whose size is their first argument.
-var buffers = []string{
-	"ArrayBuffer", "Uint8Array", "Int8Array", "Uint8ClampedArray", "Uint16Array", "Int16Array", "Uint32Array", "Int32Array", "Float32Array", "Float64Array",
-	"Array",
-}
-
-// bound lets a class make nothing that is too large.
-func (v *vm) bound(name string) {
-	real, ok := v.rt.Get(name).(*goja.Object)
-	if !ok {
-		return
-	}
-	look := func(args []goja.Value) {
-		if len(args) == 0 {
-			return
-		}
-		n := v.length(args[0])
-		switch args[0].ExportType() {
-		case nil:
-		default:
-			if _, isObject := args[0].(*goja.Object); !isObject {
-				n = args[0].ToInteger()
-			}
-		}
-		if name == "Array" && (len(args) > 1 || isText(args[0])) {
-			return
-		}
-		if n > maxText || name == "Array" && n > maxItems {
-			v.tooMuch(name)
-		}
-	}
-	f, _ := goja.AssertFunction(real)
-	shown := v.rt.NewProxy(real, &goja.ProxyTrapConfig{
-		Construct: func(_ *goja.Object, args []goja.Value, to *goja.Object) *goja.Object {
-			look(args)
-			make, _ := goja.AssertConstructor(real)
-			o, err := make(real, args...)
-			if thrown, ok := err.(*goja.Exception); ok {
-				panic(thrown.Value())
-			}
-			if err != nil {
-				panic(err)
-			}
-			if proto, ok := to.Get("prototype").(*goja.Object); ok && proto != real.Get("prototype") {
-				o.SetPrototype(proto) // of a class that extends it
-			}
-			return o
-		},
-		Apply: func(_ *goja.Object, this goja.Value, args []goja.Value) goja.Value {
-			look(args)
-			return v.call(f, this, args...)
-		},
-	})
-	v.instances(real)
-	v.rt.Set(name, shown)
-	real.Get("prototype").ToObject(v.rt).Set("constructor", shown)
-}
-
-// instances lets a class that is shown as a proxy stand right of instanceof: the
-// engine has no answer for proxies of its own (OrdinaryHasInstance).
-func (v *vm) instances(class *goja.Object) {
-	class.DefineDataPropertySymbol(goja.SymHasInstance, v.rt.ToValue(func(c goja.FunctionCall) goja.Value {
-		of, ok := c.This.(*goja.Object)
-		o, isObject := c.Argument(0).(*goja.Object)
-		if !ok || !isObject {
-			return v.rt.ToValue(false)
-		}
-		proto, ok := of.Get("prototype").(*goja.Object)
-		for o = o.Prototype(); ok && o != nil && o != proto; o = o.Prototype() {
-			v.alive()
-		}
-		return v.rt.ToValue(ok && o != nil)
-	}), goja.FLAG_FALSE, goja.FLAG_FALSE, goja.FLAG_FALSE)
-}
-
-func isText(x goja.Value) bool { _, ok := x.(goja.String); return ok }

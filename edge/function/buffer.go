@@ -37,11 +37,14 @@ func (v *vm) bufferClass() *goja.Object {
 func (v *vm) nativeBytes() *goja.Object {
 	native := v.rt.NewObject()
 	native.Set("max", maxText)
+	native.Set("charge", func(n int64) { v.charge(n, "Buffer") })
+	native.Set("whole", func(c goja.FunctionCall) goja.Value { v.whole(c.Argument(0)); return goja.Undefined() })
 	native.Set("known", func(enc string) bool { _, ok := encodings[strings.ToLower(enc)]; return ok })
 	native.Set("encode", func(c goja.FunctionCall) goja.Value {
 		return v.rt.ToValue(v.text(v.bytes(c.Argument(0)), v.encoding(c.Argument(1))))
 	})
 	native.Set("decode", func(c goja.FunctionCall) goja.Value {
+		v.charge(textLength(c.Argument(0)), "Buffer")
 		return v.rt.ToValue(v.rt.NewArrayBuffer(v.bytesOf(c.Argument(0).String(), v.encoding(c.Argument(1)))))
 	})
 	native.Set("index", func(c goja.FunctionCall) goja.Value {

@@ -6,6 +6,7 @@
   function sized(n) {
     if (typeof n !== "number" || !(n >= 0)) throw new TypeError("Buffer: the size must be a number from 0");
     if (n > max) throw new RangeError("Buffer: more than a run may make");
+    native.charge(n);
     return n;
   }
   function offset(buf, at, width) {
@@ -53,7 +54,7 @@
 
     toString(enc, start, end) { return native.encode(this.subarray(start || 0, end === undefined ? this.length : end), enc); }
     toLocaleString(enc, start, end) { return this.toString(enc, start, end); }
-    toJSON() { return { type: "Buffer", data: Array.prototype.slice.call(this) }; }
+    toJSON() { native.whole(this); return { type: "Buffer", data: Array.prototype.slice.call(this) }; }
     slice(start, end) { return this.subarray(start, end); }
     equals(other) { return this.compare(other) === 0; }
     compare(other, start, end, from, to) {

@@ -48,6 +48,7 @@ type Config struct {
 // them, so that a run on a busy machine is not blamed for waiting.
 type Limits struct {
 	Time    time.Duration // after which a run is ended; 0 means 4 ms
+	Memory  int64         // bytes of what it asks for by size (texts, buffers, arrays), let go or not; 0 means 32 MiB
 	Depth   int           // of calls; 0 means 1,000
 	Console int           // bytes that it may log; 0 means 10 KiB
 	Runs    int           // at once; 0 means one a processor, two at least

@@ -133,7 +133,7 @@ func (v *vm) newToken(x, with goja.Value) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	payload, err := cbor.Marshal(v.plain(o.Get("payload"), 0))
+	payload, err := cbor.Marshal(v.plain(o.Get("payload"), new(int), 0))
 	if err != nil {
 		return nil, err
 	}
@@ -152,17 +152,22 @@ func (v *vm) newToken(x, with goja.Value) ([]byte, error) {
 // part returns headers of a token, by either of their two names.
 func (v *vm) part(o *goja.Object, name string) map[any]any {
 	for _, name := range []string{name, name + "Headers"} {
-		if m, ok := v.plain(o.Get(name), 0).(map[any]any); ok {
+		if m, ok := v.plain(o.Get(name), new(int), 0).(map[any]any); ok {
 			return m
 		}
 	}
 	return map[any]any{}
 }
 
-// plain returns a value as CBOR has it: a key that is a whole number is one.
-func (v *vm) plain(x goja.Value, depth int) any {
+// plain returns a value as CBOR has it: a key that is a whole number is one. It
+// counts values: those that hold one another many times would be endless.
+func (v *vm) plain(x goja.Value, values *int, depth int) any {
 	if depth > 16 {
 		v.fail("a token is nested too deep")
+	}
+	v.alive()
+	if *values++; *values > maxToken {
+		v.fail("a token has too many values")
 	}
 	o, ok := x.(*goja.Object)
 	if !ok {
@@ -174,16 +179,16 @@ func (v *vm) plain(x goja.Value, depth int) any {
 	if o.ClassName() == "Array" {
 		out := []any{}
 		for i := range min(v.length(o), maxToken) {
-			out = append(out, v.plain(o.Get(strconv.FormatInt(i, 10)), depth+1))
+			out = append(out, v.plain(o.Get(strconv.FormatInt(i, 10)), values, depth+1))
 		}
 		return out
 	}
 	out := map[any]any{}
 	for _, name := range o.Keys() {
 		if n, err := strconv.ParseInt(name, 10, 64); err == nil {
-			out[n] = v.plain(o.Get(name), depth+1)
+			out[n] = v.plain(o.Get(name), values, depth+1)
 		} else {
-			out[name] = v.plain(o.Get(name), depth+1)
+			out[name] = v.plain(o.Get(name), values, depth+1)
 		}
 	}
 	return out

@@ -85,6 +85,7 @@ func (s *Set) With(sources []Source) (*Set, error) {
 
 func (l Limits) defaults() Limits {
 	orDefault(&l.Time, 4*time.Millisecond)
+	orDefault(&l.Memory, 32<<20)
 	orDefault(&l.Depth, 1000)
 	orDefault(&l.Console, 10<<10)
 	orDefault(&l.Runs, max(2, runtime.GOMAXPROCS(0)))
@@ -136,7 +137,7 @@ func (e *engine) load(s Source) (*fn, error) {
 		own, exported, err := v.handlers("")
 		switch {
 		case err != nil:
-			return err
+			return told(err)
 		case own == nil && exported == nil:
 			return &script.Error{File: p.File, Text: "no handler: expected function handler(event), or exports.handler"}
 		case s.Runtime == CloudFront && own == nil:
@@ -166,13 +167,13 @@ func (v *vm) handlers(event string) (own, exported goja.Callable, err error) {
 	}
 	body, _ := goja.AssertFunction(f)
 	if !v.fn.program.Says("exports", "module") {
-		h, err := body(goja.Undefined(), v.requirer())
+		h, err := body(goja.Undefined(), v.requirer(), goja.Undefined(), goja.Undefined(), v.grower())
 		own, _ = goja.AssertFunction(h)
 		return own, nil, err
 	}
 	module, exports := v.rt.NewObject(), v.rt.NewObject()
 	module.Set("exports", exports)
-	h, err := body(exports, v.requirer(), module, exports)
+	h, err := body(exports, v.requirer(), module, exports, v.grower())
 	if err != nil {
 		return nil, nil, err
 	}
@@ -188,6 +189,13 @@ func (v *vm) requirer() goja.Value {
 		return goja.Undefined()
 	}
 	return v.rt.ToValue(v.require)
+}
+
+func (v *vm) grower() goja.Value {
+	if !v.fn.program.Grows {
+		return goja.Undefined()
+	}
+	return v.rt.ToValue(v.grown)
 }
 
 // setupOf returns what is done to each runtime of a function. It has only those

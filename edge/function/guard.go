@@ -29,8 +29,10 @@ func (v *vm) forbid() {
 	}
 }
 
-// A check looks at a call before it is made. It panics with what is thrown.
-type check func(v *vm, c goja.FunctionCall)
+// A check looks at a call before it is made, and may settle what its arguments
+// are: those that make a value anew each time they are asked would be another
+// after it was looked at. It panics with what is thrown.
+type check func(v *vm, c *goja.FunctionCall)
 
 // A guardedFunction is one of the language's own, by the object that has it.
 type guardedFunction struct {
@@ -44,9 +46,27 @@ var guards = []guardedFunction{
 	{"String.prototype", "repeat", repeats, nil},
 	{"String.prototype", "padStart", pads, nil},
 	{"String.prototype", "padEnd", pads, nil},
-	{"String.prototype", "replace", replaces, nil},
-	{"String.prototype", "replaceAll", replaces, nil},
-	{"Array.prototype", "join", joins, shortText},
+	{"String.prototype", "concat", addsUp, nil},
+	{"String.prototype", "replace", replaces, grows},
+	{"String.prototype", "replaceAll", replaces, grows},
+	{"String.prototype", "split", splits, nil},
+	{"String.prototype", "match", searches, nil},
+	{"String.prototype", "matchAll", searches, nil},
+	{"String.prototype", "search", patterned, nil},
+	{"String.prototype", "localeCompare", collates, nil},
+	{"String.prototype", "normalize", normalizes, grows},
+	{"String.prototype", "toUpperCase", nothing, grows},
+	{"String", "raw", raws, nil},
+	{"Object", "keys", takesApart, nil},
+	{"Object", "values", takesApart, nil},
+	{"Object", "entries", takesApart, nil},
+	{"Object", "assign", takesApart, nil},
+	{"Object", "getOwnPropertyNames", takesApart, nil},
+	{"Object", "getOwnPropertyDescriptors", takesApart, nil},
+	{"Reflect", "ownKeys", takesApart, nil},
+	{"RegExp.prototype", "compile", patterns, nil},
+	{"Array.prototype", "concat", concats, nil},
+	{"Array.prototype", "join", joins, grows},
 	{"Array.prototype", "flat", flattens, nil},
 	{"Array", "from", fromFew, nil},
 	{"Function.prototype", "apply", applies, nil},
@@ -56,7 +76,7 @@ var guards = []guardedFunction{
 
 // walkers are the functions of arrays that walk through a length, filled or not.
 var walkers = []string{
-	"concat", "copyWithin", "every", "fill", "filter", "find", "findIndex", "findLast", "findLastIndex", "flatMap", "forEach", "includes", "indexOf", "lastIndexOf",
+	"copyWithin", "every", "fill", "filter", "find", "findIndex", "findLast", "findLastIndex", "flatMap", "forEach", "includes", "indexOf", "lastIndexOf",
 	"map", "reduce", "reduceRight", "reverse", "shift", "slice", "some", "sort", "splice", "toReversed", "toSorted", "toSpliced", "unshift", "with",
 }
 
@@ -69,10 +89,13 @@ func guardsOf(p *script.Program) (out []func(*vm)) {
 			add(g)
 		}
 	}
+	if p.Says("get", "defineProperty", "defineProperties", "__defineGetter__", "create", "Reflect") {
+		out = append(out, (*vm).describes)
+	}
 	if p.Says("stringify") {
 		out = append(out, func(v *vm) { v.wrap("JSON", "stringify", v.counted) })
 	}
-	if p.Sparse {
+	if p.Sparse || p.Says("call", "apply", "bind") { // or of what is no array
 		for _, name := range walkers {
 			if p.Says(name) {
 				add(guardedFunction{"Array.prototype", name, fewItems, nil})
@@ -80,10 +103,22 @@ func guardsOf(p *script.Program) (out []func(*vm)) {
 		}
 		out = append(out, (*vm).boundIteration)
 	}
+	if p.Says("RegExp", "constructor") {
+		out = append(out, (*vm).boundPatterns)
+	}
+	if p.Says("Symbol", "getOwnPropertySymbols", "ownKeys") {
+		out = append(out, (*vm).boundMatches)
+	}
 	for _, name := range buffers {
 		if p.Says(name) {
 			out = append(out, func(v *vm) { v.bound(name) })
 		}
+	}
+	if p.Spreads {
+		out = append(out, (*vm).boundCharacters)
+	}
+	if p.Says("slice", "map", "filter", "toReversed", "toSorted", "with") && p.Says(append(buffers, "Buffer")...) {
+		out = append(out, (*vm).boundCopies)
 	}
 	if p.Says("BigInt", "BigInt64Array", "BigUint64Array", "getBigInt64", "getBigUint64", "globalThis") {
 		out = append(out, (*vm).noBigInts)
@@ -112,9 +147,91 @@ func (v *vm) boundIteration() {
 	}
 	proto.SetSymbol(goja.SymIterator, func(c goja.FunctionCall) goja.Value {
 		v.alive()
-		fewItems(v, c)
+		fewItems(v, &c)
 		return v.call(real, c.This)
 	})
+}
+
+// boundMatches bounds what an expression finds where it is asked itself, by the
+// names that only symbols have.
+func (v *vm) boundMatches() {
+	proto := v.rt.Get("RegExp").ToObject(v.rt).Get("prototype").ToObject(v.rt)
+	for _, name := range []*goja.Symbol{goja.SymReplace, goja.SymMatch, goja.SymMatchAll, goja.SymSplit} {
+		real, ok := goja.AssertFunction(proto.GetSymbol(name))
+		if !ok {
+			continue
+		}
+		proto.SetSymbol(name, func(c goja.FunctionCall) goja.Value {
+			v.alive()
+			if len(c.Arguments) == 0 {
+				return v.call(real, c.This)
+			}
+			if v.settle(&c.Arguments[0]); textLength(c.Arguments[0]) > maxSearched {
+				v.tooMuch("a text that is searched")
+			}
+			if name == goja.SymReplace {
+				on := goja.FunctionCall{This: c.Arguments[0], Arguments: append([]goja.Value{c.This}, c.Arguments[1:]...)}
+				replaces(v, &on)
+				copy(c.Arguments[1:], on.Arguments[1:])
+			}
+			out := v.call(real, c.This, c.Arguments...)
+			grows(v, &goja.FunctionCall{This: out})
+			return out
+		})
+	}
+}
+
+// boundPatterns bounds the expressions that a source makes of texts.
+func (v *vm) boundPatterns() {
+	real := v.rt.Get("RegExp").ToObject(v.rt)
+	f, _ := goja.AssertFunction(real)
+	make, _ := goja.AssertConstructor(real)
+	shown := v.rt.NewProxy(real, &goja.ProxyTrapConfig{
+		Construct: func(_ *goja.Object, args []goja.Value, to *goja.Object) *goja.Object {
+			patterns(v, &goja.FunctionCall{Arguments: args})
+			return v.constructed(make(to, args...))
+		},
+		Apply: func(_ *goja.Object, this goja.Value, args []goja.Value) goja.Value {
+			patterns(v, &goja.FunctionCall{Arguments: args})
+			return v.call(f, this, args...)
+		},
+	})
+	v.instances(real)
+	v.rt.Set("RegExp", shown)
+	real.Get("prototype").ToObject(v.rt).Set("constructor", shown)
+}
+
+// boundCharacters bounds what is spread or walked through of a text or a buffer:
+// that makes a value of each character, and each byte.
+func (v *vm) boundCharacters() {
+	text := v.rt.Get("String").ToObject(v.rt).Get("prototype").ToObject(v.rt)
+	for _, proto := range []*goja.Object{text, v.typedArrays()} {
+		real, ok := goja.AssertFunction(proto.GetSymbol(goja.SymIterator))
+		if !ok {
+			continue
+		}
+		proto.SetSymbol(goja.SymIterator, func(c goja.FunctionCall) goja.Value {
+			v.alive()
+			if proto == text {
+				v.settle(&c.This)
+			}
+			v.whole(c.This)
+			return v.call(real, c.This)
+		})
+	}
+	if v.fn.program.Says("entries", "keys", "values") {
+		for _, name := range []string{"entries", "keys", "values"} {
+			g := guardedFunction{"", name, fewItems, nil}
+			if real, ok := goja.AssertFunction(v.typedArrays().Get(name)); ok {
+				v.typedArrays().Set(name, checked(v, g)(real))
+			}
+		}
+	}
+}
+
+// typedArrays returns what all typed arrays inherit.
+func (v *vm) typedArrays() *goja.Object {
+	return v.rt.Get("Uint8Array").ToObject(v.rt).Get("prototype").ToObject(v.rt).Prototype()
 }
 
 // wrap replaces a function by one that is made of it.
@@ -134,10 +251,10 @@ func checked(v *vm, g guardedFunction) func(goja.Callable) func(goja.FunctionCal
 	return func(real goja.Callable) func(goja.FunctionCall) goja.Value {
 		return func(c goja.FunctionCall) goja.Value {
 			v.alive()
-			g.before(v, c)
+			g.before(v, &c)
 			out := v.call(real, c.This, c.Arguments...)
 			if g.after != nil {
-				g.after(v, goja.FunctionCall{This: out})
+				g.after(v, &goja.FunctionCall{This: out})
 			}
 			return out
 		}
@@ -155,6 +272,17 @@ func (v *vm) call(f goja.Callable, this goja.Value, args ...goja.Value) goja.Val
 		panic(err)
 	}
 	return out
+}
+
+// constructed returns what a class of the runtime made, likewise.
+func (v *vm) constructed(o *goja.Object, err error) *goja.Object {
+	if thrown, ok := err.(*goja.Exception); ok {
+		panic(thrown.Value())
+	}
+	if err != nil {
+		panic(err)
+	}
+	return o
 }
 
 // alive ends a run that was interrupted while it was in a loop of ours.

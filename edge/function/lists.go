@@ -8,6 +8,9 @@ import (
 	"github.com/dop251/goja"
 )
 
+// maxLists bounds the texts of one object of an event, before they are looked at.
+const maxLists = 256 << 10
+
 // lists decodes CloudFront's object of names and values. What is in multiValue
 // counts, unless only value was changed: that is the first then.
 func (v *vm) lists(x goja.Value, was []many, what string) ([]many, error) {
@@ -19,6 +22,7 @@ func (v *vm) lists(x goja.Value, was []many, what string) ([]many, error) {
 		return nil, bad("%s is %s; expected an object", what, kindOf(x))
 	}
 	var out []many
+	size := 0
 	for _, name := range o.Keys() {
 		m := many{name: name}
 		if x := o.Get(name); x == nil || goja.IsUndefined(x) { // as JSON has it: it is not there
@@ -45,6 +49,10 @@ func (v *vm) lists(x goja.Value, was []many, what string) ([]many, error) {
 				attr = one.Get("attributes").String()
 			}
 			m.attrs = append(m.attrs, attr)
+			v.alive()
+			if size += len(name) + len(m.values[len(m.values)-1]) + len(attr); size > maxLists {
+				return nil, bad("%s has more than %d bytes", what, maxLists)
+			}
 		}
 		if first := e.Get("value"); len(m.values) > 1 && given(e, "value") && slices.ContainsFunc(was, func(w many) bool { return w.name == name && slices.Equal(w.values, m.values) }) {
 			m.values[0] = first.String()

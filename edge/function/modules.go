@@ -203,7 +203,9 @@ func (v *vm) parseQuery(c goja.FunctionCall) goja.Value {
 	most, decode := int64(1000), goja.Callable(nil)
 	if o, ok := c.Argument(3).(*goja.Object); ok {
 		if given(o, "maxKeys") {
-			most = o.Get("maxKeys").ToInteger()
+			if most = o.Get("maxKeys").ToInteger(); most <= 0 { // as many as there are
+				most = maxItems
+			}
 		}
 		decode, _ = goja.AssertFunction(o.Get("decodeURIComponent"))
 	}
@@ -265,6 +267,7 @@ func (v *vm) writeQuery(c goja.FunctionCall) goja.Value {
 		return queryEscape(s)
 	}
 	var pairs []string
+	size := 0
 	for _, name := range in.Keys() {
 		values := []goja.Value{in.Get(name)}
 		if list, ok := values[0].(*goja.Object); ok && list.ClassName() == "Array" {
@@ -278,7 +281,12 @@ func (v *vm) writeQuery(c goja.FunctionCall) goja.Value {
 			if _, isObject := x.(*goja.Object); !isObject && x != nil && !goja.IsUndefined(x) && !goja.IsNull(x) {
 				text = x.String()
 			}
-			pairs = append(pairs, escape(name)+eq+escape(text))
+			v.alive()
+			pair := escape(name) + eq + escape(text)
+			if size += len(pair) + len(sep); size > maxText {
+				v.tooMuch("querystring")
+			}
+			pairs = append(pairs, pair)
 		}
 	}
 	return v.rt.ToValue(strings.Join(pairs, sep))

@@ -75,9 +75,23 @@ func (v *vm) urlModule() *goja.Object {
 			panic(err)
 		}
 		make, _ := goja.AssertFunction(f)
+		v.urls.Set("URLSearchParams", v.guardedParams(v.urls.Get("URLSearchParams").ToObject(v.rt)))
 		v.urls.Set("URL", v.call(make, goja.Undefined(), v.urls.Get("URL"), v.urls.Get("URLSearchParams")))
 	}
 	return v.urls
+}
+
+// guardedParams is the class URLSearchParams, which takes texts of some length.
+func (v *vm) guardedParams(real *goja.Object) goja.Value {
+	make, _ := goja.AssertConstructor(real)
+	shown := v.rt.NewProxy(real, &goja.ProxyTrapConfig{Construct: func(_ *goja.Object, args []goja.Value, to *goja.Object) *goja.Object {
+		if len(args) > 0 && isText(args[0]) && textLength(args[0]) > maxItems {
+			v.tooMuch("URLSearchParams")
+		}
+		return v.constructed(make(to, args...))
+	}})
+	v.instances(real)
+	return v.rt.ToValue(shown)
 }
 
 // environment is what there is of process: functions have no variables of their

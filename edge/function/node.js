@@ -51,8 +51,7 @@
 
   // parse is the one of before the URL standard, which most functions still use.
   function parse(text, withQuery) {
-    const m = /^(?:([a-zA-Z][a-zA-Z0-9+.-]*:)?\/\/(?:([^@/?#]*)@)?([^/?#:]*)(?::(\d+))?)?([^?#]*)(\?[^#]*)?(#.*)?$/.exec(String(text).trim());
-    if (!m) throw new TypeError("Invalid URL");
+    const m = /^(?:([a-zA-Z][a-zA-Z0-9+.-]*:)?\/\/(?:([^@/?#]*)@)?([^/?#:]*)(?::(\d+))?)?([^?#]*)(\?[^#]*)?(#[^]*)?$/.exec(String(text).trim());
     const search = m[6] || null, host = m[3] === undefined ? null : m[3].toLowerCase();
     const query = search === null ? null : search.slice(1);
     const out = {

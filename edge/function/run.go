@@ -199,9 +199,19 @@ func (r *running) spent(start time.Time) time.Duration {
 	return passed
 }
 
-// explain makes an error of a run one that names the place in the source.
-func explain(err error) error {
+// told makes of what was thrown an error that says it, with the place in the
+// source. It belongs to the run: an object that is thrown may say its text by code
+// of its own, which is as long as it likes.
+func told(err error) error {
 	var thrown *goja.Exception
+	if errors.As(err, &thrown) {
+		return errors.New(oneLine(thrown.Value().String() + placeOf(thrown)))
+	}
+	return err
+}
+
+// explain says an error of a run in this package's own words.
+func explain(err error) error {
 	var interrupted *goja.InterruptedError
 	var deep *goja.StackOverflowError
 	switch {
@@ -212,8 +222,6 @@ func explain(err error) error {
 		return errTime
 	case errors.As(err, &deep):
 		return errors.New("calls are nested too deep")
-	case errors.As(err, &thrown):
-		return errors.New(oneLine(thrown.Value().String() + placeOf(thrown)))
 	}
 	return err
 }

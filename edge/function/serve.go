@@ -19,7 +19,7 @@ func (s *Set) Serve(ctx context.Context, name string, ev *Event) (*Result, error
 	used, err := e.run(ctx, f, func(v *vm) (err error) {
 		ran = v
 		out, err = v.serve(ev)
-		return err
+		return told(err)
 	})
 	result := "good"
 	var wrong invalid

@@ -38,7 +38,9 @@
   class URL {
     #to; #path; #search; #hash; #params; #asked;
     constructor(input, base) {
-      const text = String(input), p = parts(text);
+      const text = String(input);
+      if (text.length > 65536) throw invalid(text.slice(0, 100));
+      const p = parts(text);
       let authority = p.authority, path = p.path, search = p.search, scheme = p.scheme;
       if (scheme && !special.includes(scheme)) return new native(text);
       if (!scheme) {

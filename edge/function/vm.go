@@ -21,8 +21,10 @@ type vm struct {
 	over    atomic.Bool
 
 	in             *Event
-	route          *Route       // what the run said of the origin
-	lazies         []lazyObject // of the event
+	route          *Route        // what the run said of the origin
+	lazies         []lazyObject  // of the event
+	describe       goja.Callable // Object.getOwnPropertyDescriptor, where a length may be computed
+	made           int64         // bytes, of Limits.Memory
 	lines          []string
 	logged         int
 	loaded         map[string]*goja.Object // modules
@@ -95,7 +97,7 @@ func (v *vm) stringify(o goja.Value) (goja.Value, error) {
 	if !ok {
 		return nil, errors.New("JSON.stringify is no function any more")
 	}
-	return f(json, o, v.rt.ToValue(v.counter()))
+	return f(json, o, v.rt.ToValue(v.counter(nil, nil)))
 }
 
 // fail throws what JavaScript calls a TypeError.

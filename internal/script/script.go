@@ -15,14 +15,18 @@ import (
 )
 
 // A Program is a source that may be run in any number of runtimes at once. Its
-// value is a function of (require, module, exports, program), which returns what
-// the source declares as handler, or undefined.
+// value is a function of (require, module, exports, grown), which returns what
+// the source declares as handler, or undefined. grown is called with each value
+// that may be a text made of two others, or, with a second argument, that is spread;
+// it returns the value.
 type Program struct {
 	File string // as errors name it
 	Code *goja.Program
 
+	Grows     bool // it calls grown
 	Sparse    bool // it may give an array a length that nobody filled
 	Nests     bool // it may nest an array in another again and again
+	Spreads   bool // it may make an array of a text's characters
 	Backtrack bool // it may match by trial, step by step
 
 	words map[string]bool
@@ -77,13 +81,18 @@ func compile(file string, source []byte, lacking map[string]bool) (*Program, err
 		head = sloppy
 	}
 	text = strings.TrimPrefix(text, useStrict)
-	code, err := goja.Compile(file, head+text+tail+lowered(out.Map), head == strict)
+	tree, grows, err := parse(file, head+text+tail+lowered(out.Map))
 	if err != nil {
 		return nil, &Error{File: file, Text: err.Error()}
 	}
-	p := &Program{File: file, Code: code, words: words}
+	code, err := goja.CompileAST(tree, head == strict)
+	if err != nil {
+		return nil, &Error{File: file, Text: err.Error()}
+	}
+	p := &Program{File: file, Code: code, Grows: grows, words: words}
 	p.Sparse = sparse.MatchString(text)
 	p.Nests = strings.Count(text, "function") > 1 || strings.Contains(text, "=>") || p.Says("for", "while", "do")
+	p.Spreads = strings.Contains(text, "...") || p.Says("of", "from", "Set", "Map", "WeakSet", "fromEntries", "all", "allSettled", "any", "race", "yield", "iterator")
 	p.Backtrack = backtrack.MatchString(text) || p.Says("RegExp", "exec", "test", "lastIndex")
 	return p, nil
 }
