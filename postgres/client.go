@@ -276,6 +276,9 @@ func (c *client) place(ctx context.Context) error {
 	v := c.view()
 	c.mode, c.reads = v.Mode, v.Reads
 	d := route(v)
+	if c.goesOn() {
+		d = routeDecision{toNear, "it goes on there"}
+	}
 	c.signal()
 	c.credit = c.trip(v, d)
 	if d.Do == doMove || d.Do == toMain || d.Do == toNear {

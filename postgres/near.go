@@ -68,15 +68,17 @@ func (c *client) closeNear() {
 // runNear runs the group at hand on the standby, once that is new enough, and
 // moves it to the primary if the standby cannot.
 func (c *client) runNear(ctx context.Context, v *classify.Verdict) error {
-	if c.block != onNear && c.misjudged() {
-		return c.runMain(ctx, "the catalogues changed and are being read again")
-	}
-	switch d := c.await(ctx); d.Do {
-	case freshServe:
-	case freshStale:
-		c.stale(d.Why)
-	default:
-		return c.tooOld(ctx, d)
+	if !c.goesOn() {
+		if c.block != onNear && c.misjudged() {
+			return c.runMain(ctx, "the catalogues changed and are being read again")
+		}
+		switch d := c.await(ctx); d.Do {
+		case freshServe:
+		case freshStale:
+			c.stale(d.Why)
+		default:
+			return c.tooOld(ctx, d)
+		}
 	}
 	if err := c.prepareNear(ctx, v); err != nil {
 		if c.block == onNear {
@@ -354,6 +356,9 @@ func (c *client) moveRefused(ctx context.Context, r *refusal) error {
 func (c *client) finishNear() {
 	c.put()
 	if !c.group.Ended { // flushed: the group goes on
+		if c.released.data && c.group.Size() > c.p.cfg.Hold {
+			c.group.Forget()
+		}
 		return
 	}
 	n := c.group.Executes

@@ -187,6 +187,22 @@ func (g *Group) Drop(n int) {
 	g.Messages = g.Messages[:copy(g.Messages, g.Messages[n:])]
 }
 
+// Forget takes those out of the messages that were sent which fetch from a portal,
+// as often as a client likes: nobody sends them again.
+func (g *Group) Forget() {
+	var rest Group
+	for i, m := range g.Messages {
+		if i >= g.Sent || m.Kind != 'E' && m.Kind != 'H' || m.Verdict != nil && m.Verdict.Block != classify.NoBlock {
+			rest.Add(m)
+			if i < g.Sent {
+				rest.Sent++
+			}
+		}
+	}
+	rest.Ended, rest.Executes = g.Ended, g.Executes
+	*g = rest
+}
+
 // Size returns the bytes held.
 func (g *Group) Size() int { return len(g.buf) }
 
