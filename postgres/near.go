@@ -38,6 +38,7 @@ func (c *client) openNear(ctx context.Context, on *replica) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	n.tracker = session.NewTracker(c.state, side)
+	n.tracker.Compares = true
 	c.near = n
 	return nil
 }
@@ -122,6 +123,9 @@ func (c *client) runNear(ctx context.Context, v *classify.Verdict) error {
 		c.closeNear()
 		c.hold, c.released.held, c.group.Sent = c.hold[:0], 0, 0
 		return c.runMain(ctx, "the standby was lost: "+err.Error())
+	case r != nil && !r.moves:
+		c.hold, c.released.held, c.released.heldData = c.hold[:0], 0, false
+		return c.failBlock(ctx, stateNotSupported, r.why)
 	case r != nil:
 		return c.moveRefused(ctx, r)
 	}
@@ -240,7 +244,11 @@ func (n *near) replies(c *client) (*refusal, error) {
 		}
 		c.mu.Lock()
 		show := n.tracker.Reply(f)
+		differs := n.tracker.Differs()
 		c.mu.Unlock()
+		if differs && !c.released.data {
+			return &refusal{moves: c.block != onNear || c.begin.movable, why: "its columns are not those that the client was told"}, n.passOver(c)
+		}
 		if show {
 			c.keep(f)
 		}
@@ -264,6 +272,11 @@ func (n *near) drain(c *client, f wire.Frame) error {
 	c.mu.Lock()
 	n.tracker.Reply(f)
 	c.mu.Unlock()
+	return n.passOver(c)
+}
+
+// passOver reads away the rest of a group, which is ended there.
+func (n *near) passOver(c *client) error {
 	if !c.group.Ended {
 		c.mu.Lock()
 		sync := n.tracker.Encode(nil, session.Message{Kind: 'S', Frame: wire.Frame(wire.Builder(nil).Sync())})

@@ -69,6 +69,9 @@ type refusal struct {
 	why      string //
 }
 
+// syntaxError is what no catalogue changes.
+const syntaxError = "42601"
+
 // refused judges an error of a standby (shared reference: SQLSTATEs measured on
 // hot standbys of PostgreSQL 15). The same error inside a READ ONLY block moves
 // the block only if the primary would not refuse it as well.
@@ -89,10 +92,18 @@ func refused(e *wire.Error, inBlock bool) refusal {
 		r.moves, r.remember = recovery, recovery
 	case "22023":
 		r.moves = strings.Contains(e.Message, "in the future")
-	case "42P01", "42883", "42703", "42704", "3F000", "26000", "34000", "42P02":
+	case "22P02":
+		r.moves = strings.HasPrefix(e.Message, "invalid input value for enum ")
+		r.why = "the standby does not know it: " + e.Message
+	case "3F000", "26000", "34000":
 		r.moves, r.why = true, "the standby does not know it: "+e.Message
 	case "40001", "40P01", "57P04":
 		r.moves, r.why = true, "replay on the standby was in its way: "+e.Message
+	case syntaxError:
+	default: // what there is, of which type, and who may: the primary's catalogues may say something else by now
+		if strings.HasPrefix(e.Code, "42") {
+			r.moves, r.why = true, "the standby does not know it: "+e.Message
+		}
 	}
 	return r
 }

@@ -17,7 +17,9 @@ type Statement struct {
 	Verdict *classify.Verdict // on its text, or on PREPARE's body
 	Text    []byte            // its text, or PREPARE's body
 
-	gen uint64 // tells it from others of the same name
+	gen   uint64 // tells it from others of the same name
+	told  uint64 // which columns a Describe of it told the client; 0: none yet
+	width int    // how many they are
 }
 
 // Instead returns a statement that Parse made with another text, for one Bind: a

@@ -22,6 +22,9 @@ type step struct {
 // A Tracker follows the conversation with one backend.
 type Tracker struct {
 	Status byte // of the last ReadyForQuery: I, T or E
+	// Compares says that the columns of what is brought are compared with those
+	// that the client was told: see Differs.
+	Compares bool
 
 	state   *State
 	side    *Side
@@ -35,6 +38,7 @@ type Tracker struct {
 	tag     string
 	effects []classify.Effect // of the group at the head
 	ddl     bool              // something since TookDDL may have changed the catalogues
+	differs bool              // see Differs
 }
 
 // NewTracker returns the Tracker of an idle backend.
@@ -115,8 +119,12 @@ func (t *Tracker) Encode(dst []byte, m Message) []byte {
 		delete(t.side.known, "")
 	}
 	t.mid = !m.Ends()
+	brought := m.Kind == 'B' && m.Stmt != nil && t.side.brought[m.Stmt.Name] == m.Stmt.gen
 	if m.Kind != 'H' {
-		t.push(step{kind: m.Kind, stmt: m.Stmt, name: m.Name, closes: closes, brought: m.Kind == 'B' && m.Stmt != nil && t.side.brought[m.Stmt.Name] == m.Stmt.gen, verdict: m.Verdict})
+		t.push(step{kind: m.Kind, stmt: m.Stmt, name: m.Name, closes: closes, brought: brought, verdict: m.Verdict})
+	}
+	if brought {
+		return spread(dst, m.Frame, m.Stmt.width)
 	}
 	return append(dst, m.Frame...)
 }
@@ -129,9 +137,11 @@ func (t *Tracker) inject(dst []byte, st *Statement) []byte {
 	t.side.known[st.Name], t.side.brought[st.Name] = st.gen, st.gen
 	t.push(step{kind: 'P', hidden: true, stmt: st})
 	if st.Frame == nil { // PREPARE made it
-		return wire.Builder(dst).Message('P', wire.String(st.Name), append(st.Text[:len(st.Text):len(st.Text)], 0, 0, 0))
+		dst = wire.Builder(dst).Message('P', wire.String(st.Name), append(st.Text[:len(st.Text):len(st.Text)], 0, 0, 0))
+	} else {
+		dst = append(dst, st.Frame...)
 	}
-	return append(dst, st.Frame...)
+	return t.compare(dst, st)
 }
 
 func (t *Tracker) close(dst []byte, name string) []byte {
@@ -191,6 +201,7 @@ func (t *Tracker) Reply(f wire.Frame) (show bool) {
 		}
 		t.head++
 	case '2', 'n', 's', 'I':
+		t.described(s, f)
 		if s.kind != 'Q' {
 			t.head++
 		}
@@ -200,6 +211,7 @@ func (t *Tracker) Reply(f wire.Frame) (show bool) {
 		}
 		t.head++
 	case 'T':
+		t.described(s, f)
 		if s.kind == 'D' {
 			t.head++
 		}
