@@ -123,7 +123,7 @@ conformance: deps ## pgx's own test suite, directly and through both regions' pr
 .PHONY: conformance-drivers
 conformance-drivers: deps ## the suites of other Go drivers for PostgreSQL, and programs on drivers of other languages, by the same three ways
 	apt-get install -y --no-install-recommends python3-asyncpg python3-psycopg python3-psycopg2 python3-pyodbc odbc-postgresql odbcinst libdbd-pg-perl ruby-pg php-cli php-pgsql libpostgresql-jdbc-java openjdk-17-jdk-headless
-	npm install --no-package-lock --no-audit --no-fund --prefix test/conformance/drivers/node
+	npm install --ignore-scripts --no-package-lock --no-audit --no-fund --prefix test/conformance/drivers/node
 	go run ./test/conformance -programs .
 	for s in pq pgconn pgx4 pgtype pgdriver gopg; do go run ./test/conformance -suite $$s || exit 1; done
 

@@ -39,8 +39,15 @@ var languages = []program{
 	{name: "perl", needs: []string{"perl", "-MDBD::Pg", "-e", "1"}, install: "apt-get install libdbd-pg-perl", command: []string{"perl", programs + "/perl/cases.pl"}},
 	{name: "ruby", needs: []string{"ruby", "-e", "require 'pg'"}, install: "apt-get install ruby-pg", command: []string{"ruby", programs + "/ruby/cases.rb"}},
 	{name: "php", needs: []string{"php", "-r", "exit(extension_loaded('pgsql') && extension_loaded('pdo_pgsql') ? 0 : 1);"}, install: "apt-get install php-cli php-pgsql", command: []string{"php", programs + "/php/cases.php"}},
-	{name: "node-postgres", needs: node("pg-query-stream"), install: "npm install --no-package-lock --prefix " + programs + "/node", command: []string{"node", programs + "/node/pg_cases.js"}},
-	{name: "postgres.js", needs: node("postgres"), install: "npm install --no-package-lock --prefix " + programs + "/node", command: []string{"node", programs + "/node/postgres_cases.js"}},
+	onNode("node-postgres", "pg_cases.js", "pg-query-stream"),
+	onNode("postgres.js", "postgres_cases.js", "postgres"),
+	onNode("pg-promise", "pgpromise_cases.js", "pg-promise"),
+	onNode("typeorm", "typeorm_cases.js", "typeorm"),
+	onNode("sequelize", "sequelize_cases.js", "sequelize"),
+	onNode("drizzle", "drizzle_cases.js", "drizzle-orm"),
+	onNode("builders", "builders_cases.js", "kysely"),
+	onNode("mikroorm", "mikroorm_cases.js", "@mikro-orm/postgresql"),
+	onNode("prisma", "prisma_cases.js", "@prisma/client"),
 	{name: "jdbc", needs: []string{"bash", "-c", "javac -version && test -f " + jar}, install: "apt-get install openjdk-17-jdk-headless libpostgresql-jdbc-java",
 		command: []string{"java", "-cp", jar, programs + "/java/Cases.java"}},
 	{name: "psql", needs: []string{"psql", "--version"}, install: "apt-get install postgresql-client", command: []string{"bash", programs + "/shell/psql_cases.sh"}},
@@ -56,8 +63,10 @@ func python(code string) []string { return []string{"/usr/bin/python3", "-c", co
 
 func python3(file string) []string { return []string{"/usr/bin/python3", programs + "/python/" + file} }
 
-func node(module string) []string {
-	return []string{"node", "-e", "require.resolve('" + module + "', {paths: ['" + programs + "/node']})"}
+// onNode is a program that needs a module of npm. None of them needs its scripts.
+func onNode(name, file, module string) program {
+	return program{name: name, needs: []string{"node", "-e", "require.resolve('" + module + "', {paths: ['" + programs + "/node']})"},
+		install: "npm install --ignore-scripts --no-package-lock --prefix " + programs + "/node", command: []string{"node", programs + "/node/" + file}}
 }
 
 // A transcript is what a program said of each case.

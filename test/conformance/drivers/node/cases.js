@@ -14,11 +14,21 @@ exports.test = (name, fn, { differs = '', pooled = true } = {}) => {
 const show = (v) => (typeof v === 'string' ? v : util.inspect(v, { depth: 6, breakLength: Infinity, maxStringLength: 200, maxArrayLength: 50 }))
 const say = (exports.say = (...what) => console.log(what.map(show).join(' ')))
 const must = (exports.must = (ok, what) => { if (!ok) console.log('!! ' + what) })
+exports.until = async (what, ok) => {
+  for (let i = 0; i < 300; i++) { if (await ok()) return; await exports.sleep(20) }
+  must(false, 'never: ' + what)
+}
 exports.sleep = (ms) => new Promise((done) => setTimeout(done, ms))
 
 const FIELDS = ['severity', 'severity_local', 'code', 'message', 'detail', 'hint', 'position', 'internalPosition', 'internalQuery', 'where', 'schema', 'table', 'column',
   'dataType', 'constraint', 'schema_name', 'table_name', 'column_name', 'type_name', 'constraint_name', 'routine']
-const fields = (exports.fields = (e) => (e instanceof Error ? e.name : typeof e) + ' ' + FIELDS.filter((f) => e[f] !== undefined && e[f] !== '').map((f) => `${f}=${e[f]}`).join(' '))
+const fields = (exports.fields = (e) => (e instanceof Error ? e.name : typeof e) + ' ' + FIELDS.filter((f) => e[f] !== undefined && e[f] !== '').map((f) => `${f}=${e[f]}`).join(' ').replace(/tuple \(\d+,\d+\)/, 'tuple') + within(e))
+
+// within adds the error that a mapper wrapped.
+const within = (e) => {
+  const inner = e.driverError || e.original || e.nativeError || e.cause
+  return inner instanceof Error && inner !== e ? ' <- ' + fields(inner) : ''
+}
 
 // wrong says which error it was, by all its fields.
 exports.wrong = async (promise) => {
@@ -40,7 +50,7 @@ exports.run = async (connect, close) => {
       conn = await connect()
       await Promise.race([c.fn(conn), late])
     } catch (e) {
-      must(false, (e.stack || String(e)).split('\n').slice(0, 3).join(' | '))
+      must(false, fields(e) + ' | ' + (e.stack || String(e)).split('\n').slice(0, 3).join(' | '))
     }
     await Promise.race([close(conn), exports.sleep(3000)]).catch(() => {})
   }
