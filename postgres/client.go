@@ -59,6 +59,7 @@ type client struct {
 	signals  signaled                // what the group at hand signals
 	doomed   atomic.Bool             // somebody may have ended its server process
 	double   atomic.Pointer[standIn] // that somebody signals in its place
+	aim      atomic.Pointer[client]  // that it signaled last, where that was one
 	marks    marks
 
 	wmu   sync.Mutex // serialises writes to conn; taken before mu

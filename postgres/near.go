@@ -238,7 +238,8 @@ func (n *near) replies(c *client) (*refusal, error) {
 			if e.Fatal() {
 				return nil, e
 			}
-			if r := refused(e, c.block == onNear && !c.begin.lazy); r.moves && (c.block != onNear || c.begin.movable) {
+			c.spares(e)
+			if r := refused(e, c.block == onNear && !c.begin.lazy); r.moves && (c.block != onNear || c.begin.movable) && !c.signals.judged(e) {
 				return &r, n.drain(c, f)
 			}
 		}

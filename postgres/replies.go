@@ -86,6 +86,9 @@ func (u *upstream) reply(ctx context.Context, f wire.Frame) {
 		u.rest()
 	case t == 'E':
 		e, err := wire.ParseError(f.Body())
+		if err == nil {
+			c.spares(e)
+		}
 		if !show && err == nil && e.Fatal() && (c.doomed.Load() || c.p.ended(ctx, e.Code, u.backend != nil)) {
 			show = true
 		}

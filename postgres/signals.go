@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"strconv"
+	"strings"
 	"time"
 
 	"meridian/postgres/session"
@@ -229,10 +230,34 @@ func (c *client) met(target *client) {
 	}
 }
 
+// judged reports whether an error of the standby is PostgreSQL's word on who may
+// signal its processes: no other server says anything else.
+func (s *signaled) judged(e *wire.Error) bool { return s.near && strings.HasPrefix(e.Code, "42") }
+
 // signal says that the sessions which the group at hand signals may end by it.
 func (c *client) signal() {
 	for _, t := range c.signals.targets {
 		t.doomed.Store(c.signals.ends)
+	}
+	if len(c.signals.targets) == 1 {
+		c.aim.Store(c.signals.targets[0])
+	}
+}
+
+// spares lets the one session that was aimed at go on at once where PostgreSQL
+// says that this one may not signal it.
+func (c *client) spares(e *wire.Error) {
+	ends := strings.Contains(e.Others, "Rpg_terminate_backend\x00")
+	if e.Code != "42501" || !ends && !strings.Contains(e.Others, "Rpg_cancel_backend\x00") {
+		return
+	}
+	if t := c.aim.Swap(nil); t != nil {
+		if ends {
+			t.doomed.Store(false)
+		}
+		if s := t.double.Load(); s != nil {
+			s.spare()
+		}
 	}
 }
 

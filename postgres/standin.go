@@ -20,11 +20,17 @@ type standIn struct {
 	process  uint32
 	settle   func()        // says that the statement which signals was answered, or will not run
 	answered chan struct{} // closed by settle
+	spare    func()        // says that PostgreSQL refused the signal
+	spared   chan struct{} // closed by spare
 	done     chan struct{} // closed once it is known what became of it
 }
 
 // standsIn is how long a stand-in stands at most.
 const standsIn = time.Hour
+
+// noticesLeaving has its sleep end soon after its connection has: PostgreSQL does
+// not look by itself. Before version 14 it cannot, and it sleeps on.
+const noticesLeaving = "SELECT pg_catalog.set_config(name, '500ms', false) FROM pg_catalog.pg_settings WHERE name = 'client_connection_check_interval'"
 
 // standIn opens a stand-in, or returns nil.
 func (c *client) standIn(ctx context.Context, target *client) *standIn {
@@ -39,8 +45,9 @@ func (c *client) standIn(ctx context.Context, target *client) *standIn {
 	if err != nil {
 		return nil
 	}
-	s := &standIn{target: target, conn: conn, rd: wire.NewReader(conn), answered: make(chan struct{}), done: make(chan struct{})}
+	s := &standIn{target: target, conn: conn, rd: wire.NewReader(conn), answered: make(chan struct{}), spared: make(chan struct{}), done: make(chan struct{})}
 	s.settle = sync.OnceFunc(func() { close(s.answered) })
+	s.spare = sync.OnceFunc(func() { close(s.spared) })
 	if s.process = s.open(c.p); s.process == 0 {
 		conn.Close()
 		return nil
@@ -53,7 +60,7 @@ func (c *client) standIn(ctx context.Context, target *client) *standIn {
 func (s *standIn) open(p *Proxy) uint32 {
 	s.conn.SetDeadline(time.Now().Add(p.cfg.PrimaryTimeout))
 	h := wire.Hello{Version: wire.PeerVersion, Purpose: wire.PurposeSession, From: string(p.cfg.Region), ID: secret(16), Who: s.target.who(),
-		Role: s.target.role, Database: p.cfg.Database, Term: p.term()}
+		Role: s.target.role, Database: p.cfg.Database, Term: p.term(), State: wire.State{SQL: []string{noticesLeaving}}}
 	out := wire.Builder(nil).JSON(wire.FrameHello, h)
 	// What it says is sent at once, and it sleeps by then.
 	out = out.Query("DO LANGUAGE plpgsql $$BEGIN RAISE INFO 'it stands'; PERFORM pg_catalog.pg_sleep(3600); END$$")
@@ -88,18 +95,22 @@ func (s *standIn) run(ctx context.Context) {
 	select {
 	case code = <-said:
 	case <-ctx.Done():
+	case <-s.spared:
 	case <-s.answered:
 		late := time.NewTimer(ending)
 		defer late.Stop()
 		select {
 		case code = <-said:
-		case <-late.C: // PostgreSQL did not allow it
+		case <-late.C: // it was signaled by no statement
+		case <-s.spared:
 		case <-ctx.Done():
 		}
 	}
 	s.conn.Close()
 	if code == "" {
-		s.target.doomed.Store(false)
+		if s.target.double.CompareAndSwap(s, nil) {
+			s.target.doomed.Store(false)
+		}
 		return
 	}
 	if code == stateCanceled {

@@ -1,9 +1,18 @@
 package postgres
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"meridian/postgres/pgtest"
 )
 
 // TestASessionOfTheStandbyIsSignaledFromABlock signals sessions that have no
@@ -60,4 +69,90 @@ func TestASessionOfTheStandbyIsSignaledFromABlock(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestWhoMayNotSignalIsRefusedInPostgreSQLsWords has a role signal sessions of
+// another that it is no member of, and of a superuser: it is told what PostgreSQL
+// itself says, wherever the statement runs, and the sessions go on.
+func TestWhoMayNotSignalIsRefusedInPostgreSQLsWords(t *testing.T) {
+	w := newWorld(t, func(c *Config, _ *Deps) {
+		c.Users = map[string]string{"conduit": "secret", "signal_stranger": "secret", "signal_root": "secret"}
+	})
+	root := w.superuser(pair.primary)
+	w.exec(root, "drop role if exists signal_stranger", "drop role if exists signal_root", "create role signal_stranger login", "create role signal_root login superuser")
+	t.Cleanup(func() { root.Exec(context.Background(), "drop role signal_stranger; drop role signal_root") })
+	as := func(role string) *pgx.Conn {
+		return w.connect(strings.Replace(dsn(w.dub), "//conduit:", "//"+role+":", 1))
+	}
+	stranger := as("signal_stranger")
+	said := func(c *pgx.Conn, sql string, args ...any) string {
+		_, err := c.Exec(t.Context(), sql, args...)
+		var e *pgconn.PgError
+		if !errors.As(err, &e) {
+			return fmt.Sprint(err)
+		}
+		return fmt.Sprint(e.Severity, e.Code, e.Message, e.Detail, e.Hint, e.Routine)
+	}
+	w.caughtUp(stranger)
+	for _, role := range []string{"conduit", "signal_root"} {
+		there := w.superuser(pair.primary)
+		w.exec(there, "set session authorization "+role) // whose process is judged by its login's role
+		here, writer := as(role), as(role)
+		w.exec(writer, "begin", "select pg_advisory_xact_lock(1)", "rollback") // it has a process on the primary
+		for _, f := range []string{"pg_terminate_backend", "pg_cancel_backend"} {
+			w.exec(root, "set session authorization signal_stranger")
+			victim := there
+			if role == "conduit" { // a process of that login
+				victim = w.loggedIn(pair.primary)
+			}
+			want := said(root, "select "+f+"($1::int)", victim.PgConn().PID())
+			w.exec(root, "reset session authorization")
+			if !strings.Contains(want, "42501") {
+				t.Fatalf("directly: %s", want)
+			}
+			for name, target := range map[string]*pgx.Conn{"on the standby": here, "on the primary": writer} {
+				number := target.PgConn().PID()
+				texts := []string{fmt.Sprintf("select %s(%d)", f, number), fmt.Sprintf("select count(*) from generate_series(1, 1) g where %s(%d)", f, number)}
+				for _, sql := range texts {
+					if got := said(stranger, sql); got != want {
+						t.Errorf("%s, %s: %s, want %s", sql, name, got, want)
+					}
+				}
+				if got := said(stranger, "select "+f+"($1::int)", number); got != want {
+					t.Errorf("%s by parameter, %s: %s, want %s", f, name, got, want)
+				}
+				w.exec(stranger, "begin")
+				if got := said(stranger, texts[0]); got != want {
+					t.Errorf("%s in a block, %s: %s, want %s", f, name, got, want)
+				}
+				w.exec(stranger, "rollback")
+				began := time.Now()
+				if get[int](w, target, "select 1") != 1 {
+					t.Errorf("%s, %s: the session does not go on", f, name)
+				}
+				if d := time.Since(began); d > ending/2 {
+					t.Errorf("%s, %s: its next statement took %s", f, name, d)
+				}
+			}
+		}
+	}
+	w.eventually("nobody stands in any more", func() bool {
+		return get[int](w, root, "select count(*) from pg_stat_activity where wait_event = 'PgSleep'") == 0
+	})
+}
+
+// loggedIn connects to a server past the proxies as the proxies do for clients.
+func (w *world) loggedIn(s *pgtest.Server) *pgx.Conn {
+	w.t.Helper()
+	cfg, err := pgx.ParseConfig("user=conduit database=conduit sslmode=disable host=127.0.0.1")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	cfg.DialFunc = func(ctx context.Context, _, _ string) (net.Conn, error) { return s.Dial(ctx) }
+	c, err := pgx.ConnectConfig(w.t.Context(), cfg)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { c.Close(context.Background()) })
+	return c
 }
