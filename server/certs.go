@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"meridian/config"
@@ -118,22 +119,12 @@ const shelfAgain = time.Minute
 
 // run keeps the shelf, until ctx is over.
 func (s *shelf) run(ctx context.Context, ready func()) error {
-	tick := time.NewTicker(shelfAgain)
-	defer tick.Stop()
-	for {
-		watch := s.store.Watch()
+	ready = sync.OnceFunc(ready)
+	follow(ctx, s.store, shelfAgain, func() {
 		s.look(ctx)
-		if ready != nil {
-			ready()
-			ready = nil
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-watch:
-		case <-tick.C:
-		}
-	}
+		ready()
+	})
+	return nil
 }
 
 // look takes what the store has, if that is another than at the last time.

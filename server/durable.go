@@ -165,16 +165,11 @@ func (n *node) setDurability(ctx context.Context, d meridian.Durability) (client
 	}
 	ctx, cancel := context.WithTimeout(ctx, movePatience)
 	defer cancel()
-	for {
-		watch := n.store.Watch()
-		if r, _ := n.promiseOf(db); r.Promise.Next == nil && r.Promise.Now == d {
-			return client.Durability{Now: d.String()}, nil
-		}
-		select {
-		case <-watch:
-		case <-ctx.Done():
-			r, _ := n.promiseOf(db)
-			return client.Durability{}, meridian.WithKind(meridian.Timeout, fmt.Errorf("durability is %s: it changes once the primary is there, and the regions that %s waits for have confirmed what was acknowledged until now; ask for %s to undo the change", r.Promise, d, r.Promise.Now))
-		}
+	if !await(ctx, n.store, func() bool {
+		r, _ = n.promiseOf(db)
+		return r.Promise.Next == nil && r.Promise.Now == d
+	}) {
+		return client.Durability{}, meridian.WithKind(meridian.Timeout, fmt.Errorf("durability is %s: it changes once the primary is there, and the regions that %s waits for have confirmed what was acknowledged until now; ask for %s to undo the change", r.Promise, d, r.Promise.Now))
 	}
+	return client.Durability{Now: d.String()}, nil
 }

@@ -90,21 +90,15 @@ func (n *node) fate(proxy *postgres.Proxy) func(context.Context, meridian.Token)
 	return func(ctx context.Context, t meridian.Token) meridian.Fate {
 		ctx, cancel := context.WithTimeout(ctx, fatePatience)
 		defer cancel()
-		for {
-			watch := n.store.Watch()
-			f := proxy.Fate(t)
-			if t.Database != n.file.Database.Name {
-				f = meridian.Fate{Is: meridian.Valid}
-			}
-			if f.Is != meridian.Sought {
-				return f
-			}
-			select {
-			case <-watch:
-			case <-ctx.Done():
-				return f
-			}
+		if t.Database != n.file.Database.Name {
+			return meridian.Fate{Is: meridian.Valid}
 		}
+		var f meridian.Fate
+		await(ctx, n.store, func() bool {
+			f = proxy.Fate(t)
+			return f.Is != meridian.Sought
+		})
+		return f
 	}
 }
 

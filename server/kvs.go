@@ -123,15 +123,8 @@ func (k *kvs) Snapshot(name string) *kv.Snapshot { return (*k.seen.Load())[name]
 // run keeps the snapshots new, until ctx is over.
 func (k *kvs) run(ctx context.Context, ready func()) error {
 	ready()
-	for {
-		watch := k.store.Watch()
-		k.refresh()
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-watch:
-		}
-	}
+	follow(ctx, k.store, 0, k.refresh)
+	return nil
 }
 
 // refresh makes new snapshots of the stores that changed.

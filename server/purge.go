@@ -217,15 +217,8 @@ func (p *purging) unknown(node string) []cache.Purge {
 func (p *purging) follow(ctx context.Context, ready func()) error {
 	p.begin()
 	ready()
-	for {
-		watch := p.store.Watch()
-		p.catchUp()
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-watch:
-		}
-	}
+	follow(ctx, p.store, 0, p.catchUp)
+	return nil
 }
 
 // How often an edge makes sure that it knows all of the log, and how long that

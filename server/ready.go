@@ -24,10 +24,7 @@ const (
 func (s *steward) keepReady(ctx context.Context) {
 	var prepared string // a move's ID
 	var marked time.Duration
-	tick := time.NewTicker(markEvery)
-	defer tick.Stop()
-	for {
-		watch := s.store.Watch()
+	follow(ctx, s.store, markEvery, func() {
 		m, pending := s.pending()
 		to := pending && m.To == s.self.Region
 		if now := boottime.Now(); to && (prepared != m.ID || now-marked >= markEvery) {
@@ -41,13 +38,7 @@ func (s *steward) keepReady(ctx context.Context) {
 			prepared = m.ID
 			s.prepare(ctx, m)
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-watch:
-		case <-tick.C:
-		}
-	}
+	})
 }
 
 // pending returns the move that the holder of now was asked for and has not
@@ -78,17 +69,7 @@ func (s *steward) prepare(ctx context.Context, m failover.Move) {
 func (s *steward) awaitMark(ctx context.Context, m *failover.Move) {
 	ctx, cancel := context.WithTimeout(ctx, markPatience)
 	defer cancel()
-	for {
-		watch := s.store.Watch()
-		if s.markOf(m) != (failover.Mark{}) {
-			return
-		}
-		select {
-		case <-watch:
-		case <-ctx.Done():
-			return
-		}
-	}
+	await(ctx, s.store, func() bool { return s.markOf(m) != failover.Mark{} })
 }
 
 // markOf returns the successor's newest mark of a move, or none.

@@ -91,15 +91,8 @@ func (n *node) withRules(part []byte) (*config.File, error) {
 func (r *rollouts) follow(ctx context.Context, ready func()) error {
 	r.obey()
 	ready()
-	for {
-		watch := r.store.Watch()
-		r.obey()
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-watch:
-		}
-	}
+	follow(ctx, r.store, 0, r.obey)
+	return nil
 }
 
 // recordIn returns the newest rollout of a view; the zero one if there is none.

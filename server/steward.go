@@ -97,10 +97,7 @@ type steward struct {
 
 // run decides and does, until ctx is over.
 func (s *steward) run(ctx context.Context) {
-	tick := time.NewTicker(stewardTick)
-	defer tick.Stop()
-	for {
-		watch := s.store.Watch()
+	follow(ctx, s.store, stewardTick, func() {
 		s.tenure.see(s.store.Now())
 		s.step(ctx)
 		if err := s.keep(ctx); err != nil && ctx.Err() == nil {
@@ -109,13 +106,7 @@ func (s *steward) run(ctx context.Context) {
 		if err := s.keepSlots(ctx); err != nil && ctx.Err() == nil {
 			s.log.Warn("replication slots are not those of the regions", "why", err.Error())
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-watch:
-		case <-tick.C:
-		}
-	}
+	})
 }
 
 // backGrace is how long a move waits for a target that does not answer. Of a

@@ -57,6 +57,15 @@ var ErrMalformed = errors.New("the body breaks the framing of HTTP/1.1")
 // readSize is how much is read at once where lines are looked at, in bytes.
 const readSize = 4 << 10
 
+// pour moves what there is room for from out to p. An empty out keeps no memory.
+func pour(p []byte, out *[]byte) int {
+	n := copy(p, *out)
+	if *out = (*out)[n:]; len(*out) == 0 {
+		*out = nil
+	}
+	return n
+}
+
 // Read hands out what the client sent, line by line, and bodies as they come.
 func (c *H1) Read(p []byte) (int, error) {
 	if c.idle.now && (len(c.in)+len(c.out) > 0 || c.state != inRequestLine) {
@@ -68,11 +77,7 @@ func (c *H1) Read(p []byte) (int, error) {
 		case len(p) == 0:
 			return 0, nil
 		case len(c.out) > 0:
-			n := copy(p, c.out)
-			if c.out = c.out[n:]; len(c.out) == 0 {
-				c.out = nil
-			}
-			return n, nil
+			return pour(p, &c.out), nil
 		case c.err != nil:
 			return 0, c.err
 		case c.raw.Load() || c.left > 0:

@@ -106,11 +106,7 @@ func (c *H2) Read(p []byte) (int, error) {
 		case len(p) == 0:
 			return 0, nil
 		case len(c.out) > 0:
-			n := copy(p, c.out)
-			if c.out = c.out[n:]; len(c.out) == 0 {
-				c.out = nil
-			}
-			return n, nil
+			return pour(p, &c.out), nil
 		case len(c.quiet) > 0:
 			<-c.quiet[0].open
 			c.quiet, c.out, c.later = c.quiet[1:], c.later, nil
