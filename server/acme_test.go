@@ -4,8 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"io"
 	"log"
@@ -149,7 +147,10 @@ func (w *acmeWorld) authority() {
 	front := wfe.New(quiet, memory, prober, issuer, []string{"ca.example.test"}, true, false, 0, 0)
 	handler := front.Handler()
 	web := httptest.NewTLSServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		if strings.Contains(r.URL.Path, "/renewalInfo/") && w.urges.Load() && replaceable(memory, r.URL.Path) {
+		if r.URL.Path == newOrder {
+			knows(memory, replaces(r))
+		}
+		if strings.Contains(r.URL.Path, "/renewalInfo/") && w.urges.Load() && knows(memory, r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:]) {
 			rw.Header().Set("Content-Type", "application/json")
 			rw.Write([]byte(`{"suggestedWindow":{"start":"2020-01-01T00:00:00Z","end":"2020-01-02T00:00:00Z"}}`))
 			return
@@ -163,17 +164,6 @@ func (w *acmeWorld) authority() {
 	w.t.Cleanup(web.Close)
 	w.directory, w.roots = web.URL+"/dir", x509.NewCertPool()
 	w.roots.AddCert(web.Certificate())
-}
-
-// replaceable reports whether the authority would know which order is replaced by one
-// that names the certificate of a renewalInfo path (RFC 9773, section 4.1): it
-// lists an order a moment after it has shown its certificate.
-func replaceable(memory *db.MemoryStore, path string) bool {
-	serial, err := base64.RawURLEncoding.DecodeString(path[strings.LastIndexByte(path, '.')+1:])
-	if err == nil {
-		_, err = memory.GetOrderByIssuedSerial(hex.EncodeToString(serial))
-	}
-	return err == nil
 }
 
 // statusOf notes what was answered.
