@@ -1,10 +1,121 @@
 package cache
 
 import (
+	"errors"
 	"fmt"
+	"net/http"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
+
+// TestPurge ends what is stored, hard and soft, by each name.
+func TestPurge(t *testing.T) {
+	for _, tt := range []struct {
+		p    Purge
+		gone string // the paths of which nothing is left
+	}{
+		{Purge{Path: "/a/1"}, "/a/1 /a/1?q"},
+		{Purge{Host: "A.test", Path: "/a/1"}, "/a/1 /a/1?q"},
+		{Purge{Host: "b.test", Path: "/a/1"}, ""},
+		{Purge{Prefix: "/a/"}, "/a/1 /a/1?q /a/2"},
+		{Purge{Tag: "RED"}, "/a/2 /b"},
+		{Purge{Tag: "two"}, "/a/2 /b"},
+		{Purge{Tag: "group one"}, "/b"},
+		{Purge{Everything: true}, "/a/1 /a/1?q /a/2 /b"},
+	} {
+		in(t, func(r *rig) {
+			all := map[string][]string{"/a/1": nil, "/a/1?q": nil, "/a/2": {"Cache-Tag: red, Blue", "Surrogate-Key: one two"}, "/b": {"Cache-Tag: red", "Surrogate-Key: two", `Cache-Groups: "group one"`}}
+			for path, tags := range all {
+				r.answering(200, path, append(tags, "Cache-Control: max-age=60, stale-if-error=60")...)
+				r.do("GET " + path)
+			}
+			if n, want := r.c.Purge(tt.p), len(strings.Fields(tt.gone)); n != want {
+				t.Errorf("%+v purged %d, want %d", tt.p, n, want)
+			}
+			for path := range all {
+				before := r.count()
+				r.do("GET " + path)
+				if asked, want := r.count() > before, strings.Contains(" "+tt.gone+" ", " "+path+" "); asked != want {
+					t.Errorf("%+v: %s asked for anew: %v, want %v", tt.p, path, asked, want)
+				}
+			}
+		})
+	}
+}
+
+func TestSoftPurgeMakesStale(t *testing.T) {
+	in(t, func(r *rig) {
+		r.answering(200, "one", "Cache-Control: max-age=600, stale-while-revalidate=60", `Etag: "a"`)
+		r.do("GET /x")
+		r.c.Purge(Purge{Path: "/x", Soft: true})
+		r.answering(304, "", `Etag: "a"`)
+		got := r.do("GET /x")
+		if got.Outcome != Stale || got.body != "one" {
+			t.Errorf("%s", got.CacheStatus)
+		}
+		synctest.Wait()
+		r.want(r.do("GET /x"), 200, "one", Hit, 2)
+	})
+}
+
+// What was asked for before a purge is not stored as fresh, and nobody who asks
+// after it waits for that.
+func TestPurgeReachesWhatIsOnItsWay(t *testing.T) {
+	for _, p := range []Purge{{Path: "/x"}, {Prefix: "/"}, {Tag: "t"}, {Everything: true}, {Path: "/x", Soft: true}} {
+		in(t, func(r *rig) {
+			release := make(chan struct{})
+			r.does(func(http.Header) (*http.Response, error) {
+				<-release
+				return response(200, "old", "Cache-Control: max-age=60", "Cache-Tag: t"), nil
+			})
+			first := make(chan reply)
+			go func() { first <- r.do("GET /x") }()
+			synctest.Wait()
+			r.c.Purge(p)
+			second := make(chan reply)
+			go func() { second <- r.do("GET /x") }()
+			synctest.Wait()
+			if n := r.count(); n != 2 {
+				t.Errorf("%+v: the origin was asked %d times: who came after the purge waits for what began before it", p, n)
+			}
+			close(release)
+			if a, b := <-first, <-second; a.body != "old" || b.body != "old" {
+				t.Errorf("%q %q", a.body, b.body)
+			}
+			synctest.Wait()
+			r.c.Purge(Purge{Everything: true}) // what the second stored, rightly
+			r.does(func(http.Header) (*http.Response, error) {
+				r.c.Purge(p)
+				return response(200, "old", "Cache-Control: max-age=60", "Cache-Tag: t"), nil
+			})
+			r.do("GET /x")
+			synctest.Wait()
+			r.answering(200, "new", "Cache-Control: max-age=60")
+			r.want(r.do("GET /x"), 200, "new", Miss, 4)
+		})
+	}
+}
+
+func TestWhatWasFetchedBeforeAHorizonIsNotFresh(t *testing.T) {
+	in(t, func(r *rig) {
+		r.answering(200, "one", "Cache-Control: max-age=600")
+		r.do("GET /x")
+		time.Sleep(time.Second)
+		q := Request{Method: "GET", Host: "a.test", Path: "/x", Header: http.Header{}, Policy: r.policy, After: time.Now()}
+		r.does(func(http.Header) (*http.Response, error) { return nil, errors.New("down") })
+		resp, err := r.c.Do(r.t.Context(), q, r.fetch)
+		if err != nil || resp.Outcome != Stale || !strings.Contains(resp.CacheStatus, "hit") {
+			t.Fatalf("%+v %v", resp, err)
+		}
+		time.Sleep(10 * time.Second)
+		r.answering(200, "two", "Cache-Control: max-age=600")
+		if resp, err = r.c.Do(r.t.Context(), q, r.fetch); err != nil || resp.Outcome != Miss {
+			t.Errorf("%+v %v", resp, err)
+		}
+	})
+}
 
 // BenchmarkPurge measures a purge by prefix that concerns nothing, among many
 // resources.

@@ -1,0 +1,121 @@
+package cache
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+)
+
+func TestRangesAreCutFromTheWhole(t *testing.T) {
+	in(t, func(r *rig) {
+		r.answering(200, "0123456789", "Cache-Control: max-age=60", `Etag: "a"`)
+		r.do("GET /x")
+		got := r.do("GET /x", "Range: bytes=2-4")
+		r.want(got, 206, "234", Hit, 1)
+		if got.Header.Get("Content-Range") != "bytes 2-4/10" || got.Header.Get("Content-Length") != "3" {
+			t.Errorf("%v", got.Header)
+		}
+		r.want(r.do("GET /x", "Range: bytes=-1"), 206, "9", Hit, 1)
+		got = r.do("GET /x", "Range: bytes=20-")
+		r.want(got, 416, "", Hit, 1)
+		if got.Header.Get("Content-Range") != "bytes */10" {
+			t.Errorf("%v", got.Header)
+		}
+		r.want(r.do("GET /x", "Range: bytes=0-1", `If-Range: "b"`), 200, "0123456789", Hit, 1)
+		r.want(r.do("GET /x", "Range: bytes=0-1", `If-Range: "a"`), 206, "01", Hit, 1)
+		r.want(r.do("GET /x", "Range: bytes=0-1", `If-None-Match: "a"`), 304, "", Hit, 1)
+		r.want(r.do("HEAD /x", "Range: bytes=0-1"), 200, "", Hit, 1)
+	})
+}
+
+// partial answers as an origin that knows ranges.
+func partial(body, etag string) func(h http.Header) (*http.Response, error) {
+	return func(h http.Header) (*http.Response, error) {
+		cc := "Cache-Control: max-age=60"
+		s, ok, none := parseRange(h.Get("Range"), int64(len(body)))
+		if h.Get("Range") == "" || !ok || none || !rangeHolds(h, headers("Etag: "+etag)) {
+			return response(200, body, cc, "Etag: "+etag), nil
+		}
+		return response(206, body[s.first:s.end], cc, "Etag: "+etag, "Content-Range: "+contentRange(s, int64(len(body)))), nil
+	}
+}
+
+func TestPartsAreJoinedAndCompleted(t *testing.T) {
+	in(t, func(r *rig) {
+		r.does(partial("0123456789", `"a"`))
+		r.want(r.do("GET /x", "Range: bytes=0-3"), 206, "0123", Miss, 1)
+		r.want(r.do("GET /x", "Range: bytes=1-2"), 206, "12", Hit, 1)
+		r.want(r.do("GET /x", "Range: bytes=4-5"), 206, "45", Miss, 2)
+		r.want(r.do("GET /x", "Range: bytes=2-5"), 206, "2345", Hit, 2)
+		got := r.do("GET /x")
+		r.want(got, 200, "0123456789", Miss, 3)
+		if r.header.Get("Range") != "bytes=6-" || r.header.Get("If-Range") != `"a"` || got.Header.Get("Content-Range") != "" || got.Header.Get("Content-Length") != "10" {
+			t.Errorf("asked with %v; %v", r.header, got.Header)
+		}
+		r.want(r.do("GET /x"), 200, "0123456789", Hit, 3)
+		r.want(r.do("GET /x", "Range: bytes=-2"), 206, "89", Hit, 3)
+	})
+}
+
+func TestPartsOfAnotherRepresentationAreNotJoined(t *testing.T) {
+	in(t, func(r *rig) {
+		r.does(partial("0123456789", `"a"`))
+		r.do("GET /x", "Range: bytes=0-3")
+		r.does(partial("abcdefghij", `"b"`))
+		r.want(r.do("GET /x", "Range: bytes=4-5"), 206, "ef", Miss, 2)
+		r.want(r.do("GET /x", "Range: bytes=2-5"), 206, "cdef", Miss, 3)
+		r.do("GET /y", "Range: bytes=0-3")
+		r.does(partial("0123456789", `"a"`))
+		r.want(r.do("GET /y"), 200, "0123456789", Miss, 5)
+		r.want(r.do("GET /y"), 200, "0123456789", Hit, 5)
+		r.does(partial("0123456789", `W/"a"`))
+		r.do("GET /z", "Range: bytes=0-3")
+		r.do("GET /z", "Range: bytes=4-5")
+		r.want(r.do("GET /z", "Range: bytes=2-5"), 206, "2345", Miss, 8)
+	})
+}
+
+// broken is a body that ends too early.
+type broken struct{ io.Reader }
+
+func (b broken) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
+}
+
+func TestBodyThatBreaksOffIsNeverAHit(t *testing.T) {
+	in(t, func(r *rig) {
+		r.does(func(http.Header) (*http.Response, error) {
+			resp := response(200, "half", "Cache-Control: max-age=60")
+			resp.Body, resp.ContentLength = io.NopCloser(broken{strings.NewReader("half")}), -1
+			return resp, nil
+		})
+		for i := range 2 {
+			if got, err := r.try(r.t.Context(), "GET /x"); !errors.Is(err, io.ErrUnexpectedEOF) || got.body != "half" || r.count() != i+1 {
+				t.Errorf("%q, %v, asked %d times", got.body, err, r.count())
+			}
+			synctest.Wait() // until what broke is forgotten
+		}
+	})
+}
+
+// TestAPartThatIsLongerThanItSaysIsNotStored: it passes, and says nothing of any
+// byte. One that is shorter is what has come of it.
+func TestAPartThatIsLongerThanItSaysIsNotStored(t *testing.T) {
+	for body, asked := range map[string]int{"01234567": 2, "01234": 1, "012": 1} {
+		in(t, func(r *rig) {
+			r.answering(206, body, "Cache-Control: max-age=60", "Content-Range: bytes 0-4/10", `Etag: "1"`)
+			r.want(r.do("GET /x", "Range: bytes=0-4"), 206, body, Miss, 1)
+			r.answering(206, "01", "Cache-Control: max-age=60", "Content-Range: bytes 0-1/10", `Etag: "1"`)
+			if got := r.do("GET /x", "Range: bytes=0-1"); got.body != "01" || r.count() != asked {
+				t.Errorf("after %q: %q, asked %d times, want %d", body, got.body, r.count(), asked)
+			}
+		})
+	}
+}
