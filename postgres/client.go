@@ -221,7 +221,7 @@ func (c *client) message(ctx context.Context, f wire.Frame) error {
 		return err
 	}
 	if c.placed {
-		c.send(ctx, m)
+		c.send(ctx, c.translate(ctx, m))
 		return nil
 	}
 	c.atHand.Store(true)
@@ -339,7 +339,7 @@ func (c *client) view() routeView {
 		v.Verdict = changesPromise
 	}
 	if c.signals.near && v.Verdict != nil {
-		v.Verdict = signalsHere
+		v.Verdict, v.Reads = signalsHere, false // whatever it was promised: a process is on one server alone
 	}
 	v.Single = n == 1 && v.Verdict.Count == 1
 	return v

@@ -167,16 +167,7 @@ func (u *upstream) putLocked(k kept) {
 	if k.suppress > 0 {
 		u.suppress = k.suppress
 	}
-	end := u.c.span(k.kind, string(u.region), k.why)
-	if s := k.standIns; len(s) > 0 {
-		spanEnds := end
-		end = func() {
-			spanEnds()
-			for _, one := range s {
-				one.settle()
-			}
-		}
-	}
+	end := settling(u.c.span(k.kind, string(u.region), k.why), k.standIns)
 	u.flights = append(u.flights, flight{end, k.credit, k.mark})
 	u.encode(k.group.Messages, k.mark)
 	u.mid = !k.group.Ended

@@ -69,7 +69,11 @@ func (c *client) closeNear() {
 // runNear runs the group at hand on the standby, once that is new enough, and
 // moves it to the primary if the standby cannot.
 func (c *client) runNear(ctx context.Context, v *classify.Verdict) error {
-	if !c.goesOn() {
+	switch {
+	case c.goesOn():
+	case c.signals.near: // it must run where the process is
+		c.at = c.signals.on
+	default:
 		if c.block != onNear && c.misjudged() {
 			return c.runMain(ctx, "the catalogues changed and are being read again")
 		}

@@ -156,7 +156,7 @@ func (c *client) process(ctx context.Context, number uint32) uint32 {
 	}
 	c.met(target)
 	c.mu.Lock()
-	free := c.blockLocked() == nowhere && c.idleLocked() && c.state.Pinned == ""
+	free := !c.placed && c.blockLocked() == nowhere && c.idleLocked() && c.state.Pinned == ""
 	c.mu.Unlock()
 	number, asks := c.processOf(target, free)
 	if !asks {

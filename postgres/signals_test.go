@@ -278,3 +278,49 @@ func TestANumberInAParsedTextIsFound(t *testing.T) {
 		}
 	}
 }
+
+// TestASessionIsSignaledWhileTheStandbyIsBehind has sessions signal others after
+// definitions that the standby does not know yet, so that nothing else runs there:
+// by a text, and by a statement that was flushed before its number came, as asyncpg
+// does it.
+func TestASessionIsSignaledWhileTheStandbyIsBehind(t *testing.T) {
+	for _, mode := range []string{"session", "global", "eventual", "strong"} {
+		w := newWorld(t)
+		option := "&options=-c%20meridian.consistency%3D" + mode
+		defines := w.connect(dsn(w.dub))
+		reads, writes, reads2, writes2 := w.connect(dsn(w.dub)), w.connect(dsn(w.dub)), w.connect(dsn(w.dub)), w.connect(dsn(w.dub))
+		for _, c := range []*pgx.Conn{reads, reads2} {
+			w.eventually("it reads on the standby", func() bool { return get[bool](w, c, "select pg_is_in_recovery()") })
+		}
+		thaw := w.freeze()
+		w.exec(defines, "drop schema if exists signaled cascade", "create schema signaled")
+		for _, c := range []*pgx.Conn{writes, writes2} {
+			w.exec(c, "select pg_advisory_unlock_all()")
+		}
+		for name, victim := range map[string]*pgx.Conn{"on the standby": reads, "on the primary": writes} {
+			c := w.connect(dsn(w.dub) + option)
+			if !get[bool](w, c, fmt.Sprintf("select pg_terminate_backend(%d)", victim.PgConn().PID())) {
+				t.Errorf("%s, %s: nobody was ended", mode, name)
+			}
+			if _, err := victim.Exec(t.Context(), "select 1"); state(err) != "57P01" {
+				t.Errorf("%s, %s: %v", mode, name, err)
+			}
+		}
+		for name, victim := range map[string]*pgx.Conn{"on the standby": reads2, "on the primary": writes2} {
+			r := dialRaw(t, w.dub, 0)
+			r.send(wire.Builder(nil).Query("set meridian.consistency = " + mode))
+			r.until('Z')
+			r.send(join(parse("", "select pg_terminate_backend($1)"), wire.Builder(nil).Message('D', []byte{'S', 0}), flushMsg))
+			r.until('T')
+			number := fmt.Sprint(victim.PgConn().PID())
+			r.send(join(wire.Builder(nil).Message('B', []byte{0, 0, 0, 0, 0, 1}, binary.BigEndian.AppendUint32(nil, uint32(len(number))), []byte(number), []byte{0, 0}), execute(""), syncMsg))
+			if types, row := r.until('D'); row[len(row)-1] != 't' {
+				t.Errorf("%s, %s, flushed: nobody was ended: %q", mode, name, types)
+			}
+			if _, err := victim.Exec(t.Context(), "select 1"); state(err) != "57P01" {
+				t.Errorf("%s, %s, flushed: %v", mode, name, err)
+			}
+		}
+		thaw()
+	}
+}

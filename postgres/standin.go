@@ -162,3 +162,16 @@ func (c *client) settle() {
 	}
 	c.signals = signaled{}
 }
+
+// settling returns end with the settling of stand-ins behind it.
+func settling(end func(), standIns []*standIn) func() {
+	if len(standIns) == 0 {
+		return end
+	}
+	return func() {
+		end()
+		for _, s := range standIns {
+			s.settle()
+		}
+	}
+}

@@ -274,6 +274,7 @@ func uses(messages []session.Message) (names []string) {
 // send passes a message of a group that is placed on main.
 func (c *client) send(ctx context.Context, m session.Message) {
 	c.tripLater(m)
+	c.signal()
 	u := c.main
 	c.mu.Lock()
 	if u.moved {
@@ -302,6 +303,10 @@ func (c *client) send(ctx context.Context, m session.Message) {
 	}
 	c.marks.unsure()
 	u.unsent.Store(true)
+	if n := len(u.flights); n > 0 {
+		u.flights[n-1].end = settling(u.flights[n-1].end, c.signals.standIns)
+		c.signals.standIns = nil
+	}
 	u.out = u.tracker.Encode(u.out, m)
 	u.mid = !m.Ends()
 	if n := len(u.kept); n > 0 {
