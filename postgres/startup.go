@@ -136,6 +136,10 @@ func (p *Proxy) login(ctx context.Context, conn net.Conn, rd *wire.Reader, start
 	p.mu.Lock()
 	u := p.users[name]
 	p.mu.Unlock()
+	replicates := noReplication(start)
+	if replicates != nil && replicates.Code != stateNotSupported {
+		return nil, replicates
+	}
 	write := func(b []byte) error { _, err := conn.Write(b); return err }
 	if unknown := start.Unknown(); start.Minor() > 0 || len(unknown) > 0 {
 		if err := write(wire.Builder(nil).Negotiate(unknown)); err != nil {
@@ -154,8 +158,8 @@ func (p *Proxy) login(ctx context.Context, conn net.Conn, rd *wire.Reader, start
 	switch {
 	case database != p.cfg.Database:
 		return nil, &wire.Error{Severity: "FATAL", Code: stateNoDatabase, Message: fmt.Sprintf("database %q does not exist", database)}
-	case start.Param("replication") != "" && start.Param("replication") != "false":
-		return nil, &wire.Error{Severity: "FATAL", Code: stateNotSupported, Message: "meridian: replication connections are not served here"}
+	case replicates != nil:
+		return nil, replicates
 	}
 	return p.open(ctx, conn, rd, u, start.Forwarded())
 }

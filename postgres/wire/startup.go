@@ -142,12 +142,12 @@ func (b Builder) Negotiate(unknown []string) Builder {
 }
 
 // Forwarded returns the parameters that a backend is to be given: all but
-// user and database, which the proxy sets, and protocol options. They are
+// user, database and replication, of which the proxy decides, and protocol options. They are
 // sorted by name, so that equal sets compare equal.
 func (s *Startup) Forwarded() []Param {
 	var out []Param
 	for _, p := range s.Params {
-		if p.Name != "user" && p.Name != "database" && !strings.HasPrefix(p.Name, "_pq_.") {
+		if p.Name != "user" && p.Name != "database" && p.Name != "replication" && !strings.HasPrefix(p.Name, "_pq_.") {
 			out = append(out, p)
 		}
 	}
