@@ -18,7 +18,7 @@ func parse(file, text string) (p *ast.Program, handing bool, err error) {
 	if p, err = goja.Parse(file, text); err != nil {
 		return nil, false, err
 	}
-	w := &watch{seen: map[any]bool{}}
+	w := &watch{seen: map[any]bool{}, spared: map[ast.Expression]bool{}}
 	w.walk(reflect.ValueOf(p))
 	f := p.Body[0].(*ast.ExpressionStatement).Expression.(*ast.FunctionLiteral)
 	f.ParameterList.List = append(f.ParameterList.List, &ast.Binding{Target: &ast.Identifier{Name: grown, Idx: f.ParameterList.Closing}})
@@ -31,6 +31,7 @@ const grown = unistring.String("grown text")
 // A watch goes through a program, to each node once.
 type watch struct {
 	seen    map[any]bool
+	spared  map[ast.Expression]bool
 	handing bool // something
 }
 
@@ -41,7 +42,7 @@ func (w *watch) walk(v reflect.Value) {
 			return
 		}
 		w.walk(v.Elem())
-		if e, ok := v.Interface().(ast.Expression); ok && v.CanSet() && grows(e) {
+		if e, ok := v.Interface().(ast.Expression); ok && v.CanSet() && grows(e) && !w.spared[e] {
 			v.Set(reflect.ValueOf(w.handed(e)))
 		}
 	case reflect.Pointer:
@@ -50,6 +51,7 @@ func (w *watch) walk(v reflect.Value) {
 			w.walk(v.Elem())
 		}
 	case reflect.Struct:
+		w.spare(v.Addr().Interface())
 		if s, ok := v.Addr().Interface().(*ast.SpreadElement); ok {
 			w.walk(reflect.ValueOf(s).Elem().FieldByName("Expression"))
 			s.Expression = w.handed(s.Expression, &ast.NumberLiteral{Idx: s.Expression.Idx0(), Literal: "1", Value: int64(1)})
@@ -67,6 +69,31 @@ func (w *watch) walk(v reflect.Value) {
 	}
 }
 
+// spare notes sums that are numbers to what they are for: the text that there may
+// be is gone at once.
+func (w *watch) spare(node any) {
+	var sums []ast.Expression
+	switch e := node.(type) {
+	case *ast.BinaryExpression:
+		if e.Operator != token.PLUS && short(e) {
+			sums = []ast.Expression{e.Left, e.Right}
+		}
+	case *ast.AssignExpression:
+		if e.Operator != token.ASSIGN && e.Operator != token.PLUS {
+			sums = []ast.Expression{e.Right}
+		}
+	case *ast.BracketExpression:
+		sums = []ast.Expression{e.Member}
+	}
+	for len(sums) > 0 {
+		e, ok := sums[0].(*ast.BinaryExpression)
+		if sums = sums[1:]; ok && e.Operator == token.PLUS {
+			w.spared[e] = true
+			sums = append(sums, e.Left, e.Right)
+		}
+	}
+}
+
 // handed returns a call of the function that is named grown with an expression.
 func (w *watch) handed(e ast.Expression, more ...ast.Expression) ast.Expression {
 	call := &ast.CallExpression{
@@ -77,22 +104,32 @@ func (w *watch) handed(e ast.Expression, more ...ast.Expression) ast.Expression 
 }
 
 // grows reports whether an expression may make a text as long as two others that
-// may be long. One that adds a constant takes as many turns as the text is long.
+// may be long. One that adds what is short takes as many turns as the text is long.
 func grows(e ast.Expression) bool {
 	switch e := e.(type) {
 	case *ast.BinaryExpression:
-		return e.Operator == token.PLUS && !constant(e.Left) && !constant(e.Right)
+		return e.Operator == token.PLUS && !short(e.Left) && !short(e.Right)
 	case *ast.AssignExpression:
-		return e.Operator == token.PLUS && !constant(e.Right)
+		return e.Operator == token.PLUS && !short(e.Right)
 	case *ast.TemplateLiteral:
 		return e.Tag == nil && len(e.Expressions) > 1
 	}
 	return false
 }
 
-func constant(e ast.Expression) bool {
-	switch e.(type) {
-	case *ast.StringLiteral, *ast.NumberLiteral:
+// short reports whether an expression is never a long text: a constant, a number,
+// or a sum of those. So functions that compute, as hashes do, pay nothing.
+func short(e ast.Expression) bool {
+	switch e := e.(type) {
+	case *ast.StringLiteral, *ast.NumberLiteral, *ast.UnaryExpression:
+		return true
+	case *ast.BinaryExpression:
+		switch e.Operator {
+		case token.PLUS:
+			return short(e.Left) && short(e.Right)
+		case token.LOGICAL_AND, token.LOGICAL_OR, token.COALESCE:
+			return false
+		}
 		return true
 	}
 	return false
