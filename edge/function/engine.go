@@ -132,7 +132,10 @@ func (e *engine) load(s Source) (*fn, error) {
 	v := e.newVM(f)
 	v.loading = true
 	err = guarded(func() error {
-		t := time.AfterFunc(loadTime, func() { v.rt.Interrupt(errTime) })
+		t := time.AfterFunc(loadTime, func() {
+			v.over.Store(true)
+			v.rt.Interrupt(errTime)
+		})
 		defer t.Stop()
 		own, exported, err := v.handlers("")
 		switch {
