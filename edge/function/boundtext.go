@@ -27,13 +27,16 @@ func patterns(v *vm, c *goja.FunctionCall) {
 	}
 }
 
-// grown is given each value that may be a text made of two others, and, with a
-// second argument, each that is spread.
+// grown is given each value that may be a text made of two others, with 1 each that
+// is spread, and with 2 each name that is computed.
 func (v *vm) grown(c goja.FunctionCall) goja.Value {
 	x := c.Argument(0)
-	if len(c.Arguments) > 1 { // it is spread
+	switch s, isText := x.(goja.String); {
+	case c.Argument(1).ToInteger() == 1:
 		v.whole(x)
-	} else if s, ok := x.(goja.String); ok {
+	case len(c.Arguments) > 1:
+		return v.named(x)
+	case isText:
 		v.counts(int64(s.Length()))
 	}
 	return x

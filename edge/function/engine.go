@@ -222,7 +222,7 @@ func (e *engine) setupOf(f *fn) (out []func(*vm)) {
 	if p.Says("Function", "constructor", "globalThis", "getPrototypeOf", "__proto__") {
 		out = append(out, (*vm).forbid)
 	}
-	return append(out, guardsOf(p)...)
+	return append(out, guardsOf(p, p.Says, false)...)
 }
 
 // ofNode are the names that CloudFront's own runtime has not.

@@ -1,6 +1,7 @@
 package function
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/dop251/goja"
@@ -82,49 +83,89 @@ var walkers = []string{
 
 // guardsOf returns what puts checks before those functions that a source says,
 // or that the language calls for it.
-func guardsOf(p *script.Program) (out []func(*vm)) {
+func guardsOf(p *script.Program, says func(words ...string) bool, all bool) (out []func(*vm)) {
 	add := func(g guardedFunction) { out = append(out, func(v *vm) { v.wrap(g.object, g.name, checked(v, g)) }) }
 	for _, g := range guards {
-		if p.Says(g.name) || g.name == "join" && (p.Nests || p.Sparse) { // a text of an array is joined
+		if says(g.name) || g.name == "join" && (p.Nests || p.Sparse) { // a text of an array is joined
 			add(g)
 		}
 	}
-	if p.Says("get", "defineProperty", "defineProperties", "__defineGetter__", "create", "Reflect") {
+	if says("get", "defineProperty", "defineProperties", "__defineGetter__", "create", "Reflect") {
 		out = append(out, (*vm).describes)
 	}
-	if p.Says("stringify") {
+	if says("stringify") {
 		out = append(out, func(v *vm) { v.wrap("JSON", "stringify", v.counted) })
 	}
-	if p.Sparse || p.Says("call", "apply", "bind") { // or of what is no array
+	if all || p.Sparse || says("Reflect", "assign", "defineProperty", "defineProperties") || says("call", "apply", "bind") || p.Borrows(walkers...) { // or of what is no array
 		for _, name := range walkers {
-			if p.Says(name) {
+			if all || says(name) {
 				add(guardedFunction{"Array.prototype", name, fewItems, nil})
 			}
 		}
 		out = append(out, (*vm).boundIteration)
 	}
-	if p.Says("RegExp", "constructor") {
+	if says("RegExp", "constructor") {
 		out = append(out, (*vm).boundPatterns)
 	}
-	if p.Says("Symbol", "getOwnPropertySymbols", "ownKeys") {
+	if says("Symbol", "getOwnPropertySymbols", "ownKeys") {
 		out = append(out, (*vm).boundMatches)
 	}
 	for _, name := range buffers {
-		if p.Says(name) {
+		if says(name) {
 			out = append(out, func(v *vm) { v.bound(name) })
 		}
 	}
-	if p.Spreads {
+	if all || p.Spreads {
 		out = append(out, (*vm).boundCharacters)
 	}
-	if p.Says("slice", "map", "filter", "toReversed", "toSorted", "with") && p.Says(append(buffers, "Buffer")...) {
+	if says("slice", "map", "filter", "toReversed", "toSorted", "with") && says(append(buffers, "Buffer")...) {
 		out = append(out, (*vm).boundCopies)
 	}
-	if p.Says("BigInt", "BigInt64Array", "BigUint64Array", "getBigInt64", "getBigUint64", "globalThis") {
+	if says("BigInt", "BigInt64Array", "BigUint64Array", "getBigInt64", "getBigUint64", "globalThis") {
 		out = append(out, (*vm).noBigInts)
 	}
 	return out
 }
+
+// named is given each name that a source computes of what may be a function. One
+// of those that are bounded, which the source does not say, has all bounded from
+// then on.
+func (v *vm) named(x goja.Value) goja.Value {
+	if _, isSymbol := x.(*goja.Symbol); isSymbol {
+		return x
+	}
+	v.settle(&x)
+	s, ok := x.(goja.String)
+	if !ok || v.guarded || s.Length() > maxName || !boundNames[s.String()] || v.fn.program.Says(s.String()) {
+		return x
+	}
+	v.guarded = true
+	p := v.fn.program
+	unsaid := func(words ...string) bool {
+		return slices.ContainsFunc(words, func(w string) bool { return !p.Says(w) })
+	}
+	for _, set := range guardsOf(p, unsaid, true) {
+		set(v)
+	}
+	v.rt.GlobalObject().Delete("eval")
+	v.forbid()
+	return x
+}
+
+// maxName is no shorter than any name of a bounded function.
+const maxName = 32
+
+// boundNames are the names of what is bounded.
+var boundNames = func() map[string]bool {
+	out := map[string]bool{}
+	for _, name := range slices.Concat(walkers, buffers, []string{"constructor", "eval", "Function", "RegExp", "stringify", "BigInt", "BigInt64Array", "BigUint64Array"}) {
+		out[name] = true
+	}
+	for _, g := range guards {
+		out[g.name] = true
+	}
+	return out
+}()
 
 // noBigInts takes away numbers of any size: a short expression makes one that
 // fills the memory, and CloudFront's runtime has none.

@@ -24,6 +24,7 @@ type vm struct {
 	route          *Route        // what the run said of the origin
 	lazies         []lazyObject  // of the event
 	describe       goja.Callable // Object.getOwnPropertyDescriptor, where a length may be computed
+	guarded        bool          // whatever the source says
 	made           int64         // bytes, of Limits.Memory
 	lines          []string
 	logged         int

@@ -2,6 +2,7 @@ package script
 
 import (
 	"reflect"
+	"strconv"
 
 	"github.com/dop251/goja"
 	"github.com/dop251/goja/ast"
@@ -12,17 +13,18 @@ import (
 // parse returns what a text means, with each expression that may make a text of
 // two others handed to a last parameter of the outermost function: a loop of those
 // doubles the text with each turn, and no interrupt is noticed within one. What is
-// spread is handed to it too, with a second argument: a text becomes as many values
-// as it has characters.
-func parse(file, text string) (p *ast.Program, handing bool, err error) {
+// spread is handed to it too, with 1 as the second argument: a text becomes as many
+// values as it has characters. So is, with 2, each name that is computed of what
+// may be a function.
+func parse(file, text string) (p *ast.Program, w *watch, err error) {
 	if p, err = goja.Parse(file, text); err != nil {
-		return nil, false, err
+		return nil, nil, err
 	}
-	w := &watch{seen: map[any]bool{}, spared: map[ast.Expression]bool{}}
+	w = &watch{seen: map[any]bool{}, spared: map[ast.Expression]bool{}, borrowed: map[string]bool{}}
 	w.walk(reflect.ValueOf(p))
 	f := p.Body[0].(*ast.ExpressionStatement).Expression.(*ast.FunctionLiteral)
 	f.ParameterList.List = append(f.ParameterList.List, &ast.Binding{Target: &ast.Identifier{Name: grown, Idx: f.ParameterList.Closing}})
-	return p, w.handing, nil
+	return p, w, nil
 }
 
 // grown is a name that no source can say.
@@ -30,9 +32,10 @@ const grown = unistring.String("grown text")
 
 // A watch goes through a program, to each node once.
 type watch struct {
-	seen    map[any]bool
-	spared  map[ast.Expression]bool
-	handing bool // something
+	seen     map[any]bool
+	spared   map[ast.Expression]bool
+	borrowed map[string]bool // names of functions that are not called where they are said
+	handing  bool            // something
 }
 
 func (w *watch) walk(v reflect.Value) {
@@ -52,10 +55,21 @@ func (w *watch) walk(v reflect.Value) {
 		}
 	case reflect.Struct:
 		w.spare(v.Addr().Interface())
-		if s, ok := v.Addr().Interface().(*ast.SpreadElement); ok {
-			w.walk(reflect.ValueOf(s).Elem().FieldByName("Expression"))
-			s.Expression = w.handed(s.Expression, &ast.NumberLiteral{Idx: s.Expression.Idx0(), Literal: "1", Value: int64(1)})
+		switch e := v.Addr().Interface().(type) {
+		case *ast.SpreadElement:
+			w.hand(&e.Expression, 1)
 			return
+		case *ast.BracketExpression:
+			if w.walk(reflect.ValueOf(e).Elem().FieldByName("Left")); !w.spared[e] && computed(e.Member) {
+				w.hand(&e.Member, 2)
+				return
+			}
+		case *ast.PropertyKeyed:
+			if e.Computed && computed(e.Key) {
+				w.walk(reflect.ValueOf(e).Elem().FieldByName("Value"))
+				w.hand(&e.Key, 2)
+				return
+			}
 		}
 		for i := range v.NumField() {
 			if v.Type().Field(i).IsExported() {
@@ -75,10 +89,28 @@ func (w *watch) spare(node any) {
 	var sums []ast.Expression
 	switch e := node.(type) {
 	case *ast.BinaryExpression:
+		if e.Operator == token.PLUS || short(e) {
+			w.noFunction(e.Left, e.Right)
+		}
 		if e.Operator != token.PLUS && short(e) {
 			sums = []ast.Expression{e.Left, e.Right}
 		}
+	case *ast.UnaryExpression:
+		w.noFunction(e.Operand)
+	case *ast.CallExpression:
+		w.spared[bare(e.Callee)] = true
+	case *ast.DotExpression:
+		if !w.spared[e] {
+			w.borrowed[e.Identifier.Name.String()] = true
+		}
+	case *ast.PropertyShort:
+		w.borrowed[e.Name.Name.String()] = true
+	case *ast.PropertyKeyed:
+		if s, ok := e.Key.(*ast.StringLiteral); ok {
+			w.borrowed[s.Value.String()] = true
+		}
 	case *ast.AssignExpression:
+		w.noFunction(e.Left)
 		if e.Operator != token.ASSIGN && e.Operator != token.PLUS {
 			sums = []ast.Expression{e.Right}
 		}
@@ -92,6 +124,46 @@ func (w *watch) spare(node any) {
 			sums = append(sums, e.Left, e.Right)
 		}
 	}
+}
+
+// noFunction notes that what is read by a computed name there is no function that
+// is then called.
+func (w *watch) noFunction(of ...ast.Expression) {
+	for _, e := range of {
+		if b, ok := e.(*ast.BracketExpression); ok {
+			w.spared[b] = true
+		}
+	}
+}
+
+// bare returns an expression without the marks of an optional one, where it is the
+// name of what is called.
+func bare(e ast.Expression) ast.Expression {
+	for {
+		switch x := e.(type) {
+		case *ast.Optional:
+			e = x.Expression
+		case *ast.OptionalChain:
+			e = x.Expression
+		case *ast.DotExpression:
+			return x
+		default:
+			return nil
+		}
+	}
+}
+
+// computed reports whether a name may be another than the source says.
+func computed(e ast.Expression) bool {
+	_, text := e.(*ast.StringLiteral)
+	return !text && !short(e)
+}
+
+// hand replaces an expression by a call of the function that is named grown.
+func (w *watch) hand(at *ast.Expression, what int64) {
+	w.walk(reflect.ValueOf(at).Elem())
+	e := *at
+	*at = w.handed(e, &ast.NumberLiteral{Idx: e.Idx0(), Literal: strconv.FormatInt(what, 10), Value: what})
 }
 
 // handed returns a call of the function that is named grown with an expression.

@@ -34,6 +34,11 @@ func TestWhatGrowsIsHandedOver(t *testing.T) {
 		{"function* g() { const x = 'a'; yield x + x } let s = [...g()][0]", "aa", 2},
 		{"const tag = (t, ...v) => v.join(''), x = 'a', y = 'b'; let s = tag`${x}${y}`", "ab", 0},
 		{"let s; switch ('ab') { case 'a' + 'b': s = 1 }", "1", 0},
+		{"const o = { f: () => 'x' }, k = 'f'; let s = o[k]()", "x", 1},
+		{"const o = { f: () => 'x' }, k = 'f'; let s = o?.[k]?.()", "x", 1},
+		{"const o = { f: 'x' }, { ['f'.trim()]: v } = o; let s = v", "x", 1},
+		{"const w = [1, 2], i = 1; let s = w[i - 1] * 2 + w[i] * w[i]", "6", 0},
+		{"const w = [1, 2], i = 1; w[i] = 3; w[i]++; w[0] += w[i]; let s = w[0]", "5", 2},
 		{"let a = null, b = 'y'; let s = a?.x + b", "undefinedy", 1},
 	} {
 		p, err := Compile("f.js", []byte(tt.source+"\nfunction handler() { return String(s) }"), 1<<20)

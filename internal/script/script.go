@@ -17,8 +17,8 @@ import (
 // A Program is a source that may be run in any number of runtimes at once. Its
 // value is a function of (require, module, exports, grown), which returns what
 // the source declares as handler, or undefined. grown is called with each value
-// that may be a text made of two others, or, with a second argument, that is spread;
-// it returns the value.
+// that may be a text made of two others, with 1 as the second argument with each that
+// is spread, and with 2 with each name that is computed; it returns the value.
 type Program struct {
 	File string // as errors name it
 	Code *goja.Program
@@ -29,7 +29,7 @@ type Program struct {
 	Spreads   bool // it may make an array of a text's characters
 	Backtrack bool // it may match by trial, step by step
 
-	words map[string]bool
+	words, borrowed map[string]bool
 }
 
 // An Error is a mistake in a source, and where it stands.
@@ -81,7 +81,7 @@ func compile(file string, source []byte, lacking map[string]bool) (*Program, err
 		head = sloppy
 	}
 	text = strings.TrimPrefix(text, useStrict)
-	tree, grows, err := parse(file, head+text+tail+lowered(out.Map))
+	tree, seen, err := parse(file, head+text+tail+lowered(out.Map))
 	if err != nil {
 		return nil, &Error{File: file, Text: err.Error()}
 	}
@@ -89,7 +89,7 @@ func compile(file string, source []byte, lacking map[string]bool) (*Program, err
 	if err != nil {
 		return nil, &Error{File: file, Text: err.Error()}
 	}
-	p := &Program{File: file, Code: code, Grows: grows, words: words}
+	p := &Program{File: file, Code: code, Grows: seen.handing, words: words, borrowed: seen.borrowed}
 	p.Sparse = sparse.MatchString(text)
 	p.Nests = strings.Count(text, "function") > 1 || strings.Contains(text, "=>") || p.Says("for", "while", "do")
 	p.Spreads = strings.Contains(text, "...") || p.Says("of", "from", "Set", "Map", "WeakSet", "fromEntries", "all", "allSettled", "any", "race", "yield", "iterator")
@@ -165,6 +165,17 @@ func wordsOf(text string) map[string]bool {
 func (p *Program) Says(words ...string) bool {
 	for _, w := range words {
 		if p.words[w] {
+			return true
+		}
+	}
+	return false
+}
+
+// Borrows reports whether a source says one of the names of functions without
+// calling it there: it may call it on something else.
+func (p *Program) Borrows(names ...string) bool {
+	for _, n := range names {
+		if p.borrowed[n] {
 			return true
 		}
 	}
