@@ -89,7 +89,7 @@ func (s settings) loaded(ctx context.Context, w operator.World, d time.Duration,
 	go func() { done <- n.run(breaking, status) }()
 	err = s.load(ctx, w, d, out)
 	stop()
-	if err := errors.Join(err, <-done); err != nil {
+	if err := errors.Join(err, <-done, home(ctx, w, status)); err != nil {
 		return nil, err
 	}
 	select {
@@ -98,6 +98,26 @@ func (s settings) loaded(ctx context.Context, w operator.World, d time.Duration,
 	case <-time.After(s.quiet):
 	}
 	return samples(ctx, status)
+}
+
+// home moves the primary back to where it was: a primary's node holds more than a
+// standby's.
+func home(ctx context.Context, w operator.World, was client.Status) error {
+	now, err := w.Status(ctx)
+	if err != nil || primary(now) == primary(was) {
+		return err
+	}
+	_, err = w.Run(ctx, "switchover", "--yes", primary(was))
+	return err
+}
+
+func primary(s client.Status) string {
+	for _, g := range s.Regions {
+		if g.Primary {
+			return g.Name
+		}
+	}
+	return ""
 }
 
 // load runs the load program.

@@ -87,11 +87,9 @@ func (e event) String() string { return strings.Join(e.args, " ") }
 // regions and three edges. The same r and the same status make the same event.
 func draw(r *rand.Rand, s client.Status) event {
 	var seconds, places []string
-	primary := ""
+	primary := primary(s)
 	for _, g := range s.Regions {
-		if g.Primary {
-			primary = g.Name
-		} else {
+		if g.Name != primary {
 			seconds = append(seconds, g.Name)
 		}
 	}
