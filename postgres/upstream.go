@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"meridian"
@@ -349,12 +350,13 @@ func (c *client) copyData(ctx context.Context, f wire.Frame) error {
 	return nil
 }
 
-// flush sends what waits. An error shows where replies are read.
+// flush sends what waits. An error shows where replies are read, behind the last
+// words of a PostgreSQL that has closed its end.
 func (u *upstream) flush() {
 	if len(u.out) == 0 || !u.sends() {
 		return
 	}
-	if _, err := u.conn.Write(u.out); err != nil {
+	if _, err := u.conn.Write(u.out); err != nil && !(u.backend != nil && (errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET))) {
 		u.conn.Close()
 	}
 	u.unsent.Store(false)
