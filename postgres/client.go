@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"meridian"
+	"meridian/internal/loop"
 	"meridian/postgres/classify"
 	"meridian/postgres/session"
 	"meridian/postgres/wire"
@@ -38,6 +39,7 @@ type client struct {
 	placed   bool // the group at hand goes straight to main
 	retried  bool // the standby's backend was lost under the group at hand
 	skipping bool // the group at hand failed: everything up to its Sync is passed over
+	copies   bool // the last message was COPY data
 	hold     []byte
 	released released // what the client has seen of the group at hand
 	block    place
@@ -103,27 +105,18 @@ var errEnd = errors.New("the client said goodbye")
 // run serves the session until the client leaves, or breaks the protocol.
 func (c *client) run(ctx context.Context) {
 	defer c.log.Debug("session ended")
+	var err error
+	attend := c.attends(ctx, &err)
 	for {
 		if !c.rd.Ready() {
-			if err := c.flushAll(); err != nil {
+			if c.flushAll() != nil {
 				return
 			}
 			c.giveBack()
+			attend()
 		}
-		waits := c.waitsForMore()
-		f, err := c.rd.Frame()
-		late := errors.Is(err, os.ErrDeadlineExceeded)
-		switch {
-		case err == nil:
-			if waits {
-				c.noDeadline()
-			}
-			err = c.message(ctx, f)
-		case late && waits:
-			c.noDeadline()
-			err = c.place(ctx)
-		case late && c.errand.Load():
-			err = nil
+		if err == nil {
+			err = c.next(ctx)
 		}
 		if err == nil && c.errand.Load() {
 			err = c.errands(ctx)
@@ -133,6 +126,69 @@ func (c *client) run(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// attends returns what serves the session, for as long as its groups come whole
+// and flow to a backend on the local primary, without the client's own goroutine.
+func (c *client) attends(ctx context.Context, err *error) func() {
+	conn, ok := c.conn.(interface{ ReadNow([]byte) (int, error) })
+	if !ok || c.p.cfg.TransactionPooling {
+		return func() {}
+	}
+	read := conn.ReadNow
+	take := func() bool {
+		if *err = c.rd.Fill(read); *err != nil {
+			nothing := *err == loop.ErrNothing
+			*err = nil // next meets it again
+			return nothing
+		}
+		for *err == nil && c.rd.Ready() {
+			*err = c.next(ctx)
+		}
+		return *err == nil && c.flows()
+	}
+	send := func() bool {
+		if c.flushAll() != nil {
+			*err = errEnd
+		}
+		return *err == nil
+	}
+	return func() {
+		if !c.flows() {
+			return
+		}
+		if loop.Attend(c.conn, take, send); *err == nil && !c.rd.Ready() {
+			send() // what was taken before what is left
+		}
+	}
+}
+
+// flows reports whether all that the client said is done or on its way to the
+// local primary, where what it says next most likely goes as well. COPY data is
+// more than a socket takes at once.
+func (c *client) flows() bool {
+	return c.main != nil && c.main.backend != nil && c.near == nil && c.rd.Buffered() == 0 && len(c.group.Messages) == 0 &&
+		!c.placed && !c.skipping && !c.copies && !c.errand.Load()
+}
+
+// next takes the client's next message.
+func (c *client) next(ctx context.Context) error {
+	waits := c.waitsForMore()
+	f, err := c.rd.Frame()
+	late := errors.Is(err, os.ErrDeadlineExceeded)
+	switch {
+	case err == nil:
+		if waits {
+			c.noDeadline()
+		}
+		return c.message(ctx, f)
+	case late && waits:
+		c.noDeadline()
+		return c.place(ctx)
+	case late && c.errand.Load():
+		return nil
+	}
+	return err
 }
 
 // ends tells the client why the session ends, where it does not know.
@@ -198,8 +254,10 @@ func (c *client) message(ctx context.Context, f wire.Frame) error {
 	case 'X':
 		return errEnd
 	case 'd', 'c', 'f':
+		c.copies = true
 		return c.copyData(ctx, f)
 	}
+	c.copies = false
 	c.mu.Lock()
 	if c.fatal != nil || c.canceling != nil && !c.atHand.Load() {
 		c.mu.Unlock()

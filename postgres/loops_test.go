@@ -1,8 +1,10 @@
 package postgres
 
 import (
+	"bytes"
 	"fmt"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -10,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"meridian/internal/loop"
+	"meridian/postgres/wire"
 )
 
 // loopsEach runs a test with sessions on one loop, and as goroutines.
@@ -121,6 +124,40 @@ func TestManySessionsComeAndGo(t *testing.T) {
 		all.Wait()
 		if n := get[int](w, w.connect(dsn(w.iad)), "select count(*) from come"); n != 16*5*10 {
 			t.Errorf("%d rows", n)
+		}
+	})
+}
+
+// TestAGroupIsAnsweredThoughTheNextHasBegun sends with a whole group the first
+// bytes of the next, which comes only once that is answered.
+func TestAGroupIsAnsweredThoughTheNextHasBegun(t *testing.T) {
+	loopsEach(t, func(t *testing.T, w *world, _ bool) {
+		r := dialRaw(t, w.iad, 0)
+		one := wire.Builder(nil).Query("select 1")
+		r.send(one)
+		r.until('Z')
+		r.send(one[:3])
+		for range 20 {
+			r.send(append(bytes.Clone(one[3:]), one[:3]...))
+			if got, _ := r.until('Z'); got != "TDCZ" {
+				t.Fatalf("answered with %s", got)
+			}
+		}
+	})
+}
+
+// TestMuchBothWays copies in and out at once more than sockets take.
+func TestMuchBothWays(t *testing.T) {
+	loopsEach(t, func(t *testing.T, w *world, _ bool) {
+		c := w.connect(dsn(w.iad))
+		w.exec(c, "drop table if exists much", "create table much (t text)", "select 1")
+		line := strings.Repeat("x", 999) + "\n"
+		if n, err := c.PgConn().CopyFrom(t.Context(), strings.NewReader(strings.Repeat(line, 20000)), "copy much from stdin"); err != nil || n.RowsAffected() != 20000 {
+			t.Fatalf("%v: %v", n, err)
+		}
+		var out bytes.Buffer
+		if _, err := c.PgConn().CopyTo(t.Context(), &out, "copy much to stdout"); err != nil || out.Len() != 20000*len(line) {
+			t.Errorf("%d bytes: %v", out.Len(), err)
 		}
 	})
 }

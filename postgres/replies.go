@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"meridian"
+	"meridian/internal/loop"
 	"meridian/postgres/pool"
 	"meridian/postgres/wire"
 )
@@ -17,45 +18,91 @@ import (
 // ends.
 func (u *upstream) replies(ctx context.Context) {
 	defer close(u.done)
-	c := u.c
-	defer func() { c.mainPID.CompareAndSwap(u.pid, 0) }()
+	defer func() { u.c.mainPID.CompareAndSwap(u.pid, 0) }()
+	var err error
+	attend := u.attends(ctx, &err)
 	for {
-		f, err := u.rd.Frame()
-		if err != nil {
-			u.lost(ctx, err)
-			return
+		if !u.rd.Ready() {
+			attend()
 		}
-		if u.backend != nil && !c.p.mayRelay(ctx, f.Type()) {
-			u.conn.Close()
-			u.lost(ctx, errLate)
-			return
+		much := false
+		if err == nil {
+			much, err = u.next(ctx)
 		}
-		if u.backend != nil && !u.holder.pass(ctx, c.p, u.rd, f, u.tells(f)) {
-			u.conn.Close()
-			u.lost(ctx, errUnconfirmed)
-			return
-		}
-		if f.Type() == 'A' && u.backend != nil {
-			c.p.senders.names(string(c.p.cfg.Region), f)
-		}
-		c.mu.Lock()
-		if f.Type() < ' ' {
-			err = u.private(f)
-		} else {
-			u.reply(ctx, f)
-		}
-		much := len(c.out) > full
-		c.mu.Unlock()
 		if err != nil {
 			u.lost(ctx, err)
 			return
 		}
 		if much || !u.rd.Ready() {
-			if c.flush() != nil {
-				u.conn.Close()
-			}
+			u.show()
 		}
 	}
+}
+
+// attends returns what brings the answers that come whole and are not long,
+// without that goroutine, where the session stands on a loop.
+func (u *upstream) attends(ctx context.Context, err *error) func() {
+	conn, ok := u.conn.(interface{ ReadNow([]byte) (int, error) })
+	if !ok {
+		return func() {}
+	}
+	read := conn.ReadNow
+	take := func() bool {
+		if *err = u.rd.Fill(read); *err != nil {
+			nothing := *err == loop.ErrNothing
+			*err = nil // next meets it again
+			return nothing
+		}
+		much := false
+		for *err == nil && !much && u.rd.Ready() {
+			much, *err = u.next(ctx)
+		}
+		return *err == nil && !much && u.rd.Buffered() == 0
+	}
+	send := func() bool { u.show(); return true }
+	return func() {
+		if u.rd.Buffered() > 0 {
+			return
+		}
+		if loop.Attend(u.conn, take, send); *err == nil && !u.rd.Ready() {
+			send() // what was taken before what is left
+		}
+	}
+}
+
+// show sends the client what there is for it.
+func (u *upstream) show() {
+	if u.c.flush() != nil {
+		u.conn.Close()
+	}
+}
+
+// next takes the next message. much says that there is much for the client.
+func (u *upstream) next(ctx context.Context) (much bool, err error) {
+	c := u.c
+	f, err := u.rd.Frame()
+	if err != nil {
+		return false, err
+	}
+	if u.backend != nil && !c.p.mayRelay(ctx, f.Type()) {
+		u.conn.Close()
+		return false, errLate
+	}
+	if u.backend != nil && !u.holder.pass(ctx, c.p, u.rd, f, u.tells(f)) {
+		u.conn.Close()
+		return false, errUnconfirmed
+	}
+	if f.Type() == 'A' && u.backend != nil {
+		c.p.senders.names(string(c.p.cfg.Region), f)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if f.Type() < ' ' {
+		err = u.private(f)
+	} else {
+		u.reply(ctx, f)
+	}
+	return len(c.out) > full, err
 }
 
 // tells reports whether a message of the local PostgreSQL may tell of a commit.

@@ -3,7 +3,6 @@
 package loop
 
 import (
-	"io"
 	"net"
 	"os"
 	"sync"
@@ -76,38 +75,16 @@ const atOnce = 64 << 10
 // Read reads what is there, and waits where there is nothing.
 func (c *Conn) Read(b []byte) (int, error) {
 	for {
-		if err := c.may(&c.in); err != nil {
-			return 0, c.failed("read", err)
-		}
-		if len(b) == 0 {
-			return 0, nil
-		}
-		if !c.in.ready.Load() {
+		n, err := c.ReadNow(b)
+		if err == ErrNothing {
 			c.row = 0
 			c.wait(&c.in)
 			continue
 		}
-		if !c.enter() {
-			continue
-		}
-		// Before the call: what comes after it sets the flag again (epoll(7),
-		// question 9).
-		c.in.ready.Store(false)
-		n, errno := c.recv(b)
-		if errno == 0 && (n == min(len(b), atOnce) || n == 0) || c.over.Load() && errno == 0 || errno == unix.EINTR {
-			c.in.ready.Store(true) // there may be more; a short read says that there is not
-		}
-		c.leave()
-		switch {
-		case errno == unix.EAGAIN, errno == unix.EINTR:
-		case errno != 0:
-			return 0, c.failed("read", os.NewSyscallError("read", errno))
-		case n == 0:
-			return 0, io.EOF
-		default:
+		if n > 0 {
 			c.cede()
-			return n, nil
 		}
+		return n, err
 	}
 }
 
@@ -222,23 +199,33 @@ func (c *Conn) wait(s *side) {
 		me.done = make(chan struct{})
 	}
 	l.mu.Lock()
-	if c.shut.Load() || l.ending || s.late.Load() || s.ready.Load() {
-		if l.ending {
-			c.shut.Store(true)
-		}
-		l.mu.Unlock()
+	waits := c.waitLocked(s, me)
+	l.mu.Unlock()
+	if !waits {
 		return
 	}
-	s.waits = append(s.waits, me)
-	if s == &c.out {
-		l.watchRoom(c, true)
-	}
-	l.mu.Unlock()
 	if me.fiber != nil {
 		me.fiber.yield(struct{}{})
 	} else {
 		<-me.done
 	}
+}
+
+// waitLocked has somebody wait until something about a side may have changed. It
+// reports false if something has. The caller holds the loop's mu.
+func (c *Conn) waitLocked(s *side, w waiter) bool {
+	l := c.loop.Load()
+	if l.ending {
+		c.shut.Store(true)
+	}
+	if c.shut.Load() || s.late.Load() || s.ready.Load() {
+		return false
+	}
+	s.waits = append(s.waits, w)
+	if s == &c.out {
+		l.watchRoom(c, true)
+	}
+	return true
 }
 
 // Close closes the socket. Who waits for it gets net.ErrClosed.

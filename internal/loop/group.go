@@ -183,7 +183,11 @@ func (g *Group) Do(conn net.Conn, f func()) {
 	t := &Task{loop: l, done: make(chan struct{})}
 	l.start(t, func() {
 		defer func() {
-			if r := recover(); r != nil {
+			switch r := recover().(type) {
+			case nil:
+			case *Panic: // of what was done in its place
+				t.broken = r
+			default:
 				t.broken = &Panic{r, debug.Stack()}
 			}
 		}()
@@ -215,7 +219,11 @@ func (t *Task) Wait() {
 		<-t.done
 		return
 	}
-	for f := t.loop.current(); f != nil; {
+	f := t.loop.current()
+	if f == nil {
+		t.loop.group.Slow() // it may be what is done in a fiber's place
+	}
+	for f != nil {
 		t.loop.mu.Lock()
 		if t.ended {
 			t.loop.mu.Unlock()
@@ -229,13 +237,14 @@ func (t *Task) Wait() {
 }
 
 // Slow says that the caller is about to wait for something that is no Conn: if it
-// is a fiber, others are served meanwhile.
+// is a fiber, or called in its place, others are served meanwhile.
 func (g *Group) Slow() {
 	if g == nil || !g.begun.Load() {
 		return
 	}
+	me := getg()
 	for _, l := range g.loops {
-		if f := l.cur.Load(); f != nil && f.g.Load() == getg() {
+		if f := l.cur.Load(); f != nil && (f.g.Load() == me || l.by.Load() == me) {
 			l.mu.Lock()
 			if l.cur.Load() == f {
 				l.handOff(f)

@@ -24,6 +24,7 @@ type loop struct {
 
 	cur  atomic.Pointer[fiber] // that the worker runs; nil: it runs none
 	seq  atomic.Uint64         // counts resumptions
+	by   atomic.Uintptr        // the worker's goroutine
 	seen uint64                // at the watchdog's last look; of the watchdog alone
 
 	events [128]unix.EpollEvent // of the worker alone, as is what follows
@@ -32,6 +33,7 @@ type loop struct {
 	mu      sync.Mutex // guards what follows; taken after all other locks
 	worker  *worker
 	ready   queue
+	sends   queue    // who has taken, and sends before the worker waits again
 	stalled []*fiber // run by workers that were replaced
 	conns   []slot
 	free    []int32
@@ -59,9 +61,11 @@ type fiber struct {
 	next  func() (struct{}, bool)
 	yield func(struct{}) bool
 	g     atomic.Uintptr // its goroutine, while it has one
-	woken bool           // while it ran; guarded by loop.mu, as is what follows
-	again bool           // it yields in favour of others, and waits for nothing
-	idle  bool           // it is neither run nor queued
+
+	duty  duty // what is done in its place; of who runs it
+	woken bool // while it ran; guarded by loop.mu, as is what follows
+	again bool // it yields in favour of others, and waits for nothing
+	idle  bool // it is neither run nor queued
 }
 
 // own is where the loop's own event stands among the slots.
@@ -171,8 +175,14 @@ func (l *loop) handOff(f *fiber) {
 func (w *worker) run() {
 	l := w.loop
 	l.mu.Lock()
+	l.by.Store(getg())
 	for left := 0; ; left-- {
+		next := &l.ready
 		for left <= 0 || l.ready.n == 0 {
+			if l.sends.n > 0 {
+				next, left = &l.sends, 1
+				break
+			}
 			l.cur.Store(nil)
 			if l.ending {
 				l.mu.Unlock()
@@ -181,26 +191,29 @@ func (w *worker) run() {
 			l.poll()
 			left = l.ready.n
 		}
-		f := l.ready.get()
-		f.woken = false
+		f := next.get()
+		f.woken = f.woken && f.duty.took
 		l.seq.Add(1)
 		l.cur.Store(f)
 		l.mu.Unlock()
 		if l.group.asleep.Load() {
 			l.group.wake()
 		}
-		_, more := f.next()
+		done, more := f.duty.conn != nil && f.duty.do(), true
+		if !done {
+			_, more = f.next()
+		}
 		l.mu.Lock()
-		if w.took(f, more); w.replaced {
+		if w.took(f, done, more); w.replaced {
 			l.mu.Unlock()
 			return
 		}
 	}
 }
 
-// took notes that a fiber waits, or has returned. Not before may anybody resume it
-// again. The caller holds mu.
-func (w *worker) took(f *fiber, more bool) {
+// took notes that a fiber waits, or has returned, or that a part of its duty is
+// done. Not before may anybody resume it again. The caller holds mu.
+func (w *worker) took(f *fiber, done, more bool) {
 	l := w.loop
 	if w.replaced {
 		l.stalled = slices.DeleteFunc(l.stalled, func(s *fiber) bool { return s == f })
@@ -212,7 +225,10 @@ func (w *worker) took(f *fiber, more bool) {
 			w.wake()
 		}
 		close(f.task.done)
-	case f.woken, f.again:
+	case done && f.duty.took:
+		l.sends.put(f)
+		l.rouse() // the worker that replaced this one may wait
+	case f.woken, f.again, done && !f.duty.conn.waitLocked(&f.duty.conn.in, waiter{fiber: f}):
 		f.again = false
 		l.push(f)
 	default:

@@ -377,7 +377,29 @@ func schedule(t *testing.T, seed uint64) {
 		var task *Task
 		serve := func() {
 			buf := make([]byte, 1+r.IntN(64))
+			var got []byte
+			var failed error
+			take := func() bool {
+				m, err := c.ReadNow(buf)
+				if err == ErrNothing {
+					return true
+				}
+				got, failed = append(got, buf[:m]...), err
+				trouble(g, c, r, &lock)
+				return err == nil && r.IntN(10) > 0
+			}
+			send := func() bool {
+				err := c.writeAll(got)
+				got = got[:0]
+				return err == nil && r.IntN(10) > 0
+			}
 			for n := 0; ; n++ {
+				if i%2 == 0 && failed == nil {
+					if Attend(c, take, send); len(got) > 0 && !send() && c.shut.Load() {
+						return
+					}
+				}
+				failed = nil
 				m, err := c.Read(buf)
 				if errors.Is(err, os.ErrDeadlineExceeded) {
 					c.SetReadDeadline(time.Time{})

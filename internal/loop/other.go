@@ -2,7 +2,10 @@
 
 package loop
 
-import "net"
+import (
+	"errors"
+	"net"
+)
 
 // A Group stands for the loops that there are none of here.
 type Group struct{}
@@ -21,6 +24,12 @@ func Has(net.Conn) bool { return false }
 
 // Do calls f.
 func (g *Group) Do(_ net.Conn, f func()) { f() }
+
+// ErrNothing is returned by nobody.
+var ErrNothing = errors.New("nothing to read yet")
+
+// Attend returns at once.
+func Attend(_ net.Conn, _, _ func() bool) {}
 
 // Slow does nothing.
 func (g *Group) Slow() {}

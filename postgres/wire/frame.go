@@ -65,6 +65,15 @@ func (r *Reader) limit() int64 {
 	return int64(r.Limit)
 }
 
+// Fill reads once with read, which need not wait. Ready tells whether a whole
+// message is there then; one that is longer than a few KiB takes Frame.
+func (r *Reader) Fill(read func([]byte) (int, error)) error {
+	r.room(HeaderSize)
+	n, err := read(r.buf[r.end:])
+	r.end += n
+	return err
+}
+
 // Frame returns the next message. It returns io.EOF only between messages.
 func (r *Reader) Frame() (Frame, error) {
 	if err := r.fill(HeaderSize); err != nil {
