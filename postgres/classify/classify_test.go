@@ -132,3 +132,16 @@ func BenchmarkMiss(b *testing.B) {
 		classify.Classify(text, n)
 	}
 }
+
+// BenchmarkHitByShape is of texts that come once and differ by a number.
+func BenchmarkHitByShape(b *testing.B) {
+	c := classify.NewCache()
+	texts := make([][]byte, 1<<16)
+	for i := range texts {
+		texts[i] = fmt.Appendf(nil, "SELECT abalance FROM pgbench_accounts WHERE aid = %d;", i)
+	}
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		c.Classify(texts[i%len(texts)])
+	}
+}
