@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"meridian"
-	"meridian/internal/loop"
-	"meridian/postgres/classify"
 	"meridian/postgres/session"
 	"meridian/postgres/wire"
 )
@@ -126,49 +124,6 @@ func (c *client) run(ctx context.Context) {
 			return
 		}
 	}
-}
-
-// attends returns what serves the session, for as long as its groups come whole
-// and flow to a backend on the local primary, without the client's own goroutine.
-func (c *client) attends(ctx context.Context, err *error) func() {
-	conn, ok := c.conn.(interface{ ReadNow([]byte) (int, error) })
-	if !ok || c.p.cfg.TransactionPooling {
-		return func() {}
-	}
-	read := conn.ReadNow
-	take := func() bool {
-		if *err = c.rd.Fill(read); *err != nil {
-			nothing := *err == loop.ErrNothing
-			*err = nil // next meets it again
-			return nothing
-		}
-		for *err == nil && c.rd.Ready() {
-			*err = c.next(ctx)
-		}
-		return *err == nil && c.flows()
-	}
-	send := func() bool {
-		if c.flushAll() != nil {
-			*err = errEnd
-		}
-		return *err == nil
-	}
-	return func() {
-		if !c.flows() {
-			return
-		}
-		if loop.Attend(c.conn, take, send); *err == nil && !c.rd.Ready() {
-			send() // what was taken before what is left
-		}
-	}
-}
-
-// flows reports whether all that the client said is done or on its way to the
-// local primary, where what it says next most likely goes as well. COPY data is
-// more than a socket takes at once.
-func (c *client) flows() bool {
-	return c.main != nil && c.main.backend != nil && c.near == nil && c.rd.Buffered() == 0 && len(c.group.Messages) == 0 &&
-		!c.placed && !c.skipping && !c.copies && !c.errand.Load()
 }
 
 // next takes the client's next message.
@@ -321,128 +276,6 @@ func (c *client) skip(f wire.Frame) error {
 	c.out = wire.Builder(c.out).Ready('I')
 	c.mu.Unlock()
 	return nil
-}
-
-// place finds a backend for the group at hand and runs it there.
-func (c *client) place(ctx context.Context) error {
-	defer c.atHand.Store(false)
-	if e := c.reckon(ctx); e != nil {
-		return c.fail(e)
-	}
-	if err := c.condemned(ctx); err != nil {
-		return err
-	}
-	v := c.view()
-	c.mode, c.reads = v.Mode, v.Reads
-	d := route(v)
-	if c.goesOn() {
-		d = routeDecision{toNear, "it goes on there"}
-	}
-	c.signal()
-	c.credit = c.trip(v, d)
-	if d.Do == doMove || d.Do == toMain || d.Do == toNear {
-		c.p.metrics.routed(d.Do)
-	}
-	switch d.Do {
-	case toNear:
-		if v.Lapsed {
-			c.leaveMain()
-		}
-		return c.runNear(ctx, v.Verdict)
-	case doFold:
-		if c.group.Sent > 0 { // a part of it was answered
-			break
-		}
-		if err := c.reachable(ctx); err != nil { // better now than within the block
-			return c.notSent(err)
-		}
-		c.fold()
-		return nil
-	case doEmpty:
-		c.endEmpty()
-		return nil
-	case doMove:
-		if err := c.leaveNear(); err != nil {
-			return err
-		}
-	case doFail:
-		return c.failBlock(ctx, stateReadOnly, d.Why)
-	}
-	if v.Here && !v.Lapsed {
-		c.leaveStandby()
-	}
-	return c.runMain(ctx, d.Why)
-}
-
-// view collects what routing needs to know.
-func (c *client) view() routeView {
-	_, here := c.p.primary()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	v := routeView{Here: here, Lapsed: c.p.lapsed(), Pinned: c.state.Pinned, Busy: !c.idleLocked(), Block: c.blockLocked(), Movable: c.begin.movable,
-		Oversize: c.group.Size() > c.p.cfg.Hold, Lazy: c.state.Lazy(), Began: c.begin.lazy}
-	v.Failed = v.Block == onNear && c.near != nil && c.near.tracker.Status == 'E'
-	n := 0
-	for _, m := range c.group.Messages {
-		if m.Kind == 'E' || m.Verdict != nil && m.Kind != 'P' {
-			n++
-			one := c.state.Resolve(m.Verdict)
-			v.Verdict = stricter(v.Verdict, one)
-			c.promiseLocked(&v, m.Verdict, one)
-		} else if c.views(m) {
-			c.promiseLocked(&v, m.Stmt.Verdict, c.state.Resolve(m.Stmt.Verdict))
-		}
-	}
-	if n > 1 && v.Sets {
-		v.Verdict = changesPromise
-	}
-	if c.signals.near && v.Verdict != nil {
-		v.Verdict, v.Reads = signalsHere, false // whatever it was promised: a process is on one server alone
-	}
-	v.Single = n == 1 && v.Verdict.Count == 1
-	return v
-}
-
-// views reports whether a message that runs nothing takes the one view that the
-// open block keeps: PostgreSQL needs a snapshot to parse a statement, and to bind
-// its parameters.
-func (c *client) views(m session.Message) bool {
-	return c.begin.steady && !c.begin.viewed && m.Stmt != nil && reads(m.Stmt.Verdict)
-}
-
-// signalsHere is the verdict on what signals sessions that stand on the standby.
-var signalsHere = &classify.Verdict{Where: classify.Standby, Why: "it signals a process of this server", Count: 1}
-
-// blockLocked returns where a block is open. The primary may have opened or
-// closed one since.
-func (c *client) blockLocked() place {
-	if c.block == onNear || c.block == deferred {
-		return c.block
-	}
-	if c.main != nil && !c.main.dead && c.main.tracker.Status != 'I' {
-		return onMain
-	}
-	return nowhere
-}
-
-var unknownPortal = &classify.Verdict{Where: classify.Either, Why: "a portal that is not known here", Block: classify.Inside, Count: 1}
-
-// stricter joins the verdicts of a group's statements.
-func stricter(a, b *classify.Verdict) *classify.Verdict {
-	if b == nil {
-		b = unknownPortal
-	}
-	switch {
-	case a == nil:
-		return b
-	case a.Where == classify.Primary:
-		return a
-	case b.Where == classify.Primary:
-		return b
-	case a.Plain:
-		return b
-	}
-	return a
 }
 
 // flushAll sends what waits to the primary and to the client.

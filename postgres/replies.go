@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 
 	"meridian"
-	"meridian/internal/loop"
 	"meridian/postgres/pool"
 	"meridian/postgres/wire"
 )
@@ -35,37 +33,6 @@ func (u *upstream) replies(ctx context.Context) {
 		}
 		if much || !u.rd.Ready() {
 			u.show()
-		}
-	}
-}
-
-// attends returns what brings the answers that come whole and are not long,
-// without that goroutine, where the session stands on a loop.
-func (u *upstream) attends(ctx context.Context, err *error) func() {
-	conn, ok := u.conn.(interface{ ReadNow([]byte) (int, error) })
-	if !ok {
-		return func() {}
-	}
-	read := conn.ReadNow
-	take := func() bool {
-		if *err = u.rd.Fill(read); *err != nil {
-			nothing := *err == loop.ErrNothing
-			*err = nil // next meets it again
-			return nothing
-		}
-		much := false
-		for *err == nil && !much && u.rd.Ready() {
-			much, *err = u.next(ctx)
-		}
-		return *err == nil && !much && u.rd.Buffered() == 0
-	}
-	send := func() bool { u.show(); return true }
-	return func() {
-		if u.rd.Buffered() > 0 {
-			return
-		}
-		if loop.Attend(u.conn, take, send); *err == nil && !u.rd.Ready() {
-			send() // what was taken before what is left
 		}
 	}
 }
@@ -253,128 +220,5 @@ func (p *Proxy) token(pos wire.Position) meridian.Token {
 	return meridian.Token{Database: p.cfg.Database, System: pos.System, Timeline: pos.Timeline, LSN: meridian.LSN(pos.LSN)}
 }
 
-// lost answers for what the lost primary owes. What was sent and not answered
-// is in doubt if it may have written. A session that cannot go on as if
-// nothing were (a block was open, it was pinned) ends.
-func (u *upstream) lost(ctx context.Context, cause error) {
-	c := u.c
-	c.mu.Lock()
-	if c.main != u || u.dead { // it was closed on purpose
-		c.mu.Unlock()
-		return
-	}
-	groups, wrote := u.tracker.Pending()
-	wrote = wrote || u.wrote
-	if wrote && u.backend != nil {
-		c.p.watch.leaks()
-	}
-	u.dead = true
-	if u.moved = u.movesLocked(); u.moved {
-		c.pokeLocked()
-	}
-	owed := groups > 0 || u.tracker.Open() || u.tracker.Skipping() || u.mid
-	flights := u.flights
-	for _, g := range flights {
-		g.end()
-	}
-	u.flights = nil
-	if u.moved {
-		c.mu.Unlock()
-		return
-	}
-	answered := false
-	if wrote && u.doubtsLocked(flights, groups) {
-		u.resolving = make(chan struct{})
-		timeline := u.timeline
-		c.mu.Unlock()
-		answers := u.resolve(ctx, flights, timeline)
-		c.mu.Lock()
-		u.settleLocked(flights, answers, cause)
-		groups, wrote = u.tracker.Pending()
-		owed, answered = false, true
-		close(u.resolving)
-		u.resolving = nil
-	}
-	executed := u.refusal != nil && u.refusal.Ended
-	ends := u.tracker.Status != 'I' || c.immovable() != "" || u.last || executed
-	e := u.verdict(cause, wrote)
-	if ends && u.refusal != nil && u.refusal.Away {
-		e = u.cannotMove()
-	}
-	switch {
-	case ends && u.last:
-		c.fatal = errEnd // PostgreSQL's own last words are on their way
-	case ends:
-		c.fatal = errEnd
-		e.Severity = "FATAL"
-		c.out = wire.Builder(c.out).Error(e)
-	case owed:
-		for range groups {
-			c.out = wire.Builder(c.out).Error(e).Ready('I')
-		}
-		if u.tracker.Open() || u.mid && u.tracker.Idle() && !u.tracker.Skipping() {
-			c.out = wire.Builder(c.out).Error(e)
-		}
-	}
-	c.mu.Unlock()
-	if (owed || answered) && u.backend == nil {
-		c.away(e.Message)
-	}
-	if !owed && !ends && !answered {
-		return
-	}
-	c.conn.SetWriteDeadline(time.Now().Add(time.Second))
-	err := c.flush()
-	if ends || err != nil {
-		c.conn.Close()
-		return
-	}
-	c.conn.SetWriteDeadline(time.Time{})
-}
-
-// cannotMove returns what a session is told that the primary gives back, and no
-// other can take. The caller holds c.mu.
-func (u *upstream) cannotMove() *wire.Error {
-	why := u.c.immovable()
-	if why == "" {
-		why = openTransaction
-	}
-	e := errMoving(why)
-	e.Message = "meridian: terminating connection: " + u.refusal.Message
-	return e
-}
-
-// ended reports whether a server process's last words, at rest, are for its
-// client: its time was up, or, in the primary's region, where the client has
-// been told the process's id, somebody ended it. If PostgreSQL as a whole stops
-// the session may go on elsewhere.
-func (p *Proxy) ended(ctx context.Context, code string, here bool) bool {
-	if code != stateShutdown && code != "57P02" && code != "57P03" {
-		return true
-	}
-	if !here || p.gate.paused.Load() {
-		return false
-	}
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	_, err := p.watch.sample(ctx)
-	return err == nil
-}
-
 // errLate ends the connection of a success that may not be relayed.
 var errLate = errors.New("its answer came after another region had become the primary")
-
-// verdict returns what the client is told of statements that were sent.
-func (u *upstream) verdict(cause error, wrote bool) *wire.Error {
-	e := &wire.Error{Severity: "ERROR", Code: stateConnection, Message: fmt.Sprintf("meridian: the connection to the primary in %s was lost: %v", u.region, cause)}
-	switch {
-	case u.refusal != nil && u.refusal.Ended:
-		e.Code, e.Message, e.Others = u.refusal.Code, u.refusal.Message, u.refusal.Others
-	case u.refusal != nil: // nothing was run
-		e.Code, e.Message = u.refusal.Code, "meridian: "+string(u.region)+" refused: "+u.refusal.Message
-	case wrote:
-		e.Code = stateInDoubt
-		e.Hint = "The statement may or may not have been carried out."
-	}
-	return e
-}

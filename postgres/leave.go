@@ -1,0 +1,135 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"meridian/postgres/session"
+	"meridian/postgres/wire"
+)
+
+// leaveStandby gives the backend on the local PostgreSQL back that was a
+// standby's: it is the primary now, and one backend is enough.
+func (c *client) leaveStandby() {
+	if c.near == nil || c.block == onNear {
+		return
+	}
+	c.mu.Lock()
+	n := c.near
+	c.near = nil
+	c.mu.Unlock()
+	_, up := n.on.watch.stands()
+	n.backend.Release((up || len(c.p.replicas) == 1) && n.tracker.Idle() && n.tracker.Status == 'I')
+}
+
+// abandonNear takes a group that was partly flushed on the standby away from
+// it. The client has seen only what describes, and will not see it again.
+func (c *client) abandonNear() error {
+	if c.group.Sent == 0 || c.near == nil {
+		return nil
+	}
+	if c.released.data { // the client has the results: they must not come again
+		c.group.Drop(c.group.Sent)
+		c.released = released{}
+	}
+	c.group.Sent = 0
+	sync := session.Message{Kind: 'S', Frame: wire.Frame(wire.Builder(nil).Sync())}
+	c.mu.Lock()
+	raw := c.near.tracker.Encode(nil, sync)
+	c.mu.Unlock()
+	if _, err := c.near.backend.Conn.Write(raw); err != nil {
+		c.closeNear()
+		return nil
+	}
+	if err := c.near.settle(c); err != nil {
+		c.closeNear()
+	}
+	return nil
+}
+
+// closeNear closes a backend that is of no more use.
+func (c *client) closeNear() {
+	c.mu.Lock()
+	n := c.near
+	c.near = nil
+	c.mu.Unlock()
+	if n != nil {
+		n.backend.Close()
+	}
+	if c.block == onNear {
+		c.block, c.begin = nowhere, begun{}
+	}
+}
+
+// moveRefused runs on the primary what the standby refused.
+func (c *client) moveRefused(ctx context.Context, r *refusal) error {
+	c.hold, c.released.held, c.released.heldData = c.hold[:0], 0, false
+	c.group.Sent = 0 // read to its end
+	c.p.metrics.routed("refused")
+	if c.env != nil {
+		c.credit = c.env.trip()
+	}
+	c.log.Debug("moved to the primary", "why", r.why)
+	if r.remember {
+		for _, m := range c.group.Messages {
+			if v := m.Verdict; v != nil && (m.Kind == 'E' || m.Kind == 'Q') && c.group.Executes == 1 {
+				c.p.verdicts.Refused(m.Text, r.why)
+				c.mu.Lock()
+				c.state.Rejudge(m.Text)
+				c.mu.Unlock()
+			}
+		}
+	}
+	c.mu.Lock()
+	cut := c.cut
+	c.mu.Unlock()
+	if c.block == onNear {
+		if err := c.leaveNear(); err != nil {
+			return err
+		}
+	} else if cut { // as it moved
+		return c.fail(errCanceled())
+	}
+	return c.runMain(ctx, r.why)
+}
+
+// leaveNear ends the READ ONLY block on the standby: it is opened again on the
+// primary, in the flight of the statement that needs it there.
+func (c *client) leaveNear() error {
+	if _, err := c.near.backend.Run("ROLLBACK"); err != nil {
+		return c.blockLost(err)
+	}
+	c.mu.Lock()
+	c.near.tracker.Status = 'I'
+	c.mu.Unlock()
+	c.block = deferred
+	return nil
+}
+
+// failBlock refuses a statement in a READ ONLY block that cannot move.
+func (c *client) failBlock(ctx context.Context, code, why string) error {
+	// PostgreSQL must take the block for failed, too.
+	var e *wire.Error
+	if _, err := c.near.backend.Run("RELEASE SAVEPOINT meridian_cannot_move"); !errors.As(err, &e) {
+		return c.blockLost(fmt.Errorf("fail a block: %w", err))
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.near.tracker.Status = 'E'
+	c.out = wire.Builder(c.out).Error(&wire.Error{Severity: "ERROR", Code: code,
+		Message: "meridian: this READ ONLY block is open on a standby and cannot move to the primary any more: " + why,
+		Hint:    "Begin the block without READ ONLY, or run the statement outside of it."})
+	if c.group.Ended {
+		c.out = wire.Builder(c.out).Ready('E')
+		c.endGroup()
+		return nil
+	}
+	return &fatalError{&wire.Error{Code: code, Message: "meridian: " + why}}
+}
+
+// blockLost ends the session: the client must not go on as if its block were.
+func (c *client) blockLost(err error) error {
+	c.closeNear()
+	return &fatalError{&wire.Error{Code: stateConnection, Message: "meridian: the block on the standby was lost: " + err.Error()}}
+}

@@ -1,0 +1,194 @@
+package postgres
+
+import (
+	"context"
+
+	"meridian"
+	"meridian/postgres/session"
+	"meridian/postgres/wire"
+)
+
+// runMain runs the group at hand on the primary.
+func (c *client) runMain(ctx context.Context, why string) error {
+	if c.released.data && c.near != nil && len(c.p.demand().Quorums) > 0 { // the rest of a group moves
+		c.stand().showed(c.near.on)
+	}
+	if err := c.abandonNear(); err != nil {
+		return err
+	}
+	if c.signals.near { // never with a process of this server
+		c.settle()
+		return c.fail(&wire.Error{Severity: "ERROR", Code: stateNotSent,
+			Message: "meridian: the session that it signals is served by this region's standby, where the statement cannot run now: " + why})
+	}
+	floor := c.ahead(ctx)
+	if err := c.reach(ctx, nil); err != nil {
+		if err := c.failAgain(err); err != nil {
+			return err
+		}
+		return c.notSent(err)
+	}
+	k := kept{suppress: c.released.frames, kind: c.kind(), why: why, credit: c.credit, floor: floor}
+	c.credit = nil
+	if c.block == deferred {
+		k.begin = c.begin.sql
+		c.block, c.begin = nowhere, begun{}
+	}
+	k.standIns, c.signals.standIns = c.signals.standIns, nil
+	k.mark = c.marks.next(c.markView(k.begin != ""))
+	ended, n := c.group.Ended, c.group.Executes
+	if c.main.backend == nil {
+		k.group = c.group.Take(c.spareGroup)
+		c.spareGroup = session.Group{}
+	} else {
+		k.group = c.group
+	}
+	c.main.putLocked(k)
+	c.mu.Unlock()
+	c.count(n)
+	c.endGroup()
+	c.placed = !ended
+	return nil
+}
+
+// kind names the span of the group at hand.
+func (c *client) kind() string {
+	for _, m := range c.group.Messages {
+		if m.Verdict != nil && !m.Verdict.Plain {
+			return "postgres.write"
+		}
+	}
+	return "postgres.read"
+}
+
+// count notes statements that ran on main.
+func (c *client) count(n int) {
+	if c.main.backend != nil {
+		c.stood(c.p.own(), n)
+		return
+	}
+	c.env.note(func(o *meridian.Observation) { o.Forwarded += n })
+}
+
+// bringLocked sends what the backend lacks of the session's state.
+func (u *upstream) bringLocked(messages []session.Message) {
+	sql := u.c.state.Missing(u.side, uses(messages)...)
+	switch {
+	case len(sql) == 0:
+	case u.backend == nil:
+		u.out = wire.Builder(u.out).JSON(wire.FrameState, wire.State{SQL: sql})
+	default:
+		for _, s := range sql {
+			u.out = u.tracker.Hidden(u.out, s)
+		}
+	}
+}
+
+// uses returns the prepared statements that texts name.
+func uses(messages []session.Message) (names []string) {
+	for _, m := range messages {
+		if m.Verdict != nil {
+			names = append(names, m.Verdict.Uses...)
+		}
+	}
+	return names
+}
+
+// send passes a message of a group that is placed on main.
+func (c *client) send(ctx context.Context, m session.Message) {
+	c.tripLater(m)
+	c.signal()
+	u := c.main
+	c.mu.Lock()
+	if u.moved {
+		c.mu.Unlock()
+		if err := c.resume(ctx); err != nil {
+			c.mu.Lock()
+			c.fatal = err
+			c.mu.Unlock()
+			return
+		}
+		if c.skipping {
+			c.skip(m.Frame)
+			return
+		}
+		u = c.main
+		c.mu.Lock()
+	}
+	if u.dead { // its goroutine has answered for the group
+		c.mu.Unlock()
+		c.endGroup()
+		c.skipping = true
+		if m.Kind == 'S' {
+			c.skip(m.Frame)
+		}
+		return
+	}
+	c.marks.unsure()
+	u.unsent.Store(true)
+	if n := len(u.flights); n > 0 {
+		u.flights[n-1].end = settling(u.flights[n-1].end, c.signals.standIns)
+		c.signals.standIns = nil
+	}
+	u.out = u.tracker.Encode(u.out, m)
+	u.mid = !m.Ends()
+	if n := len(u.kept); n > 0 {
+		u.kept[n-1].group.Add(m)
+		u.trim()
+	}
+	c.mu.Unlock()
+	if m.Kind == 'E' {
+		c.count(1)
+	}
+	if m.Ends() {
+		c.endGroup()
+	}
+	if len(u.out) > full {
+		u.flush()
+	}
+}
+
+// copyData passes COPY data on, or drops it where nobody waits for it.
+func (c *client) copyData(ctx context.Context, f wire.Frame) error {
+	if len(c.group.Messages) > 0 && !c.placed && !c.skipping {
+		v := c.view()
+		c.credit = c.trip(v, route(v))
+		if err := c.runMain(ctx, "COPY data"); err != nil {
+			return err
+		}
+	}
+	c.mu.Lock()
+	u := c.main
+	live := u != nil && !u.dead && !u.tracker.Idle()
+	if live {
+		u.tracker.CopyData()
+	}
+	c.mu.Unlock()
+	if live {
+		if u.out = append(u.out, f...); len(u.out) > full {
+			u.flush()
+		}
+	}
+	return nil
+}
+
+// notSent answers for a group that could not be sent.
+func (c *client) notSent(err error) error {
+	if unreachable(err) {
+		c.away(err.Error())
+	}
+	e := pgError(err)
+	c.mu.Lock()
+	inBlock := c.blockLocked() != nowhere
+	c.mu.Unlock()
+	if inBlock {
+		return &fatalError{e}
+	}
+	return c.fail(e)
+}
+
+// unreachable reports whether err says that a PostgreSQL cannot be reached.
+func unreachable(err error) bool {
+	k := meridian.KindOf(err)
+	return k == meridian.PrimaryUnavailable || k == meridian.Unavailable
+}
