@@ -2,11 +2,8 @@ package server
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
-	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"sync"
@@ -21,7 +18,6 @@ import (
 	"meridian/internal/boottime"
 	"meridian/internal/leash"
 	"meridian/internal/lifecycle"
-	"meridian/internal/pki"
 	"meridian/postgres/backup"
 	"meridian/postgres/failover"
 	"meridian/store"
@@ -98,79 +94,6 @@ var shownParts = map[string]bool{
 	"gateway": true, "dns": true, "admin and console": true, "edge": true,
 }
 
-func newNode(cfg Config, child *leash.Child) (*node, error) {
-	self, ok := cfg.File.Node(cfg.Node)
-	r := rosterOf(cfg.File, cfg.Start)
-	n := &node{cfg: cfg, file: cfg.File, self: self, leash: child, boot: rand.Text(), facts: map[string]string{}, changed: make(chan struct{}, 1)}
-	n.inForce.Store(&inForce{r, cfg.File, 0})
-	n.handing = newHanding(n)
-	n.tele = telemetry.New(cfg.Node, string(self.Region), os.Stderr, slog.LevelInfo)
-	n.log = n.tele.Log
-	if n.handing.next != nil && !n.handing.overlaps() {
-		n.facts[factReturns] = "1"
-	}
-	if !ok {
-		return n, meridian.WithKind(meridian.Invalid, fmt.Errorf("%s: no node under nodes is named %q", cfg.File.Path, cfg.Node))
-	}
-	raiseFiles(n.log)
-	if err := enter(cfg.State); err != nil {
-		return n, err
-	}
-	return n, n.build()
-}
-
-// build makes what every node has, whatever its roles.
-func (n *node) build() (err error) {
-	cert, roots, err := pki.LoadNode(n.file.PKI, n.self.Name)
-	if err != nil {
-		return err
-	}
-	if n.leash != nil {
-		n.links = backbone.NewLinks(n.placeOf, func(a, b meridian.Region) (p50, p90 time.Duration) { return simulated(n.world(), a, b) })
-	}
-	var peers []backbone.Peer
-	var others []string
-	for _, o := range n.file.Nodes {
-		peers = append(peers, backbone.Peer{Node: o.Name, Place: o.Region, Addr: o.Backbone.String()})
-		if o.Name != n.self.Name {
-			others = append(others, o.Name)
-		}
-	}
-	n.backbone, err = backbone.New(
-		backbone.Config{Node: n.self.Name, Place: n.self.Region, Listen: n.self.Backbone.String()},
-		backbone.Deps{Cert: cert, Roots: roots, Peers: peers, Links: n.links, Open: n.handing.sockets.Listen, Log: n.log, Metrics: n.tele.Metrics})
-	if err != nil {
-		return err
-	}
-	if n.store, err = n.newStore(); err != nil {
-		return err
-	}
-	n.prober, err = health.New(health.Config{Node: n.self.Name}, health.Deps{
-		Open:     func(ctx context.Context, node string) (net.Conn, error) { return n.backbone.Open(ctx, node, "ping") },
-		Listener: n.backbone.Listener("ping"), Peers: others, Facts: n.tell,
-		Observe: n.backbone.Observe, Changed: n.nudge, Log: n.log, Metrics: n.tele.Metrics})
-	if err != nil {
-		return err
-	}
-	if n.self.Has(config.RoleEdge) || n.self.Has(config.RoleRegion) {
-		if n.shelf, err = n.newShelf(); err != nil {
-			return err
-		}
-	}
-	jwts, err := authorizers(n.file)
-	if err != nil {
-		return err
-	}
-	n.open = identity.NewOpener(time.Now)
-	n.verify, err = identity.NewVerifier(identity.Config{JWTs: jwts, Now: time.Now})
-	return err
-}
-
-func (n *node) placeOf(name string) meridian.Region {
-	o, _ := n.world().Node(name)
-	return o.Region
-}
-
 // run starts the parts in the order in which they need each other.
 func (n *node) run(ctx context.Context) error {
 	asked := ctx // ends when somebody asks for it
@@ -240,29 +163,6 @@ func (n *node) depart() error {
 	return os.RemoveAll(filepath.Join(n.cfg.State, "store"))
 }
 
-func (n *node) addRoles(ctx context.Context, g *lifecycle.Group) error {
-	if n.self.Has(config.RoleRegion) {
-		if err := n.addRegion(g); err != nil {
-			return err
-		}
-	}
-	if n.self.Has(config.RoleStandby) {
-		return n.addStandby(g)
-	}
-	if n.self.Has(config.RoleWitness) && n.file.Database != nil {
-		g.Add("witness", n.witness)
-	}
-	if n.self.Has(config.RoleControl) {
-		if err := n.addControl(g); err != nil {
-			return err
-		}
-	}
-	if n.self.Has(config.RoleEdge) {
-		return n.addEdge(g)
-	}
-	return nil
-}
-
 // obey makes the simulated links as the supervisor orders.
 func (n *node) obey(o leash.Order) {
 	n.links.Clear()
@@ -288,103 +188,4 @@ func (n *node) tell() map[string]string {
 	}
 	out[factClock] = clockText(failover.Mark{Boot: n.boot, At: boottime.Now()})
 	return out
-}
-
-// newStore returns this node's part in the store: of a region and of the witness
-// a member, or who may become one; a follower elsewhere.
-func (n *node) newStore() (store.Store, error) {
-	deps := store.Deps{Log: n.log, Metrics: n.tele.Metrics, Relays: n.relays(n.world())}
-	dir := filepath.Join(n.cfg.State, "store")
-	if !seatable(n.self) {
-		return store.NewFollower(store.FollowerConfig{Dir: dir}, deps)
-	}
-	founders := map[string]string{}
-	for _, o := range membersOf(n.file) {
-		founders[memberName(o.Name)] = ""
-	}
-	deps.PeerListener = n.backbone.Listener("etcd")
-	deps.DialPeer = func(ctx context.Context, member string) (net.Conn, error) {
-		for _, o := range n.world().Nodes {
-			if seatable(o) && memberName(o.Name) == member {
-				return n.backbone.Dial(ctx, o.Name, "etcd")
-			}
-		}
-		return nil, meridian.WithKind(meridian.NotFound, fmt.Errorf("no member of the store is named %s", member))
-	}
-	m, err := store.NewMember(store.MemberConfig{Dir: dir, Name: memberName(n.self.Name), Peers: founders, Names: seatNames(n.world()), Heartbeat: n.heartbeat()}, deps)
-	if err != nil {
-		return nil, err
-	}
-	return relaying{m, n.backbone.Listener("store"), n.wantedLeader, n.wantedVotes}, nil
-}
-
-// relays returns how to reach the nodes that may be members, but for this one.
-func (n *node) relays(f *config.File) []func(context.Context) (net.Conn, error) {
-	var others []string
-	for _, o := range f.Nodes {
-		if seatable(o) && o.Name != n.self.Name {
-			others = append(others, o.Name)
-		}
-	}
-	return n.ways(others)
-}
-
-// ways returns how to reach the relays of members, the nearest first.
-func (n *node) ways(members []string) (out []func(context.Context) (net.Conn, error)) {
-	for _, r := range n.nearestFirst(members) {
-		out = append(out, func(ctx context.Context) (net.Conn, error) { return n.backbone.Open(ctx, r, "store") })
-	}
-	return out
-}
-
-// wantedLeader names the member that should lead the store now; "" before
-// anybody holds the right to write.
-func (n *node) wantedLeader() string {
-	if n.file.Database == nil {
-		return ""
-	}
-	var r failover.Record
-	each(n.store.Now(), primaryPrefix+n.file.Database.Name, n.log, func(_ string, x failover.Record) { r = x })
-	if r.Region == "" {
-		return ""
-	}
-	return n.leaderFor(r.Region)
-}
-
-// relaying is a member that also serves followers.
-type relaying struct {
-	*store.Member
-	followers net.Listener
-	wanted    func() string               // the member that should lead
-	votes     func(now []string) []string // who should vote
-}
-
-// Run runs the member and its relay.
-func (r relaying) Run(ctx context.Context, ready func()) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	var relay error
-	done := make(chan struct{})
-	go func() { // awaited below
-		defer close(done)
-		if relay = r.Serve(ctx, r.followers); relay != nil {
-			cancel()
-		}
-	}()
-	led := make(chan struct{})
-	go func() { // awaited below
-		defer close(led)
-		r.KeepLead(ctx, r.wanted)
-	}()
-	seated := make(chan struct{})
-	go func() { // awaited below
-		defer close(seated)
-		r.KeepSeats(ctx, r.votes)
-	}()
-	err := r.Member.Run(ctx, ready)
-	cancel()
-	<-done
-	<-led
-	<-seated
-	return errors.Join(err, relay)
 }
