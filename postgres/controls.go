@@ -6,7 +6,7 @@ type controls struct {
 	aloneProbes     bool // every global read asks the primary for itself
 	insertPositions bool // a primary's position is where it inserts, flushed or not
 	flushedAlone    bool // a position is the flushed one, also of who commits asynchronously
-	answerAlone     bool // a peer's replies wait for no others
+	answerAlone     bool // a peer's answers to groups travel by themselves
 	cancelHasty     bool // a cancel request waits for nothing
 	cancelLate      bool // a cancel request may reach what came after it
 	sampleFirst     bool // an invocation's token is taken before its statements

@@ -75,7 +75,7 @@ func (s *peer) replies(ctx context.Context) {
 		}
 		ran = f.Type() != 'Z'
 		out = append(out, f...)
-		if len(out) > full || !s.backend.Reader.Ready() && !s.gathers() {
+		if len(out) > full || s.p.answerAlone && f.Type() == 'Z' || !s.backend.Reader.Ready() && !s.gathers() {
 			if _, err := s.conn.Write(out); err != nil {
 				return
 			}
@@ -113,7 +113,7 @@ func (s *peer) gathers() bool {
 	s.mu.Lock()
 	more := s.owed > 0 && s.status == 'T'
 	s.mu.Unlock()
-	if !more || s.p.answerAlone {
+	if !more {
 		return false
 	}
 	tv := unix.NsecToTimeval(int64(gather)) // Go's timers are too coarse for that
