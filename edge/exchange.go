@@ -272,6 +272,12 @@ func (x *exchange) end() {
 	x.metrics.observe(x.choice, x.w.status, took)
 	x.access(took)
 	x.tally(took)
+	x.traced()
+	x.logged(took)
+}
+
+// traced ends the request's span, which says what it met.
+func (x *exchange) traced() {
 	if x.span.IsRecording() {
 		x.span.SetAttributes(
 			attribute.String("place", string(x.cfg.Place)), attribute.String("region", string(x.choice.Region)), attribute.String("why", x.choice.Why),
@@ -284,6 +290,10 @@ func (x *exchange) end() {
 		x.span.SetAttributes(attribute.String("rollout", x.arm()), attribute.String("rollout.why", x.assigned))
 	}
 	x.span.End()
+}
+
+// logged writes the request's line in the node's log.
+func (x *exchange) logged(took time.Duration) {
 	attrs := []slog.Attr{
 		slog.String("request", x.id), slog.String("trace", trace.SpanContextFromContext(x.r.Context()).TraceID().String()),
 		slog.String("region", string(x.choice.Region)), slog.String("why", x.choice.Why), slog.Int("tries", x.tries),
