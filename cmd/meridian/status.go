@@ -113,31 +113,11 @@ func incomplete(s client.Status) string {
 }
 
 func printStatus(out io.Writer, s client.Status, r world.Record) error {
-	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(w, "REGION\tHEALTH\tROLE\tLAG\tGATEWAY\tWHY")
-	for _, x := range s.Regions {
-		role, lag := "standby", fmt.Sprintf("%d ms", x.ReplayLag)
-		if x.ReplayLag < 0 {
-			lag = "unknown"
-		}
-		if x.Primary {
-			role, lag = "primary", "-"
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", x.Name, or(x.Phase, health(x.Healthy, x.Drained)), role, lag, x.Gateway, x.Why)
-		for _, y := range x.Standbys {
-			lag := fmt.Sprintf("%d ms", y.ReplayLag)
-			if y.ReplayLag < 0 {
-				lag = "unknown"
-			}
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", y.Node, health(y.Healthy, false), "reads", lag, "-", y.Why)
-		}
+	if err := printRegions(out, s.Regions); err != nil {
+		return err
 	}
-	fmt.Fprintln(w, "\t\t\t\t\t")
-	fmt.Fprintln(w, "EDGE\tHEALTH\tSERVED BY\tCLIENTS\tHTTPS\tWHY")
-	for _, x := range s.Edges {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\thttps://%s\t%s\n", x.Name, health(x.Healthy, false), or(x.Serves, "-"), strings.Join(x.Clients, " "), x.HTTPS, x.Why)
-	}
-	if err := w.Flush(); err != nil {
+	fmt.Fprintln(out)
+	if err := printEdges(out, s.Edges); err != nil {
 		return err
 	}
 	fmt.Fprintf(out, "\n%s   dns %s   console %s\n", s.Domain, strings.Join(s.DNS, " "), s.Console)
@@ -147,14 +127,8 @@ func printStatus(out io.Writer, s client.Status, r world.Record) error {
 	if b := s.Backup; b != nil {
 		fmt.Fprintf(out, "backups to %s   newest %s   log kept up to %s\n", b.To, moment(b.Newest), moment(b.Archived))
 	}
-	if r := s.Rollout; r != nil {
-		fmt.Fprint(out, "\nrollout ")
-		printStanding(out, *r)
-		w := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
-		fmt.Fprintln(w, "\t\tRULES\tREQUESTS\t5XX\t4XX\tMEAN\tP50\tP99")
-		printArm(w, "", "", "current", r.All.Current)
-		printArm(w, "", "", "staged", r.All.Staged)
-		if err := w.Flush(); err != nil {
+	if s.Rollout != nil {
+		if err := printStaged(out, *s.Rollout); err != nil {
 			return err
 		}
 	}
@@ -162,6 +136,51 @@ func printStatus(out io.Writer, s client.Status, r world.Record) error {
 		fmt.Fprintln(out, "note:", n)
 	}
 	return nil
+}
+
+func printRegions(out io.Writer, regions []client.Region) error {
+	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(w, "REGION\tHEALTH\tROLE\tLAG\tGATEWAY\tWHY")
+	for _, x := range regions {
+		role, late := "standby", lag(x.ReplayLag)
+		if x.Primary {
+			role, late = "primary", "-"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", x.Name, or(x.Phase, health(x.Healthy, x.Drained)), role, late, x.Gateway, x.Why)
+		for _, y := range x.Standbys {
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", y.Node, health(y.Healthy, false), "reads", lag(y.ReplayLag), "-", y.Why)
+		}
+	}
+	return w.Flush()
+}
+
+// lag writes milliseconds of replay lag, of which a negative number is none that
+// is known.
+func lag(ms int64) string {
+	if ms < 0 {
+		return "unknown"
+	}
+	return fmt.Sprintf("%d ms", ms)
+}
+
+func printEdges(out io.Writer, edges []client.Edge) error {
+	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(w, "EDGE\tHEALTH\tSERVED BY\tCLIENTS\tHTTPS\tWHY")
+	for _, x := range edges {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\thttps://%s\t%s\n", x.Name, health(x.Healthy, false), or(x.Serves, "-"), strings.Join(x.Clients, " "), x.HTTPS, x.Why)
+	}
+	return w.Flush()
+}
+
+// printStaged says how a rollout that is under way does, in all.
+func printStaged(out io.Writer, r client.Rollout) error {
+	fmt.Fprint(out, "\nrollout ")
+	printStanding(out, r)
+	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(w, "\t\tRULES\tREQUESTS\t5XX\t4XX\tMEAN\tP50\tP99")
+	printArm(w, "", "", "current", r.All.Current)
+	printArm(w, "", "", "staged", r.All.Staged)
+	return w.Flush()
 }
 
 // moment writes a time for people; the zero one is never.
