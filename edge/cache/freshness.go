@@ -119,13 +119,3 @@ func initialAge(h http.Header, delay time.Duration, now time.Time) time.Duration
 	}
 	return max(apparent, stated.d+delay)
 }
-
-// parseDate reads an HTTP-date (RFC 9110, section 5.6.7), in any of its three
-// forms.
-func parseDate(s string) (time.Time, bool) {
-	if s == "" || strings.HasSuffix(s, " UTC") {
-		return time.Time{}, false
-	}
-	t, err := http.ParseTime(s)
-	return t, err == nil
-}
