@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -24,16 +25,18 @@ type test struct {
 // list prints what the suite knows of its tests.
 const list = `
 import tests from './tests/index.mjs'
-import surrogate from './tests/surrogate-control.mjs'
+import fs from 'fs'
 const out = []
-for (const s of [...tests, surrogate]) for (const t of s.tests)
+const surrogate = './tests/surrogate-control.mjs' // no later version has it
+if (fs.existsSync(surrogate)) tests.push((await import(surrogate)).default)
+for (const s of tests) for (const t of s.tests)
   if (!t.browser_only) out.push({ID: t.id, Kind: t.kind || 'required', Depends: t.depends_on || []})
 console.log(JSON.stringify(out))`
 
 // TestPublicSuite runs the suite once, for about a minute.
 func TestPublicSuite(t *testing.T) {
-	dir := suite(t)
-	base, roots := startEdge(t, startGateway(t, startOrigin(t, dir)))
+	dir, engine := suite(t)
+	base, roots := startEdge(t, startGateway(t, startOrigin(t, dir, engine)))
 	var tests []*test
 	out, err := node(t.Context(), dir, nil, "--input-type=module", "-e", list).Output()
 	if err == nil {
@@ -42,8 +45,12 @@ func TestPublicSuite(t *testing.T) {
 	if err != nil {
 		t.Fatalf("list the suite's tests: %v", err)
 	}
-	results := run(t, node(t.Context(), dir, []string{"npm_config_base=" + base, "NODE_EXTRA_CA_CERTS=" + roots}, "cli.mjs"))
+	results := run(t, node(t.Context(), dir, []string{"npm_config_base=" + base, "NODE_EXTRA_CA_CERTS=" + roots}, filepath.Join(engine, "cli.mjs")))
 	judge(tests, results)
+	if otherSuite != "" {
+		enough(t, tests)
+		return
+	}
 	compare(t, append(tests, again(t, dir, base, roots, tests)...))
 }
 
@@ -93,24 +100,49 @@ func judge(tests []*test, results map[string]any) {
 	}
 }
 
-// compare holds the results against those that are expected.
-func compare(t *testing.T, tests []*test) {
-	const golden = "testdata/results.txt"
-	var lines []string
-	count := map[string]map[string]int{}
+// count says how many tests ended how, by kind, and gives a line for each test.
+func count(t *testing.T, tests []*test) (lines []string, by map[string]map[string]int) {
+	by = map[string]map[string]int{}
 	for _, c := range tests {
 		lines = append(lines, fmt.Sprintf("%-8s %-8s %s", c.Kind, c.result, c.ID))
-		if count[c.Kind] == nil {
-			count[c.Kind] = map[string]int{}
+		if by[c.Kind] == nil {
+			by[c.Kind] = map[string]int{}
 		}
-		count[c.Kind][c.result]++
-		if c.result != "pass" && c.Kind != "check" {
+		by[c.Kind][c.result]++
+		if c.result != "pass" && (c.Kind != "check" || otherSuite != "") {
 			t.Logf("%s %s: %s: %s", c.Kind, c.ID, c.result, c.why)
 		}
 	}
 	for _, kind := range []string{"required", kindMended, "optimal", "check"} {
-		t.Logf("%s: %v", kind, count[kind])
+		t.Logf("%s: %v", kind, by[kind])
 	}
+	return lines, by
+}
+
+// enough holds another version of the suite against what is promised of any: all
+// that is required passes, and of what is optimal all but five.
+func enough(t *testing.T, tests []*test) {
+	_, by := count(t, tests)
+	missed := func(kind string) (n int) {
+		for result, of := range by[kind] {
+			if result != "pass" {
+				n += of
+			}
+		}
+		return n
+	}
+	if n := missed("required"); n > 0 || by["required"]["pass"] == 0 {
+		t.Errorf("%d required tests do not pass, %d do", n, by["required"]["pass"])
+	}
+	if n := missed("optimal"); n > 5 {
+		t.Errorf("%d optimal tests do not pass, want at most 5", n)
+	}
+}
+
+// compare holds the results against those that are expected.
+func compare(t *testing.T, tests []*test) {
+	const golden = "testdata/results.txt"
+	lines, _ := count(t, tests)
 	slices.Sort(lines)
 	text := strings.Join(lines, "\n") + "\n"
 	if *rewrite {

@@ -33,16 +33,27 @@ import (
 	"meridian/topology"
 )
 
-// suite is where the suite's files are.
-func suite(t *testing.T) string {
-	dir, err := filepath.Abs("../../../build/cache-tests/node_modules/http-cache-tests")
+// otherSuite is the folder of another version of the suite, to be run in place of
+// the one that is installed.
+var otherSuite = os.Getenv("CACHE_SUITE")
+
+// suite is where the suite's files are, and where in them its programs.
+func suite(t *testing.T) (dir, engine string) {
+	dir = otherSuite
+	if dir == "" {
+		dir = "../../../build/cache-tests/node_modules/http-cache-tests"
+	}
+	dir, err := filepath.Abs(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(filepath.Join(dir, "cli.mjs")); err != nil {
-		t.Fatalf("the suite is not there: %v; make deps installs it", err)
+	for _, engine := range []string{"", "test-engine"} { // later versions have a folder for them
+		if _, err = os.Stat(filepath.Join(dir, engine, "cli.mjs")); err == nil {
+			return dir, engine
+		}
 	}
-	return dir
+	t.Fatalf("the suite is not there: %v; make deps installs it, CACHE_SUITE names another folder", err)
+	return "", ""
 }
 
 // node returns a command that runs the suite's program.
@@ -56,8 +67,8 @@ func node(ctx context.Context, dir string, env []string, args ...string) *exec.C
 var listening = regexp.MustCompile(`^Listening on .*:(\d+)/`)
 
 // startOrigin starts the suite's server on a port of its own choice.
-func startOrigin(t *testing.T, dir string) (addr string) {
-	cmd := node(t.Context(), dir, []string{"npm_config_protocol=http", "npm_config_port=0", "npm_config_pidfile=" + filepath.Join(t.TempDir(), "pid")}, "server/server.mjs")
+func startOrigin(t *testing.T, dir, engine string) (addr string) {
+	cmd := node(t.Context(), dir, []string{"npm_config_protocol=http", "npm_config_port=0", "npm_config_pidfile=" + filepath.Join(t.TempDir(), "pid")}, filepath.Join(engine, "server/server.mjs"))
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
