@@ -34,6 +34,8 @@ type engine struct {
 	globals map[string]func(*vm) any
 	modules map[string]func(*vm) *goja.Object
 	metrics *metrics
+
+	patience time.Duration // less in no program, more where a test has a busy machine
 }
 
 // A fn is a function that is ready to run.
@@ -55,7 +57,7 @@ func New(cfg Config, deps Deps) (*Set, error) {
 		deps.Log = slog.New(slog.DiscardHandler)
 	}
 	boundRegexps()
-	e := &engine{limits: cfg.Limits.defaults(), deps: deps}
+	e := &engine{limits: cfg.Limits.defaults(), deps: deps, patience: defaultPatience}
 	e.slots = make(chan struct{}, e.limits.Runs)
 	e.burn = int32(max(1, e.limits.Runs/2))
 	e.globals, e.modules = provide()

@@ -87,50 +87,95 @@ func cost(do func()) (allocated uint64, burnt time.Duration) {
 // stuck is a script that no interrupt ends; /good is one that does no harm.
 const stuck = `if (event.request.uri === '/stuck') /^(?=a)(a+)+$/.test('aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!'); return event.request;`
 
-// TestStuckRunsLeaveTheRestToOthers sends many requests that get stuck: few of
-// them burn at once, and another function's all go on. As the control, where
-// nothing bounds them more do.
-func TestStuckRunsLeaveTheRestToOthers(t *testing.T) {
-	limits := Limits{Runs: 4, Time: 20 * time.Millisecond} // of which a machine that others load takes a part
-	storm := func(e *Set) (most int32, failed int) {
-		var peak atomic.Int32
-		threads := func() int32 { return int32(len(e.slots)) + min(e.stuck.Load(), e.burn) }
-		var all sync.WaitGroup
-		for range 40 {
-			all.Go(func() {
-				e.Serve(context.Background(), "stuck", get("/stuck"))
-				for n := threads(); n > peak.Load(); n = threads() {
-					peak.Store(n)
-				}
-			})
+// A hangman has runs that call hang stay in the engine until they are let go: they
+// burn, or only wait.
+type hangman struct {
+	*Set
+	burns    bool
+	in, most atomic.Int32
+	free     chan struct{}
+}
+
+func hanging(t *testing.T, patience time.Duration, limits Limits, burns bool) *hangman {
+	h := &hangman{burns: burns, free: make(chan struct{})}
+	h.Set = function(t, "function handler(event) { return event.request; }", func(c *Config, _ *Deps) {
+		c.Limits = limits
+		c.Functions = append(c.Functions, Source{Name: "stuck", File: "s.js", Code: []byte("function handler(event) { if (event.request.uri === '/stuck') hang(); return event.request; }")})
+	})
+	h.patience = patience
+	h.globals["hang"] = func(*vm) any { return h.hang }
+	h.fns["stuck"].setup = h.setupOf(h.fns["stuck"])
+	return h
+}
+
+func (h *hangman) hang() {
+	for n, most := h.in.Add(1), h.most.Load(); n > most && !h.most.CompareAndSwap(most, n); most = h.most.Load() {
+	}
+	defer h.in.Add(-1)
+	for h.burns {
+		select {
+		case <-h.free:
+			return
+		default:
 		}
-		for range 20 {
-			if _, err := e.Serve(context.Background(), "f", get("/")); err != nil {
-				t.Log(err)
-				failed++
-			}
+	}
+	<-h.free
+}
+
+func (h *hangman) letGo() {
+	close(h.free)
+	h.work.Wait()
+}
+
+// TestAStuckRunLeavesItsSlotToOthers has a run burn in the only slot that there
+// is: another function's all go on meanwhile, and its own are refused at once, until
+// it ends. As the control, where none is left while it burns, nobody goes on.
+func TestAStuckRunLeavesItsSlotToOthers(t *testing.T) {
+	h := hanging(t, time.Minute, Limits{Runs: 1}, true)
+	if _, err := h.Serve(t.Context(), "stuck", get("/stuck")); !errors.Is(err, errTime) {
+		t.Errorf("the one that burns: %v", err)
+	}
+	for range 20 {
+		if _, err := h.Serve(t.Context(), "f", get("/")); err != nil {
+			t.Fatalf("another function: %v", err)
+		}
+	}
+	if _, err := h.Serve(t.Context(), "stuck", get("/good")); !errors.Is(err, errStuck) {
+		t.Errorf("its own: %v", err)
+	}
+	h.letGo()
+	if _, err := h.Serve(t.Context(), "stuck", get("/good")); err != nil {
+		t.Errorf("once it ended: %v", err)
+	}
+	h = hanging(t, 20*time.Millisecond, Limits{Runs: 1}, true) // control
+	h.burn = 0
+	h.Serve(t.Context(), "stuck", get("/stuck"))
+	if _, err := h.Serve(t.Context(), "f", get("/")); !errors.Is(err, errBusy) {
+		t.Errorf("where a stuck run keeps its slot another function's request ends with %v", err)
+	}
+	h.letGo()
+}
+
+// TestFewStuckRunsAreUnderWayAtOnce sends many requests that get stuck. As the
+// control, where nothing bounds them all are.
+func TestFewStuckRunsAreUnderWayAtOnce(t *testing.T) {
+	const requests, runs = 40, 4
+	storm := func(change func(*hangman)) int32 {
+		h := hanging(t, 100*time.Millisecond, Limits{Runs: runs}, false)
+		change(h)
+		var all sync.WaitGroup
+		for range requests {
+			all.Go(func() { h.Serve(t.Context(), "stuck", get("/stuck")) })
 		}
 		all.Wait()
-		return peak.Load(), failed
+		h.letGo()
+		return h.most.Load()
 	}
-	fresh := func() *Set {
-		return function(t, "function handler(event) { return event.request; }", func(c *Config, _ *Deps) {
-			c.Limits = limits
-			c.Functions = append(c.Functions, Source{Name: "stuck", File: "s.js", Code: []byte("function handler(event) { " + stuck + " }")})
-		})
+	if most := storm(func(*hangman) {}); most < runs || most > runs+runs/2 {
+		t.Errorf("%d were under way at once, want %d, and half as many again at most", most, runs)
 	}
-	e := fresh()
-	if most, failed := storm(e); most > int32(limits.Runs)+e.burn || failed > 0 {
-		t.Errorf("%d burnt at once, and of another function's 20 requests %d failed", most, failed)
-	}
-	e.work.Wait()
-	if _, err := e.Serve(context.Background(), "stuck", get("/good")); err != nil {
-		t.Errorf("once they ended: %v", err)
-	}
-	e = fresh() // control
-	e.burn, e.slots = 1000, make(chan struct{}, 1000)
-	if most, _ := storm(e); most <= int32(limits.Runs)+2 {
-		t.Errorf("unbounded, %d burnt at once", most)
+	if most := storm(func(h *hangman) { h.burn, h.slots = requests, make(chan struct{}, requests) }); most != requests {
+		t.Errorf("unbounded, %d of %d were under way at once", most, requests)
 	}
 }
 

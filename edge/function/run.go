@@ -26,7 +26,7 @@ var boundRegexps = sync.OnceFunc(func() {
 })
 
 // A run waits as long for a slot, and may hardly get any processor as long.
-const patience = time.Second
+const defaultPatience = time.Second
 
 var (
 	errTime  = errors.New("it took more time than a run may")
@@ -87,7 +87,7 @@ func (e *engine) enter(ctx context.Context) error {
 		return nil
 	default:
 	}
-	t := time.NewTimer(patience)
+	t := time.NewTimer(e.patience)
 	defer t.Stop()
 	select {
 	case e.slots <- struct{}{}:
@@ -144,7 +144,7 @@ func (e *engine) await(r *running, v *vm, start time.Time) error {
 			return r.err
 		case <-t.C:
 		}
-		spent := r.spent(start)
+		spent := r.spent(start, e.patience)
 		switch over := spent - e.limits.Time; {
 		case over < 0 && !interrupted:
 			t.Reset(max(-over, 100*time.Microsecond))
@@ -186,8 +186,9 @@ func (e *engine) leave(r *running, f *fn) bool {
 }
 
 // spent returns the processor time of a run, or where the system does not tell
-// it, and where the run hardly gets any, the time that has passed.
-func (r *running) spent(start time.Time) time.Duration {
+// it, and where the run hardly gets any for as long as patience, the time that has
+// passed.
+func (r *running) spent(start time.Time, patience time.Duration) time.Duration {
 	passed := time.Since(start)
 	c := clock(r.clock.Load())
 	if c == 0 {
