@@ -3,6 +3,7 @@ package postgres
 import (
 	"encoding/binary"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -194,7 +195,7 @@ func (p *player) talk(name string) *talk {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	conn.SetDeadline(time.Now().Add(2 * time.Minute))
 	c := &talk{raw: raw{p.t, conn, wire.NewReader(conn)}}
 	p.talks[name] = c
 	params := []wire.Param{{Name: "user", Value: "conduit"}, {Name: "database", Value: "conduit"}, {Name: "search_path", Value: "matrix"}}
@@ -306,7 +307,10 @@ func bindText(portal, name string, args []string) []byte {
 	return wire.Builder(nil).Message('B', wire.String(portal), wire.String(name), body, []byte{0, 0})
 }
 
-// cancel runs a statement and cancels it once a server says that it runs.
+// cancel runs a statement and cancels it once a server says that it runs. As
+// libpq does, it waits until who was asked has closed the connection: PostgreSQL
+// signals a process twice, and until then the second signal may come, to end what
+// is sent next.
 func (p *player) cancel(c *talk, sql string) {
 	c.send(wire.Builder(nil).Query(sql))
 	standby := p.w.superuser(pair.standby)
@@ -326,6 +330,10 @@ func (p *player) cancel(c *talk, sql string) {
 		p.t.Fatal(err)
 	}
 	p.read(c, 'Z', 1)
+	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	if _, err := io.Copy(io.Discard, conn); err != nil {
+		p.t.Errorf("the connection of the cancel: %v", err)
+	}
 }
 
 // read notes all messages up to the nth of a type.

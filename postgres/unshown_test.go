@@ -41,7 +41,7 @@ func TestLookPassesWhatIsLeaving(t *testing.T) {
 func TestTheConfirmedIsNotYetTheShown(t *testing.T) {
 	for name, control := range map[string]bool{"": false, "control": true} {
 		t.Run(name, func(t *testing.T) {
-			w := newTrio(t, durable(meridian.Durability{Sync: dub}))
+			w := newTrio(t, durable(meridian.Durability{Sync: dub}), patient)
 			w.proxies[iad].looksAway = control
 			c := w.connect(dsn(w.proxies[iad]))
 			w.exec(c, "create table early (v int)")
@@ -60,7 +60,9 @@ func TestTheConfirmedIsNotYetTheShown(t *testing.T) {
 			got := make(chan int, 1)
 			go func() {
 				n := -1
-				here.QueryRow(t.Context(), "select count(*) from early").Scan(&n)
+				if err := here.QueryRow(t.Context(), "select count(*) from early").Scan(&n); err != nil {
+					t.Error(err)
+				}
 				got <- n
 			}()
 			w.eventually("the read waits", func() bool { return w.proxies[iad].watch.waits() > 0 })

@@ -73,10 +73,15 @@ func newWorld(t testing.TB, change ...func(*Config, *Deps)) *world {
 }
 
 // point makes a region the primary.
-func (w *world) point(primary meridian.Region) {
+func (w *world) point(primary meridian.Region) { w.publish(primary, 200*time.Millisecond) }
+
+// away says that the first region, the primary, is so far away.
+func (w *world) away(rtt time.Duration) { w.publish(iad, rtt) }
+
+func (w *world) publish(primary meridian.Region, rtt time.Duration) {
 	w.topo.Publish(&topology.Snapshot{
 		Regions: []topology.Region{{Name: iad, Primary: primary == iad, Healthy: true}, {Name: dub, Primary: primary == dub, Healthy: true}},
-		Links:   []topology.Link{{From: iad, To: dub, RTT: 200 * time.Millisecond}},
+		Links:   []topology.Link{{From: iad, To: dub, RTT: rtt}},
 	})
 }
 
@@ -134,10 +139,10 @@ func (w *world) catalogued(p *Proxy) {
 	})
 }
 
-// eventually waits for a condition.
+// eventually waits for a condition, for longer than a busy machine may need.
 func (w *world) eventually(what string, ok func() bool) {
 	w.t.Helper()
-	deadline := time.NewTimer(10 * time.Second)
+	deadline := time.NewTimer(time.Minute)
 	defer deadline.Stop()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()

@@ -46,7 +46,8 @@ func Start(name string) (*Server, error) {
 	if err := s.tool("initdb", "-D", s.Dir, "-U", "meridian", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"); err != nil {
 		return nil, errors.Join(err, s.Stop())
 	}
-	settings := "wal_level=replica\nhot_standby=on\nhot_standby_feedback=on\nmax_wal_senders=8\nfsync=off\nmax_prepared_transactions=4\n" +
+	// Standbys have no slots: what one that is behind needs must not go.
+	settings := "wal_level=replica\nwal_keep_size=512MB\nhot_standby=on\nhot_standby_feedback=on\nmax_wal_senders=8\nfsync=off\nmax_prepared_transactions=4\n" +
 		"track_commit_timestamp=on\nwal_init_zero=off\nwal_recycle=off\nmax_standby_streaming_delay=1s\nwal_retrieve_retry_interval=100ms\nmax_connections=120\nshared_buffers=32MB\nautovacuum_naptime=10s\n"
 	if err := s.settings(settings); err != nil {
 		return nil, errors.Join(err, s.Stop())
