@@ -21,11 +21,11 @@ import (
 // word is the password of the database's role.
 const word = "correct horse"
 
-// regions is a world of two regions with PostgreSQL, and an edge apart from them.
+// regions is a world of three regions with PostgreSQL, and an edge apart from them.
 func regions(t *testing.T) *site {
 	t.Helper()
 	s := emptySite(t)
-	s.edge, s.nodes = s.place+".3", []string{"us-east-1", "eu-west-1", "us-east-1/edge"}
+	s.edge, s.nodes = s.place+".4", []string{"us-east-1", "eu-west-1", "ap-southeast-1", "us-east-1/edge"}
 	here := filepath.Join(harness.Root(t), "test/handover")
 	built := s.run("build", "--out", filepath.Join(s.dir, "bundles"), filepath.Join(here, "testdata/entries/world.yaml"))
 	_, binary, _ := strings.Cut(strings.TrimSuffix(strings.TrimSpace(built), "}"), "binary: ")
@@ -33,7 +33,7 @@ func regions(t *testing.T) *site {
 		t.Fatal(err)
 	}
 	s.install(strings.NewReplacer("PLACE", s.place, "HERE", here, "BINARY", binary, "DOMAIN", domain).Replace(`domain: DOMAIN
-regions: {us-east-1: {primary: true}, eu-west-1: {}}
+regions: {us-east-1: {primary: true}, eu-west-1: {}, ap-southeast-1: {}}
 edges: [us-east-1]
 api: HERE/testdata/entries/openapi.yaml
 functions: {entries: {binary: BINARY, concurrency: 32, timeout: 20s}}
@@ -43,7 +43,8 @@ pki: ./pki
 nodes:
   - {name: us-east-1, region: us-east-1, address: PLACE.1, roles: [region, control]}
   - {name: eu-west-1, region: eu-west-1, address: PLACE.2, roles: [region]}
-  - {name: us-east-1/edge, region: us-east-1, address: PLACE.3, roles: [edge]}
+  - {name: ap-southeast-1, region: ap-southeast-1, address: PLACE.3, roles: [region]}
+  - {name: us-east-1/edge, region: us-east-1, address: PLACE.4, roles: [edge]}
 `))
 	return s
 }
@@ -95,8 +96,8 @@ func (s *site) kill(node string) {
 }
 
 // TestRegionsWithPostgreSQLAreRestartedUnderWrites restarts the node of the
-// primary's region as an upgrade does, then the other's: no request fails, no
-// write is lost or done twice, and each is read back by who wrote it. Then the
+// primary's region as an upgrade does, then the two others', which have the other
+// votes of the store: no request fails, no write is lost or done twice, and each is read back by who wrote it. Then the
 // primary's node is killed, which is the control: without a hand-over clients are
 // told of failures. Nothing is lost or done twice then either.
 func TestRegionsWithPostgreSQLAreRestartedUnderWrites(t *testing.T) {
@@ -108,7 +109,7 @@ func TestRegionsWithPostgreSQLAreRestartedUnderWrites(t *testing.T) {
 	b.begins()
 	b.under(false, func(more func()) {
 		more()
-		for _, n := range s.nodes[:2] {
+		for _, n := range s.nodes[:3] {
 			before := s.postmaster(n)
 			s.run("restart", "--state", s.state(n))
 			more()
