@@ -54,6 +54,7 @@ func TestPrimaryMovesUnderLoad(t *testing.T) {
 		total += b.written
 	}
 	holds(t, s.Regions[1].Postgres, total) // each acknowledged write
+	t.Run("a pledge that cannot be reported", func(t *testing.T) { pledges(t, w, s, 0, 2) })
 }
 
 // TestLostPrimaryIsReplaced kills the primary's region: another takes the
