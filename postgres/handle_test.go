@@ -26,13 +26,17 @@ var (
 
 // committedHandles reads the handles of the transactions that committed in the
 // log of a server between two positions.
-func (w *world) committedHandles(s *pgtest.Server, from, to string) (handles []string) {
+func (w *world) committedHandles(s *pgtest.Server, su *pgx.Conn, from, to string) (handles []string) {
 	w.t.Helper()
 	waldump, err := pgtest.Binary("pg_waldump")
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	out, _ := exec.Command(waldump, "--path", filepath.Join(s.Dir, "pg_wal"), "--start", from, "--end", to).Output()
+	file := func(at string) string { return get[string](w, su, "select pg_walfile_name($1::text::pg_lsn)", at) } // not any: one that was made ahead says nothing
+	out, err := exec.Command(waldump, "--path", filepath.Join(s.Dir, "pg_wal"), "--start", from, "--end", to, file(from), file(to)).Output()
+	if err != nil {
+		w.t.Fatalf("pg_waldump from %s to %s: %v", from, to, err)
+	}
 	by := map[string][]string{}
 	for line := range strings.Lines(string(out)) {
 		if f := handleLine.FindStringSubmatch(line); f != nil {
@@ -164,7 +168,7 @@ func TestEachWriteLeavesItsHandle(t *testing.T) {
 				want := x.do(t.Context(), direct)
 				from := get[string](w, su, "select pg_current_wal_insert_lsn()::text")
 				got := x.do(t.Context(), c)
-				w.exec(su, "select pg_current_xact_id()") // its commit has all before it flushed
+				w.exec(su, "select pg_logical_emit_message(true, 'nobody', '')") // its commit has all before it flushed
 				to := get[string](w, su, "select pg_current_wal_flush_lsn()::text")
 				if state(got) != x.code || state(want) != x.code || errorPosition(got) != errorPosition(want) {
 					t.Errorf("%s at %s: %v, directly %v", x.name, p.cfg.Region, got, want)
@@ -173,7 +177,7 @@ func TestEachWriteLeavesItsHandle(t *testing.T) {
 				if off {
 					marks = 0
 				}
-				if handles := w.committedHandles(pair.primary, from, to); len(handles) != marks {
+				if handles := w.committedHandles(pair.primary, su, from, to); len(handles) != marks {
 					t.Errorf("%s at %s: handles %q, want %d", x.name, p.cfg.Region, handles, marks)
 				}
 			}
@@ -181,7 +185,7 @@ func TestEachWriteLeavesItsHandle(t *testing.T) {
 				from := get[string](w, su, "select pg_current_wal_insert_lsn()::text")
 				w.exec(w.connect(dsn(p)), "insert into marked values (1)")
 				to := get[string](w, su, "select pg_current_wal_flush_lsn()::text")
-				if handles := w.committedHandles(pair.primary, from, to); len(handles) != 0 {
+				if handles := w.committedHandles(pair.primary, su, from, to); len(handles) != 0 {
 					t.Errorf("handles %q of a client that is lost with the primary", handles)
 				}
 			}

@@ -55,7 +55,7 @@ func (t toolbox) lost(ctx context.Context, tail Tail, s Span) ([]LostTransaction
 		}
 	}
 	l := losses{from: s.From, handles: map[uint32][]string{}}
-	err := t.dump(ctx, tail.Dir, s.Timeline, meridian.LSN(first), s.To, l.add)
+	err := t.dump(ctx, tail.Dir, s.Timeline, tail.Segment, meridian.LSN(first), s.To, l.add)
 	return l.lost, err
 }
 

@@ -71,7 +71,7 @@ func outcomes(ctx context.Context, t toolbox, data string, c controlFile, since 
 		return o, err
 	}
 	l := losses{from: o.Since, handles: map[uint32][]string{}}
-	if err := t.dump(ctx, dir, c.newest(), o.Since, o.Fork, l.add); err != nil {
+	if err := t.dump(ctx, dir, c.newest(), c.Segment, o.Since, o.Fork, l.add); err != nil {
 		return o, err
 	}
 	for _, x := range l.lost {

@@ -173,8 +173,12 @@ func (in *Instance) position(ctx context.Context, conn *pgconn.PgConn) (p positi
 
 // nothingAfter reports whether no whole record follows what was replayed.
 func (in *Instance) nothingAfter(ctx context.Context, r Report) (bool, error) {
-	said, err := in.output(ctx, "pg_waldump", "--path", filepath.Join(in.data(), "pg_wal"),
-		"--timeline", strconv.FormatUint(uint64(r.Timeline), 10), "--start", r.Replayed.String(), "--limit", "1")
+	c, err := in.control(ctx, in.data())
+	if err != nil {
+		return false, err
+	}
+	args := waldumpArgs(filepath.Join(in.data(), "pg_wal"), r.Timeline, c.Segment, r.Replayed, 0)
+	said, err := in.output(ctx, "pg_waldump", append([]string{"--limit", "1"}, args...)...)
 	if ctx.Err() != nil {
 		return false, err
 	}

@@ -31,7 +31,7 @@ func (in *Instance) end(ctx context.Context, c controlFile) (end meridian.LSN, e
 		start = own.fork()
 	}
 	end = start
-	err = in.dump(ctx, filepath.Join(in.data(), "pg_wal"), c.newest(), start, 0, func(r record) error {
+	err = in.dump(ctx, filepath.Join(in.data(), "pg_wal"), c.newest(), c.Segment, start, 0, func(r record) error {
 		end = recordEnd(r.LSN, r.Length, c.Segment)
 		return nil
 	})

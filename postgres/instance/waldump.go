@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"path/filepath"
 	"regexp"
 	"strconv"
 
@@ -46,13 +47,29 @@ func parseRecord(line string) (r record, err error) {
 	return record{Manager: f[1], Length: uint32(length), XID: uint32(xid), LSN: lsn, Desc: f[5]}, nil
 }
 
-// dump calls each for every record in dir from start on: to end, all of which
-// must be there, or, if end is 0, to the last whole one.
-func (t toolbox) dump(ctx context.Context, dir string, timeline uint32, start, end meridian.LSN, each func(record) error) error {
-	args := []string{"--path", dir, "--timeline", strconv.FormatUint(uint64(timeline), 10), "--start", start.String()}
+// waldumpArgs are pg_waldump's for the log in dir from start on: to end, or to the
+// last whole record if that is 0. They name the first file and the last. Without
+// them pg_waldump asks the one that the folder happens to list first how large files
+// are, and refuses if PostgreSQL has made that ahead of time and not begun it.
+func waldumpArgs(dir string, timeline uint32, segment uint64, start, end meridian.LSN) []string {
+	args := []string{"--path", dir, "--start", start.String()}
+	first := segmentFile(timeline, start, segment)
 	if end != 0 {
-		args = append(args, "--end", end.String())
+		return append(args, "--end", end.String(), first, segmentFile(timeline, max(start, end-1), segment))
 	}
+	last := first
+	all, _ := filepath.Glob(filepath.Join(dir, fmt.Sprintf("%08X????????????????", timeline)))
+	for _, file := range all {
+		last = max(last, filepath.Base(file))
+	}
+	return append(args, first, last)
+}
+
+// dump calls each for every record in dir from start on: to end, all of which
+// must be there, or, if end is 0, to the last whole one. Files have so many bytes
+// as segment says.
+func (t toolbox) dump(ctx context.Context, dir string, timeline uint32, segment uint64, start, end meridian.LSN, each func(record) error) error {
+	args := waldumpArgs(dir, timeline, segment, start, end)
 	r, w := io.Pipe()
 	ran := make(chan error, 1)
 	go func() { // ends with the program, which ends when nobody reads; ran says so
