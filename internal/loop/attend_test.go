@@ -127,15 +127,9 @@ func TestAllTakeBeforeAnybodySends(t *testing.T) {
 	}
 }
 
-// TestADutyThatWaitsHoldsNobodyUp: what is done in a fiber's place may wait as well.
+// What is done in a fiber's place may wait as well.
 func TestADutyThatWaitsHoldsNobodyUp(t *testing.T) {
-	answered := func(tick time.Duration, slow bool, wait time.Duration) error {
-		g := New(1)
-		g.tick = tick
-		defer g.Close()
-		a, c := adopted(t, g, "unix")
-		b, d := adopted(t, g, "unix")
-		ready, release := make(chan struct{}), make(chan struct{})
+	busyFiber(func(g *Group, d *Conn, ready, release chan struct{}, slow bool) {
 		var once sync.Once
 		waits := &attendant{c: d, during: func() {
 			once.Do(func() {
@@ -146,36 +140,8 @@ func TestADutyThatWaitsHoldsNobodyUp(t *testing.T) {
 				<-release
 			})
 		}}
-		quick := &attendant{c: c}
-		tasks := []*Task{g.Go(c, func() { quick.run() }), g.Go(d, func() { waits.run() })}
-		b.Write([]byte("wait"))
-		<-ready
-		a.SetDeadline(time.Now().Add(wait))
-		var err error
-		for i := 0; i < 1000 && err == nil; i++ {
-			err = ask(a, []byte("are you there?"))
-		}
-		close(release)
-		b.SetDeadline(time.Now().Add(10 * time.Second))
-		_, failed := io.ReadFull(b, make([]byte, 4))
-		err = errors.Join(err, failed, ask(b, []byte("and you?")))
-		a.Close()
-		b.Close()
-		for _, task := range tasks {
-			task.Wait()
-		}
-		return err
-	}
-	if err := answered(patrol, false, 20*time.Second); err != nil {
-		t.Errorf("with the watchdog: %v", err)
-	}
-	if err := answered(0, true, 20*time.Second); err != nil {
-		t.Errorf("one that says so, without the watchdog: %v", err)
-	}
-	// Control: neither.
-	if err := answered(0, false, 50*time.Millisecond); !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("the control: %v, want a time-out", err)
-	}
+		waits.run()
+	}).holdsNobodyUp(t)
 }
 
 func TestADutyEndsWithItsConn(t *testing.T) {

@@ -192,9 +192,12 @@ func TestADeadlineIsTakenBack(t *testing.T) {
 	}
 }
 
-// TestAFiberThatWaitsHoldsNobodyUp has one fiber wait for something that is no
-// Conn, for as long as another one's messages take.
-func TestAFiberThatWaitsHoldsNobodyUp(t *testing.T) {
+// A busyFiber is told to do work with the loop's second connection, which waits for
+// something that is no Conn until release, and then echoes.
+type busyFiber func(g *Group, d *Conn, ready, release chan struct{}, slow bool)
+
+// holdsNobodyUp has a fiber wait, for as long as another one's messages take.
+func (waits busyFiber) holdsNobodyUp(t *testing.T) {
 	answered := func(tick time.Duration, slow bool, wait time.Duration) error {
 		g := New(1)
 		g.tick = tick
@@ -202,14 +205,8 @@ func TestAFiberThatWaitsHoldsNobodyUp(t *testing.T) {
 		a, c := adopted(t, g, "unix")
 		b, d := adopted(t, g, "unix")
 		ready, release := make(chan struct{}), make(chan struct{})
-		tasks := []*Task{g.Go(c, func() { echo(c) }), g.Go(d, func() {
-			if slow {
-				g.Slow()
-			}
-			close(ready)
-			<-release
-			echo(d) // back on the loop
-		})}
+		tasks := []*Task{g.Go(c, func() { echo(c) }), g.Go(d, func() { waits(g, d, ready, release, slow) })}
+		b.Write([]byte("wait"))
 		<-ready
 		a.SetDeadline(time.Now().Add(wait))
 		var err error
@@ -218,7 +215,8 @@ func TestAFiberThatWaitsHoldsNobodyUp(t *testing.T) {
 		}
 		close(release)
 		b.SetDeadline(time.Now().Add(10 * time.Second))
-		err = errors.Join(err, ask(b, []byte("and you?")))
+		_, failed := io.ReadFull(b, make([]byte, 4)) // back on the loop
+		err = errors.Join(err, failed, ask(b, []byte("and you?")))
 		a.Close()
 		b.Close()
 		for _, task := range tasks {
@@ -236,6 +234,17 @@ func TestAFiberThatWaitsHoldsNobodyUp(t *testing.T) {
 	if err := answered(0, false, 50*time.Millisecond); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("the control: %v, want a time-out", err)
 	}
+}
+
+func TestAFiberThatWaitsHoldsNobodyUp(t *testing.T) {
+	busyFiber(func(g *Group, d *Conn, ready, release chan struct{}, slow bool) {
+		if slow {
+			g.Slow()
+		}
+		close(ready)
+		<-release
+		echo(d)
+	}).holdsNobodyUp(t)
 }
 
 func TestASlowReaderGetsAll(t *testing.T) {
