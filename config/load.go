@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
-	"strings"
 
 	"meridian"
 )
@@ -67,7 +66,7 @@ func parse(d *decoder, dir string, b []byte) (*File, error) {
 	d.object(root, reflect.ValueOf(f).Elem(), "")
 	d.read = len(d.errs)
 	if !d.broken("") {
-		f.paths(dir)
+		f.paths(folder(dir))
 		d.check(f)
 	}
 	if len(d.errs) > 0 {
@@ -75,87 +74,6 @@ func parse(d *decoder, dir string, b []byte) (*File, error) {
 		return nil, d.errs
 	}
 	return f, nil
-}
-
-// paths makes every path absolute.
-func (f *File) paths(dir string) {
-	abs := func(p *string) {
-		if *p != "" && !filepath.IsAbs(*p) {
-			*p = filepath.Join(dir, *p)
-		}
-	}
-	abs(&f.API)
-	abs(&f.PKI)
-	abs(&f.Geo)
-	for i := range f.Functions {
-		fn := &f.Functions[i]
-		abs(&fn.Go)
-		abs(&fn.Binary)
-		abs(&fn.Zip)
-		for k, v := range fn.Env {
-			abs(&v.File)
-			fn.Env[k] = v
-		}
-	}
-	for k, s := range f.Secrets {
-		abs(&s.File)
-		f.Secrets[k] = s
-	}
-	for k, a := range f.Authorizers {
-		abs(&a.Keys)
-		f.Authorizers[k] = a
-	}
-	if l := f.AccessLog; l != nil && l.To != "stdout" {
-		abs(&l.To)
-	}
-	for id, path := range f.TrustedKeys {
-		abs(&path)
-		f.TrustedKeys[id] = path
-	}
-	for k, o := range f.Origins {
-		abs(&o.CA)
-		for name, v := range o.Headers {
-			abs(&v.File)
-			o.Headers[name] = v
-		}
-		f.Origins[k] = o
-	}
-	if c := f.TLS.Clients; c != nil {
-		abs(&c.CA)
-		abs(&c.CRL)
-	}
-	for k, s := range f.KeyValueStores {
-		abs(&s.File)
-		f.KeyValueStores[k] = s
-	}
-	for k, e := range f.EdgeFunctions {
-		abs(&e.Code)
-		f.EdgeFunctions[k] = e
-	}
-	for i := range f.DynamicOrigins.Sign {
-		abs(&f.DynamicOrigins.Sign[i].Credentials)
-	}
-	for i := range f.Certificates {
-		abs(&f.Certificates[i].Cert)
-		abs(&f.Certificates[i].Key)
-		if a := f.Certificates[i].ACME; a != nil {
-			abs(&a.CA)
-		}
-	}
-	if f.Database != nil {
-		abs(&f.Database.Migrations)
-		abs(&f.Database.Password)
-		for k, s := range f.Database.Servers {
-			abs(&s.DSN)
-			f.Database.Servers[k] = s
-		}
-		if b := f.Database.Backup; b != nil {
-			abs(&b.Credentials)
-			if !strings.HasPrefix(b.To, "s3://") {
-				abs(&b.To)
-			}
-		}
-	}
 }
 
 // Primary returns the region that the file names as the primary.
