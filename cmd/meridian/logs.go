@@ -25,29 +25,12 @@ type logsCmd struct {
 const logPoll = 200 * time.Millisecond
 
 func (c *logsCmd) Run(ctx context.Context, g *Global) error {
-	r, err := world.Read(g.State)
-	if err != nil {
-		return err
-	}
-	files, err := filepath.Glob(filepath.Join(r.State, "log", "*.log"))
-	if err != nil {
-		return err
-	}
-	if c.Node != "" {
-		want := filepath.Join(r.State, "log", world.FolderOf(c.Node)+".log")
-		if !slices.Contains(files, want) {
-			return fmt.Errorf("there is no log of node %q in %s", c.Node, filepath.Dir(want))
-		}
-		files = []string{want}
-	}
-	var tails []*tail
-	for _, f := range files {
-		t, err := openTail(f)
-		if err != nil {
-			return err
-		}
+	tails, err := c.tails(g.State)
+	for _, t := range tails {
 		defer t.file.Close()
-		tails = append(tails, t)
+	}
+	if err != nil {
+		return err
 	}
 	first := true
 	for {
@@ -70,6 +53,34 @@ func (c *logsCmd) Run(ctx context.Context, g *Global) error {
 		case <-time.After(logPoll):
 		}
 	}
+}
+
+// tails opens the logs of a world, or of one of its nodes. They are to be closed
+// after an error, too.
+func (c *logsCmd) tails(state string) (tails []*tail, err error) {
+	r, err := world.Read(state)
+	if err != nil {
+		return nil, err
+	}
+	files, err := filepath.Glob(filepath.Join(r.State, "log", "*.log"))
+	if err != nil {
+		return nil, err
+	}
+	if c.Node != "" {
+		want := filepath.Join(r.State, "log", world.FolderOf(c.Node)+".log")
+		if !slices.Contains(files, want) {
+			return nil, fmt.Errorf("there is no log of node %q in %s", c.Node, filepath.Dir(want))
+		}
+		files = []string{want}
+	}
+	for _, f := range files {
+		t, err := openTail(f)
+		if err != nil {
+			return tails, err
+		}
+		tails = append(tails, t)
+	}
+	return tails, nil
 }
 
 // A tail reads whole lines from a file that grows.

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"meridian/config"
 	"meridian/internal/leash"
 	"meridian/server"
 	"meridian/world"
@@ -44,6 +45,11 @@ func (c *upCmd) Run(ctx context.Context, g *Global) error {
 	if c.Detach {
 		return c.detach(ctx, g)
 	}
+	return c.supervise(ctx, g, f)
+}
+
+// supervise brings the world up and stays until it is down.
+func (c *upCmd) supervise(ctx context.Context, g *Global, f *config.File) error {
 	program, err := os.Executable()
 	if err != nil {
 		return err
@@ -99,20 +105,7 @@ func (c *upCmd) detach(ctx context.Context, g *Global) error {
 	if err != nil {
 		return err
 	}
-	program, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	args := []string{"up", "--state", g.State, c.File}
-	if c.Block != 0 {
-		args = append(args, "--block", fmt.Sprint(c.Block))
-	}
-	cmd := exec.Command(program, args...)
-	cmd.Env = append(os.Environ(), leash.Variable+"=1")
-	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = log, log, l.Files()
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	err = cmd.Start()
-	l.Started()
+	cmd, err := c.again(g, log, l)
 	if err != nil {
 		return fmt.Errorf("start the supervisor: %w", err)
 	}
@@ -132,6 +125,26 @@ func (c *upCmd) detach(ctx context.Context, g *Global) error {
 		cmd.Wait()
 		return errors.New("interrupted before the world was ready; it is down")
 	}
+}
+
+// again starts this command as the supervisor, which writes to a log and reports by
+// a leash.
+func (c *upCmd) again(g *Global, log *os.File, l *leash.Parent) (*exec.Cmd, error) {
+	program, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	args := []string{"up", "--state", g.State, c.File}
+	if c.Block != 0 {
+		args = append(args, "--block", fmt.Sprint(c.Block))
+	}
+	cmd := exec.Command(program, args...)
+	cmd.Env = append(os.Environ(), leash.Variable+"=1")
+	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = log, log, l.Files()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	err = cmd.Start()
+	l.Started()
+	return cmd, err
 }
 
 func lastLine(path string) string {
