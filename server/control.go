@@ -37,8 +37,17 @@ func (n *node) addControl(g *lifecycle.Group) error {
 	if err != nil {
 		return err
 	}
+	op := admin.New(admin.Config{Listen: netip.AddrPortFrom(n.self.Address, n.self.Ports.Admin).String(), Token: token}, n.operator(stores, word))
+	g.Add("regions", n.keepRegions)
+	g.Add("dns", zone.Run)
+	g.Add("admin and console", op.Run)
+	return nil
+}
+
+// operator is what the admin API does and shows. Users of the database show word.
+func (n *node) operator(stores *kvs, word string) admin.Deps {
 	rollouts := &glance{of: operators{n}}
-	op := admin.New(admin.Config{Listen: netip.AddrPortFrom(n.self.Address, n.self.Ports.Admin).String(), Token: token}, admin.Deps{
+	return admin.Deps{
 		Status:  func() client.Status { return status(n.picture(), n.atlas.Now(), word) },
 		Keys:    keys{n.store},
 		Drain:   n.drain,
@@ -60,11 +69,7 @@ func (n *node) addControl(g *lifecycle.Group) error {
 		Metrics: n.metrics(),
 		Open:    n.handing.sockets.Listen,
 		Log:     n.log.With("hop", "admin"),
-	})
-	g.Add("regions", n.keepRegions)
-	g.Add("dns", zone.Run)
-	g.Add("admin and console", op.Run)
-	return nil
+	}
 }
 
 // adminToken reads what callers of the admin API must show: a secret of the
