@@ -4,12 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 
 	"meridian/edge/accesslog"
 	"meridian/edge/cache"
 	"meridian/edge/compress"
+	"meridian/edge/framing"
 	"meridian/edge/function"
 	"meridian/edge/limit"
 	"meridian/edge/origin"
@@ -154,8 +156,10 @@ func (e *Edge) serveViewer(x *exchange, r *http.Request, shake *shake) {
 // refuse returns the answer to a request that no region should see.
 func (e *Edge) refuse(r *http.Request) (answer, bool) {
 	switch t := targetOf(r); {
-	case r.Method == http.MethodConnect || r.Method == http.MethodTrace:
+	case slices.Contains(neverTaken, r.Method):
 		return refuseMethod, true
+	case !framing.ValidMethod(r.Method):
+		return refuseSpelling, true
 	case e.revoked(r):
 		return refuseRevoked, true
 	case tooEarly(r):
@@ -164,13 +168,15 @@ func (e *Edge) refuse(r *http.Request) (answer, bool) {
 		return refuseHeader, true
 	case disguised(r.Header):
 		return refuseName, true
+	case padded(r.Header):
+		return refuseValue, true
 	case expects(r):
 		return refuseExpect, true
 	case r.ContentLength > e.cfg.Limits.Body:
 		return answerFor(tooLarge(e.cfg.Limits.Body)), true
-	case t.path == "" || t.path[0] != '/' && t.path != "*" || !visible(r.RequestURI):
+	case !isPath(t, r):
 		return refuseTarget, true
-	case !ascii(r.Host):
+	case !framing.ValidHost(r.Host) && (r.Host != "" || r.ProtoAtLeast(1, 1)): // HTTP/1.0 need not have one
 		return refuseHost, true
 	}
 	return answer{}, false

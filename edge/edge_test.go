@@ -46,7 +46,7 @@ func TestRequestGoesToTheNearestRegion(t *testing.T) {
 func TestPathQueryAndHostPassByteForByte(t *testing.T) {
 	w := newWorld(t, []*region{named("eu-west-1", 0)})
 	for _, target := range []string{
-		"//a/./b%2F..?x=%zz&a=b+c", "/a/../b", "/?", "/a?", "/%41%7e~", "/a;b=c,d!$&'()*+:@", "/a|b^c`d\"e<f>", "//" + domain + "/x", "///", "/a//b/", "/ünï", "/?a=?b=?c#d",
+		"//a/./b%2F..?x=%zz&a=b+c", "/a/../b", "/?", "/a?", "/%41%7e~", "/a;b=c,d!$&'()*+:@", "/a|b^c`d\"e<f>", "//" + domain + "/x", "///", "/a//b/", "/ünï", "/?a=?b=?c",
 	} {
 		text := w.raw("GET " + target + " HTTP/1.1\r\nHost: API.Example.test:8443\r\nConnection: close\r\n\r\n")
 		_, body, _ := strings.Cut(text, "\r\n\r\n")

@@ -135,6 +135,7 @@ func (x *exchange) prepare() error {
 	x.tokens = clientTokens(h, x.cfg.Carriers, x.deps.TokenKeys())
 	stripHops(h)
 	stripInternal(h)
+	stripForged(h)
 	x.policy.filter(h)
 	if x.behavior.stores(x.r.Method) {
 		if h["Accept-Encoding"] = codings(h["Accept-Encoding"], x.behavior.Encodings); h["Accept-Encoding"] == nil {
@@ -235,7 +236,7 @@ func (x *exchange) fail(err error) {
 		x.body.settle()
 	}
 	switch {
-	case x.body != nil && errors.Is(x.body.failure(), framing.ErrMalformed):
+	case x.body != nil && framing.Broken(x.body.failure()):
 		a = byKind[meridian.Invalid] // net/http takes the end of what it may read for the client's
 	case x.body != nil && errors.Is(x.body.failure(), errSlow):
 		a = refuseSlow

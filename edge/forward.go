@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"io"
 	"maps"
 	"net/http"
 	"net/textproto"
@@ -240,37 +239,10 @@ func (x *exchange) outgoing(left time.Duration) *http.Request {
 		req.Body, req.ContentLength = x.body.reader(), x.r.ContentLength
 		if len(x.r.Trailer) > 0 {
 			req.Trailer = http.Header{}
-			req.Body = &trailing{req.Body, x.r.Trailer, announce(req.Trailer, x.r.Trailer)}
+			req.Body = &trailing{req.Body, x.r.Trailer, x.announce(req.Trailer)}
 		}
 	}
 	return req
-}
-
-// announce puts the names of from into to, but internal ones, and returns to.
-func announce(to, from http.Header) http.Header {
-	for name := range from {
-		if !internal(name) {
-			to[name] = nil
-		}
-	}
-	return to
-}
-
-// A trailing body fills in the request's trailers when the client's have come,
-// which is when its body ends.
-type trailing struct {
-	io.ReadCloser
-	from, to http.Header
-}
-
-func (t *trailing) Read(b []byte) (int, error) {
-	n, err := t.ReadCloser.Read(b)
-	if err == io.EOF {
-		for name := range t.to {
-			t.to[name] = t.from[name]
-		}
-	}
-	return n, err
 }
 
 // A gate lets 1xx responses pass to the client until the final one is at hand.

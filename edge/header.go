@@ -19,6 +19,19 @@ var hopByHop = []string{
 // internalPrefix begins the names that only nodes may say to each other.
 const internalPrefix = "Meridian-"
 
+// forged are the headers by which only who wants to deceive an origin names a
+// client: Proxy becomes the variable HTTP_PROXY of who hands headers on so
+// (CVE-2016-5385), and X-Real-Ip is taken for the address that the nearest proxy
+// saw, which CloudFront does not pass on either.
+var forged = []string{"Proxy", "X-Real-Ip"}
+
+// stripForged removes the headers that no viewer is believed.
+func stripForged(h http.Header) {
+	for _, name := range forged {
+		delete(h, name)
+	}
+}
+
 // stripHops removes the hop-by-hop headers and those that Connection names.
 func stripHops(h http.Header) {
 	for _, line := range h["Connection"] {
@@ -70,6 +83,19 @@ func disguised(h http.Header) bool {
 	for name := range h {
 		if framing.Disguised(name) {
 			return true
+		}
+	}
+	return false
+}
+
+// padded reports whether a value begins or ends with a blank: over HTTP/2 and 3
+// that is malformed (RFC 9113, section 8.2.1), and over HTTP/1.1 none has it.
+func padded(h http.Header) bool {
+	for _, values := range h {
+		for _, v := range values {
+			if textproto.TrimString(v) != v {
+				return true
+			}
 		}
 	}
 	return false

@@ -31,7 +31,15 @@ var alwaysSent = map[string]bool{
 // and cookies are of the API, and are nobody else's business.
 var strangers = RequestPolicy{
 	Name:    "without credentials",
-	Headers: allExcept("Host", "Authorization", identity.HeaderAPIKey, "Cookie"), Query: all,
+	Headers: allExcept(append([]string{"Host", "Authorization", identity.HeaderAPIKey, "Cookie"}, overriding...)...), Query: all,
+}
+
+// overriding are headers by which a viewer says to some frameworks that it asks
+// for another host, path, scheme or method than it does. They are in no key and
+// no Vary, so that what is answered to one would be stored for all.
+var overriding = []string{
+	"Forwarded", "X-Forwarded-Host", "X-Forwarded-Prefix", "X-Forwarded-Scheme", "X-Forwarded-Server", "X-Forwarded-Ssl", "X-Forwarded-Path", "X-Forwarded-Uri",
+	"Front-End-Https", "X-Host", "X-Http-Host-Override", "X-Http-Method", "X-Http-Method-Override", "X-Method-Override", "X-Original-Host", "X-Original-Url", "X-Rewrite-Url",
 }
 
 var all = cache.Selection{Mode: cache.All}

@@ -35,16 +35,22 @@ var byKind = map[meridian.Kind]answer{
 // statusClientGone stands in logs for a request that nobody waited for.
 const statusClientGone = 499
 
+// neverTaken are methods for a proxy itself, and those that show a request, with
+// its credentials, to the page that made it: TRACK is what IIS calls TRACE.
+var neverTaken = []string{http.MethodConnect, http.MethodTrace, "TRACK"}
+
 // What the edge refuses before any region sees it.
 var (
-	refuseMethod = answer{status: http.StatusMethodNotAllowed, message: "The edge does not take this method.", allow: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"}
-	refuseHeader = answer{status: http.StatusRequestHeaderFieldsTooLarge, message: "The request's headers are too large."}
-	refuseHost   = answer{status: http.StatusBadRequest, message: "The request's host has a byte that no name has."}
-	refuseName   = answer{status: http.StatusBadRequest, message: "The request has a header whose name is one of framing to who does not tell _ from -."}
-	refuseTunnel = answer{status: http.StatusNotImplemented, message: "The API's functions take no WebSocket connections. A behaviour of the edge can send this path to an origin that does."}
-	refuseMore   = answer{status: http.StatusServiceUnavailable, message: "The edge has as many WebSocket connections as it takes.", after: 5}
-	refuseExpect = answer{status: http.StatusExpectationFailed, message: "The edge meets no other expectation than 100-continue."}
-	refuseTarget = answer{status: http.StatusBadRequest, message: "The request's target is not a path."}
+	refuseMethod   = answer{status: http.StatusMethodNotAllowed, message: "The edge does not take this method.", allow: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"}
+	refuseSpelling = answer{status: http.StatusBadRequest, message: "The request's method is no word in capitals."}
+	refuseHeader   = answer{status: http.StatusRequestHeaderFieldsTooLarge, message: "The request's headers are too large."}
+	refuseHost     = answer{status: http.StatusBadRequest, message: "The request's host is not one name."}
+	refuseName     = answer{status: http.StatusBadRequest, message: "The request has a header whose name is one of framing to who does not tell _ from -."}
+	refuseValue    = answer{status: http.StatusBadRequest, message: "The request has a header whose value begins or ends with a blank."}
+	refuseTunnel   = answer{status: http.StatusNotImplemented, message: "The API's functions take no WebSocket connections. A behaviour of the edge can send this path to an origin that does."}
+	refuseMore     = answer{status: http.StatusServiceUnavailable, message: "The edge has as many WebSocket connections as it takes.", after: 5}
+	refuseExpect   = answer{status: http.StatusExpectationFailed, message: "The edge meets no other expectation than 100-continue."}
+	refuseTarget   = answer{status: http.StatusBadRequest, message: "The request's target is not a path."}
 )
 
 // answerFor returns the edge's answer to a failure, by the innermost kind that

@@ -60,13 +60,16 @@ func visible(s string) bool {
 	return true
 }
 
-// ascii reports whether a host is one in the DNS's letters: the way to a region
-// would make another name of any other (RFC 3492).
-func ascii(host string) bool {
-	for i := range len(host) {
-		if host[i] >= 0x80 {
-			return false
-		}
+// isPath reports whether a request is for a path, as HTTP writes one (RFC 9112,
+// section 3.2; RFC 9113, section 8.3.1), or for the server as a whole. A fragment
+// is no part of a request: an origin that cuts it off sees another path than the
+// behaviours and the cache.
+func isPath(t target, r *http.Request) bool {
+	switch {
+	case t.path == "*":
+		return r.Method == http.MethodOptions
+	case r.ProtoMajor >= 2 && !strings.HasPrefix(r.RequestURI, "/"):
+		return false
 	}
-	return true
+	return strings.HasPrefix(t.path, "/") && visible(r.RequestURI) && !strings.Contains(r.RequestURI, "#")
 }

@@ -29,7 +29,7 @@ const (
 func (c *H2) headers(f frame) error {
 	b := &c.block
 	if f.typ == http2.FrameHeaders {
-		*b = block{open: true}
+		*b = block{open: true, fields: fields{ends: f.flags.Has(http2.FlagHeadersEndStream)}}
 	}
 	b.frames++
 	if b.bytes += f.length; b.frames > maxContinuations || b.bytes > 2*c.cfg.Header+MaxFrame {
@@ -132,6 +132,8 @@ const tableSize = 4096
 type fields struct {
 	regular   bool
 	lengths   int
+	length    string
+	ends      bool // nothing follows the block
 	hosts     int
 	authority string
 	host      string
@@ -157,6 +159,7 @@ func (f *fields) add(name, value string) {
 		if f.lengths++; f.lengths > 1 || !digits(value) {
 			f.why = "content-length is not one number"
 		}
+		f.length = strings.TrimLeft(value, "0")
 	case "host":
 		f.hosts++
 		f.host = value
@@ -173,6 +176,8 @@ func (f *fields) verdict() string {
 		return f.why
 	case f.hosts > 1 || f.hosts == 1 && f.authority != "" && !strings.EqualFold(f.host, f.authority):
 		return "two hosts (RFC 9113, section 8.3.1)"
+	case f.ends && f.length != "":
+		return "a content-length and no body (RFC 9113, section 8.1.1)"
 	}
 	return ""
 }

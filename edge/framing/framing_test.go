@@ -161,6 +161,8 @@ func TestHeadersOfTwoReadingsAreNoRequest(t *testing.T) {
 		{"a coding in disguise", []string{"transfer_encoding", "chunked"}, 0},
 		{"another underscore", []string{"content_type", "text/plain"}, 1},
 		{"two hosts", []string{"host", "a", "host", "a"}, 0},
+		{"a length, and no body", []string{"content-length", "1"}, 0},
+		{"a length of nothing", []string{"content-length", "00"}, 1},
 	} {
 		text := conversation(func(fr *http2.Framer) {
 			block := asked(tt.extra...)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/textproto"
 	"sync/atomic"
 	"time"
 )
@@ -53,6 +54,13 @@ const (
 
 // ErrMalformed is what net/http reads in place of a body that breaks its framing.
 var ErrMalformed = errors.New("the body breaks the framing of HTTP/1.1")
+
+// Broken reports whether the body of a request ended with err because it breaks
+// its framing. Of trailers net/http says so in words of its own.
+func Broken(err error) bool {
+	var trailers textproto.ProtocolError
+	return errors.Is(err, ErrMalformed) || errors.As(err, &trailers)
+}
 
 // readSize is how much is read at once where lines are looked at, in bytes.
 const readSize = 4 << 10
@@ -212,11 +220,12 @@ func (c *H1) look(text []byte) (why string) {
 		}
 		return c.body()
 	case inChunkSize:
-		c.left, why = chunkSize(text)
+		if c.left, why = chunkSize(text); why != "" {
+			return why
+		}
 		if c.state = inChunkEnd; c.left == 0 {
 			c.state = inTrailer
 		}
-		return why
 	case inChunkEnd:
 		c.state = inChunkSize
 		if len(text) > 0 {
@@ -252,8 +261,8 @@ func (c *H1) next() {
 	c.state, c.skipped = inRequestLine, false
 }
 
-// refuse makes net/http refuse what came. In a head it reads something that is
-// no HTTP; in a body nothing more.
+// refuse makes net/http refuse what came. In a head and in trailers it reads
+// something that is no HTTP; in a body nothing more.
 func (c *H1) refuse(why string) {
 	if c.cfg.Tell != nil {
 		c.cfg.Tell(Malformed, why)
@@ -262,7 +271,7 @@ func (c *H1) refuse(why string) {
 	switch c.state {
 	case inRequestLine:
 		c.out = append(c.out, "!\r\n\r\n"...)
-	case inHeader:
+	case inHeader, inTrailer:
 		c.out = append(c.out, "\x00:\r\n\r\n"...)
 	}
 	c.in = nil

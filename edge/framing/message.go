@@ -24,12 +24,15 @@ func (m *message) requestLine(text []byte) (why string) {
 	method, rest, ok1 := bytes.Cut(text, []byte(" "))
 	target, version, ok2 := bytes.Cut(rest, []byte(" "))
 	switch {
-	case !ok1 || !ok2 || !isToken(method):
+	case !ok1 || !ok2:
 		return "a request line that is not three words"
+	case !ValidMethod(string(method)):
+		return "a method that is no token in capitals"
 	case !visible(target):
 		return "a target with a space or a control character"
-	case bytes.Contains(target, []byte("://")) && bytes.ContainsRune(authority(target), '@'):
-		return "a target with a user's name"
+	}
+	if why := wellAddressed(string(method), string(target)); why != "" {
+		return why
 	}
 	switch string(version) {
 	case "HTTP/1.1":
@@ -41,15 +44,6 @@ func (m *message) requestLine(text []byte) (why string) {
 	return ""
 }
 
-// authority returns that of a target in absolute form.
-func authority(target []byte) []byte {
-	_, rest, _ := bytes.Cut(target, []byte("://"))
-	if i := bytes.IndexAny(rest, "/?#"); i >= 0 {
-		rest = rest[:i]
-	}
-	return rest
-}
-
 // header judges one line of the head (RFC 9112, section 5).
 func (m *message) header(text []byte) (why string) {
 	name, value, why := field(text)
@@ -58,7 +52,7 @@ func (m *message) header(text []byte) (why string) {
 	}
 	switch strings.ToLower(name) {
 	case "host":
-		if m.hosts++; m.hosts > 1 || !httpguts.ValidHostHeader(value) || strings.ContainsAny(value, "/?#@, ") {
+		if m.hosts++; m.hosts > 1 || !ValidHost(value) {
 			return "a host that is not one name"
 		}
 	case "content-length":
@@ -140,12 +134,14 @@ func trailer(text []byte) (why string) {
 	return why
 }
 
-// chunkSize reads the line before a chunk (RFC 9112, section 7.1). Extensions
-// say nothing here, and may not be long.
+// chunkSize reads the line before a chunk (RFC 9112, section 7.1).
 func chunkSize(text []byte) (n int64, why string) {
-	digits, extension, _ := bytes.Cut(text, []byte(";"))
-	if len(digits) == 0 || len(digits) > 15 || len(extension) > 256 || !httpguts.ValidHeaderFieldValue(string(extension)) {
+	digits, extensions, _ := bytes.Cut(text, []byte(";"))
+	if len(digits) == 0 || len(digits) > 15 {
 		return 0, "a chunk's size that is no number of at most 15 digits"
+	}
+	if len(digits) < len(text) && !validExtensions(string(extensions)) {
+		return 0, "a chunk's extension that is none"
 	}
 	for _, d := range digits {
 		v := strings.IndexByte("0123456789abcdef", d|0x20)

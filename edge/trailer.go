@@ -1,0 +1,51 @@
+package edge
+
+import (
+	"io"
+	"net/http"
+	"strings"
+
+	"golang.org/x/net/http/httpguts"
+)
+
+// announce puts the names of the trailers that the origin is sent into to, and
+// returns to.
+func (x *exchange) announce(to http.Header) http.Header {
+	for name := range x.r.Trailer {
+		if x.trails(name) {
+			to[name] = nil
+		}
+	}
+	return to
+}
+
+// trails reports whether the origin is sent a trailer of that name. Programs
+// that make headers of trailers take one for what a header of its name says: so
+// nothing passes that RFC 9110, section 6.5.1, forbids there, that only this edge
+// says, or that the policy holds back.
+func (x *exchange) trails(name string) bool {
+	switch {
+	case internal(name), !httpguts.ValidTrailerHeader(name), strings.HasPrefix(name, "X-Forwarded-"), strings.HasPrefix(name, "X-Meridian-"):
+		return false
+	case name == "Cookie", name == "Via", name == "Forwarded", name == "Idempotency-Key":
+		return false
+	}
+	return x.policy.isZero() || x.policy.header(name)
+}
+
+// A trailing body fills in the request's trailers when the client's have come,
+// which is when its body ends.
+type trailing struct {
+	io.ReadCloser
+	from, to http.Header
+}
+
+func (t *trailing) Read(b []byte) (int, error) {
+	n, err := t.ReadCloser.Read(b)
+	if err == io.EOF {
+		for name := range t.to {
+			t.to[name] = t.from[name]
+		}
+	}
+	return n, err
+}
