@@ -95,6 +95,10 @@ func (d *decoder) checkPattern(f *File, i int) {
 		return
 	}
 	for _, earlier := range f.Behaviors[:i] {
+		if earlier.Path == b.Path {
+			d.fail(p, fmt.Sprintf("%s stands twice, first on line %d", short(b.Path), d.at(earlier.pos, "path").line), "each pattern once: the first one decides")
+			return
+		}
 		if earlier.Path != "" && pathpattern.Covers(earlier.Path, b.Path) {
 			d.fail(p, fmt.Sprintf("no request comes to %s: %s on line %d matches them all", short(b.Path), short(earlier.Path), d.at(earlier.pos, "path").line), "the more special pattern first")
 			return
@@ -171,12 +175,22 @@ func (d *decoder) checkHeaderNames(p position, s Selection) {
 
 // checkNames keeps a list of names short, since every request is compared with it.
 func (d *decoder) checkNames(p position, s Selection, what string) {
-	size := 0
+	size, seen := 0, map[string]bool{}
 	for _, n := range s.Names {
-		if size += len(n); n == "" {
+		size += len(n)
+		same := n // cookies and parameters differ by case
+		if what == "header" {
+			same = canonical(n)
+		}
+		switch {
+		case n == "":
 			d.fail(p, "an empty name", "the name of a "+what)
 			return
+		case seen[same]:
+			d.fail(p, fmt.Sprintf("%s stands twice", short(n)), "each "+what+" once")
+			return
 		}
+		seen[same] = true
 	}
 	if len(s.Names) > maxNames {
 		d.fail(p, fmt.Sprintf("%d names", len(s.Names)), fmt.Sprintf("at most %d; or {allExcept: [NAME]}", maxNames))
@@ -191,7 +205,7 @@ func neverSent(name string) bool {
 	name = http.CanonicalHeaderKey(name)
 	return strings.HasPrefix(strings.ReplaceAll(name, "_", "-"), "Meridian-") || slices.Contains([]string{
 		"Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Transfer-Encoding", "Upgrade", "Http2-Settings",
-		"Te", "Trailer", "Expect", "Via", "X-Forwarded-Proto", "X-Forwarded-Port",
+		"Te", "Trailer", "Expect", "Via", "X-Forwarded-Proto", "X-Forwarded-Port", "Proxy", "X-Real-Ip",
 	}, name)
 }
 
@@ -211,7 +225,7 @@ func (d *decoder) checkOrigin(f *File, name string, o Origin) {
 		d.fail(p, fmt.Sprintf("%q is a region", name), "a name that no region has")
 	}
 	d.checkOriginURL(f, o)
-	if o.HostHeader != "" && !validHost(o.HostHeader) {
+	if u := (&url.URL{Host: o.HostHeader}); o.HostHeader != "" && (!validHost(o.HostHeader) || !validPort(u.Port())) {
 		d.fail(d.at(o.pos, "hostHeader"), "hostHeader is "+short(o.HostHeader), "a hostname such as assets.example.test")
 	}
 	for _, h := range sorted(o.Headers) {
@@ -241,7 +255,7 @@ func (d *decoder) checkOriginURL(f *File, o Origin) {
 	p := d.at(o.pos, "url")
 	u, err := url.Parse(o.URL)
 	switch {
-	case err != nil || u.Scheme != "http" && u.Scheme != "https" || !validHost(u.Host):
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || !validHost(u.Host) || !validPort(u.Port()):
 		d.fail(p, "url is "+short(o.URL), "http or https with a host, such as https://assets.example.test/prefix")
 	case u.User != nil:
 		d.fail(p, "a user in a URL", "headers: {Authorization: {secret: NAME}} for a credential")
@@ -250,6 +264,12 @@ func (d *decoder) checkOriginURL(f *File, o Origin) {
 	case strings.EqualFold(u.Hostname(), f.Domain):
 		d.fail(p, fmt.Sprintf("%s is the API's own name", f.Domain), "another host: a request would come back to an edge, again and again")
 	}
+}
+
+// validPort reports whether s is a port, or none.
+func validPort(s string) bool {
+	n, err := strconv.ParseUint(s, 10, 16)
+	return s == "" || err == nil && n > 0
 }
 
 // validHost reports whether s is a host, and maybe a port.

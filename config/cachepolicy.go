@@ -150,6 +150,8 @@ func (d *decoder) checkCachePolicy(p CachePolicy) {
 	switch {
 	case p.MinTTL > p.MaxTTL:
 		d.fail(d.at(p.pos, "minTTL", "maxTTL"), fmt.Sprintf("minTTL is %v, maxTTL is %v", p.MinTTL, p.MaxTTL), "minTTL ≤ maxTTL")
+	case d.says(p.pos, "minTTL") && d.says(p.pos, "defaultTTL") && p.MinTTL > p.DefaultTTL:
+		d.fail(d.at(p.pos, "defaultTTL"), fmt.Sprintf("minTTL is %v, defaultTTL is %v", p.MinTTL, p.DefaultTTL), "minTTL ≤ defaultTTL")
 	case p.DefaultTTL > p.MaxTTL:
 		d.fail(d.at(p.pos, "defaultTTL", "maxTTL"), fmt.Sprintf("defaultTTL is %v, maxTTL is %v", p.DefaultTTL, p.MaxTTL), "defaultTTL ≤ maxTTL")
 	}

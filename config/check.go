@@ -148,6 +148,9 @@ func (d *decoder) checkWitness(f *File) {
 
 func (d *decoder) checkEdges(f *File) {
 	if len(f.Edges) == 0 {
+		if p, given := d.where["edges"]; given {
+			d.fail(p, "no places", "a place at least, or no edges:, which means every region")
+		}
 		for _, r := range f.Regions {
 			f.Edges = append(f.Edges, r.Name)
 		}

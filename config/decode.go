@@ -71,6 +71,12 @@ func (d *decoder) at(p position, subs ...string) position {
 	return p
 }
 
+// says reports whether the key sub of p was given.
+func (d *decoder) says(p position, sub string) bool {
+	_, given := d.where[strings.Trim(p.key+"."+sub, ".")]
+	return given
+}
+
 // A field is one key that a struct allows.
 type field struct {
 	key, list      string // list is the long form: a list with one element

@@ -57,6 +57,25 @@ func (es Errors) Error() string {
 	return strings.Join(lines, "\n")
 }
 
+// places are where in a file its values stand, by their paths of keys, for what is
+// found out only in the files that it points at.
+type places struct {
+	file string
+	all  map[string]position
+}
+
+// At says of err, which is wrong with what the value of key points at, where in
+// the file that stands. It returns nil for nil.
+func (f *File) At(key string, err error) error {
+	switch p, ok := f.pos.all[key]; {
+	case err == nil:
+		return nil
+	case ok:
+		return fmt.Errorf("%s:%d:%d: %s: %w", f.pos.file, p.line, p.column, key, err)
+	}
+	return fmt.Errorf("%s: %w", key, err) // a file that was not parsed has no places
+}
+
 // A position is where in the file something stands.
 type position struct {
 	line, column int

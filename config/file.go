@@ -52,6 +52,8 @@ type File struct {
 	Nodes                   []Node                           `key:"nodes" doc:"The machines of a production world. An up world derives them."`
 	PKI                     string                           `key:"pki" doc:"The folder with the backbone's certificates (meridian pki). An up world makes its own."`
 	Clients                 []Clients                        `key:"clients" doc:"Networks whose place is known, by place: DNS answers them without measuring."`
+
+	pos places
 }
 
 // A Region is one place where the API runs.

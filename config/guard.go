@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -68,8 +69,11 @@ func (d *decoder) checkKeyGroup(f *File, name string) {
 		d.fail(d.where[path], fmt.Sprintf("%d keys", len(ids)), fmt.Sprintf("at most %d", maxKeyGroup))
 	}
 	for i, id := range ids {
+		p := d.where[fmt.Sprintf("%s[%d]", path, i)]
 		if _, ok := f.TrustedKeys[id]; !ok {
-			d.fail(d.where[fmt.Sprintf("%s[%d]", path, i)], fmt.Sprintf("no trusted key is named %q", id), "a name under trustedKeys:")
+			d.fail(p, fmt.Sprintf("no trusted key is named %q", id), "a name under trustedKeys:")
+		} else if slices.Index(ids, id) < i {
+			d.fail(p, fmt.Sprintf("%q stands twice", id), "each key once")
 		}
 	}
 }
@@ -121,10 +125,14 @@ func (d *decoder) checkNetworks(p position, allow, deny []netip.Prefix) {
 func (d *decoder) checkLimitNames(f *File, p position, names []string) {
 	if len(names) > maxLimits {
 		d.fail(d.at(p, "rateLimits"), fmt.Sprintf("%d limits", len(names)), fmt.Sprintf("at most %d", maxLimits))
+		return
 	}
 	for i, name := range names {
+		at := d.at(p, fmt.Sprintf("rateLimits[%d]", i))
 		if _, ok := f.RateLimits[name]; !ok {
-			d.fail(d.at(p, fmt.Sprintf("rateLimits[%d]", i)), fmt.Sprintf("no rate limit is named %q", name), "a name under rateLimits:")
+			d.fail(at, fmt.Sprintf("no rate limit is named %q", name), "a name under rateLimits:")
+		} else if slices.Index(names, name) < i {
+			d.fail(at, fmt.Sprintf("%q stands twice", name), "each limit once")
 		}
 	}
 }
@@ -134,8 +142,9 @@ func (d *decoder) checkRateLimit(name string, r RateLimit) {
 	if !policyName.MatchString(name) {
 		d.fail(d.names[r.pos.key], "found "+short(name), "a name of letters, digits, hyphens and underscores, a letter first")
 	}
+	_, asked := d.where[r.pos.key+".requests"]
 	switch _, given := d.where[r.pos.key+".burst"]; {
-	case r.Requests == 0:
+	case !asked:
 		d.missing(r.pos, "requests", "a number from 1 to 1000000")
 	case r.Requests < 1 || r.Requests > most:
 		d.fail(d.at(r.pos, "requests"), fmt.Sprintf("requests is %d", r.Requests), "a number from 1 to 1000000")

@@ -73,6 +73,7 @@ func parse(d *decoder, dir string, b []byte) (*File, error) {
 		slices.SortStableFunc(d.errs, (*Error).order)
 		return nil, d.errs
 	}
+	f.pos = places{d.file, d.where}
 	return f, nil
 }
 

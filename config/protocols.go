@@ -12,10 +12,10 @@ func (d *decoder) checkProtocols(f *File) {
 		d.fail(position{key: "http3"}, fmt.Sprintf("found %q", f.HTTP3), "on or off")
 	}
 	l := f.Limits
-	if l.Connections < 0 || l.Connections > maxConnections {
+	if _, said := d.where["limits.connections"]; said && (l.Connections < 1 || l.Connections > maxConnections) {
 		d.fail(position{key: "limits.connections"}, fmt.Sprintf("connections is %d", l.Connections), "a number from 1 to 1000000")
 	}
-	if l.ConnectionsPerClient < 0 || l.ConnectionsPerClient > maxConnections {
+	if _, said := d.where["limits.connectionsPerClient"]; said && (l.ConnectionsPerClient < 1 || l.ConnectionsPerClient > maxConnections) {
 		d.fail(position{key: "limits.connectionsPerClient"}, fmt.Sprintf("connectionsPerClient is %d", l.ConnectionsPerClient), "a number from 1 to 1000000")
 	}
 	if l.MinimumRate > 1<<20 {

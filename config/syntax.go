@@ -69,6 +69,9 @@ var (
 	yamlAnchor = regexp.MustCompile(`^unknown anchor '(.*)' referenced$`)
 )
 
+// noAlias finds the value that begins with * and is no alias.
+var noAlias = regexp.MustCompile(`(?m)^[^#"'\n]*(?:[:,-][ \t]+|[\[{][ \t]*)\*[^A-Za-z0-9_-]`)
+
 // hints say what to write instead, for the complaints that people meet most.
 var hints = map[string]string{
 	"key":              "a key that is indented as those above it",
@@ -98,6 +101,9 @@ func syntaxError(b []byte, err error) *Error {
 		if i := bytes.Index(b, []byte("*"+w[1])); i >= 0 {
 			return locate(b, i, "found the alias "+short("*"+w[1]), "one whose anchor stands above")
 		}
+	}
+	if i := noAlias.FindIndex(b); found == "did not find expected alphabetic or numeric character" && i != nil {
+		return locate(b, i[1]-2, "found * where YAML has an alias", `quotes around a text that begins with it, such as "*.css"`)
 	}
 	lines := strings.Split(string(b), "\n")
 	line = min(max(line, 1), len(lines))

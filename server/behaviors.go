@@ -117,7 +117,7 @@ func origins(f *config.File) (out []origin.CustomConfig, err error) {
 			}
 			c.Roots = x509.NewCertPool()
 			if !c.Roots.AppendCertsFromPEM(pem) {
-				return nil, fmt.Errorf("origin %s: %s has no certificate; expected a PEM file with certificates", name, o.CA)
+				return nil, f.At("origins."+name+".ca", fmt.Errorf("%s has no certificate; expected a PEM file with certificates", o.CA))
 			}
 		}
 		out = append(out, c)

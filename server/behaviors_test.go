@@ -80,7 +80,7 @@ func TestWhatOriginsNeedIsReadFromFiles(t *testing.T) {
 	write("word", "s3cret\n")
 	write("ca.pem", "no PEM")
 	_, err := origins(fileOf(t, dir, text))
-	if err == nil || !strings.Contains(err.Error(), "origin assets: ") || !strings.Contains(err.Error(), "ca.pem has no certificate; expected a PEM file with certificates") {
+	if err == nil || !strings.HasPrefix(err.Error(), "meridian.yaml:5:111: origins.assets.ca: ") || !strings.Contains(err.Error(), "ca.pem has no certificate; expected a PEM file with certificates") {
 		t.Errorf("%v", err)
 	}
 	os, err := origins(fileOf(t, dir, strings.Replace(text, ", ca: ca.pem", "", 1)))

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -54,7 +55,33 @@ func certificates(f *config.File) (*cert.Store, error) {
 		pairs = append(pairs, cert.Pair{Cert: c.Cert, Key: c.Key})
 	}
 	s := cert.New(certConfig(f))
-	return s, s.Load(pairs)
+	return s, placed(f, s.Load(pairs))
+}
+
+// placed says of each mistake in certificates where their file is named.
+func placed(f *config.File, err error) error {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return err
+	}
+	var out []error
+	for _, e := range joined.Unwrap() {
+		out = append(out, f.At(keyOf(f.Certificates, e.Error()), e))
+	}
+	return errors.Join(out...)
+}
+
+// keyOf returns the key whose file a mistake begins with.
+func keyOf(cs []config.Certificate, mistake string) string {
+	for i, c := range cs {
+		switch {
+		case c.Cert != "" && strings.HasPrefix(mistake, c.Cert+": "):
+			return fmt.Sprintf("certificates[%d].cert", i)
+		case c.Key != "" && strings.HasPrefix(mistake, c.Key+": "):
+			return fmt.Sprintf("certificates[%d].key", i)
+		}
+	}
+	return "certificates"
 }
 
 // certConfig says what certificates of this world must be good for. Those that an

@@ -36,14 +36,14 @@ func clients(f *config.File) (edge.Clients, error) {
 		out.Trust, err = trust.New(trust.Config{CA: text, IgnoreExpiry: c.IgnoreExpiry})
 	}
 	if err != nil {
-		return out, fmt.Errorf("tls: clients: ca: %s: %w", c.CA, err)
+		return out, f.At("tls.clients.ca", fmt.Errorf("%s: %w", c.CA, err))
 	}
 	if c.CRL != "" {
 		if text, err = os.ReadFile(c.CRL); err == nil {
 			_, err = out.Trust.RevokeLists(text, time.Now())
 		}
 		if err != nil {
-			return out, fmt.Errorf("tls: clients: crl: %s: %w", c.CRL, err)
+			return out, f.At("tls.clients.crl", fmt.Errorf("%s: %w", c.CRL, err))
 		}
 	}
 	return out, nil

@@ -43,7 +43,7 @@ type Asked struct {
 
 // Check finds the mistakes in what the file points at: the OpenAPI file, the
 // keys of its authorizers, its certificates, what its origins are sent and
-// believed by, whose signed URLs are trusted. It starts nothing.
+// believed by, whose signed URLs are trusted, its edge functions. It starts nothing.
 func Check(f *config.File) error {
 	if err := checkTheirs(f); err != nil {
 		return err
@@ -57,7 +57,8 @@ func Check(f *config.File) error {
 	_, groups := keyGroups(f)
 	_, asks := clients(f)
 	_, places := places(f, slog.Default())
-	return errors.Join(checkAPI(f), keys, certs, beside, groups, asks, places)
+	_, stores := lanes(f)
+	return errors.Join(checkAPI(f), keys, certs, beside, groups, asks, places, stores, checkEdgeFunctions(f))
 }
 
 // Able reports what this machine lacks to run every node of the file.
@@ -131,7 +132,7 @@ func authorizers(f *config.File) (out []identity.JWT, err error) {
 		}
 		keys, err := identity.ParseKeys(b)
 		if err != nil {
-			return nil, fmt.Errorf("authorizer %s: %s: %w", name, a.Keys, err)
+			return nil, f.At("authorizers."+name+".keys", fmt.Errorf("%s: %w", a.Keys, err))
 		}
 		out = append(out, identity.JWT{Name: name, Issuer: a.Issuer, Audience: a.Audience, Algorithms: a.Algorithms, Keys: keys})
 	}

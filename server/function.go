@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/minio/minio-go/v7/pkg/credentials"
 
@@ -29,6 +30,21 @@ func edgeFunctions(f *config.File) (out function.Config, err error) {
 	return out, nil
 }
 
+// checkEdgeFunctions runs what stands before the handler of each, as an edge does
+// when it starts.
+func checkEdgeFunctions(f *config.File) error {
+	cfg, err := edgeFunctions(f)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, src := range cfg.Functions {
+		_, err := function.New(function.Config{Functions: []function.Source{src}}, function.Deps{})
+		errs = append(errs, f.At("edgeFunctions."+src.Name+".code", err))
+	}
+	return errors.Join(errs...)
+}
+
 func functionsOf(b config.Behavior) edge.Functions {
 	if b.Functions == nil {
 		return edge.Functions{}
@@ -44,13 +60,14 @@ func lanes(f *config.File) (out edge.Lanes, err error) {
 			out.Allow = append(out.Allow, p)
 		}
 	}
-	for _, s := range f.DynamicOrigins.Sign {
+	for i, s := range f.DynamicOrigins.Sign {
 		keys, err := credentials.NewFileAWSCredentials(s.Credentials, "default").GetWithContext(nil)
 		if err == nil && (keys.AccessKeyID == "" || keys.SecretAccessKey == "") {
 			err = errors.New("there is no aws_access_key_id with an aws_secret_access_key in [default]")
 		}
 		if err != nil {
-			return out, fmt.Errorf("dynamicOrigins.sign: credentials %s: %w", s.Credentials, err)
+			err = fmt.Errorf("%s: %s; expected a file as ~/.aws/credentials is", s.Credentials, strings.TrimSpace(err.Error()))
+			return out, f.At(fmt.Sprintf("dynamicOrigins.sign[%d].credentials", i), err)
 		}
 		out.Signers = append(out.Signers, edge.Signer{
 			Hosts: s.Hosts, Methods: s.Methods, Region: s.Region, AccessKey: keys.AccessKeyID, Secret: keys.SecretAccessKey, Session: keys.SessionToken,

@@ -37,7 +37,7 @@ func TestCredentialsOfAStoreAreReadWithTheFile(t *testing.T) {
 	}
 	for _, text := range []string{"", "[other]\naws_access_key_id = KEY\naws_secret_access_key = one\n", "[default]\naws_access_key_id = KEY\n", "nonsense\n"} {
 		put(text)
-		if _, err := lanes(f); err == nil || !strings.Contains(err.Error(), "dynamicOrigins.sign: credentials "+path) {
+		if _, err := lanes(f); err == nil || !strings.Contains(err.Error(), "dynamicOrigins.sign[0].credentials: "+path) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}

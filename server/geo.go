@@ -1,7 +1,6 @@
 package server
 
 import (
-	"fmt"
 	"log/slog"
 
 	"meridian/config"
@@ -15,7 +14,7 @@ func places(f *config.File, log *slog.Logger) (*geo.Database, error) {
 	}
 	d, err := geo.Open(f.Geo, log.With("hop", "edge"))
 	if err != nil {
-		return nil, fmt.Errorf("geo: %w", err)
+		return nil, f.At("geo", err)
 	}
 	return d, nil
 }

@@ -38,11 +38,11 @@ func keyGroups(f *config.File) (map[string]sign.Keys, error) {
 	all := sign.Keys{}
 	for id, path := range f.TrustedKeys {
 		text, err := os.ReadFile(path)
-		if err != nil {
-			return nil, fmt.Errorf("trusted key %s: %w", id, err)
+		if err == nil {
+			all[id], err = sign.ParsePublicKey(text)
 		}
-		if all[id], err = sign.ParsePublicKey(text); err != nil {
-			return nil, fmt.Errorf("trusted key %s: %s: %w", id, path, err)
+		if err != nil {
+			return nil, f.At("trustedKeys."+id, fmt.Errorf("%s: %w", path, err))
 		}
 	}
 	out := map[string]sign.Keys{}
