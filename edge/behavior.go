@@ -111,7 +111,7 @@ func (b *Behavior) sends(method string, stranger bool) RequestPolicy {
 	case unsaid && stranger:
 		p = strangers
 	case unsaid && b.stores(method):
-		p = RequestPolicy{Headers: allExcept(overriding...), Cookies: all, Query: all}
+		p = RequestPolicy{Headers: all, Cookies: all, Query: all, Unsaid: true}
 	}
 	if !b.stores(method) {
 		return p

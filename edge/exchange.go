@@ -51,6 +51,8 @@ type exchange struct {
 	asked     target          // what the viewer asked for, if a function made at of it
 	route     *function.Route // that a function chose; nil if none did
 	signing   *signature      // of requests to it; nil if they go as they are
+	claims    http.Header     // what the viewer said of overriding, if a function may have said something else
+	notes     [2]string       // what functions of the viewer's events left for the access log
 
 	start     time.Time
 	began     time.Time // when the region's headers came; zero if they did not
@@ -137,6 +139,9 @@ func (x *exchange) prepare() error {
 	stripInternal(h)
 	stripForged(h)
 	x.policy.filter(h)
+	if x.policy.Unsaid {
+		x.stripOverrides(h)
+	}
 	if x.behavior.stores(x.r.Method) {
 		if h["Accept-Encoding"] = codings(h["Accept-Encoding"], x.behavior.Encodings); h["Accept-Encoding"] == nil {
 			delete(h, "Accept-Encoding")

@@ -101,6 +101,12 @@ func (x *exchange) runs(name string, ev *function.Event) (*function.Result, erro
 		span.SetAttributes(attribute.String("error", err.Error()))
 		return nil, fmt.Errorf("%w: %w", errFunction, err)
 	}
+	switch ev.Type {
+	case function.ViewerRequest:
+		x.notes[0] = out.Note
+	case function.ViewerResponse:
+		x.notes[1] = out.Note
+	}
 	return out, nil
 }
 
@@ -114,6 +120,7 @@ func (x *exchange) viewerRequest() (answered bool) {
 	if name == "" {
 		return false
 	}
+	x.claims = overrides(x.r.Header)
 	out, err := x.runs(name, x.event(function.ViewerRequest))
 	switch {
 	case err != nil:

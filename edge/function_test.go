@@ -3,11 +3,15 @@ package edge
 import (
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
 
+	"meridian/edge/accesslog"
 	"meridian/edge/function"
+	"meridian/edge/origin"
 )
 
 // running configures an edge with edge functions, by name, and behaviours.
@@ -156,5 +160,58 @@ func TestFunctionsStandAroundTheCache(t *testing.T) {
 	}
 	if got := w.do("GET", "/b", ""); got.status != 200 || asked.Load() != 2 { // control: another path is another object
 		t.Errorf("asked %d times", asked.Load())
+	}
+}
+
+// What a function says of headers that override a request reaches an origin that
+// nobody said should have them; what the viewer says of them does not.
+func TestAFunctionMaySayWhatAViewerMayNot(t *testing.T) {
+	saw := make(chan http.Header, 1)
+	_, o := stranger(t, false, func(_ http.ResponseWriter, r *http.Request) { saw <- r.Header })
+	w := newWorld(t, []*region{named("eu-west-1", 0)}, running(map[string]string{"host": `
+		function handler(event) {
+			const h = event.request.headers;
+			if (event.request.uri === '/say') h['x-forwarded-host'] = {value: h.host.value};
+			h['x-saw'] = {value: h.forwarded ? h.forwarded.value : 'none'};
+			return event.request;
+		}`}, Behavior{Path: "*", Origin: "assets", Functions: Functions{ViewerRequest: "host"}}), func(c *Config, _ *Deps, _ *world) { c.Origins = []origin.CustomConfig{o} })
+	for path, want := range map[string]string{"/say": domain, "/leave": ""} {
+		w.do("GET", path, "", "X-Forwarded-Host", "forged", "Forwarded", "host=forged")
+		if h := <-saw; h.Get("X-Forwarded-Host") != want || h.Get("Forwarded") != "" || h.Get("X-Saw") != "host=forged" {
+			t.Errorf("%s: %v", path, h)
+		}
+	}
+}
+
+// The last word of a run counts, that of a response's beside that of the request's.
+// Control: who says nothing leaves nothing.
+func TestWhatFunctionsSayOfARequestIsInTheAccessLog(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	w := newWorld(t, []*region{showing(nil)}, running(map[string]string{"in": `
+		import cf from 'cloudfront';
+		function handler(event) {
+			if (event.request.uri === '/quiet') return event.request;
+			cf.logCustomData('first');
+			cf.logCustomData(JSON.stringify({uri: event.request.uri}));
+			return event.request.uri === '/answer' ? {statusCode: 204} : event.request;
+		}`, "out": `
+		import cf from 'cloudfront';
+		function handler(event) { if (event.request.uri === '/both') cf.logCustomData('x'.repeat(900)); return event.response; }`},
+		Behavior{Path: "*", Functions: Functions{ViewerRequest: "in", ViewerResponse: "out"}}), func(c *Config, _ *Deps, _ *world) {
+		c.AccessLog = &accesslog.Config{To: path}
+	})
+	for _, target := range []string{"/both", "/answer", "/quiet"} {
+		w.do("GET", target, "")
+	}
+	w.stop() // the last lines are written before Run returns
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(string(text), "\n")
+	for i, want := range []string{`"viewer_request_log_data":"{\"uri\":\"/both\"}","viewer_response_log_data":"` + strings.Repeat("x", 800) + `"`, `"viewer_request_log_data":"{\"uri\":\"/answer\"}"`, ""} {
+		if !strings.Contains(lines[i], want) || strings.Contains(lines[i], "log_data") != (want != "") {
+			t.Errorf("%s: not %s", lines[i], want)
+		}
 	}
 }

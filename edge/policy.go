@@ -2,6 +2,7 @@ package edge
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"meridian/edge/cache"
@@ -15,6 +16,7 @@ import (
 type RequestPolicy struct {
 	Name                    string
 	Headers, Cookies, Query cache.Selection
+	Unsaid                  bool // nobody chose it: what overrides the request is held back too, but for the key's
 
 	key *cache.Policy // what it tells requests apart by is sent as well; may be nil
 }
@@ -31,7 +33,7 @@ var alwaysSent = map[string]bool{
 // and cookies are of the API, and are nobody else's business.
 var strangers = RequestPolicy{
 	Name:    "without credentials",
-	Headers: allExcept(append([]string{"Host", "Authorization", identity.HeaderAPIKey, "Cookie"}, overriding...)...), Query: all,
+	Headers: allExcept("Host", "Authorization", identity.HeaderAPIKey, "Cookie"), Query: all, Unsaid: true,
 }
 
 // overriding are headers by which a viewer says to some frameworks that it asks
@@ -41,6 +43,30 @@ var overriding = []string{
 	"Forwarded", "X-Forwarded-Host", "X-Forwarded-Prefix", "X-Forwarded-Scheme", "X-Forwarded-Server", "X-Forwarded-Ssl", "X-Forwarded-Path", "X-Forwarded-Uri",
 	"Front-End-Https", "X-Host", "X-Http-Host-Override", "X-Http-Method", "X-Http-Method-Override", "X-Method-Override", "X-Original-Host", "X-Original-Url", "X-Rewrite-Url",
 }
+
+// overrides returns those among h.
+func overrides(h http.Header) http.Header {
+	out := http.Header{}
+	for _, name := range overriding {
+		if v, ok := h[name]; ok {
+			out[name] = slices.Clone(v)
+		}
+	}
+	return out
+}
+
+// stripOverrides takes out of h what the viewer said of those, and leaves what is
+// in the key, and what a function of the viewer's event made of it.
+func (x *exchange) stripOverrides(h http.Header) {
+	for _, name := range overriding {
+		if v, ok := h[name]; ok && !x.policy.keyed(name) && (x.claims == nil || slices.Equal(v, x.claims[name])) {
+			delete(h, name)
+		}
+	}
+}
+
+// keyed reports whether a header tells stored responses apart.
+func (p RequestPolicy) keyed(name string) bool { return p.key != nil && p.key.Headers.Has(name) }
 
 var all = cache.Selection{Mode: cache.All}
 
@@ -59,7 +85,7 @@ func (p RequestPolicy) passesAll() bool {
 }
 
 func (p RequestPolicy) header(name string) bool {
-	return p.Headers.Has(name) || p.key != nil && p.key.Headers.Has(name)
+	return p.Headers.Has(name) || p.keyed(name)
 }
 
 func (p RequestPolicy) cookie(name string) bool {

@@ -3,6 +3,7 @@ package edge
 import (
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 
 	"golang.org/x/net/http/httpguts"
@@ -27,7 +28,7 @@ func (x *exchange) trails(name string) bool {
 	switch {
 	case internal(name), !httpguts.ValidTrailerHeader(name), strings.HasPrefix(name, "X-Forwarded-"), strings.HasPrefix(name, "X-Meridian-"):
 		return false
-	case name == "Cookie", name == "Via", name == "Forwarded", name == "Idempotency-Key":
+	case name == "Cookie", name == "Via", name == "Idempotency-Key", slices.Contains(overriding, name), slices.Contains(forged, name):
 		return false
 	}
 	return x.policy.isZero() || x.policy.header(name)

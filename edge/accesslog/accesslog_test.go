@@ -79,8 +79,27 @@ func TestALineHasTheNamesOfItsFormat(t *testing.T) {
 			t.Errorf("%s: %q, want %q", name, got[name], want)
 		}
 	}
-	if len(got) != 36 {
+	if len(got) != 38 {
 		t.Errorf("%d fields", len(got))
+	}
+}
+
+// CloudFront has room for 800 bytes of what a function says, as they are written.
+func TestWhatFunctionsSayIsEscapedAndCut(t *testing.T) {
+	for text, want := range map[string]string{
+		"": "-", `{"a":1}`: "%7B%22a%22%3A1%7D", "é b": "%C3%A9%20b", strings.Repeat("x", 900): strings.Repeat("x", 800), "xx" + strings.Repeat("%", 300): "xx" + strings.Repeat("%25", 266),
+	} {
+		var out bytes.Buffer
+		running(t, Config{To: "-", Format: CloudFront}, &out, func(l *Log) { e := entry(); e.Notes[1] = text; l.Write(e) })
+		var got map[string]string
+		if err := json.Unmarshal(out.Bytes(), &got); err != nil || got["viewer-response-log-data"] != want || got["viewer-request-log-data"] != "-" {
+			t.Errorf("%.20s: %q %q, %v", text, got["viewer-request-log-data"], got["viewer-response-log-data"], err)
+		}
+	}
+	var out bytes.Buffer
+	running(t, Config{To: "-"}, &out, func(l *Log) { e := entry(); e.Notes[0] = `a "b"`; l.Write(e) })
+	if !strings.Contains(out.String(), `"viewer_request_log_data":"a \"b\""`) {
+		t.Error(out.String())
 	}
 }
 

@@ -29,7 +29,8 @@ type Entry struct {
 	Why      string // it was that one
 	Guard    string // why the request was let in, or not
 	Country  string
-	Rollout  string // the version and its arm, staged or current; "" while there is no rollout
+	Rollout  string    // the version and its arm, staged or current; "" while there is no rollout
+	Notes    [2]string // what a viewer-request and a viewer-response function left for this line
 	Fault    Fault
 	Error    string
 }

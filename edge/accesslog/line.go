@@ -100,6 +100,8 @@ func (o *object) own(e *Entry) {
 	o.text("why", e.Why)
 	o.text("guard", e.Guard)
 	o.text("rollout", e.Rollout)
+	o.text("viewer_request_log_data", e.Notes[0])
+	o.text("viewer_response_log_data", e.Notes[1])
 	o.text("fault", string(e.Fault))
 	o.text("error", e.Error)
 }
@@ -160,6 +162,24 @@ func (o *object) cloudfront(e *Entry) {
 	put("timestamp", fmt.Sprintf("%d.%03d", at.Unix(), at.Nanosecond()/1e6))
 	put("c-country", e.Country)
 	put("cache-behavior-path-pattern", e.Behavior)
+	put("viewer-request-log-data", note(e.Notes[0]))
+	put("viewer-response-log-data", note(e.Notes[1]))
+}
+
+// maxNote bounds what a function leaves for a line, in bytes as they are written.
+const maxNote = 800
+
+// note returns as much of a text as there is room for, with no half of an escape.
+func note(s string) string {
+	s = escaped(s)
+	if len(s) <= maxNote {
+		return s
+	}
+	s = s[:maxNote]
+	if i := strings.LastIndexByte(s, '%'); i > maxNote-3 {
+		s = s[:i]
+	}
+	return s
 }
 
 func fixed(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', 3, 64) }

@@ -8,6 +8,9 @@ import (
 	"meridian/internal/kv"
 )
 
+// maxNote bounds what a run leaves for the access log, in bytes.
+const maxNote = 800
+
 // cf is the module cloudfront.
 func (v *vm) cf() *goja.Object {
 	o := v.rt.NewObject()
@@ -20,6 +23,13 @@ func (v *vm) cf() *goja.Object {
 		at.Set("region", v.in.Location.Region)
 	}
 	o.Set("edgeLocation", at)
+	if v.fn.program.Says("logCustomData") {
+		o.Set("logCustomData", func(c goja.FunctionCall) goja.Value {
+			v.noted = c.Argument(0).String()
+			v.noted = v.noted[:min(len(v.noted), maxNote)]
+			return goja.Undefined()
+		})
+	}
 	if v.fn.program.Says("cwt") {
 		o.Set("cwt", v.cwt())
 	}

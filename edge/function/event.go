@@ -67,6 +67,7 @@ type Result struct {
 	Response *Response
 	Route    *Route // nil if nothing was said of the origin
 	Body     *Body  // of the request, if it was replaced
+	Note     string // for the access log
 }
 
 // hidden are headers that functions neither see nor set: what only nodes say to

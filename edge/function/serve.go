@@ -18,7 +18,9 @@ func (s *Set) Serve(ctx context.Context, name string, ev *Event) (*Result, error
 	var ran *vm
 	used, err := e.run(ctx, f, func(v *vm) (err error) {
 		ran = v
-		out, err = v.serve(ev)
+		if out, err = v.serve(ev); out != nil {
+			out.Note = v.noted
+		}
 		return told(err)
 	})
 	result := "good"

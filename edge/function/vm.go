@@ -28,6 +28,7 @@ type vm struct {
 	made           int64         // bytes, of Limits.Memory
 	lines          []string
 	logged         int
+	noted          string                  // for the access log, its last word
 	loaded         map[string]*goja.Object // modules
 	buffer         *goja.Object            // the class Buffer, once it was asked for
 	fromNode, urls *goja.Object            // likewise, of node.js
