@@ -1,9 +1,11 @@
 package edge
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -274,6 +276,38 @@ func TestAWriteToAnOriginIsNeverExecutedTwice(t *testing.T) {
 			if n.Load() != tt.arrived {
 				t.Errorf("%s, h2 %t: arrived %d times, want %d", tt.name, h2, n.Load(), tt.arrived)
 			}
+		}
+	}
+}
+
+// A status that is none would end the connection of who asked: net/http's server
+// does not send it.
+func TestAStatusThatIsNoneIsA502(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				r, err := http.ReadRequest(bufio.NewReader(c))
+				if err == nil {
+					fmt.Fprintf(c, "HTTP/1.1 %s Odd\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi", strings.TrimPrefix(r.URL.Path, "/"))
+				}
+			}()
+		}
+	}()
+	o := origin.CustomConfig{Name: "assets", URL: &url.URL{Scheme: "http", Host: l.Addr().String()}, ConnectTimeout: time.Second, ResponseTimeout: 5 * time.Second, Connections: 8}
+	w := newWorld(t, []*region{named("eu-west-1", 0)}, behaviors(o, Behavior{Path: "*", Origin: "assets"}))
+	for status, want := range map[string]int{"000": 502, "007": 502, "099": 502, "999": 999, "200": 200} {
+		if got, err := w.try(w.h1, "GET", "/"+status, ""); err != nil || got.status != want {
+			t.Errorf("%s: %d, %v; want %d", status, got.status, err, want)
 		}
 	}
 }

@@ -155,11 +155,9 @@ func (e *Edge) serveViewer(x *exchange, r *http.Request, shake *shake) {
 
 // refuse returns the answer to a request that no region should see.
 func (e *Edge) refuse(r *http.Request) (answer, bool) {
-	switch t := targetOf(r); {
+	switch {
 	case slices.Contains(neverTaken, r.Method):
 		return refuseMethod, true
-	case !framing.ValidMethod(r.Method):
-		return refuseSpelling, true
 	case e.revoked(r):
 		return refuseRevoked, true
 	case tooEarly(r):
@@ -174,7 +172,17 @@ func (e *Edge) refuse(r *http.Request) (answer, bool) {
 		return refuseExpect, true
 	case r.ContentLength > e.cfg.Limits.Body:
 		return answerFor(tooLarge(e.cfg.Limits.Body)), true
-	case !isPath(t, r):
+	}
+	return misspelt(r)
+}
+
+// misspelt returns the answer to a request whose method, target or host programs
+// read differently.
+func misspelt(r *http.Request) (answer, bool) {
+	switch {
+	case !framing.ValidMethod(r.Method):
+		return refuseSpelling, true
+	case !isPath(targetOf(r), r):
 		return refuseTarget, true
 	case !framing.ValidHost(r.Host) && (r.Host != "" || r.ProtoAtLeast(1, 1)): // HTTP/1.0 need not have one
 		return refuseHost, true

@@ -112,6 +112,18 @@ func TestPlainHTTPRedirects(t *testing.T) {
 			t.Errorf("%s: %d %s, want 308 %s", path, resp.StatusCode, got, want)
 		}
 	}
+	for host, want := range map[string]string{"www." + domain: "https://www." + domain, "evil.example": "https://" + domain, domain + ".evil.example": "https://" + domain, "a;b": ""} {
+		req, _ := http.NewRequest("GET", w.plain+"/x", nil)
+		req.Host = host
+		resp, err := new(http.Transport).RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if got, ok := strings.CutSuffix(resp.Header.Get("Location"), ":"+port+"/x"); got != want || ok != (want != "") || !ok && resp.StatusCode != 400 {
+			t.Errorf("asked for %s: %d %s, want %s", host, resp.StatusCode, resp.Header.Get("Location"), want)
+		}
+	}
 }
 
 func TestJoinLeavesThePortOfHTTPSOut(t *testing.T) {

@@ -37,12 +37,12 @@ func (x *exchange) decent() (answer, bool) {
 
 // ours reports whether a Host is the API's, or below it. HTTP/1.0 need not name
 // one.
-func (x *exchange) ours(host string) bool {
+func (e *Edge) ours(host string) bool {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
 	}
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	return host == "" || host == x.cfg.Domain || strings.HasSuffix(host, "."+x.cfg.Domain)
+	return host == "" || host == e.cfg.Domain || strings.HasSuffix(host, "."+e.cfg.Domain)
 }
 
 // unnamed reports whether the behaviour is the one for everything else.

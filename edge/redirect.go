@@ -19,6 +19,10 @@ func (e *Edge) redirect(w http.ResponseWriter, r *http.Request) {
 		refuseMethod.write(w, r, uuid.NewString())
 		return
 	}
+	if a, ok := misspelt(r); ok {
+		a.write(w, r, uuid.NewString())
+		return
+	}
 	host, _, err := net.SplitHostPort(r.Host)
 	if err != nil {
 		host = strings.Trim(r.Host, "[]")
@@ -26,7 +30,7 @@ func (e *Edge) redirect(w http.ResponseWriter, r *http.Request) {
 	if e.validates(w, r, host) {
 		return
 	}
-	if host == "" {
+	if host == "" || !e.ours(host) { // nobody is sent to somebody else's place
 		host = e.cfg.Domain
 	}
 	port := ""

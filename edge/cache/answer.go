@@ -90,7 +90,7 @@ func (o *object) answer(ctx context.Context, q *Request, s shape, age time.Durat
 	case s.status == http.StatusNotModified:
 		r.Header = notModifiedHeader(o.header)
 		return r, true
-	case s.status == http.StatusRequestedRangeNotSatisfiable:
+	case s.status == http.StatusRequestedRangeNotSatisfiable && !s.all: // and not the origin's own
 		r.Header = without(o.header, "Content-Length", "Content-Type", "Content-Encoding", "Etag")
 		r.Header["Content-Range"] = []string{"bytes */" + strconv.FormatInt(size, 10)}
 		r.Header["Content-Length"] = []string{"0"}

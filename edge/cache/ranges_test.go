@@ -31,6 +31,20 @@ func TestRangesAreCutFromTheWhole(t *testing.T) {
 	})
 }
 
+// What an origin itself answers so, to a request that asks for no range, is a
+// response like others.
+func TestAnOriginsOwn416IsKeptWhole(t *testing.T) {
+	in(t, func(r *rig) {
+		r.answering(416, "why", "Cache-Control: max-age=60")
+		r.want(r.do("GET /x"), 416, "why", Miss, 1)
+		got := r.do("GET /x")
+		r.want(got, 416, "why", Hit, 1)
+		if got.Header.Get("Content-Range") != "" {
+			t.Errorf("%v", got.Header)
+		}
+	})
+}
+
 // partial answers as an origin that knows ranges.
 func partial(body, etag string) func(h http.Header) (*http.Response, error) {
 	return func(h http.Header) (*http.Response, error) {

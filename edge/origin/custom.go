@@ -210,9 +210,11 @@ func (c *Custom) send(ctx context.Context, l *lane, req *http.Request, t Trip) (
 		delete(req.Header, "Te")
 	}
 	resp, err := conn.RoundTrip(req)
-	if err == nil && resp.StatusCode == http.StatusSwitchingProtocols {
+	if err == nil && (resp.StatusCode == http.StatusSwitchingProtocols || resp.StatusCode < 100) {
 		resp.Body.Close()
-		err = errUpgraded
+		if err = errUpgraded; resp.StatusCode < 100 {
+			err = fmt.Errorf("the origin answered with the status %03d; expected 100 to 999", resp.StatusCode)
+		}
 	}
 	if err != nil {
 		suspect := used && ctx.Err() == nil && conn.Err() != nil
