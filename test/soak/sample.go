@@ -24,7 +24,9 @@ const (
 	moreMemory     = 48 << 20 // bytes
 )
 
-// A sample is what a node holds.
+// A sample is what a node holds. Its memory is what Go has of the system: the
+// resident set also counts what is mapped of the binary and of the store's file,
+// half of it, and what of those was ever read only grows.
 type sample struct{ goroutines, files, memory float64 }
 
 // samples asks every node of a world.
@@ -35,7 +37,7 @@ func samples(ctx context.Context, s client.Status) (map[string]sample, error) {
 		if err != nil {
 			return nil, fmt.Errorf("metrics of %s: %w", n.Name, err)
 		}
-		out[n.Name] = sample{m["go_goroutines"], m["process_open_fds"], m["process_resident_memory_bytes"]}
+		out[n.Name] = sample{m["go_goroutines"], m["process_open_fds"], m["go_memstats_sys_bytes"] - m["go_memstats_heap_released_bytes"]}
 	}
 	return out, nil
 }
