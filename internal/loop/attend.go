@@ -96,8 +96,8 @@ func (c *Conn) ReadNow(b []byte) (int, error) {
 		// question 9).
 		c.in.ready.Store(false)
 		n, errno := c.recv(b)
-		if errno == 0 && (n == min(len(b), atOnce) || n == 0) || c.over.Load() && errno == 0 || errno == unix.EINTR {
-			c.in.ready.Store(true) // there may be more; a short read says that there is not
+		if errno != unix.EAGAIN && (errno != 0 || n == min(len(b), atOnce) || n == 0 || c.over.Load()) {
+			c.in.ready.Store(true) // there may be more, as behind an error the end; a short read says that there is not
 		}
 		c.leave()
 		switch {

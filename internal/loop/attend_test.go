@@ -10,8 +10,11 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // attendant echoes what comes on c, and counts what is done in the fiber's place.
@@ -212,4 +215,52 @@ func TestADutyCostsNoAllocation(t *testing.T) {
 	}
 	a.Close()
 	task.Wait()
+}
+
+// TestBehindAnErrorThereIsTheEnd: the kernel tells an error once, and who leaves
+// it to a Read that follows meets the end there. A Unix socket has one where its
+// other end closed without having read all.
+func TestBehindAnErrorThereIsTheEnd(t *testing.T) {
+	for _, network := range networks {
+		t.Run(network, func(t *testing.T) {
+			g := group(t, 1)
+			a, c := adopted(t, g, network)
+			if _, err := c.Write([]byte("never read")); err != nil {
+				t.Fatal(err)
+			}
+			if err := awaitUnread(a); err != nil {
+				t.Fatal(err)
+			}
+			a.Close()
+			c.SetReadDeadline(time.Now().Add(10 * time.Second))
+			ends := 0
+			g.Do(c, func() {
+				for ends < 3 {
+					buf := make([]byte, 8)
+					if _, err := c.Read(buf); errors.Is(err, os.ErrDeadlineExceeded) {
+						return
+					} else if err != nil {
+						ends++
+					}
+				}
+			})
+			if ends < 3 {
+				t.Errorf("told of the end %d times, and then nothing", ends)
+			}
+		})
+	}
+}
+
+// awaitUnread waits until something waits to be read on conn.
+func awaitUnread(conn net.Conn) error {
+	raw, err := conn.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return err
+	}
+	peeked := error(nil)
+	err = raw.Read(func(fd uintptr) bool {
+		_, _, peeked = unix.Recvfrom(int(fd), make([]byte, 1), unix.MSG_PEEK)
+		return peeked != unix.EAGAIN
+	})
+	return errors.Join(err, peeked)
 }
