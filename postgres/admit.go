@@ -50,19 +50,18 @@ func (s *peer) begins(f wire.Frame) bool {
 	case s.farewell != nil:
 		return true
 	case t == 'd', t == 'c', t == 'f':
-		if s.copying { // PostgreSQL passes over the Sync that came before
-			s.copying, s.lastSync, s.mid = false, false, true
-			s.owed--
-		}
+		s.owed -= s.dues.data(t)
 		return true
 	case !s.mid && s.p.gate.shut(s.status != 'I' && s.owed == 0) != "":
 		return false
 	}
 	s.mid, s.unsent = true, true
-	if t == 'Q' || t == 'S' || t == 'F' {
-		s.mid, s.lastSync = false, t == 'S'
-		s.taken++
+	if s.dues.sent(t) {
+		s.mid = false
 		s.owed++
+	}
+	if t == 'Q' || t == 'S' || t == 'F' {
+		s.taken++
 	}
 	return true
 }

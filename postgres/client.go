@@ -226,7 +226,7 @@ func (c *client) message(ctx context.Context, f wire.Frame) error {
 		return c.skip(f)
 	}
 	if len(c.group.Messages) == 0 && !c.placed && c.idleLocked() {
-		c.state.Settle()
+		c.settleLocked()
 	}
 	m, err := c.state.Read(f)
 	c.mu.Unlock()
@@ -236,6 +236,11 @@ func (c *client) message(ctx context.Context, f wire.Frame) error {
 	if c.placed {
 		c.send(ctx, c.translate(ctx, m))
 		return nil
+	}
+	if c.parts(m) {
+		if err := c.place(ctx); err != nil {
+			return err
+		}
 	}
 	c.atHand.Store(true)
 	c.group.Add(c.translate(ctx, m))
@@ -262,7 +267,17 @@ func (c *client) ready() error {
 
 // idleLocked reports whether the primary owes nothing.
 func (c *client) idleLocked() bool {
-	return len(c.again) == 0 && (c.main == nil || c.main.dead && !c.main.moved && c.main.resolving == nil || !c.main.dead && c.main.tracker.Quiet())
+	return len(c.again) == 0 && (c.main == nil || c.main.dead && !c.main.moved && c.main.resolving == nil ||
+		!c.main.dead && c.main.tracker.Quiet() && !c.main.tracker.Skipping())
+}
+
+// settleLocked forgets what was only expected, and the portals of transactions
+// that are over: all that the client sent is answered.
+func (c *client) settleLocked() {
+	c.state.Settle()
+	if c.blockLocked() == nowhere {
+		c.state.EndPortals()
+	}
 }
 
 // skip passes over what follows an error of the proxy's own, up to the Sync.

@@ -44,7 +44,10 @@ const atOnce = 16 << 10
 // replies reads until the group, or what was flushed of it, is answered.
 func (n *near) replies(c *client) (*refusal, error) {
 	for {
-		if !c.group.Ended && (n.tracker.Idle() || n.tracker.Skipping()) {
+		if n.tracker.Skipping() {
+			c.group.Ended = false // what would have ended it is passed over
+		}
+		if !c.group.Ended && n.tracker.Idle() {
 			return nil, nil
 		}
 		f, err := n.backend.Reader.Frame()
@@ -105,19 +108,30 @@ func (n *near) drain(c *client, f wire.Frame) error {
 // passOver reads away the rest of a group, which is ended there.
 func (n *near) passOver(c *client) error {
 	if !c.group.Ended {
-		c.mu.Lock()
-		sync := n.tracker.Encode(nil, session.Message{Kind: 'S', Frame: wire.Frame(wire.Builder(nil).Sync())})
-		c.mu.Unlock()
-		if _, err := n.backend.Conn.Write(sync); err != nil {
+		if err := n.sync(c); err != nil {
 			return err
 		}
 	}
 	return n.settle(c)
 }
 
+// sync ends a group that the client has not ended.
+func (n *near) sync(c *client) error {
+	c.mu.Lock()
+	sync := n.tracker.Encode(nil, session.Message{Kind: 'S', Frame: wire.Frame(wire.Builder(nil).Sync())})
+	c.mu.Unlock()
+	_, err := n.backend.Conn.Write(sync)
+	return err
+}
+
 // settle reads to the end of what was sent and shows nobody.
 func (n *near) settle(c *client) error {
 	for {
+		if n.tracker.Skipping() { // it passed over what ends the group
+			if err := n.sync(c); err != nil {
+				return err
+			}
+		}
 		f, err := n.backend.Reader.Frame()
 		if err != nil {
 			return err

@@ -1,7 +1,11 @@
 package postgres
 
 import (
+	"bytes"
+	"strings"
+
 	"meridian/postgres/classify"
+	"meridian/postgres/session"
 	"meridian/postgres/wire"
 )
 
@@ -16,6 +20,55 @@ func (c *client) fold() {
 	}
 	c.block = deferred
 	c.answer(classify.BeginTag([]byte(c.begin.sql)), 'T')
+}
+
+// surely reports whether messages are those of one statement, as drivers send them,
+// and fit each other: if the statement cannot fail, none of them can.
+func surely(group []session.Message) bool {
+	const order = "PBDECS" // each may be missing
+	at := 0
+	var st *session.Statement
+	var portal []byte
+	for _, m := range group {
+		if m.Kind == 'Q' {
+			return len(group) == 1
+		}
+		if m.Kind == 'H' {
+			continue
+		}
+		i, body := strings.IndexByte(order[at:], m.Kind), m.Frame.Body()
+		if i < 0 || m.Taken != nil {
+			return false
+		}
+		at += i
+		switch {
+		case m.Kind == 'B':
+			portal = body[:bytes.IndexByte(body, 0)+1]
+			if !bare(body) {
+				return false
+			}
+		case m.Kind == 'E' && (portal == nil || !bytes.HasPrefix(body, portal)),
+			m.Kind == 'D' && body[0] == 'P' && !bytes.Equal(body[1:], portal):
+			return false
+		}
+		if names := m.Kind == 'B' || m.Kind == 'D' && body[0] == 'S'; names && (m.Stmt == nil || st != nil && m.Stmt != st) {
+			return false
+		}
+		if m.Stmt != nil {
+			st = m.Stmt
+		}
+	}
+	return true
+}
+
+// bare reports whether a Bind has no parameters.
+func bare(body []byte) bool {
+	portal, stmt, err := wire.ParseBind(body)
+	if err != nil {
+		return false
+	}
+	rest := body[len(portal)+len(stmt)+2:]
+	return bytes.HasPrefix(rest, []byte{0, 0, 0, 0}) || len(rest) > 5 && bytes.HasPrefix(rest, []byte{0, 1}) && rest[4] == 0 && rest[5] == 0
 }
 
 // endEmpty answers COMMIT or ROLLBACK of a block whose BEGIN was never sent.

@@ -1,6 +1,9 @@
 package postgres
 
-import "meridian/postgres/classify"
+import (
+	"meridian/postgres/classify"
+	"meridian/postgres/session"
+)
 
 // goesOn reports whether the group at hand goes on where it is: the client has
 // seen results of it from the standby, and what follows fetches more from a
@@ -15,15 +18,26 @@ func (c *client) goesOn() bool {
 		return true
 	}
 	for _, m := range c.group.Messages[c.group.Sent:] {
-		switch m.Kind {
-		case 'E', 'D', 'C', 'H', 'S':
-		case 'P', 'B':
-			if m.Stmt == nil || m.Stmt.Verdict.Where == classify.Primary {
-				return false
-			}
-		default:
+		if !mayGoOn(m) {
 			return false
 		}
 	}
 	return true
+}
+
+func mayGoOn(m session.Message) bool {
+	switch m.Kind {
+	case 'E', 'D', 'C', 'H', 'S':
+		return true
+	case 'P', 'B':
+		return m.Stmt != nil && m.Stmt.Verdict.Where != classify.Primary
+	}
+	return false
+}
+
+// parts reports whether a message takes the rest of a group off the standby that
+// would go on there without it: what came before it is sent there first, which may
+// fetch from portals.
+func (c *client) parts(m session.Message) bool {
+	return c.group.Sent > 0 && len(c.group.Messages) > c.group.Sent && !mayGoOn(m) && c.goesOn()
 }

@@ -37,6 +37,7 @@ type markView struct {
 	Wrote      bool // something in it may have written
 	Simple     bool // a Query or a function call, with no Sync
 	Whole      bool // all of the group is here
+	Loose      bool // an error before its last message may have PostgreSQL pass over what ends it
 	Statements []*classify.Verdict
 	Since      meridian.Token // where the log is, at the least
 }
@@ -85,6 +86,8 @@ func decideMark(v markView) markDecision {
 	switch {
 	case n == 0 || !v.Whole:
 		d.Why = "no whole group"
+	case v.Loose:
+		d.Why = "what ends it may be passed over" // and a Sync behind it would end that
 	case v.Known && v.Failed:
 		d.Why = "its block has failed"
 	case ends == 1 && last && !wrote:
@@ -154,6 +157,7 @@ func (c *client) markView(folded bool) markView {
 		c.marks.wrote = c.marks.wrote && c.marks.open
 	}
 	v := markView{Open: c.marks.open || folded, Known: u.tracker.Quiet(), Failed: u.tracker.Status == 'E', Wrote: c.marks.wrote, Whole: c.group.Ended, Since: c.p.history(c.p.watch.known().served)}
+	v.Loose = u.tracker.Loose() || len(c.group.Messages) > 1 && c.group.Messages[len(c.group.Messages)-1].Kind != 'S'
 	for _, m := range c.group.Messages {
 		switch {
 		case m.Kind == 'Q' || m.Kind == 'F':

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"meridian/postgres/session"
 	"meridian/postgres/wire"
 )
 
@@ -34,11 +33,7 @@ func (c *client) abandonNear() error {
 		c.released = released{}
 	}
 	c.group.Sent = 0
-	sync := session.Message{Kind: 'S', Frame: wire.Frame(wire.Builder(nil).Sync())}
-	c.mu.Lock()
-	raw := c.near.tracker.Encode(nil, sync)
-	c.mu.Unlock()
-	if _, err := c.near.backend.Conn.Write(raw); err != nil {
+	if err := c.near.sync(c); err != nil {
 		c.closeNear()
 		return nil
 	}

@@ -32,7 +32,7 @@ import (
 //	@b STEP            the step on a second connection, b
 //	.x SQL ;; ARG ...  parse, bind, describe, execute and sync with text arguments
 //	.p NAME SQL        a Parse; also .b PORTAL NAME ;; ARG ..., .d KIND NAME, .e PORTAL ROWS,
-//	                   .c KIND NAME, .q SQL (a Query), .s (a Sync), .data TEXT, .done, .fail TEXT
+//	                   .c KIND NAME, .h (a Flush), .q SQL (a Query), .s (a Sync), .data TEXT, .done, .fail TEXT
 //	                   (of COPY): they are kept until
 //	.go [N]            sends them and reads to the Nth ReadyForQuery; default: one for each .q and .s
 //	.start SQL         sends a simple query; .finish reads to its ReadyForQuery
@@ -249,6 +249,8 @@ func (p *player) step(step string) {
 		c.kept = b.Message('E', wire.String(unquote(portal)), binary.BigEndian.AppendUint32(nil, uint32(n)))
 	case ".q":
 		c.kept, c.ends = b.Query(rest), c.ends+1
+	case ".h":
+		c.kept = b.Message('H')
 	case ".s":
 		c.kept, c.ends = b.Sync(), c.ends+1
 	case ".data":

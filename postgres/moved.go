@@ -170,7 +170,7 @@ func (u *upstream) putLocked(k kept) {
 	end := settling(u.c.span(k.kind, string(u.region), k.why), k.standIns)
 	u.flights = append(u.flights, flight{end, k.credit, k.mark})
 	u.encode(k.group.Messages, k.mark)
-	u.mid = !k.group.Ended
+	u.mid = !k.group.Ended || u.tracker.Skipping()
 	if u.backend == nil {
 		k.sent = false
 		u.kept = append(u.kept, k)

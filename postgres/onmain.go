@@ -36,7 +36,7 @@ func (c *client) runMain(ctx context.Context, why string) error {
 	}
 	k.standIns, c.signals.standIns = c.signals.standIns, nil
 	k.mark = c.marks.next(c.markView(k.begin != ""))
-	ended, n := c.group.Ended, c.group.Executes
+	n := c.group.Executes
 	if c.main.backend == nil {
 		k.group = c.group.Take(c.spareGroup)
 		c.spareGroup = session.Group{}
@@ -44,10 +44,11 @@ func (c *client) runMain(ctx context.Context, why string) error {
 		k.group = c.group
 	}
 	c.main.putLocked(k)
+	placed := c.main.mid
 	c.mu.Unlock()
 	c.count(n)
 	c.endGroup()
-	c.placed = !ended
+	c.placed = placed
 	return nil
 }
 
@@ -72,6 +73,9 @@ func (c *client) count(n int) {
 
 // bringLocked sends what the backend lacks of the session's state.
 func (u *upstream) bringLocked(messages []session.Message) {
+	if u.tracker.Skipping() { // it would be passed over, as they are
+		return
+	}
 	sql := u.c.state.Missing(u.side, uses(messages)...)
 	switch {
 	case len(sql) == 0:
@@ -131,7 +135,8 @@ func (c *client) send(ctx context.Context, m session.Message) {
 		c.signals.standIns = nil
 	}
 	u.out = u.tracker.Encode(u.out, m)
-	u.mid = !m.Ends()
+	u.mid = !m.Ends() || u.tracker.Skipping()
+	ends := !u.mid
 	if n := len(u.kept); n > 0 {
 		u.kept[n-1].group.Add(m)
 		u.trim()
@@ -140,7 +145,7 @@ func (c *client) send(ctx context.Context, m session.Message) {
 	if m.Kind == 'E' {
 		c.count(1)
 	}
-	if m.Ends() {
+	if ends {
 		c.endGroup()
 	}
 	if len(u.out) > full {
@@ -152,7 +157,11 @@ func (c *client) send(ctx context.Context, m session.Message) {
 func (c *client) copyData(ctx context.Context, f wire.Frame) error {
 	if len(c.group.Messages) > 0 && !c.placed && !c.skipping {
 		v := c.view()
-		c.credit = c.trip(v, route(v))
+		d := route(v)
+		if c.goesOn() || d.Do != toMain && d.Do != doMove {
+			return nil // COPY would not stay there: PostgreSQL passes over data that nothing waits for
+		}
+		c.credit = c.trip(v, d)
 		if err := c.runMain(ctx, "COPY data"); err != nil {
 			return err
 		}
@@ -161,7 +170,7 @@ func (c *client) copyData(ctx context.Context, f wire.Frame) error {
 	u := c.main
 	live := u != nil && !u.dead && !u.tracker.Idle()
 	if live {
-		u.tracker.CopyData()
+		u.tracker.CopyData(f.Type())
 	}
 	c.mu.Unlock()
 	if live {

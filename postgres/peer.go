@@ -32,10 +32,9 @@ type peer struct {
 	mu       sync.Mutex // guards what follows
 	taken    int        // groups that ended, as sent
 	owed     int        // those of them that wait for ReadyForQuery
+	dues     dues       // what they wait for
 	unsent   bool       // something of the group that came last is not PostgreSQL's yet
 	mid      bool       // a group has begun and not ended
-	lastSync bool       // the last group ended with Sync
-	copying  bool       // PostgreSQL wants COPY data
 	status   byte
 	given    bool          // the backend is about to go to others
 	pinned   string        // why the session cannot move

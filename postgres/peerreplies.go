@@ -59,10 +59,6 @@ func (s *peer) replies(ctx context.Context) {
 		switch f.Type() {
 		case 'E':
 			executed = s.executed(ctx, f)
-		case 'G':
-			s.mu.Lock()
-			s.copying = s.lastSync
-			s.mu.Unlock()
 		case 'A':
 			s.p.senders.names(s.from, f)
 		case 'C':
@@ -134,6 +130,8 @@ func (s *peer) stripped(f wire.Frame) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.strip == nil {
+		s.owed -= s.dues.came(f.Type())
+		s.mid = s.mid || s.dues.passes || s.dues.open > 0
 		return false
 	}
 	switch f.Type() {

@@ -10,6 +10,11 @@ import (
 // place finds a backend for the group at hand and runs it there.
 func (c *client) place(ctx context.Context) error {
 	defer c.atHand.Store(false)
+	if c.group.Sent == 0 {
+		c.mu.Lock()
+		c.state.Reread(&c.group)
+		c.mu.Unlock()
+	}
 	if e := c.reckon(ctx); e != nil {
 		return c.fail(e)
 	}
@@ -34,7 +39,7 @@ func (c *client) place(ctx context.Context) error {
 		}
 		return c.runNear(ctx, v.Verdict)
 	case doFold:
-		if c.group.Sent > 0 { // a part of it was answered
+		if c.group.Sent > 0 || !surely(c.group.Messages) { // a part of it was answered, or some of it may fail
 			break
 		}
 		if err := c.reachable(ctx); err != nil { // better now than within the block
@@ -43,6 +48,9 @@ func (c *client) place(ctx context.Context) error {
 		c.fold()
 		return nil
 	case doEmpty:
+		if !surely(c.group.Messages) {
+			break
+		}
 		c.endEmpty()
 		return nil
 	case doMove:
@@ -71,6 +79,7 @@ func (c *client) view() routeView {
 		if m.Kind == 'E' || m.Verdict != nil && m.Kind != 'P' {
 			n++
 			one := c.state.Resolve(m.Verdict)
+			v.Opens = v.Opens || one != nil && one.Block == classify.Begin && !c.group.Ended
 			v.Verdict = stricter(v.Verdict, one)
 			c.promiseLocked(&v, m.Verdict, one)
 		} else if c.views(m) {

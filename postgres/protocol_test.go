@@ -32,18 +32,24 @@ type raw struct {
 // dialRaw logs in by hand, asking for that minor version.
 func dialRaw(t *testing.T, p *Proxy, minor byte) *raw {
 	t.Helper()
+	r := dialBare(t, p)
+	start := wire.Builder(nil).Startup([]wire.Param{{Name: "user", Value: "conduit"}, {Name: "database", Value: "conduit"}})
+	start[7] = minor
+	r.send(start)
+	r.scram("secret")
+	return r
+}
+
+// dialBare connects and says nothing.
+func dialBare(t *testing.T, p *Proxy) *raw {
+	t.Helper()
 	conn, err := net.Dial("tcp", p.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
 	conn.SetDeadline(time.Now().Add(20 * time.Second))
-	r := &raw{t, conn, wire.NewReader(conn)}
-	start := wire.Builder(nil).Startup([]wire.Param{{Name: "user", Value: "conduit"}, {Name: "database", Value: "conduit"}})
-	start[7] = minor
-	r.send(start)
-	r.scram("secret")
-	return r
+	return &raw{t, conn, wire.NewReader(conn)}
 }
 
 func (r *raw) send(b []byte) {
@@ -318,4 +324,84 @@ func TestTLSFromTheFirstByte(t *testing.T) {
 	if err := connect(); err == nil {
 		t.Error("a client that does not name the protocol was served")
 	}
+}
+
+// TestABlockThatIsOpenedBeforeAFlushStaysOpen: the standby would answer a BEGIN that
+// is READ ONLY, or lazy, and what follows in its group might have to leave it.
+func TestABlockThatIsOpenedBeforeAFlushStaysOpen(t *testing.T) {
+	w, _ := fixture(t, "opened")
+	home := w.connect(dsn(w.iad))
+	r := dialRaw(t, w.dub, 0)
+	r.send(wire.Builder(nil).Query("set meridian.transactions = lazy"))
+	r.until('Z')
+	for _, begin := range []string{"begin", "begin; /* */"} {
+		r.send(join(parse("", begin), bind("", ""), execute(""), flushMsg))
+		if types, _ := r.until('C'); types != "12C" {
+			t.Fatalf("%s: %s", begin, types)
+		}
+		r.send(join(parse("", "insert into opened values (600, 1)"), bind("", ""), execute(""), syncMsg))
+		if types, status := r.until('Z'); types != "12CZ" || string(status) != "T" {
+			t.Errorf("%s, then a write: %s, %s", begin, types, status)
+		}
+		r.send(wire.Builder(nil).Query("rollback"))
+		r.until('Z')
+		if n := get[int](w, home, "select count(*) from opened where id = 600"); n != 0 {
+			t.Errorf("%s: a write that was rolled back is there", begin)
+		}
+	}
+	r.send(join(parse("", "begin read only"), bind("", ""), execute(""), flushMsg))
+	r.until('C')
+	r.send(join(parse("", "select nosuch"), syncMsg))
+	if types, status := r.until('Z'); types != "EZ" || string(status) != "E" {
+		t.Errorf("begin read only, then an error: %s, %s", types, status)
+	}
+}
+
+// TestWhatIsPassedOverIsNotOwed: after an error PostgreSQL passes over a Query, too,
+// up to Sync. The session waits for that, and then owes and is owed nothing.
+func TestWhatIsPassedOverIsNotOwed(t *testing.T) {
+	w, _ := fixture(t, "passed")
+	for _, p := range []*Proxy{w.iad, w.dub} {
+		for _, first := range []string{"select 1/0", "insert into passed values (1, 1)"} {
+			r := dialRaw(t, p, 0)
+			r.send(join(parse("", first), bind("", ""), execute(""), wire.Builder(nil).Query("select 1"), wire.Builder(nil).Query("insert into passed values (700, 1)")))
+			r.until('E')
+			r.send(wire.Builder(nil).Query("select 2"))
+			r.send(join(wire.Builder(nil).Query("insert into passed values (701, 1)"), syncMsg, wire.Builder(nil).Query("select 3")))
+			if types, _ := r.until('Z'); types != "Z" {
+				t.Errorf("%s: %s, %s", p.cfg.Region, first, types)
+			}
+			if types, _ := r.until('Z'); types != "TDCZ" {
+				t.Errorf("%s: %s, and then %s", p.cfg.Region, first, types)
+			}
+			w.owesNothing(p)
+		}
+	}
+	if n := get[int](w, w.connect(dsn(w.iad)), "select count(*) from passed where id >= 700"); n != 0 {
+		t.Errorf("%d rows that were passed over", n)
+	}
+}
+
+// owesNothing waits until no session owes anything, or is owed it.
+func (w *world) owesNothing(p *Proxy) {
+	w.t.Helper()
+	w.eventually("nothing is owed", func() bool {
+		for _, s := range w.iad.leavers() {
+			if s, ok := s.(*peer); ok && s.bound() == openTransaction {
+				return false
+			}
+		}
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		for _, c := range p.sessions {
+			c.mu.Lock()
+			u := c.main
+			owed := u != nil && (len(u.flights) > 0 || !u.tracker.Quiet() || u.mid)
+			c.mu.Unlock()
+			if owed {
+				return false
+			}
+		}
+		return true
+	})
 }

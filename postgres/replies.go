@@ -107,6 +107,7 @@ func (u *upstream) reply(ctx context.Context, f wire.Frame) {
 			show = true
 		}
 		u.last = show && (err != nil || e.Fatal())
+		u.mid = u.mid || u.tracker.Skipping()
 	case show && u.suppress > 0 && strings.IndexByte("123ntT", t) >= 0:
 		u.suppress--
 		return
@@ -136,6 +137,9 @@ func (u *upstream) finish(f wire.Frame) {
 			u.flights = u.flights[1:]
 		}
 	}
+	if u.tracker.Passed() {
+		u.pass()
+	}
 	if u.tracker.Status == 'I' && u.tracker.TookDDL() {
 		if u.backend != nil {
 			u.c.p.catalogue.defined()
@@ -150,6 +154,18 @@ func (u *upstream) finish(f wire.Frame) {
 	u.trim()
 	if u.told != u.c.immovable() {
 		u.c.pokeLocked()
+	}
+}
+
+// pass forgets the groups that were passed over with the one that is answered.
+func (u *upstream) pass() {
+	n := u.tracker.Groups()
+	if u.mid && !u.tracker.Open() {
+		n++
+	}
+	for len(u.flights) > n {
+		u.flights[0].end()
+		u.flights = u.flights[1:]
 	}
 }
 

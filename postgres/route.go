@@ -29,6 +29,7 @@ type routeView struct {
 
 	Verdict  *classify.Verdict // on the group: the strictest of its statements; nil if it runs none
 	Single   bool              // the group is that one statement
+	Opens    bool              // it opens a block, and its end has not come
 	Mode     meridian.Consistency
 	Reads    bool // it reads data: Mode matters
 	Sets     bool // it changes Mode for what follows
@@ -73,6 +74,10 @@ func route(v routeView) routeDecision {
 		return routeDecision{toMain, "a group larger than is held"}
 	case v.Verdict == nil:
 		return routeDecision{toNear, "it runs nothing"}
+	case v.Opens && (!v.Single || !v.Verdict.Foldable):
+		return routeDecision{toMain, whyOpens}
+	case v.Opens:
+		return routeDecision{doFold, whyOpens}
 	case v.Mode.Level == meridian.Strong && v.Single && v.Verdict.ReadOnly && v.Verdict.Foldable:
 		return routeDecision{doFold, whyStrong}
 	case v.Mode.Level == meridian.Strong && (v.Reads || v.Verdict.ReadOnly):
@@ -86,6 +91,10 @@ func route(v routeView) routeDecision {
 	}
 	return routeDecision{toMain, v.Verdict.Why}
 }
+
+// whyOpens: what a standby has answered of a group cannot be taken back, and
+// whatever may follow in it must find the block open.
+const whyOpens = "it opens a block, and more of its group may follow"
 
 const whyLazy = "lazy: the block stays on the standby until it writes"
 

@@ -85,8 +85,8 @@ func (s *State) readParse(m *Message) error {
 	}
 	frame := wire.Frame(bytes.Clone(m.Frame))
 	at := wire.HeaderSize + len(name) + 1
-	if _, expected := s.ahead[string(name)]; !expected && len(name) > 0 {
-		m.Taken = s.statements[string(name)]
+	if len(name) > 0 {
+		m.Taken = s.lookup(name)
 	}
 	st := &Statement{Name: string(name), Frame: frame, Text: frame[at : at+len(text)], Verdict: verdict, gen: s.nextGen()}
 	s.ahead[st.Name] = st

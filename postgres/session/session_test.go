@@ -147,3 +147,30 @@ func (c *conversation) reply(t *testing.T, side, input string) string {
 	}
 	return strings.TrimSpace(s) + "\n"
 }
+
+// TestAPortalIsKnownPastTheEndBefore: the end of one transaction may come between
+// the Bind and the Execute of the next one, whose verdict must not be lost.
+func TestAPortalIsKnownPastTheEndBefore(t *testing.T) {
+	c := newConversation()
+	c.send(t, "main", "Q select 1")
+	read := func(line string) session.Message {
+		m, err := c.state.Read(frame(t, line))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	read(`P "" select pg_advisory_lock(1)`)
+	read(`B "" ""`)
+	read(`B named ""`)
+	c.reply(t, "main", "T\nD\nC SELECT 1\nZ I")
+	for _, line := range []string{`E ""`, `E named`} {
+		if m := read(line); m.Verdict == nil || m.Verdict.Where != classify.Primary {
+			t.Errorf("%s: %+v", line, m.Verdict)
+		}
+	}
+	c.state.EndPortals()
+	if m := read(`E ""`); m.Verdict != nil {
+		t.Errorf("past the end: %+v", m.Verdict)
+	}
+}

@@ -17,6 +17,8 @@ type Statement struct {
 	Verdict *classify.Verdict // on its text, or on PREPARE's body
 	Text    []byte            // its text, or PREPARE's body
 
+	passed bool // the Parse that would have made it was passed over after an error
+
 	gen   uint64 // tells it from others of the same name
 	told  uint64 // which columns a Describe of it told the client; 0: none yet
 	width int    // how many they are
@@ -60,6 +62,7 @@ type State struct {
 	reset      uint64 // the seq of the last DISCARD ALL
 	seq        uint64
 	block      []classify.Effect // what the open block did, for its COMMIT
+	stale      bool              // a Parse was passed over since Settle
 }
 
 // NewState returns the state of a new session.
@@ -77,6 +80,7 @@ func (s *State) lookup(name []byte) *Statement {
 
 // Settle forgets what was only expected: all replies are in.
 func (s *State) Settle() {
+	s.stale = false
 	if len(s.ahead) > 0 {
 		clear(s.ahead)
 	}
@@ -126,7 +130,6 @@ func (s *State) apply(effects []classify.Effect) {
 			s.log("", "RESET ALL", "")
 		case classify.DiscardAll:
 			clear(s.statements)
-			clear(s.ahead)
 			s.settings, s.Pinned = nil, ""
 			s.reset = s.nextGen()
 		case classify.Prepare:

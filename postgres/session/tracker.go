@@ -16,6 +16,8 @@ type step struct {
 	closes  bool   // a Close of a statement, not of a portal
 	brought bool   // a Bind of a statement that the client prepared elsewhere
 	guard   bool   // a hidden Sync behind a Query: it answers if the Query was passed over
+	loose   bool   // see Loose
+	was     uint64 // what the backend had of the name before Parse or Close
 	verdict *classify.Verdict
 }
 
@@ -33,8 +35,10 @@ type Tracker struct {
 	sent    int  // groups
 	failed  bool // the group at the head had an error
 	mid     bool // the last message that was sent ends no group
+	loose   int  // steps that are
+	passed  bool // see Passed
 	kept    bool // see Committed
-	copying bool // the Execute at the head takes COPY data
+	copying bool // what is at the head takes COPY data
 	tag     string
 	effects []classify.Effect // of the group at the head
 	ddl     bool              // something since TookDDL may have changed the catalogues
@@ -50,7 +54,13 @@ func NewTracker(state *State, side *Side) *Tracker {
 func (t *Tracker) Idle() bool { return t.head == len(t.steps) }
 
 // Open reports whether the last group that was sent has not ended.
-func (t *Tracker) Open() bool { return !t.Idle() && !ends(t.steps[len(t.steps)-1].kind) }
+func (t *Tracker) Open() bool {
+	last := len(t.steps) - 1
+	for last >= t.head && isData(t.steps[last].kind) {
+		last--
+	}
+	return last >= t.head && !ends(t.steps[last].kind)
+}
 
 // TookDDL reports whether a definition has succeeded since it was last asked.
 func (t *Tracker) TookDDL() bool {
@@ -90,38 +100,43 @@ func (t *Tracker) Hidden(dst []byte, sql string) []byte {
 func (t *Tracker) Encode(dst []byte, m Message) []byte {
 	t.side.fresh = false
 	if t.Skipping() && m.Kind != 'S' {
-		return dst // the backend would pass over it
+		t.passOver(m)
+		return dst
 	}
-	closes := false
+	t.again(&m)
+	closes, was := false, uint64(0)
 	switch m.Kind {
 	case 'P':
-		if _, there := t.side.known[m.Stmt.Name]; there && m.Stmt.Name != "" && t.state.statements[m.Stmt.Name] == nil {
+		if _, there := t.side.known[m.Stmt.Name]; there && m.Stmt.Name != "" && m.Taken == nil {
 			dst = t.close(dst, m.Stmt.Name)
 		}
 		if m.Taken != nil && t.side.known[m.Taken.Name] != m.Taken.gen {
 			dst = t.inject(dst, m.Taken) // so that the backend refuses the name
 		}
+		was = t.side.known[m.Stmt.Name]
 		t.side.known[m.Stmt.Name] = m.Stmt.gen
 	case 'B', 'D':
 		_, there := t.side.known[m.Name]
 		switch {
 		case m.Stmt != nil && t.side.known[m.Stmt.Name] != m.Stmt.gen:
 			dst = t.inject(dst, m.Stmt)
-		case m.Stmt == nil && there && m.Name != "": // dropped elsewhere
+		case m.Stmt == nil && there && (m.Kind == 'B' || m.Frame.Body()[0] == 'S'): // dropped elsewhere, or Emit's
 			dst = t.close(dst, m.Name)
 			delete(t.side.known, m.Name)
 		}
 	case 'C':
 		if closes = m.Frame.Body()[0] == 'S'; closes {
+			was = t.side.known[m.Name]
 			delete(t.side.known, m.Name)
 		}
 	case 'Q':
 		delete(t.side.known, "")
 	}
+	loose := t.mid && m.Kind != 'S' && m.Ends() || m.Verdict != nil && m.Verdict.Copies
 	t.mid = !m.Ends()
 	brought := m.Kind == 'B' && m.Stmt != nil && t.side.brought[m.Stmt.Name] == m.Stmt.gen
 	if m.Kind != 'H' {
-		t.push(step{kind: m.Kind, stmt: m.Stmt, name: m.Name, closes: closes, brought: brought, verdict: m.Verdict})
+		t.push(step{kind: m.Kind, stmt: m.Stmt, name: m.Name, closes: closes, brought: brought, verdict: m.Verdict, loose: loose, was: was})
 	}
 	if brought {
 		return spread(dst, m.Frame, m.Stmt.width)
@@ -149,26 +164,6 @@ func (t *Tracker) close(dst []byte, name string) []byte {
 	return wire.Builder(dst).CloseStatement(name)
 }
 
-// CopyData notes that COPY data follows. During COPY the backend ignores the
-// Sync that came with the Execute (PostgreSQL documentation, 55.2.6).
-func (t *Tracker) CopyData() {
-	if t.copying {
-		t.swallow()
-	}
-}
-
-// swallow drops the Syncs that stand behind an Execute that takes COPY data.
-func (t *Tracker) swallow() {
-	t.copying = false
-	keep := t.steps[:t.head+1]
-	for _, s := range t.steps[t.head+1:] {
-		if s.kind != 'S' {
-			keep = append(keep, s)
-		}
-	}
-	t.steps = keep
-}
-
 func (t *Tracker) push(s step) {
 	if t.head == len(t.steps) {
 		t.steps, t.head = t.steps[:0], 0
@@ -176,6 +171,9 @@ func (t *Tracker) push(s step) {
 	t.steps = append(t.steps, s)
 	if ends(s.kind) {
 		t.sent++
+	}
+	if s.loose {
+		t.loose++
 	}
 }
 
@@ -198,28 +196,31 @@ func (t *Tracker) Reply(f wire.Frame) (show bool) {
 	case '1':
 		if !s.hidden && s.stmt != nil {
 			t.state.statements[s.stmt.Name] = s.stmt
+			t.state.unexpect(s.stmt.Name, s.stmt)
 		}
-		t.head++
+		t.advance()
 	case '2', 'n', 's', 'I':
 		t.described(s, f)
 		if s.kind != 'Q' {
-			t.head++
+			t.advance()
 		}
 	case '3':
 		if !s.hidden && s.closes {
 			delete(t.state.statements, s.name)
+			t.state.unexpect(s.name, nil)
 		}
-		t.head++
+		t.advance()
 	case 'T':
 		t.described(s, f)
 		if s.kind == 'D' {
-			t.head++
+			t.advance()
 		}
 	case 'G':
-		t.copying = s.kind == 'E'
+		t.takesData()
 	case 'C':
 		t.complete(s, f)
 	case 'E':
+		t.tookData(f)
 		t.fail()
 		// An injected Parse that fails stands for the statement that needed it.
 		return !(s.hidden && ends(s.kind))
@@ -232,14 +233,14 @@ func (t *Tracker) Reply(f wire.Frame) (show bool) {
 // complete takes a CommandComplete.
 func (t *Tracker) complete(s step, f wire.Frame) {
 	t.tag = tagOf(f.Body())
+	t.tookData(f)
 	if s.kind != 'E' {
 		return
 	}
-	t.copying = false
 	if s.verdict != nil {
 		t.collect(s.verdict)
 	}
-	t.head++
+	t.advance()
 }
 
 // tagOf returns of a command's tag what matters here: whether, and how, it ended a
@@ -275,6 +276,7 @@ func (t *Tracker) collect(v *classify.Verdict) {
 			clear(t.side.known)
 			t.effects = nil
 		}
+		t.under()
 		if e.Act == classify.DiscardAll {
 			t.state.ran(t.side)
 		}
@@ -284,23 +286,17 @@ func (t *Tracker) collect(v *classify.Verdict) {
 // fail takes an ErrorResponse: the backend skips to the end of the group.
 func (t *Tracker) fail() {
 	t.failed = true
-	if t.copying {
-		t.swallow()
-	}
+	t.drops(t.steps[t.head])
 	if ends(t.steps[t.head].kind) {
 		return
 	}
 	passed := false
 	for ; t.head < len(t.steps) && t.steps[t.head].kind != 'S'; t.head++ {
-		switch s := t.steps[t.head]; {
-		case s.kind == 'P':
-			t.side.known[s.stmt.Name] = 0
-		case s.kind == 'Q' && !s.hidden:
-			passed = true
-		case s.closes && s.name != "":
-			t.side.known[s.name] = 0
-		}
+		s := t.steps[t.head]
+		passed = passed || ends(s.kind) && !s.hidden
+		t.pass(s)
 	}
+	t.passed = t.passed || passed || t.head == len(t.steps)
 	if passed && t.head < len(t.steps) && t.steps[t.head].guard {
 		t.steps[t.head].hidden = false
 	}
@@ -312,7 +308,7 @@ func (t *Tracker) Skipping() bool { return t.failed && t.Idle() }
 // ready takes a ReadyForQuery, which ends the group at the head.
 func (t *Tracker) ready(s step, f wire.Frame) {
 	before := t.Status
-	t.head++
+	t.advance()
 	if len(f.Body()) == 1 {
 		t.Status = f.Body()[0]
 	}
@@ -321,6 +317,7 @@ func (t *Tracker) ready(s step, f wire.Frame) {
 	}
 	if s.kind == 'Q' && !s.hidden {
 		delete(t.state.statements, "")
+		t.state.unexpect("", nil)
 	}
 	if s.hidden {
 		t.failed, t.tag = false, ""
@@ -329,9 +326,6 @@ func (t *Tracker) ready(s step, f wire.Frame) {
 	t.kept = !t.failed && t.Status == 'I' && t.tag != "ROLLBACK"
 	t.settle(before)
 	t.failed, t.tag, t.effects = false, "", nil
-	if t.Status == 'I' {
-		t.state.EndPortals()
-	}
 }
 
 // settle decides what of the group's effects is lasting.

@@ -1,0 +1,301 @@
+package postgres
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"meridian/postgres/wire"
+)
+
+var (
+	sequences = flag.Int("sequences", 200, "how many random sequences of messages TestSequences compares")
+	seed      = flag.Uint64("seed", 1, "the first sequence's; each next one's is one more")
+)
+
+// TestSequences sends random sequences of messages to PostgreSQL itself and
+// through both regions' proxies, and compares all that comes back, and what the
+// tables hold then. Most messages make sense together; some come where nobody
+// would expect them. What PostgreSQL says itself is what is right. A sequence
+// that differs is made as short as it can be, and printed.
+//
+//	go test ./postgres -run TestSequences -sequences 20000 -seed 1000 -timeout 0
+func TestSequences(t *testing.T) {
+	n := *sequences
+	if testing.Short() {
+		n = min(n, 40)
+	}
+	s := newStage(t)
+	t.Logf("%d sequences from seed %d", n, *seed)
+	for i, bad := 0, 0; i < n && bad < 10; i++ {
+		if !s.check(generate(*seed + uint64(i))) {
+			bad++
+		}
+	}
+}
+
+// A sequence is what one client sends.
+type sequence struct {
+	name  string
+	style string // "" or a start-up parameter for the proxies, NAME=VALUE
+	steps []sent
+}
+
+// A sent is one message. After a pause nothing is sent before what PostgreSQL
+// answers by then has come.
+type sent struct {
+	says  string
+	bytes []byte
+	pause bool
+}
+
+func (q sequence) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s, %q:\n", q.name, q.style)
+	for _, m := range q.steps {
+		b.WriteString("  " + m.says)
+		if m.pause {
+			b.WriteString("   ...")
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
+}
+
+// A seqStage is where sequences are played.
+type seqStage struct {
+	t     *testing.T
+	w     *world
+	su    *pgx.Conn
+	calls map[string]uint32 // the object ids of functions
+}
+
+const seqSQL = `drop schema if exists seq cascade; create schema seq authorization conduit; set role conduit; set search_path to seq;
+create table t (id int primary key, v int); create table d (id int primary key deferrable initially deferred); create sequence sq;
+create function writes(n int) returns int language sql as 'insert into t values ($1, 0) returning v + 1';
+create function swallows() returns text language plpgsql as $$ begin insert into t values (1, 1); return 'wrote'; exception when others then return 'caught ' || sqlstate; end $$;
+create procedure commits() language plpgsql as $$ begin insert into t values (501, 1); commit; insert into t values (502, 2); rollback; end $$`
+
+const seqReset = `drop table if exists seq.u; truncate seq.t, seq.d; insert into seq.t select g, g * 10 from generate_series(1, 5) g; insert into seq.d values (1); select setval('seq.sq', 1, false)`
+
+const seqState = `select (select coalesce(string_agg(id || '=' || v, ' ' order by id), '') from seq.t) || ' | ' || (select string_agg(id::text, ' ' order by id) from seq.d) || ' | ' ||
+ (select last_value from seq.sq) || coalesce(to_regclass('seq.u')::text, '')`
+
+func newStage(t *testing.T) *seqStage {
+	s := &seqStage{t: t, w: newWorld(t), calls: map[string]uint32{}}
+	s.su = s.w.superuser(pair.primary)
+	simple := func(sql string) {
+		if _, err := s.su.Exec(t.Context(), sql, pgx.QueryExecModeSimpleProtocol); err != nil {
+			t.Fatal(err)
+		}
+	}
+	simple(seqSQL)
+	simple("reset role")
+	for _, f := range []string{"writes", "swallows"} {
+		calls[f] = get[uint32](s.w, s.su, "select oid from pg_proc where proname = $1 and pronamespace = 'seq'::regnamespace", f)
+	}
+	s.w.settle()
+	s.w.catalogued(s.w.dub)
+	return s
+}
+
+// calls are the object ids of the functions that are made for the sequences.
+var calls = map[string]uint32{}
+
+// check plays a sequence by each way and reports whether nothing differs.
+func (s *seqStage) check(q sequence) bool {
+	s.t.Helper()
+	why := s.differs(q)
+	if why == "" {
+		return true
+	}
+	fmt.Fprintf(os.Stderr, "%s%s", q, why)
+	silence = 700 * time.Millisecond
+	defer func() { silence = 5 * time.Second }()
+	q, why = s.shorten(q, why)
+	s.t.Errorf("%s%s", q, why)
+	return false
+}
+
+// differs plays a sequence by each way and says what differs.
+func (s *seqStage) differs(q sequence) string {
+	direct, counts := s.play(q, directly, nil)
+	for _, how := range []path{"primary", "secondary"} {
+		if got, _ := s.play(q, how, counts); got != direct && !excepted(direct, got) {
+			return fmt.Sprintf("directly:\n%sthrough the %s's proxy:\n%s", direct, how, got)
+		}
+	}
+	return ""
+}
+
+// excepted reports whether a difference is one that the guide tells of: what a
+// READ ONLY block on a standby says of what belongs on the primary.
+func excepted(direct, got string) bool {
+	return strings.Contains(got, "meridian: this READ ONLY block is open on a standby") ||
+		strings.Count(got, "C25006") > strings.Count(direct, "C25006")
+}
+
+// shorten leaves out what it differs without.
+func (s *seqStage) shorten(q sequence, why string) (sequence, string) {
+	for again := true; again; {
+		again = false
+		for i := len(q.steps) - 1; i >= 0; i-- {
+			less := q
+			less.steps = slices.Delete(slices.Clone(q.steps), i, i+1)
+			if w := s.differs(less); w != "" {
+				q, why, again = less, w, true
+			}
+		}
+	}
+	for i := range q.steps {
+		less := q
+		less.steps = slices.Clone(q.steps)
+		less.steps[i].pause = false
+		if w := s.differs(less); q.steps[i].pause && w != "" {
+			q, why = less, w
+		}
+	}
+	return q, why
+}
+
+// The end of each sequence brings a session back from wherever it is.
+const seqEnd = "the end of the sequence"
+
+var seqEnds = join(wire.Builder(nil).Message('f', wire.String("the end")), syncMsg, wire.Builder(nil).Query("rollback"), wire.Builder(nil).Query("select '"+seqEnd+"'"))
+
+// play plays a sequence by one way. It returns what was answered, and how many
+// messages had come after each pause; by the proxies' ways so many are awaited.
+func (s *seqStage) play(q sequence, how path, counts []int) (said string, came []int) {
+	s.t.Helper()
+	if get[bool](s.w, s.su, "select exists (select from pg_prepared_xacts where gid = 'x')") {
+		s.w.exec(s.su, "rollback prepared 'x'")
+	}
+	if _, err := s.su.Exec(s.t.Context(), seqReset, pgx.QueryExecModeSimpleProtocol); err != nil {
+		s.t.Fatal(err)
+	}
+	s.w.settle()
+	c := s.dial(q, how)
+	defer c.conn.Close()
+	var buf []byte
+	for _, m := range q.steps {
+		if buf = append(buf, m.bytes...); !m.pause {
+			continue
+		}
+		c.conn.Write(buf)
+		buf = buf[:0]
+		if how == directly {
+			c.quiet()
+		} else {
+			c.until(counts[len(came)])
+		}
+		came = append(came, c.n)
+	}
+	c.conn.Write(append(buf, seqEnds...))
+	c.until(-1)
+	out := c.out.String()
+	if c.closed {
+		out += "the connection ended\n"
+	}
+	state := func() string { return get[string](s.w, s.su, seqState) }
+	return out + state() + "\n", came
+}
+
+// A listener reads what one session is sent.
+type listener struct {
+	raw
+	n      int
+	out    strings.Builder
+	failed bool // its block has
+	closed bool
+	ended  bool
+}
+
+func (s *seqStage) dial(q sequence, how path) *listener {
+	s.t.Helper()
+	p := map[path]*Proxy{"primary": s.w.iad, "secondary": s.w.dub}[how]
+	c := &listener{}
+	params := []wire.Param{{Name: "user", Value: "conduit"}, {Name: "database", Value: "conduit"}, {Name: "search_path", Value: "seq"}}
+	if p == nil {
+		conn, err := pair.primary.Dial(s.t.Context())
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		c.raw = raw{s.t, conn, wire.NewReader(conn)}
+	} else {
+		c.raw = *dialBare(s.t, p)
+		if name, value, ok := strings.Cut(q.style, "="); ok {
+			params = append(params, wire.Param{Name: name, Value: value})
+		}
+	}
+	c.conn.SetDeadline(time.Now().Add(20 * time.Second))
+	c.send(wire.Builder(nil).Startup(params))
+	if p != nil {
+		c.prove("secret")
+	}
+	c.raw.until('Z')
+	return c
+}
+
+// quiet reads what comes until nothing comes for a moment.
+func (c *listener) quiet() {
+	for !c.closed && !c.ended {
+		c.conn.SetReadDeadline(time.Now().Add(5 * time.Millisecond))
+		if f, err := c.rd.Frame(); !c.take(f, err) {
+			break
+		}
+	}
+}
+
+// silence is how long an answer is waited for.
+var silence = 5 * time.Second
+
+// until reads until n messages have come, or, if n is -1, to the end.
+func (c *listener) until(n int) {
+	c.conn.SetReadDeadline(time.Now().Add(silence))
+	for !c.closed && !c.ended && (n < 0 || c.n < n) {
+		if f, err := c.rd.Frame(); !c.take(f, err) {
+			fmt.Fprintf(&c.out, "silence\n")
+			break
+		}
+	}
+}
+
+// take notes a message; it reports false if none came.
+func (c *listener) take(f wire.Frame, err error) bool {
+	if err != nil {
+		c.closed = !os.IsTimeout(err)
+		return c.closed
+	}
+	c.n++
+	c.out.WriteString("  " + c.shows(f) + "\n")
+	c.ended = c.ended || f.Type() == 'D' && strings.Contains(string(f.Body()), seqEnd)
+	return true
+}
+
+// shows writes a message without what may differ. In a block that has failed there
+// is more than one reason for an error: a statement that was prepared elsewhere
+// cannot be brought there.
+func (c *listener) shows(f wire.Frame) string {
+	failed := c.failed
+	if f.Type() == 'Z' {
+		c.failed = f.Body()[0] == 'E'
+	}
+	if f.Type() == 'E' && failed {
+		return "E in a block that has failed"
+	}
+	return unlike.ReplaceAllString(unexpected.ReplaceAllString(show(f), "$1"), "cannot be run")
+}
+
+// unlike are the words of a portal that is not there, or is at its end: that of a
+// BEGIN which was answered, and sent later, is not there.
+var unlike = regexp.MustCompile(`(C34000|C55000) / Mportal .* (does not exist|cannot be run)`)
+
+// unexpected is what COPY says of a message that is no data: it may be a hidden one.
+var unexpected = regexp.MustCompile(`(unexpected message type) \S+`)

@@ -1,0 +1,141 @@
+package session
+
+// After an error in the extended protocol PostgreSQL passes over all messages up
+// to the next Sync: also over a Query or a FunctionCall, which end a group where
+// no error has happened.
+
+// Loose reports whether what is sent next may be passed over for an error in what
+// was sent before: in messages that no Sync follows, or in COPY, which ignores the
+// Sync that does.
+func (t *Tracker) Loose() bool { return t.loose > 0 || t.mid || t.Skipping() }
+
+// drops notes that a message failed: Parse drops the statement without a name first.
+func (t *Tracker) drops(s step) {
+	if s.kind == 'P' && !s.hidden && s.stmt.Name == "" {
+		delete(t.state.statements, "")
+	}
+}
+
+// Passed reports whether what ends a group of the client's has been passed over, or
+// may be, since it was last asked: it has no ReadyForQuery.
+func (t *Tracker) Passed() bool {
+	passed := t.passed
+	t.passed = false
+	return passed
+}
+
+// under notes anew what is on its way to the backend behind what dropped or made
+// statements.
+func (t *Tracker) under() {
+	for _, s := range t.steps[min(t.head+1, len(t.steps)):] {
+		switch {
+		case s.kind == 'P':
+			t.side.known[s.stmt.Name] = s.stmt.gen
+		case s.closes:
+			delete(t.side.known, s.name)
+		case s.kind == 'Q':
+			delete(t.side.known, "")
+		}
+	}
+}
+
+// pass notes that a message was passed over.
+func (t *Tracker) pass(s step) {
+	if s.loose {
+		t.loose--
+	}
+	switch {
+	case s.kind == 'P':
+		t.remains(s.stmt.Name, s.was)
+		if !s.hidden {
+			s.stmt.passed, t.state.stale = true, true
+			t.state.unexpect(s.stmt.Name, s.stmt)
+		}
+	case s.kind == 'Q' && s.hidden:
+		t.side.applied = 0 // it may have been one of the settings, which are set again
+	case s.kind == 'Q':
+		t.state.unexpect("", nil)
+	case s.closes:
+		t.state.unexpect(s.name, nil)
+		if s.name != "" {
+			t.remains(s.name, s.was)
+		}
+	}
+}
+
+// remains notes what a backend has of a name where what would have changed it was
+// passed over: what the client has of it, or there may be something.
+func (t *Tracker) remains(name string, was uint64) {
+	st := t.state.statements[name]
+	if st != nil && (st.gen == was || st.gen == t.side.known[name]) {
+		t.side.known[name] = st.gen
+		return
+	}
+	t.side.known[name] = 0
+}
+
+// unexpect undoes what was expected of a name for a message that was passed over.
+func (s *State) unexpect(name string, st *Statement) {
+	if expected, ok := s.ahead[name]; ok && expected == st {
+		delete(s.ahead, name)
+	}
+}
+
+// passOver notes that a message is not sent: the backend would pass over it.
+func (t *Tracker) passOver(m Message) {
+	switch m.Kind {
+	case 'P':
+		m.Stmt.passed, t.state.stale = true, true
+		t.state.unexpect(m.Stmt.Name, m.Stmt)
+	case 'Q':
+		t.state.unexpect("", nil)
+	case 'C':
+		if m.Frame.Body()[0] == 'S' {
+			t.state.unexpect(m.Name, nil)
+		}
+	}
+	t.passed = t.passed || m.Ends()
+}
+
+// again has a message use what a statement's name means, where the Parse that it
+// was read with was passed over since.
+func (t *Tracker) again(m *Message) {
+	if m.Taken != nil && m.Taken.passed {
+		m.Taken = t.state.statements[m.Taken.Name]
+	}
+	switch {
+	case m.Kind == 'P':
+		m.Stmt.passed = false
+	case m.Stmt != nil && m.Stmt.passed:
+		m.Stmt = t.state.statements[m.Name]
+	}
+}
+
+// Reread reads a group's messages again if a Parse that they were read with was
+// passed over since. The group was sent nowhere.
+func (s *State) Reread(g *Group) {
+	if !s.stale {
+		return
+	}
+	stale := false
+	for _, m := range g.Messages {
+		stale = stale || m.Kind != 'P' && m.Stmt != nil && m.Stmt.passed
+	}
+	if !stale {
+		return
+	}
+	for _, m := range g.Messages {
+		switch {
+		case m.Kind == 'P':
+			s.unexpect(m.Stmt.Name, m.Stmt)
+		case m.Kind == 'Q' || m.Kind == 'C' && m.Frame.Body()[0] == 'S':
+			s.unexpect(m.Name, nil)
+		}
+	}
+	for i, m := range g.Messages {
+		again, err := s.Read(m.Frame)
+		if err == nil { // as before
+			g.Messages[i] = again
+		}
+	}
+}
