@@ -30,7 +30,7 @@ func mayGoOn(m session.Message) bool {
 	case 'E', 'D', 'C', 'H', 'S':
 		return true
 	case 'P', 'B':
-		return m.Stmt != nil && m.Stmt.Verdict.Where != classify.Primary
+		return m.Stmt != nil && m.Stmt.Verdict.Where != classify.Primary && m.Stmt.Verdict.Block == classify.NoBlock
 	}
 	return false
 }

@@ -46,7 +46,7 @@ func (t *Tracker) pass(s step) {
 	}
 	switch {
 	case s.kind == 'P':
-		t.remains(s.stmt.Name, s.was)
+		t.remains(s.stmt.Name, s.stmt.gen, s.was)
 		if !s.hidden {
 			s.stmt.passed, t.state.stale = true, true
 			t.state.unexpect(s.stmt.Name, s.stmt)
@@ -58,20 +58,20 @@ func (t *Tracker) pass(s step) {
 	case s.closes:
 		t.state.unexpect(s.name, nil)
 		if s.name != "" {
-			t.remains(s.name, s.was)
+			t.remains(s.name, 0, s.was)
 		}
 	}
 }
 
-// remains notes what a backend has of a name where what would have changed it was
-// passed over: what the client has of it, or there may be something.
-func (t *Tracker) remains(name string, was uint64) {
-	st := t.state.statements[name]
-	if st != nil && (st.gen == was || st.gen == t.side.known[name]) {
-		t.side.known[name] = st.gen
-		return
-	}
+// remains notes what a backend has of a name where what would have made it is, or 0,
+// was passed over: what it was, if nothing else was passed over and that is what the
+// client has of it; or there may be something.
+func (t *Tracker) remains(name string, is, was uint64) {
+	now, there := t.side.known[name]
 	t.side.known[name] = 0
+	if st := t.state.statements[name]; st != nil && st.gen == was && now == is && there == (is > 0) {
+		t.side.known[name] = was
+	}
 }
 
 // unexpect undoes what was expected of a name for a message that was passed over.
