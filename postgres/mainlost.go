@@ -18,6 +18,37 @@ func (u *upstream) lost(ctx context.Context, cause error) {
 		c.mu.Unlock()
 		return
 	}
+	d := u.dieLocked()
+	if u.moved {
+		c.mu.Unlock()
+		return
+	}
+	if d.wrote && u.doubtsLocked(d.flights, d.groups) {
+		u.resolveLocked(ctx, &d, cause)
+	}
+	e, ends := u.lastWordsLocked(d, cause)
+	c.mu.Unlock()
+	if (d.owed || d.answered) && u.backend == nil {
+		c.away(e.Message)
+	}
+	if d.owed || ends || d.answered {
+		c.tellLost(ends)
+	}
+}
+
+// A debt is what a primary owes that is lost.
+type debt struct {
+	groups   int
+	flights  []flight
+	wrote    bool // it may have
+	owed     bool // the client waits for something
+	answered bool // all of it, by what became of the writes
+}
+
+// dieLocked notes that the primary is lost, and returns what it owes. A session
+// that goes on elsewhere is sent there again: it is owed nothing.
+func (u *upstream) dieLocked() debt {
+	c := u.c
 	groups, wrote := u.tracker.Pending()
 	wrote = wrote || u.wrote
 	if wrote && u.backend != nil {
@@ -27,32 +58,36 @@ func (u *upstream) lost(ctx context.Context, cause error) {
 	if u.moved = u.movesLocked(); u.moved {
 		c.pokeLocked()
 	}
-	owed := groups > 0 || u.tracker.Open() || u.tracker.Skipping() || u.mid
-	flights := u.flights
-	for _, g := range flights {
+	d := debt{groups: groups, flights: u.flights, wrote: wrote, owed: groups > 0 || u.tracker.Open() || u.tracker.Skipping() || u.mid}
+	for _, g := range d.flights {
 		g.end()
 	}
 	u.flights = nil
-	if u.moved {
-		c.mu.Unlock()
-		return
-	}
-	answered := false
-	if wrote && u.doubtsLocked(flights, groups) {
-		u.resolving = make(chan struct{})
-		timeline := u.timeline
-		c.mu.Unlock()
-		answers := u.resolve(ctx, flights, timeline)
-		c.mu.Lock()
-		u.settleLocked(flights, answers, cause)
-		groups, wrote = u.tracker.Pending()
-		owed, answered = false, true
-		close(u.resolving)
-		u.resolving = nil
-	}
+	return d
+}
+
+// resolveLocked asks what became of the writes in doubt, and answers for them. It
+// gives c.mu up meanwhile.
+func (u *upstream) resolveLocked(ctx context.Context, d *debt, cause error) {
+	u.resolving = make(chan struct{})
+	timeline := u.timeline
+	u.c.mu.Unlock()
+	answers := u.resolve(ctx, d.flights, timeline)
+	u.c.mu.Lock()
+	u.settleLocked(d.flights, answers, cause)
+	d.groups, d.wrote = u.tracker.Pending()
+	d.owed, d.answered = false, true
+	close(u.resolving)
+	u.resolving = nil
+}
+
+// lastWordsLocked puts out what the client is told, and reports whether its
+// session ends.
+func (u *upstream) lastWordsLocked(d debt, cause error) (e *wire.Error, ends bool) {
+	c := u.c
 	executed := u.refusal != nil && u.refusal.Ended
-	ends := u.tracker.Status != 'I' || c.immovable() != "" || u.last || executed
-	e := u.verdict(cause, wrote)
+	ends = u.tracker.Status != 'I' || c.immovable() != "" || u.last || executed
+	e = u.verdict(cause, d.wrote)
 	if ends && u.refusal != nil && u.refusal.Away {
 		e = u.cannotMove()
 	}
@@ -63,21 +98,20 @@ func (u *upstream) lost(ctx context.Context, cause error) {
 		c.fatal = errEnd
 		e.Severity = "FATAL"
 		c.out = wire.Builder(c.out).Error(e)
-	case owed:
-		for range groups {
+	case d.owed:
+		for range d.groups {
 			c.out = wire.Builder(c.out).Error(e).Ready('I')
 		}
 		if u.tracker.Open() || u.mid && u.tracker.Idle() && !u.tracker.Skipping() {
 			c.out = wire.Builder(c.out).Error(e)
 		}
 	}
-	c.mu.Unlock()
-	if (owed || answered) && u.backend == nil {
-		c.away(e.Message)
-	}
-	if !owed && !ends && !answered {
-		return
-	}
+	return e, ends
+}
+
+// tellLost sends what was put out, to a client that may read no more, and lets it go
+// if its session ends.
+func (c *client) tellLost(ends bool) {
 	c.conn.SetWriteDeadline(time.Now().Add(time.Second))
 	err := c.flush()
 	if ends || err != nil {

@@ -54,21 +54,8 @@ func (c *client) who() string {
 // runNear runs the group at hand on the standby, once that is new enough, and
 // moves it to the primary if the standby cannot.
 func (c *client) runNear(ctx context.Context, v *classify.Verdict) error {
-	switch {
-	case c.goesOn():
-	case c.signals.near: // it must run where the process is
-		c.at = c.signals.on
-	default:
-		if c.block != onNear && c.misjudged() {
-			return c.runMain(ctx, "the catalogues changed and are being read again")
-		}
-		switch d := c.await(ctx); d.Do {
-		case freshServe:
-		case freshStale:
-			c.stale(d.Why)
-		default:
-			return c.tooOld(ctx, d)
-		}
+	if served, err := c.freshEnough(ctx); !served {
+		return err
 	}
 	if err := c.prepareNear(ctx, v); err != nil {
 		if c.block == onNear {
@@ -92,26 +79,8 @@ func (c *client) runNear(ctx context.Context, v *classify.Verdict) error {
 	defer c.nearBusy.Store(false)
 	r, err := c.near.exchange(c)
 	switch {
-	case err != nil && c.doomed.Load():
-		return c.executed(err)
-	case err != nil && c.block == onNear:
-		return c.blockLost(err)
-	case err != nil && c.released.data:
-		c.closeNear()
-		return &fatalError{&wire.Error{Code: stateConnection, Message: "meridian: the standby was lost: " + err.Error()}}
-	case err != nil && !c.retried: // it may have been idle when PostgreSQL restarted
-		if len(c.p.replicas) > 1 { // and so may the others of its pool be
-			c.avoid = c.near.on
-			c.near.on.watch.doubt(err)
-			c.near.on.pool.Flush()
-		}
-		c.closeNear()
-		c.hold, c.released.held, c.group.Sent, c.retried = c.hold[:0], 0, 0, true
-		return c.runNear(ctx, v)
 	case err != nil:
-		c.closeNear()
-		c.hold, c.released.held, c.group.Sent = c.hold[:0], 0, 0
-		return c.runMain(ctx, "the standby was lost: "+err.Error())
+		return c.nearLost(ctx, v, err)
 	case r != nil && !r.moves:
 		c.hold, c.released.held, c.released.heldData = c.hold[:0], 0, false
 		return c.failBlock(ctx, stateNotSupported, r.why)
@@ -123,6 +92,56 @@ func (c *client) runNear(ctx context.Context, v *classify.Verdict) error {
 	}
 	c.finishNear()
 	return nil
+}
+
+// freshEnough finds a standby that may answer the group at hand. Where none is to,
+// it reports false, and the group has gone where it must.
+func (c *client) freshEnough(ctx context.Context) (served bool, err error) {
+	switch {
+	case c.goesOn():
+		return true, nil
+	case c.signals.near: // it must run where the process is
+		c.at = c.signals.on
+		return true, nil
+	case c.block != onNear && c.misjudged():
+		return false, c.runMain(ctx, "the catalogues changed and are being read again")
+	}
+	switch d := c.await(ctx); d.Do {
+	case freshServe:
+	case freshStale:
+		c.stale(d.Why)
+	default:
+		return false, c.tooOld(ctx, d)
+	}
+	return true, nil
+}
+
+// nearLost does what can be done for a group whose standby was lost under it: once
+// more there, for its connection may have been idle when PostgreSQL restarted, or
+// on the primary. What the client has seen of it cannot come again.
+func (c *client) nearLost(ctx context.Context, v *classify.Verdict, err error) error {
+	switch {
+	case c.doomed.Load():
+		return c.executed(err)
+	case c.block == onNear:
+		return c.blockLost(err)
+	case c.released.data:
+		c.closeNear()
+		return &fatalError{&wire.Error{Code: stateConnection, Message: "meridian: the standby was lost: " + err.Error()}}
+	}
+	again := !c.retried
+	if again && len(c.p.replicas) > 1 { // the others of its pool may be lost too
+		c.avoid = c.near.on
+		c.near.on.watch.doubt(err)
+		c.near.on.pool.Flush()
+	}
+	c.closeNear()
+	c.hold, c.released.held, c.group.Sent = c.hold[:0], 0, 0
+	if again {
+		c.retried = true
+		return c.runNear(ctx, v)
+	}
+	return c.runMain(ctx, "the standby was lost: "+err.Error())
 }
 
 // misjudged reports whether the group at hand may have been judged by names that

@@ -202,25 +202,13 @@ func (c *client) leave(ctx context.Context, at stage) leaving {
 		c.mu.Unlock()
 		return away
 	}
-	var verdict *wire.Error
-	switch {
-	case !running && !block && pinned == "":
+	if !running && !block && pinned == "" {
 		u.dead = true
 		c.mu.Unlock()
 		u.backend.Close()
 		return left
-	case !running && !block:
-		verdict = errMoving(pinned)
-	case at <= finishing:
-	case !running, u.mid && u.tracker.Idle():
-		verdict = errMoving("its transaction was open for too long")
-	case at == terminated:
-		verdict = errMoving("its statement ran for too long")
-		if _, wrote := u.tracker.Pending(); wrote {
-			verdict.Code, verdict.Hint = stateInDoubt, "The statement may or may not have been carried out."
-			c.p.watch.leaks()
-		}
 	}
+	verdict := u.forcedLocked(at, running, block, pinned)
 	if verdict == nil {
 		c.mu.Unlock()
 		if at == canceling && u.canceled.CompareAndSwap(false, true) {
@@ -236,6 +224,27 @@ func (c *client) leave(ctx context.Context, at stage) leaving {
 	c.conn.Close()
 	u.backend.Close()
 	return killed
+}
+
+// forcedLocked returns what a session is told that ends because it cannot move; nil
+// while it may go on. The caller holds c.mu.
+func (u *upstream) forcedLocked(at stage, running, block bool, pinned string) *wire.Error {
+	switch {
+	case !running && !block:
+		return errMoving(pinned)
+	case at <= finishing:
+		return nil
+	case !running, u.mid && u.tracker.Idle():
+		return errMoving("its transaction was open for too long")
+	case at != terminated:
+		return nil
+	}
+	e := errMoving("its statement ran for too long")
+	if _, wrote := u.tracker.Pending(); wrote {
+		e.Code, e.Hint = stateInDoubt, "The statement may or may not have been carried out."
+		u.c.p.watch.leaks()
+	}
+	return e
 }
 
 // standingLocked says how a client stands on the local PostgreSQL as the

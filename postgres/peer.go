@@ -199,30 +199,33 @@ func (s *peer) requests(ctx context.Context) error {
 			continue
 		}
 		if f.Type() == wire.FrameState {
-			var st wire.State
-			if err := wire.ParseJSON(f.Body(), &st); err != nil {
+			if err := s.state(ctx, f, out); err != nil {
 				return err
 			}
-			if len(st.Claims) > 0 {
-				if _, err := s.backend.Conn.Write(out); err != nil {
-					return err
-				}
-				out = out[:0]
-				if err := s.holds(ctx, st.Claims); err != nil {
-					return err
-				}
-				continue
-			}
-			if len(out) > 0 {
-				return fmt.Errorf("state amid statements: %w", wire.ErrProtocol)
-			}
-			if err := s.apply(ctx, st); err != nil {
-				return err
-			}
+			out = out[:0]
 			continue
 		}
 		out = append(out, f...)
 	}
+}
+
+// state takes what the secondary says of the session's state, before which out is
+// sent.
+func (s *peer) state(ctx context.Context, f wire.Frame, out []byte) error {
+	var st wire.State
+	if err := wire.ParseJSON(f.Body(), &st); err != nil {
+		return err
+	}
+	if len(st.Claims) > 0 {
+		if _, err := s.backend.Conn.Write(out); err != nil {
+			return err
+		}
+		return s.holds(ctx, st.Claims)
+	}
+	if len(out) > 0 {
+		return fmt.Errorf("state amid statements: %w", wire.ErrProtocol)
+	}
+	return s.apply(ctx, st)
 }
 
 // write sends PostgreSQL all that came.

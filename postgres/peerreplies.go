@@ -24,20 +24,7 @@ func (s *peer) replies(ctx context.Context) {
 		// The end of a read by its deadline is no barrier: what PostgreSQL says
 		// as it stops may slip through.
 		if err != nil || s.left.Load() {
-			s.mu.Lock()
-			if s.strip != nil {
-				s.strip <- err
-				s.strip = nil
-			}
-			if s.farewell == nil && executed != nil && s.owed == 0 {
-				s.farewell = executed
-			}
-			if s.farewell == nil && s.owed == 0 && !s.mid && s.status == 'I' && err != nil {
-				s.farewell = s.p.notHere("its PostgreSQL was lost: " + err.Error()) // nothing is running
-			}
-			bye := s.farewell
-			s.mu.Unlock()
-			if bye != nil {
+			if bye := s.ending(err, executed); bye != nil {
 				out = wire.Builder(out).JSON(wire.FrameRefuse, *bye)
 			}
 			if len(out) > 0 {
@@ -78,6 +65,24 @@ func (s *peer) replies(ctx context.Context) {
 			out = out[:0]
 		}
 	}
+}
+
+// ending notes that PostgreSQL says nothing more, and returns what the secondary
+// is told of it, if anything.
+func (s *peer) ending(err error, executed *wire.Refusal) *wire.Refusal {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.strip != nil {
+		s.strip <- err
+		s.strip = nil
+	}
+	if s.farewell == nil && executed != nil && s.owed == 0 {
+		s.farewell = executed
+	}
+	if s.farewell == nil && s.owed == 0 && !s.mid && s.status == 'I' && err != nil {
+		s.farewell = s.p.notHere("its PostgreSQL was lost: " + err.Error()) // nothing is running
+	}
+	return s.farewell
 }
 
 // shutsDown is how long PostgreSQL takes at most to tell all its processes to
