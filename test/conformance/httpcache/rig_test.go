@@ -19,6 +19,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -29,7 +30,9 @@ import (
 
 	"meridian"
 	"meridian/edge"
+	"meridian/edge/cache"
 	"meridian/edge/cert"
+	"meridian/edge/origin"
 	"meridian/topology"
 )
 
@@ -176,9 +179,10 @@ func (f *filtered) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// startEdge starts an edge before a gateway, and returns where it is, and the
-// file of what to trust.
-func startEdge(t *testing.T, gateway net.Addr) (base, roots string) {
+// startEdge starts an edge before a gateway and before an origin that somebody
+// else runs, to which all requests go if own is true. It returns where the edge
+// is, and the file of what to trust.
+func startEdge(t *testing.T, gateway net.Addr, server string, own bool) (base, roots string) {
 	const region = meridian.Region("eu-west-1")
 	m := &topology.Map{}
 	m.Publish(&topology.Snapshot{Domain: "localhost", Regions: []topology.Region{{Name: region, Healthy: true, Primary: true}}})
@@ -187,7 +191,13 @@ func startEdge(t *testing.T, gateway net.Addr) (base, roots string) {
 	if err := certs.Load([]cert.Pair{pair}); err != nil {
 		t.Fatal(err)
 	}
-	e, err := edge.New(edge.Config{Place: region, Node: "eu-west-1/edge", Domain: "localhost", HTTPS: "127.0.0.1:0"}, edge.Deps{
+	cfg := edge.Config{Place: region, Node: "eu-west-1/edge", Domain: "localhost", HTTPS: "127.0.0.1:0"}
+	if own {
+		all := cache.Selection{Mode: cache.All}
+		cfg.Origins = []origin.CustomConfig{{Name: "suite", URL: &url.URL{Scheme: "http", Host: server}}}
+		cfg.Behaviors = []edge.Behavior{{Path: "*", Origin: "suite", Request: edge.RequestPolicy{Name: "AllViewer", Headers: all, Cookies: all, Query: all}}}
+	}
+	e, err := edge.New(cfg, edge.Deps{
 		Map: m, Certs: certs, Dial: func(ctx context.Context, _ meridian.Region) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "tcp", gateway.String())
 		},
