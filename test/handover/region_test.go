@@ -11,9 +11,12 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"meridian/internal/sockdir"
+	"meridian/postgres/instance"
 	"meridian/server"
 	"meridian/test/harness"
 )
@@ -54,7 +57,7 @@ func (s *site) there(node string) (ids []int64) {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
 	defer cancel()
-	c, err := pgx.Connect(ctx, fmt.Sprintf("postgres://entries:%s@%s.%d:6432/entries", url.PathEscape(word), s.place, slices.Index(s.nodes, node)+1))
+	c, err := pgx.Connect(ctx, s.dsn(node))
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -81,6 +84,18 @@ func (s *site) postmaster(node string) string {
 	return lines[0] + " since " + lines[2]
 }
 
+// ready waits until a node says that it is.
+func (s *site) ready(node string) {
+	s.t.Helper()
+	harness.Eventually(s.t, 2*time.Minute, func() error {
+		b, err := os.ReadFile(s.procs[node].log)
+		if err == nil && !strings.Contains(string(b), `"node ready"`) {
+			err = fmt.Errorf("%s is not ready", node)
+		}
+		return err
+	})
+}
+
 // kill ends a node as kill -9 does: whatever process has its place.
 func (s *site) kill(node string) {
 	pid := server.Holder(s.state(node))
@@ -104,6 +119,9 @@ func TestRegionsWithPostgreSQLAreRestartedUnderWrites(t *testing.T) {
 	s := regions(t)
 	for _, n := range s.nodes {
 		s.serve(n)
+	}
+	for _, n := range s.nodes {
+		s.ready(n)
 	}
 	b := &book{s: s}
 	b.begins()
@@ -136,4 +154,52 @@ func TestRegionsWithPostgreSQLAreRestartedUnderWrites(t *testing.T) {
 		}
 	})
 	b.judge(s.there("us-east-1"))
+	s.waitsForReplay("us-east-1", "eu-west-1")
+}
+
+// waitsForReplay restarts the primary's node while a standby's replay stands still:
+// the node waits for it before it ends, and not for ever. So it does wait in the
+// restarts before, where nobody sees it: until the next process is there the
+// standby alone answers who has seen what was committed.
+func (s *site) waitsForReplay(primary, standby string) {
+	s.t.Helper()
+	dir, err := sockdir.For(s.state(standby))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.sql(fmt.Sprintf("host=%s user=%s dbname=postgres", dir, instance.Superuser), "select pg_wal_replay_pause()")
+	s.sql(s.dsn(primary), "insert into entries values (-1)")
+	given := func() int {
+		b, err := os.ReadFile(s.state(primary) + ".log")
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		return strings.Count(string(b), "standbys did not get all before this process ended")
+	}
+	before := given()
+	s.run("restart", "--state", s.state(primary))
+	if given() == before {
+		s.t.Error("the node ended, and a standby had not replayed what was committed")
+	}
+	s.sql(fmt.Sprintf("host=%s user=%s dbname=postgres", dir, instance.Superuser), "select pg_wal_replay_resume()")
+}
+
+// sql runs a statement.
+func (s *site) sql(dsn, text string) {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
+	defer cancel()
+	c, err := pgx.Connect(ctx, dsn)
+	if err == nil {
+		_, err = c.Exec(ctx, text)
+		err = errors.Join(err, c.Close(ctx))
+	}
+	if err != nil {
+		s.t.Fatalf("%s: %v", text, err)
+	}
+}
+
+// dsn is how the database's role reaches it by way of a node.
+func (s *site) dsn(node string) string {
+	return fmt.Sprintf("postgres://entries:%s@%s.%d:6432/entries", url.PathEscape(word), s.place, slices.Index(s.nodes, node)+1)
 }
