@@ -138,15 +138,17 @@ func TestALateCancelSparesTheNextClient(t *testing.T) {
 	})
 	a := w.connect(dsn(w.iad))
 	pid := get[int](w, a, "select pg_backend_pid()")
-	done := background(a, "select pg_sleep(0.3)")
 	root := w.superuser(pair.primary)
+	w.exec(root, "select pg_advisory_lock(4711)") // it runs until this is given back
+	done := background(a, "select pg_advisory_xact_lock(4711)")
 	w.eventually("it runs", func() bool {
-		return get[int](w, root, "select count(*) from pg_stat_activity where wait_event = 'PgSleep'") == 1
+		return get[int](w, root, "select count(*) from pg_locks where locktype = 'advisory' and not granted") == 1
 	})
 	open := gate.close()
 	defer open()
 	go a.PgConn().CancelRequest(context.Background())
 	w.eventually("the request is on its way", gate.waiting)
+	w.exec(root, "select pg_advisory_unlock(4711)")
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
