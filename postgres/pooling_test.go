@@ -206,7 +206,7 @@ func TestABusyFunctionDoesNotKeepAnotherOut(t *testing.T) {
 	const busy, writes = 16, 5
 	for name, p := range map[string]func(*world) *Proxy{"here": func(w *world) *Proxy { return w.iad }, "from a secondary": func(w *world) *Proxy { return w.dub }} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, func(c *Config, _ *Deps) { c.TransactionPooling, c.MaxServer = true, 1 })
+			w := newWorld(t, func(c *Config, _ *Deps) { c.TransactionPooling, c.MaxServer, c.QueueTimeout = true, 1, time.Minute })
 			w.exec(w.connect(dsn(w.iad)), "drop table if exists turns", "create table turns (v int)", "grant all on turns to public")
 			others := make([]*pgx.Conn, busy)
 			for i := range others {
