@@ -23,11 +23,7 @@ type backupCmd struct {
 	JSON bool `help:"Print JSON."`
 }
 
-func (c *backupCmd) Run(ctx context.Context, g *Global) error {
-	a, _, err := admin(g)
-	if err != nil {
-		return err
-	}
+func (c *backupCmd) Run(ctx context.Context, a *client.Client) error {
 	b, err := a.Backup(ctx)
 	if err != nil {
 		return err
@@ -43,11 +39,7 @@ type backupsCmd struct {
 	JSON bool `help:"Print JSON."`
 }
 
-func (c *backupsCmd) Run(ctx context.Context, g *Global) error {
-	a, _, err := admin(g)
-	if err != nil {
-		return err
-	}
+func (c *backupsCmd) Run(ctx context.Context, a *client.Client) error {
 	all, err := a.Backups(ctx)
 	if err != nil {
 		return err

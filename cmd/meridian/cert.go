@@ -68,11 +68,7 @@ type certListCmd struct {
 	JSON bool `help:"Print JSON."`
 }
 
-func (c *certListCmd) Run(ctx context.Context, g *Global) error {
-	a, _, err := admin(g)
-	if err != nil {
-		return err
-	}
+func (c *certListCmd) Run(ctx context.Context, a *client.Client) error {
 	all, err := a.Certificates(ctx)
 	if err != nil {
 		return err
@@ -158,11 +154,7 @@ type certIssueCmd struct {
 	Name string `arg:"" optional:"" help:"The domain. Default: the world's." placeholder:"NAME"`
 }
 
-func (c *certIssueCmd) Run(ctx context.Context, g *Global) error {
-	a, _, err := admin(g)
-	if err != nil {
-		return err
-	}
+func (c *certIssueCmd) Run(ctx context.Context, a *client.Client) error {
 	if c.Name == "" {
 		s, err := a.Status(ctx)
 		if err != nil {

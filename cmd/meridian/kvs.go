@@ -78,11 +78,7 @@ type kvsPutCmd struct {
 	JSON    bool   `help:"Print JSON: key, value, etag."`
 }
 
-func (c *kvsPutCmd) Run(ctx context.Context, g *Global) error {
-	a, _, err := admin(g)
-	if err != nil {
-		return err
-	}
+func (c *kvsPutCmd) Run(ctx context.Context, a *client.Client) error {
 	p, err := a.PutPair(ctx, c.Name, client.Pair{Key: c.Key, Value: c.Value, ETag: c.IfMatch})
 	if meridian.KindOf(err) == meridian.Invalid {
 		return mistake{err}
@@ -103,11 +99,7 @@ type kvsDeleteCmd struct {
 	IfMatch string `help:"Only if the key still has this ETag." placeholder:"ETAG"`
 }
 
-func (c *kvsDeleteCmd) Run(ctx context.Context, g *Global) error {
-	a, _, err := admin(g)
-	if err != nil {
-		return err
-	}
+func (c *kvsDeleteCmd) Run(ctx context.Context, a *client.Client) error {
 	if err := a.DeletePair(ctx, c.Name, client.Pair{Key: c.Key, ETag: c.IfMatch}); err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"meridian/client"
 	"meridian/config"
 )
 
@@ -34,6 +35,10 @@ func run(ctx context.Context, args []string) int {
 		fmt.Fprintf(os.Stderr, "meridian: %v; see meridian --help\n", err)
 		return 2
 	}
+	cmd.BindToProvider(func() (*client.Client, error) {
+		a, _, err := admin(&cli.Global)
+		return a, err
+	})
 	err = cmd.Run(&cli.Global)
 	var mistakes config.Errors
 	var other mistake

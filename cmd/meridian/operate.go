@@ -60,11 +60,7 @@ type undrainCmd struct {
 	Region string `arg:"" placeholder:"REGION"`
 }
 
-func (c *undrainCmd) Run(ctx context.Context, g *Global) error {
-	a, _, err := admin(g)
-	if err != nil {
-		return err
-	}
+func (c *undrainCmd) Run(ctx context.Context, a *client.Client) error {
 	if err := a.Drain(ctx, meridian.Region(c.Region), false); err != nil {
 		return err
 	}
@@ -142,11 +138,7 @@ type durabilityCmd struct {
 	Yes  bool     `help:"Do not ask." short:"y"`
 }
 
-func (c *durabilityCmd) Run(ctx context.Context, g *Global) error {
-	a, _, err := admin(g)
-	if err != nil {
-		return err
-	}
+func (c *durabilityCmd) Run(ctx context.Context, a *client.Client) error {
 	if len(c.Mode) == 0 {
 		s, err := a.Status(ctx)
 		if err != nil {
@@ -181,11 +173,7 @@ type lostWritesCmd struct {
 	JSON bool `help:"Print JSON."`
 }
 
-func (c *lostWritesCmd) Run(ctx context.Context, g *Global) error {
-	a, _, err := admin(g)
-	if err != nil {
-		return err
-	}
+func (c *lostWritesCmd) Run(ctx context.Context, a *client.Client) error {
 	lost, err := a.LostWrites(ctx)
 	if err != nil {
 		return err
@@ -216,11 +204,7 @@ type keysCreateCmd struct {
 	JSON bool   `help:"Print JSON: id, name, key."`
 }
 
-func (c *keysCreateCmd) Run(ctx context.Context, g *Global) error {
-	a, _, err := admin(g)
-	if err != nil {
-		return err
-	}
+func (c *keysCreateCmd) Run(ctx context.Context, a *client.Client) error {
 	k, err := a.CreateKey(ctx, c.Name)
 	if err != nil {
 		return err
@@ -236,11 +220,7 @@ type keysListCmd struct {
 	JSON bool `help:"Print JSON."`
 }
 
-func (c *keysListCmd) Run(ctx context.Context, g *Global) error {
-	a, _, err := admin(g)
-	if err != nil {
-		return err
-	}
+func (c *keysListCmd) Run(ctx context.Context, a *client.Client) error {
 	keys, err := a.Keys(ctx)
 	if err != nil {
 		return err
@@ -299,11 +279,7 @@ type psqlCmd struct {
 	Args   []string `arg:"" optional:"" passthrough:"" help:"For psql."`
 }
 
-func (c *psqlCmd) Run(ctx context.Context, g *Global) error {
-	a, _, err := admin(g)
-	if err != nil {
-		return err
-	}
+func (c *psqlCmd) Run(ctx context.Context, a *client.Client) error {
 	s, err := a.Status(ctx)
 	if err != nil {
 		return err

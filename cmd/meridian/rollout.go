@@ -130,11 +130,7 @@ type rolloutStatusCmd struct {
 	JSON bool `help:"Print JSON."`
 }
 
-func (c *rolloutStatusCmd) Run(ctx context.Context, g *Global) error {
-	a, _, err := admin(g)
-	if err != nil {
-		return err
-	}
+func (c *rolloutStatusCmd) Run(ctx context.Context, a *client.Client) error {
 	out, err := a.Rollout(ctx)
 	return shown(out, err, c.JSON)
 }
@@ -144,11 +140,7 @@ type rolloutPercentCmd struct {
 	JSON    bool    `help:"Print JSON."`
 }
 
-func (c *rolloutPercentCmd) Run(ctx context.Context, g *Global) error {
-	a, _, err := admin(g)
-	if err != nil {
-		return err
-	}
+func (c *rolloutPercentCmd) Run(ctx context.Context, a *client.Client) error {
 	out, err := a.SetRolloutPercent(ctx, float64(c.Percent))
 	return shown(out, err, c.JSON)
 }
@@ -157,11 +149,7 @@ type rolloutAbortCmd struct {
 	JSON bool `help:"Print JSON."`
 }
 
-func (c *rolloutAbortCmd) Run(ctx context.Context, g *Global) error {
-	a, _, err := admin(g)
-	if err != nil {
-		return err
-	}
+func (c *rolloutAbortCmd) Run(ctx context.Context, a *client.Client) error {
 	out, err := a.AbortRollout(ctx)
 	return shown(out, err, c.JSON)
 }
