@@ -5,8 +5,10 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"meridian/edge/cache"
 	"meridian/edge/compress"
@@ -23,12 +25,13 @@ func (x *exchange) encode(resp *cache.Response, status int) error {
 		x.recognize(h)
 		return nil
 	}
+	if status == http.StatusPartialContent && worthWhole(h) {
+		vary(h) // as the whole does (RFC 9110, section 15.3.7)
+	}
 	if ok, _ := compress.Worth(status, h, resp.ContentLength); !ok {
 		return nil
 	}
-	if !hasToken(h, "Vary", "Accept-Encoding") && !hasToken(h, "Vary", "*") {
-		h["Vary"] = append(h["Vary"], "Accept-Encoding")
-	}
+	vary(h)
 	if compress.Refuses(x.r.Header) {
 		return nil
 	}
@@ -49,6 +52,27 @@ func (x *exchange) encode(resp *cache.Response, status int) error {
 		x.sendPassing(coding)
 	}
 	return nil
+}
+
+// vary says that another coding would be another response.
+func vary(h http.Header) {
+	if !hasToken(h, "Vary", "Accept-Encoding") && !hasToken(h, "Vary", "*") {
+		h["Vary"] = append(h["Vary"], "Accept-Encoding")
+	}
+}
+
+// worthWhole reports whether the whole of which a response is a part would be
+// encoded.
+func worthWhole(h http.Header) bool {
+	_, total, _ := strings.Cut(h.Get("Content-Range"), "/")
+	size, err := strconv.ParseInt(total, 10, 64)
+	if err != nil {
+		size = -1 // nobody knows it
+	}
+	whole := maps.Clone(h)
+	delete(whole, "Content-Range")
+	ok, _ := compress.Worth(http.StatusOK, whole, size)
+	return ok
 }
 
 // recognize gives a 304 the entity tag that the viewer knows.
