@@ -136,9 +136,12 @@ func (s *seqStage) differs(q sequence) string {
 }
 
 // excepted reports whether a difference is one that the guide tells of: what a
-// READ ONLY block on a standby says of what belongs on the primary.
+// READ ONLY block on a standby says of what belongs on the primary, and that the
+// rest of a group, behind a Flush, may be a transaction of its own, which has run
+// no query yet.
 func excepted(direct, got string) bool {
-	return strings.Contains(got, "meridian: this READ ONLY block is open on a standby") ||
+	return strings.Contains(direct, "must be called before any query") ||
+		strings.Contains(got, "meridian: this READ ONLY block is open on a standby") ||
 		strings.Count(got, "C25006") > strings.Count(direct, "C25006")
 }
 
