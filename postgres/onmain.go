@@ -161,6 +161,11 @@ func (c *client) copyData(ctx context.Context, f wire.Frame) error {
 		if c.goesOn() || d.Do != toMain && d.Do != doMove {
 			return nil // COPY would not stay there: PostgreSQL passes over data that nothing waits for
 		}
+		if d.Do == doMove {
+			if err := c.leaveNear(); err != nil {
+				return err
+			}
+		}
 		c.credit = c.trip(v, d)
 		if err := c.runMain(ctx, "COPY data"); err != nil {
 			return err

@@ -349,6 +349,17 @@ func TestABlockThatIsOpenedBeforeAFlushStaysOpen(t *testing.T) {
 			t.Errorf("%s: a write that was rolled back is there", begin)
 		}
 	}
+	r.send(wire.Builder(nil).Query("begin"))
+	r.until('Z')
+	r.send(join(parse("", "copy opened from stdin"), bind("", ""), execute(""), wire.Builder(nil).Message('d', []byte("601\t1\n")).Message('c'), syncMsg))
+	if types, status := r.until('Z'); types != "12GCZ" || string(status) != "T" {
+		t.Errorf("COPY in one go: %s, %s", types, status)
+	}
+	r.send(wire.Builder(nil).Query("rollback"))
+	r.until('Z')
+	if n := get[int](w, home, "select count(*) from opened where id = 601"); n != 0 {
+		t.Error("a COPY that was rolled back is there")
+	}
 	r.send(join(parse("", "begin read only"), bind("", ""), execute(""), flushMsg))
 	r.until('C')
 	r.send(join(parse("", "select nosuch"), syncMsg))

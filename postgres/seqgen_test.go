@@ -113,14 +113,14 @@ func (g *generator) extended(sql string) {
 	if g.chance(10) {
 		g.message(fmt.Sprintf("describe statement %q", stmt), 'D', []byte("S"), wire.String(stmt))
 	}
-	if g.chance(95) {
-		n := strings.Count(sql, "$1")
+	binds := g.chance(95)
+	if n := strings.Count(sql, "$1"); binds {
 		if g.chance(3) {
 			n++
 		}
 		g.bind(portal, stmt, n)
 	}
-	if g.chance(50) {
+	if binds && g.chance(50) { // a BEGIN's portal is not there where that was answered before it was sent
 		g.message(fmt.Sprintf("describe portal %q", portal), 'D', []byte("P"), wire.String(portal))
 	}
 	if g.chance(95) {
@@ -217,8 +217,7 @@ func (g *generator) stray() {
 		kind := g.one("S", "P")
 		g.message("close "+kind+" "+name, 'C', []byte(kind), wire.String(name))
 	case 9:
-		kind := g.one("S", "P")
-		g.message("describe "+kind+" "+name, 'D', []byte(kind), wire.String(name))
+		g.message("describe S "+name, 'D', []byte("S"), wire.String(name))
 	case 10:
 		g.execute(name)
 	case 11:

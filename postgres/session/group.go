@@ -136,7 +136,10 @@ func (s *State) verdict(st *Statement) *classify.Verdict {
 }
 
 // Confirm notes a statement as prepared: the proxy has answered for it.
-func (s *State) Confirm(st *Statement) { s.statements[st.Name] = st }
+func (s *State) Confirm(st *Statement) {
+	s.statements[st.Name] = st
+	s.unexpect(st.Name, st)
+}
 
 // Rejudge asks again for the verdict on prepared statements of that text.
 func (s *State) Rejudge(text []byte) {
