@@ -93,6 +93,7 @@ func (c *client) answer(tag string, status byte) {
 		switch m.Kind {
 		case 'Q':
 			out = out.Complete(tag).Ready(status)
+			c.state.DropUnnamed()
 		case 'P':
 			out = out.Message('1')
 			c.state.Confirm(m.Stmt)

@@ -141,6 +141,13 @@ func (s *State) Confirm(st *Statement) {
 	s.unexpect(st.Name, st)
 }
 
+// DropUnnamed notes that a Query, which the proxy has answered, dropped the statement
+// without a name.
+func (s *State) DropUnnamed() {
+	delete(s.statements, "")
+	s.unexpect("", nil)
+}
+
 // Rejudge asks again for the verdict on prepared statements of that text.
 func (s *State) Rejudge(text []byte) {
 	for _, st := range s.statements {

@@ -52,8 +52,9 @@ func (t *Tracker) pass(s step) {
 			t.state.unexpect(s.stmt.Name, s.stmt)
 		}
 	case s.kind == 'Q' && s.hidden:
-		t.side.applied = 0 // it may have been one of the settings, which are set again
+		t.side.applied, t.side.known[""] = 0, 0 // it may have been one of the settings, which are set again
 	case s.kind == 'Q':
+		t.side.known[""] = 0 // it did not drop what may be there
 		t.state.unexpect("", nil)
 	case s.closes:
 		t.state.unexpect(s.name, nil)
