@@ -83,7 +83,7 @@ func series(ctx context.Context, up func() (operator.World, func() error, error)
 		for whole := true; i < last && whole; i++ {
 			v, err := play(ctx, w, s, i, out)
 			if err != nil || ctx.Err() != nil {
-				return errors.Join(fmt.Errorf("episode %d of seed %d: %w", i, s.seed, err), ctx.Err(), end())
+				return errors.Join(fmt.Errorf("episode %d of seed %d, with %d bad before it: %w", i, s.seed, len(bad), errors.Join(err, ctx.Err())), end())
 			}
 			if whole = v.whole; len(v.violations) > 0 {
 				bad = append(bad, i)
