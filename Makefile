@@ -39,20 +39,14 @@ geo: ## a database of countries under CC0, by ip-location-db, for geo: in build/
 deps: ## install what this machine lacks (PostgreSQL, psql, curl, ip, node and the public suite for caches)
 	@tools/deps.sh
 
-# What starts PostgreSQL, etcd or worlds: these packages take minutes. make check
-# leaves them out. make test runs them in two lanes, worlds beside the parts that
-# they are made of, and in each one package at a time: one lane computes while the
-# other builds, or waits.
-WORLDS := /test/
-PARTS  := /examples/|/store$$|/postgres$$|/postgres/(backup|instance|migrate|pool)$$|/lambda$$
-SLOW   := $(WORLDS)|$(PARTS)
+# What starts PostgreSQL, etcd or worlds: these packages take minutes, and want
+# the machine for themselves. make check leaves them out, make test runs all.
+SLOW := /(test|examples)/|/store$$|/postgres$$|/postgres/(backup|instance|migrate|pool)$$|/lambda$$
 
 .PHONY: test
 test: deps ## every test, with real PostgreSQL, etcd, DNS and TLS
 	@go test -timeout 20m $$(go list ./... | grep -vE '$(SLOW)'); unit=$$?; \
-	go test -timeout 60m -p 1 $$(go list ./... | grep -E '$(WORLDS)') & worlds=$$!; \
-	go test -timeout 60m -p 1 $$(go list ./... | grep -E '$(PARTS)'); parts=$$?; \
-	wait $$worlds; worlds=$$?; exit $$((unit | parts | worlds))
+	go test -timeout 60m -p 1 $$(go list ./... | grep -E '$(SLOW)') && exit $$unit
 
 .PHONY: check
 check: ## format, vet, staticcheck, unit tests, and a build for macOS
