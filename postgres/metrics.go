@@ -33,7 +33,7 @@ func newMetrics(p *Proxy) (*metrics, error) {
 		waited:   prometheus.NewHistogram(prometheus.HistogramOpts{Name: "meridian_postgres_freshness_wait_seconds", Help: "How long reads waited for the replica.", Buckets: prometheus.ExponentialBuckets(0.0001, 2, 14)}),
 		probes:   prometheus.NewCounter(prometheus.CounterOpts{Name: "meridian_postgres_probes_total", Help: "How often the primary was asked how far it is."}),
 		late:     prometheus.NewCounter(prometheus.CounterOpts{Name: "meridian_postgres_late_successes_total", Help: "Successes of PostgreSQL that came while the lease was not valid, and had to wait."}),
-		killed:   prometheus.NewCounter(prometheus.CounterOpts{Name: "meridian_postgres_sessions_killed_total", Help: "Sessions that were ended because the primary moved and they could not."}),
+		killed:   prometheus.NewCounter(prometheus.CounterOpts{Name: "meridian_postgres_sessions_killed_total", Help: "Sessions that were told 57P01 because the primary moved and they could not, or their statement ran for too long."}),
 		moved:    prometheus.NewCounter(prometheus.CounterOpts{Name: "meridian_postgres_groups_moved_total", Help: "Groups that a primary did not run any more and that were sent again."}),
 		beyond:   prometheus.NewCounter(prometheus.CounterOpts{Name: "meridian_postgres_lost_tokens_total", Help: "Reads whose token names a position that was lost with an old primary."}),
 		unsure:   prometheus.NewCounter(prometheus.CounterOpts{Name: "meridian_postgres_unconfirmed_successes_total", Help: "Successes of PostgreSQL that had to wait for the word of its standbys."}),

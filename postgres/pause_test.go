@@ -157,17 +157,52 @@ func TestAPauseWaitsForTransactionsAndCancelsStatements(t *testing.T) {
 	}()
 	w.eventually("it is paused", w.iad.gate.paused.Load)
 	w.exec(c, "insert into patient values (2)", "commit")
-	if p := <-paused; p.Killed != 0 || p.Held < 3 {
+	if p := <-paused; p.Killed != 2 || p.Held < 1 {
 		t.Errorf("%+v", p)
 	}
 	for i, done := range sleeps {
-		if err := <-done; state(err) != "57014" {
+		if err := <-done; state(err) != "57P01" {
 			t.Errorf("a statement over the budget, %d: %v", i, err)
 		}
 	}
 	w.iad.Resume()
-	if n := get[int](w, c, "select count(*) from patient"); n != 3 {
-		t.Errorf("%d rows", n)
+	for _, c := range []*pgx.Conn{c, slow, far} {
+		if n := get[int](w, c, "select count(*) from patient"); n != 3 {
+			t.Errorf("%d rows", n)
+		}
+	}
+}
+
+// TestAPauseThatIsGivenUpLeavesNoMark gives a pause up that has canceled a
+// statement: what a client cancels later is told as PostgreSQL does.
+func TestAPauseThatIsGivenUpLeavesNoMark(t *testing.T) {
+	w := newWorld(t)
+	for _, at := range []*Proxy{w.iad, w.dub} {
+		c := w.connect(dsn(at))
+		w.exec(c, "drop table if exists unmarked", "create table unmarked (v int)", "insert into unmarked values (0)")
+		sleeps := func() <-chan error {
+			done := background(c, "select pg_sleep(60) from unmarked for update")
+			w.eventually("the statement runs", func() bool {
+				return get[int](w, w.superuser(pair.primary), "select count(*) from pg_stat_activity where wait_event = 'PgSleep'") == 1
+			})
+			return done
+		}
+		first, rounds := sleeps(), 0
+		_, err := w.iad.pause(t.Context(), func(time.Duration) (stage, bool) { rounds++; return canceling, rounds < 2 })
+		if meridian.KindOf(err) != meridian.Unavailable {
+			t.Errorf("the pause: %v", err)
+		}
+		if err := <-first; state(err) != "57P01" {
+			t.Errorf("canceled by the pause: %v", err)
+		}
+		w.iad.Resume()
+		second := sleeps()
+		if err := c.PgConn().CancelRequest(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if err := <-second; state(err) != "57014" {
+			t.Errorf("canceled by its client: %v", err)
+		}
 	}
 }
 

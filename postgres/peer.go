@@ -24,6 +24,7 @@ type peer struct {
 	defines bool   // what ran since the last transaction's end may have changed the catalogues; of the goroutine of replies
 
 	canceled atomic.Bool // because the primary moves
+	overtime atomic.Bool // the secondary was told that a statement was canceled for that
 	left     atomic.Bool // farewell is set
 	gone     atomic.Bool // no more replies will come
 

@@ -46,6 +46,10 @@ func (s *peer) replies(ctx context.Context) {
 		switch f.Type() {
 		case 'E':
 			executed = s.executed(ctx, f)
+			if over := overtime(f); over != nil && s.canceled.Load() {
+				f = over
+				s.overtime.Store(true)
+			}
 		case 'A':
 			s.p.senders.names(s.from, f)
 		case 'C':

@@ -108,6 +108,9 @@ func (u *upstream) reply(ctx context.Context, f wire.Frame) {
 		}
 		u.last = show && (err != nil || e.Fatal())
 		u.mid = u.mid || u.tracker.Skipping()
+		if over := overtime(f); over != nil && show && u.canceled.Load() {
+			f, u.overtime = over, true
+		}
 	case show && u.suppress > 0 && strings.IndexByte("123ntT", t) >= 0:
 		u.suppress--
 		return

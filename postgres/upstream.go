@@ -43,6 +43,7 @@ type upstream struct {
 	pid       uint32 // of its server process; 0 until it is known
 	timeline  uint32 // on which its server is, as that says; 0 until it is known
 	dead      bool
+	overtime  bool // its client was told that its statement was canceled because the primary moves
 	refusal   *wire.Refusal
 	suppress  int      // replies that the client has from the standby already
 	last      bool     // the client was shown a FATAL error

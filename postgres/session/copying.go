@@ -59,7 +59,7 @@ func (t *Tracker) tookData(f wire.Frame) {
 	t.copying = false
 	if f.Type() == 'E' {
 		e, err := wire.ParseError(f.Body())
-		switch failed := err == nil && e.Code == "57014"; { // or it was canceled
+		switch failed := err == nil && (e.Code == "57014" || e.Code == "57P01"); { // or it was canceled
 		case t.data(len(t.steps)) == 0:
 			t.swallow(len(t.steps))
 			return
