@@ -21,31 +21,14 @@ var (
 
 // check finds what no single value shows: what is missing, what contradicts.
 func (d *decoder) check(f *File) {
-	top := position{line: 1, column: 1}
-	if f.Domain == "" {
-		d.missing(top, "domain", "a hostname such as api.example.test")
-	} else if !hostname.MatchString(f.Domain) || len(f.Domain) > 200 {
-		d.fail(position{key: "domain"}, fmt.Sprintf("found %q", f.Domain), "a hostname in lower case such as api.example.test")
-	}
+	d.checkDomain(f.Domain)
 	d.checkRegions(f)
 	d.checkEdges(f)
 	d.checkWitness(f)
 	if f.Shield != "" && !slices.Contains(f.Edges, f.Shield) {
 		d.fail(position{key: "shield"}, fmt.Sprintf("no edge stands in %q", f.Shield), "a place of edges:, "+list(f.Edges))
 	}
-	if f.API == "" {
-		d.missing(top, "api", "the path of an OpenAPI file")
-	}
-	d.exists(position{key: "api"}, f.API, "an OpenAPI file", false)
-	for _, fn := range f.Functions {
-		d.checkFunction(f, fn)
-	}
-	for _, name := range sorted(f.Secrets) {
-		d.checkSecret(name, f.Secrets[name])
-	}
-	for _, name := range sorted(f.Authorizers) {
-		d.checkAuthorizer(f.Authorizers[name])
-	}
+	d.checkAPI(f)
 	d.checkCertificates(f.Certificates)
 	d.checkTLS(f.TLS)
 	if f.Database != nil {
@@ -64,12 +47,42 @@ func (d *decoder) check(f *File) {
 	d.checkBehaviors(f)
 	d.checkProxyProtocol(f)
 	d.checkEdgeFunctions(f)
+	d.checkPlaces(f)
+	d.checkNodes(f)
+}
+
+func (d *decoder) checkDomain(domain string) {
+	if domain == "" {
+		d.missing(position{line: 1, column: 1}, "domain", "a hostname such as api.example.test")
+	} else if !hostname.MatchString(domain) || len(domain) > 200 {
+		d.fail(position{key: "domain"}, fmt.Sprintf("found %q", domain), "a hostname in lower case such as api.example.test")
+	}
+}
+
+// checkAPI checks the API, and what answers it and for whom.
+func (d *decoder) checkAPI(f *File) {
+	if f.API == "" {
+		d.missing(position{line: 1, column: 1}, "api", "the path of an OpenAPI file")
+	}
+	d.exists(position{key: "api"}, f.API, "an OpenAPI file", false)
+	for _, fn := range f.Functions {
+		d.checkFunction(f, fn)
+	}
+	for _, name := range sorted(f.Secrets) {
+		d.checkSecret(name, f.Secrets[name])
+	}
+	for _, name := range sorted(f.Authorizers) {
+		d.checkAuthorizer(f.Authorizers[name])
+	}
+}
+
+// checkPlaces checks where the file says that clients stand.
+func (d *decoder) checkPlaces(f *File) {
 	for _, c := range f.Clients {
 		if _, ok := f.Place(c.Place); !ok {
 			d.fail(c.pos, fmt.Sprintf("found %q", c.Place), "a region of this file, or an AWS region code")
 		}
 	}
-	d.checkNodes(f)
 }
 
 func (d *decoder) checkLimits(l Limits) {

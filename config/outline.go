@@ -16,6 +16,24 @@ var placed = []string{"regions", "edges", "nodes", "clients", "pki", "certificat
 // machines of a world: without where regions and nodes are, and without paths,
 // which differ between machines. Two files of one world have equal outlines.
 func Outline(f *File) map[string]string {
+	v := reflect.ValueOf(withoutPaths(f))
+	out := map[string]string{}
+	for _, k := range fieldsOf(v.Type()) {
+		if slices.Contains(placed, k.key) {
+			continue
+		}
+		var b []byte
+		if said := encode(v.Field(k.index)); said != nil {
+			b, _ = yaml.Marshal(said) // as Marshal writes the whole
+		}
+		sum := sha256.Sum256(b)
+		out[k.key] = hex.EncodeToString(sum[:8])
+	}
+	return out
+}
+
+// withoutPaths returns a file that says where nothing lies.
+func withoutPaths(f *File) File {
 	c := *f
 	c.API, c.PKI = "", ""
 	c.Functions = slices.Clone(f.Functions)
@@ -44,20 +62,7 @@ func Outline(f *File) map[string]string {
 		}
 		c.Database = &db
 	}
-	out := map[string]string{}
-	v := reflect.ValueOf(c)
-	for _, k := range fieldsOf(v.Type()) {
-		if slices.Contains(placed, k.key) {
-			continue
-		}
-		var b []byte
-		if said := encode(v.Field(k.index)); said != nil {
-			b, _ = yaml.Marshal(said) // as Marshal writes the whole
-		}
-		sum := sha256.Sum256(b)
-		out[k.key] = hex.EncodeToString(sum[:8])
-	}
-	return out
+	return c
 }
 
 // outlined returns values without the paths of their files.

@@ -54,41 +54,11 @@ const claimRetry = time.Second
 // record in a world that has none yet.
 func (s *steward) learn(ctx context.Context, role *instance.Role, ready func()) error {
 	s.fitAt.Store(int64(boottime.Now() + startPatience - unfitPatience))
-	patience := time.Now().Add(confirmPatience)
-	for {
-		watch := s.store.Watch()
-		s.tenure.see(s.store.Now())
-		r, _, _ := s.tenure.now()
-		*role = instance.Standby
-		if r.Region == s.self.Region && !s.isStandby() {
-			*role = instance.Primary
-		}
-		if *role == instance.Primary && !s.tenure.held() && time.Now().Before(patience) {
-			s.tenure.renew(ctx)
-			if !s.tenure.held() {
-				r.Region = "" // not for sure: ask again
-			}
-		}
-		if r.Region != "" {
-			s.log.Info("role of the database", "role", string(*role), "primary", r.Region, "term", r.Term)
-			break
-		}
-		retry := time.NewTimer(claimRetry)
-		if known, _, _ := s.tenure.now(); known.Region == "" && s.file.Primary() == s.self.Region {
-			first := failover.Record{Region: s.self.Region, Term: s.firstTerm(ctx), Promise: failover.Promise{Now: s.file.Database.Durability, Of: failover.AmongOf(s.counted())}}
-			if _, err := s.store.CompareAndSwap(ctx, s.tenure.key, 0, mustJSON(first)); err == nil {
-				retry.Reset(0)
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-watch:
-		case <-retry.C:
-		}
+	if !s.awaitRecord(ctx, role) {
+		return nil
 	}
 	ready()
-	// Both run while PostgreSQL starts, too: nobody else shall take the record,
+	// They run while PostgreSQL starts, too: nobody else shall take the record,
 	// and a copy that was a primary's waits for whom to follow.
 	var wg sync.WaitGroup
 	wg.Go(func() { s.run(ctx) })
@@ -97,6 +67,61 @@ func (s *steward) learn(ctx context.Context, role *instance.Role, ready func()) 
 	s.tenure.run(ctx)
 	wg.Wait()
 	return nil
+}
+
+// awaitRecord waits for the record, and sets the role. It reports false if ctx
+// ended first.
+func (s *steward) awaitRecord(ctx context.Context, role *instance.Role) bool {
+	patience := time.Now().Add(confirmPatience)
+	for {
+		watch := s.store.Watch()
+		s.tenure.see(s.store.Now())
+		r, _, _ := s.tenure.now()
+		*role = s.roleOf(r)
+		if r.Region != "" && (*role == instance.Standby || s.confirms(ctx, patience)) {
+			s.log.Info("role of the database", "role", string(*role), "primary", r.Region, "term", r.Term)
+			return true
+		}
+		retry := time.NewTimer(claimRetry)
+		if s.claimsFirst(ctx) {
+			retry.Reset(0)
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-watch:
+		case <-retry.C:
+		}
+	}
+}
+
+// roleOf returns what this region's PostgreSQL is by a record, and by its data.
+func (s *steward) roleOf(r failover.Record) instance.Role {
+	if r.Region == s.self.Region && !s.isStandby() {
+		return instance.Primary
+	}
+	return instance.Standby
+}
+
+// confirms asks whether this region holds the record still. Once patience is
+// over it takes its own copy's word.
+func (s *steward) confirms(ctx context.Context, patience time.Time) bool {
+	if s.tenure.held() || !time.Now().Before(patience) {
+		return true
+	}
+	s.tenure.renew(ctx)
+	return s.tenure.held()
+}
+
+// claimsFirst claims the record of a world that has none, where this region is
+// to, and reports whether it did.
+func (s *steward) claimsFirst(ctx context.Context) bool {
+	if known, _, _ := s.tenure.now(); known.Region != "" || s.file.Primary() != s.self.Region {
+		return false
+	}
+	first := failover.Record{Region: s.self.Region, Term: s.firstTerm(ctx), Promise: failover.Promise{Now: s.file.Database.Durability, Of: failover.AmongOf(s.counted())}}
+	_, err := s.store.CompareAndSwap(ctx, s.tenure.key, 0, mustJSON(first))
+	return err == nil
 }
 
 // firstTerm is where a new world counts its terms from: 1, or beyond what was

@@ -23,39 +23,22 @@ func (s *steward) hand(ctx context.Context, d failover.Decision, asked *failover
 	if err != nil {
 		return err
 	}
-	if err := s.awaitStream(ctx, d.Who); err != nil {
+	if err := s.readyToHand(ctx, d.Who, asked); err != nil {
 		return s.refuse(ctx, asked, err)
-	}
-	if err := s.pg.Checkpoint(ctx); err != nil { // makes the stop short
-		return s.refuse(ctx, asked, err)
-	}
-	s.awaitMark(ctx, asked)
-	if err := s.lead(ctx); err != nil && ctx.Err() == nil { // the hand-over is one trip then
-		s.log.Info("the store is led from elsewhere during a move", "why", err.Error())
 	}
 	defer s.tenure.resume()
 	paused, begin, err := s.pause(ctx, asked)
 	if err != nil && !s.waiting.over(asked, time.Now()) {
 		return nil // it is tried again
 	}
+	if err == nil {
+		err = s.cutAllBut(to.Name, d.Who)
+	}
 	if err != nil {
 		return s.refuse(ctx, asked, err)
 	}
-	s.cut(to.Name)
-	if !s.streams.has(to.Name) {
-		s.admit(true)
-		s.proxy.Resume()
-		return s.refuse(ctx, asked, s.noStream(d.Who))
-	}
 	said := s.tell(ctx, moved{ID: asked.ID, Phase: handed, Why: "not open yet", Paused: begin, Killed: paused.Killed})
-	stopped, err := s.halt(ctx)
-	took := time.Since(begin)
-	if err == nil && !s.streams.has(to.Name) {
-		err = s.noStream(d.Who) // it pledged another term meanwhile, or its link is gone
-	}
-	if err == nil {
-		err = s.release(ctx, d, stopped, s.markOf(asked))
-	}
+	stopped, took, err := s.giveUp(ctx, d, asked, to.Name, begin)
 	s.tenure.resume()
 	if err != nil {
 		undone := errors.Join(s.stop(ctx), s.restart(ctx, instance.Primary, 0))
@@ -68,6 +51,48 @@ func (s *steward) hand(ctx context.Context, d failover.Decision, asked *failover
 	s.log.Info("primary: handed over", "to", d.Who, "term", d.Term, "gate", stopped.LSN.String(), "held", paused.Held, "killed", paused.Killed, "stopped", took, "took", time.Since(begin))
 	<-said
 	return errors.Join(s.stop(ctx), s.restart(ctx, instance.Standby, d.Term))
+}
+
+// readyToHand does what need not be done within the pause. It fails if the
+// successor does not stream.
+func (s *steward) readyToHand(ctx context.Context, to meridian.Region, asked *failover.Move) error {
+	if err := s.awaitStream(ctx, to); err != nil {
+		return err
+	}
+	if err := s.pg.Checkpoint(ctx); err != nil { // makes the stop short
+		return err
+	}
+	s.awaitMark(ctx, asked)
+	if err := s.lead(ctx); err != nil && ctx.Err() == nil { // the hand-over is one trip then
+		s.log.Info("the store is led from elsewhere during a move", "why", err.Error())
+	}
+	return nil
+}
+
+// cutAllBut cuts every stream but the successor's. If that is gone it ends the
+// pause, and says so.
+func (s *steward) cutAllBut(node string, to meridian.Region) error {
+	s.cut(node)
+	if s.streams.has(node) {
+		return nil
+	}
+	s.admit(true)
+	s.proxy.Resume()
+	return s.noStream(to)
+}
+
+// giveUp has PostgreSQL write its last checkpoint, and the record name the
+// successor. took is how long after begin the checkpoint was there.
+func (s *steward) giveUp(ctx context.Context, d failover.Decision, asked *failover.Move, node string, begin time.Time) (at instance.Stopped, took time.Duration, err error) {
+	at, err = s.halt(ctx)
+	took = time.Since(begin)
+	if err == nil && !s.streams.has(node) {
+		err = s.noStream(d.Who) // it pledged another term meanwhile, or its link is gone
+	}
+	if err == nil {
+		err = s.release(ctx, d, at, s.markOf(asked))
+	}
+	return at, took, err
 }
 
 // pause takes all sessions off PostgreSQL, and returns when that began. No

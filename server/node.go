@@ -100,31 +100,10 @@ func (n *node) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	n.end = cancel
-	if n.leash != nil {
-		go func() { // ends with the process: it waits for the supervisor's end
-			n.leash.Follow(n.obey)
-			cancel(errors.New("the supervisor is gone"))
-		}()
-	}
-	if n.leash == nil {
-		defer n.upgrades()()
-	}
+	defer n.heed()()
 	begin := time.Now()
-	g := lifecycle.Group{Grace: n.handing.grace, Started: func(part string, took time.Duration) {
-		n.log.Info("part ready", "part", part, "took", took)
-		if shownParts[part] {
-			n.leash.Report(leash.Report{Part: part, Took: took})
-		}
-	}}
-	g.Add("backbone", n.backbone.Run)
-	g.Add("store", n.store.Run)
-	if n.shelf != nil {
-		g.Add("certificates", n.shelf.run)
-	}
-	g.Add("health", n.prober.Run)
-	g.Add("map", n.draw)
-	service := n.backbone.Listener("node")
-	g.Add("node service", func(ctx context.Context, ready func()) error { return n.serveNode(ctx, service, ready) })
+	g := lifecycle.Group{Grace: n.handing.grace, Started: n.started}
+	n.addGround(&g)
 	if err := n.handing.prepared(ctx, false); err != nil {
 		return err
 	}
@@ -134,16 +113,7 @@ func (n *node) run(ctx context.Context) error {
 	n.addReloads(&g)
 	offering, stopOffering := context.WithCancel(context.WithoutCancel(ctx))
 	n.handing.add(&g, offering)
-	g.Add("ready", func(ctx context.Context, ready func()) error {
-		n.fact(factReady, "1")
-		n.fact(factReturns, "")
-		ready()
-		n.log.Info("node ready", "took", time.Since(begin))
-		n.leash.Report(leash.Report{Ready: true, Took: time.Since(begin)})
-		<-ctx.Done()
-		n.handing.withdraw()
-		return nil
-	})
+	n.addReady(&g, begin)
 	defer context.AfterFunc(asked, n.handing.hurry)()
 	if err := n.handing.prepared(ctx, true); err != nil {
 		stopOffering()
@@ -154,6 +124,54 @@ func (n *node) run(ctx context.Context) error {
 		return n.depart()
 	}
 	return err
+}
+
+// heed follows the supervisor's orders, or, where there is none, the signals by
+// which an operator asks for an upgrade, until the end that it returns.
+func (n *node) heed() (end func()) {
+	if n.leash == nil {
+		return n.upgrades()
+	}
+	go func() { // ends with the process: it waits for the supervisor's end
+		n.leash.Follow(n.obey)
+		n.end(errors.New("the supervisor is gone"))
+	}()
+	return func() {}
+}
+
+// started says that a part became ready.
+func (n *node) started(part string, took time.Duration) {
+	n.log.Info("part ready", "part", part, "took", took)
+	if shownParts[part] {
+		n.leash.Report(leash.Report{Part: part, Took: took})
+	}
+}
+
+// addGround adds what every node has, whatever its roles.
+func (n *node) addGround(g *lifecycle.Group) {
+	g.Add("backbone", n.backbone.Run)
+	g.Add("store", n.store.Run)
+	if n.shelf != nil {
+		g.Add("certificates", n.shelf.run)
+	}
+	g.Add("health", n.prober.Run)
+	g.Add("map", n.draw)
+	service := n.backbone.Listener("node")
+	g.Add("node service", func(ctx context.Context, ready func()) error { return n.serveNode(ctx, service, ready) })
+}
+
+// addReady adds the last part: it says that all others are ready.
+func (n *node) addReady(g *lifecycle.Group, begin time.Time) {
+	g.Add("ready", func(ctx context.Context, ready func()) error {
+		n.fact(factReady, "1")
+		n.fact(factReturns, "")
+		ready()
+		n.log.Info("node ready", "took", time.Since(begin))
+		n.leash.Report(leash.Report{Ready: true, Took: time.Since(begin)})
+		<-ctx.Done()
+		n.handing.withdraw()
+		return nil
+	})
 }
 
 // depart ends what this node remembers of a world that it left: the copy would

@@ -228,35 +228,12 @@ func (n *node) keepRegions(ctx context.Context, ready func()) error {
 	tick := time.NewTicker(redraw)
 	defer tick.Stop()
 	ready()
-	var said string
-	var since time.Time // that a region leaves, as this node has seen it
+	var k usher
 	for {
 		watch := n.store.Watch()
 		r := n.inForce.Load().roster
-		region, p := r.moves()
-		if p != leaving {
-			since = time.Time{}
-		} else if since.IsZero() {
-			since = time.Now()
-		}
-		s := n.standing(r)
-		s.drained = time.Since(since) >= n.file.DNS.TTL+goodbye
-		s.votes = p == leaving && s.drained && n.voting(ctx, r, region)
-		_, due, why := r.next(s, n.cfg.Start)
-		if region != "" && why != said {
-			n.log.Info("regions", "of", region, "phase", string(p), "why", why)
-			said = why
-		}
-		if due {
-			if _, err := n.enroll(ctx, func(now roster) (roster, error) {
-				if is, at := now.moves(); is != region || at != p {
-					return now, nil // another was faster
-				}
-				out, _, _ := now.next(s, n.cfg.Start)
-				return out, nil
-			}); err != nil && ctx.Err() == nil {
-				n.log.Warn("a region stays as it is", "of", region, "why", err.Error())
-			}
+		if k.watch(r); k.region != "" {
+			n.usher(ctx, r, &k)
 		}
 		n.forget(ctx, r)
 		select {
@@ -265,6 +242,49 @@ func (n *node) keepRegions(ctx context.Context, ready func()) error {
 		case <-watch:
 		case <-tick.C:
 		}
+	}
+}
+
+// An usher is what a node has seen of the region that joins or leaves.
+type usher struct {
+	region meridian.Region // "": none does
+	phase  phase
+	since  time.Time // that it leaves
+	said   string    // why it is where it is
+}
+
+// watch looks at a roster.
+func (k *usher) watch(r roster) {
+	k.region, k.phase = r.moves()
+	if k.phase != leaving {
+		k.since = time.Time{}
+	} else if k.since.IsZero() {
+		k.since = time.Now()
+	}
+}
+
+// usher takes the region that joins or leaves on to its next step, if that is due.
+func (n *node) usher(ctx context.Context, r roster, k *usher) {
+	s := n.standing(r)
+	s.drained = time.Since(k.since) >= n.file.DNS.TTL+goodbye
+	s.votes = k.phase == leaving && s.drained && n.voting(ctx, r, k.region)
+	_, due, why := r.next(s, n.cfg.Start)
+	if why != k.said {
+		n.log.Info("regions", "of", k.region, "phase", string(k.phase), "why", why)
+		k.said = why
+	}
+	if !due {
+		return
+	}
+	_, err := n.enroll(ctx, func(now roster) (roster, error) {
+		if is, at := now.moves(); is != k.region || at != k.phase {
+			return now, nil // another was faster
+		}
+		out, _, _ := now.next(s, n.cfg.Start)
+		return out, nil
+	})
+	if err != nil && ctx.Err() == nil {
+		n.log.Warn("a region stays as it is", "of", k.region, "why", err.Error())
 	}
 }
 

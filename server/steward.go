@@ -130,44 +130,53 @@ func (s *steward) step(ctx context.Context) {
 		s.log.Info("primary", "do", string(d.Do), "of", d.Who, "term", d.Term, "why", d.Why)
 		s.lastSaid = d
 	}
-	if d.Do == failover.Promote && !s.tenure.certain() {
+	if !s.may(d.Do) {
 		return
 	}
-	if !s.started.Load() && d.Do != failover.Follow && !(d.Do == failover.Promote && s.waits()) {
-		return
+	if err := s.do(ctx, v, d); err != nil && ctx.Err() == nil {
+		s.log.Error("primary: a step failed", "do", string(d.Do), "term", d.Term, "err", err)
 	}
-	var err error
+}
+
+// may reports whether a step may be taken now. While PostgreSQL starts it may
+// only follow, or be promoted where its start waits for that.
+func (s *steward) may(do failover.Action) bool {
+	if do == failover.Promote {
+		return s.tenure.certain() && (s.started.Load() || s.waits())
+	}
+	return s.started.Load() || do == failover.Follow
+}
+
+// do takes the step that was decided.
+func (s *steward) do(ctx context.Context, v failover.View, d failover.Decision) error {
 	switch d.Do {
 	case failover.Wait, failover.Hold: // the tenure renews by itself
 	case failover.Raise:
-		err = s.raise(ctx, d)
+		return s.raise(ctx, d)
 	case failover.Hand:
 		if !s.stays(v.Move) {
-			err = s.hand(ctx, d, v.Move)
+			return s.hand(ctx, d, v.Move)
 		}
 	case failover.Refuse:
-		if s.mayComeBack(v.Move.ID) {
-			return
+		if !s.mayComeBack(v.Move.ID) {
+			return s.refuse(ctx, v.Move, errors.New(d.Why))
 		}
-		err = s.refuse(ctx, v.Move, errors.New(d.Why))
 	case failover.Recruit:
-		err = s.recruit(ctx, d)
+		return s.recruit(ctx, d)
 	case failover.Tell:
-		err = s.report(ctx, d.Term, s.pg.Settle)
+		return s.report(ctx, d.Term, s.pg.Settle)
 	case failover.Own:
-		err = s.store.Put(ctx, pledgePrefix+s.db+"/"+string(s.self.Region), mustJSON(failover.Pledge{Region: s.self.Region, Term: d.Term}))
+		return s.store.Put(ctx, pledgePrefix+s.db+"/"+string(s.self.Region), mustJSON(failover.Pledge{Region: s.self.Region, Term: d.Term}))
 	case failover.Take:
-		err = s.take(ctx, d)
+		return s.take(ctx, d)
 	case failover.Promote:
-		err = s.promote(ctx, v.Record)
+		return s.promote(ctx, v.Record)
 	case failover.Follow:
-		err = s.follow(ctx, d.Term)
+		return s.follow(ctx, d.Term)
 	case failover.Rejoin:
-		err = s.rejoin(ctx, d.Term)
+		return s.rejoin(ctx, d.Term)
 	}
-	if err != nil && ctx.Err() == nil {
-		s.log.Error("primary: a step failed", "do", string(d.Do), "term", d.Term, "err", err)
-	}
+	return nil
 }
 
 // look gathers what the decision stands on.

@@ -132,13 +132,7 @@ func (m *Member) Run(ctx context.Context, ready func()) error {
 	parts.Go(func() { m.keep(ctx) })
 	// Always, not only while this member has no leader: what is needed in an
 	// emergency is better in use before it.
-	parts.Go(func() {
-		m.relays.trail(ctx, m.mirror, func() { m.stats.connected.Set(1); ready() }, func() {
-			if m.server.Load() == nil {
-				m.stats.connected.Set(0)
-			}
-		})
-	})
+	parts.Go(func() { m.trail(ctx, ready) })
 	if err := m.joinPeers(ctx, &parts); err != nil {
 		return fmt.Errorf("store member %s: %w", m.cfg.Name, err)
 	}
@@ -150,25 +144,37 @@ func (m *Member) Run(ctx context.Context, ready func()) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if errors.Is(err, errUnseated) {
-			m.log.Info("this node votes on the store no more, and follows it")
-			continue
+		m.rest(ctx, cfg, err)
+	}
+	return nil
+}
+
+// trail follows the other members until ctx is canceled.
+func (m *Member) trail(ctx context.Context, ready func()) {
+	m.relays.trail(ctx, m.mirror, func() { m.stats.connected.Set(1); ready() }, func() {
+		if m.server.Load() == nil {
+			m.stats.connected.Set(0)
 		}
-		if errors.Is(err, errGaveUp) {
-			m.log.Error("this member of the store is down until the node is started again; "+
-				"the node goes on with its last good copy", "err", err)
-			<-ctx.Done()
-			return nil
-		}
-		if cfg.existing && !m.founded() { // the seats changed meanwhile
-			m.log.Info("this node has not taken its seat in the store yet", "err", err)
-			pause(ctx, seatEvery)
-			continue
-		}
+	})
+}
+
+// rest says why etcd ended, and waits until it is to be tried again: until ctx is
+// canceled if it is not.
+func (m *Member) rest(ctx context.Context, cfg MemberConfig, err error) {
+	switch {
+	case errors.Is(err, errUnseated):
+		m.log.Info("this node votes on the store no more, and follows it")
+	case errors.Is(err, errGaveUp):
+		m.log.Error("this member of the store is down until the node is started again; "+
+			"the node goes on with its last good copy", "err", err)
+		<-ctx.Done()
+	case cfg.existing && !m.founded(): // the seats changed meanwhile
+		m.log.Info("this node has not taken its seat in the store yet", "err", err)
+		pause(ctx, seatEvery)
+	default:
 		m.log.Error("this member of the store is down, starting it again", "pause", restartPause, "err", err)
 		pause(ctx, restartPause)
 	}
-	return nil
 }
 
 // restartPause lies between two tries of an etcd that does not stay up.

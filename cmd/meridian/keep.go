@@ -44,22 +44,27 @@ func keep(ctx context.Context, state string, pid int, asked asked) error {
 		if s, ok := got.(syscall.Signal); ok {
 			syscall.Kill(pid, s)
 		}
-		failed := false
-		for {
-			var status syscall.WaitStatus
-			child, err := syscall.Wait4(-1, &status, syscall.WNOHANG, nil)
-			if err != nil || child <= 0 {
-				break
-			}
-			if child == pid {
-				failed = status.Signaled() || status.ExitStatus() != 0
-			}
-		}
+		failed := reap(pid)
 		if pid = holder(state, pid); !alive(pid) {
 			if failed {
 				return errEnded
 			}
 			return nil
+		}
+	}
+}
+
+// reap takes leave of all children that have ended, and reports whether pid was
+// among them and failed.
+func reap(pid int) (failed bool) {
+	for {
+		var status syscall.WaitStatus
+		child, err := syscall.Wait4(-1, &status, syscall.WNOHANG, nil)
+		if err != nil || child <= 0 {
+			return failed
+		}
+		if child == pid {
+			failed = status.Signaled() || status.ExitStatus() != 0
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package instance
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,47 +13,11 @@ import (
 
 // provide takes the steps that Decide names until PostgreSQL can start.
 func (in *Instance) provide(ctx context.Context, role Role) error {
-	said := ""
-	had := in.hadTrouble()
+	p := &provision{in: in, role: role, had: in.hadTrouble()}
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
 		opened := in.gate.watch()
-		v, history, unreached, err := in.look(ctx, role, had)
-		if err != nil {
-			return err
-		}
-		step, why := Decide(v)
-		if why != said {
-			in.log.Info("database folder", "do", string(step), "why", why, "dir", in.data())
-			said = why
-		}
-		in.life.set(func(s *lifeState) { s.step = step })
-		switch step {
-		case Start:
-			return nil
-		case Refuse:
-			return meridian.WithKind(meridian.Invalid, fmt.Errorf("data folder %s: %s", in.data(), why))
-		case Init:
-			err = in.initdb(ctx)
-		case Clone:
-			if err = in.clone(ctx); err != nil && ctx.Err() == nil {
-				in.log.Warn("copying the primary failed, trying again", "err", err)
-				unreached, err = err, nil
-			}
-		case Rewind:
-			if err = in.rewind(ctx, v, history); meridian.KindOf(err) == meridian.PrimaryUnavailable {
-				unreached, err = err, nil
-			} else {
-				had = noTrouble
-			}
-		case Aside:
-			err = in.moveAside(v.Folder.System, why)
-			had = noTrouble
-		case Wait:
-			if unreached == nil {
-				unreached = errors.New(why)
-			}
-		}
-		if err != nil {
+		unreached, err := p.step(ctx)
+		if err != nil || p.done {
 			return err
 		}
 		if unreached != nil {
@@ -62,6 +27,72 @@ func (in *Instance) provide(ctx context.Context, role Role) error {
 			}
 		}
 	}
+}
+
+// A provision is the way to data on which PostgreSQL can start.
+type provision struct {
+	in   *Instance
+	role Role
+	had  trouble
+	said string // why the last step was taken
+	done bool
+}
+
+// step takes the next step. The first error says why the primary was not reached
+// that the step needs: it is to be tried again.
+func (p *provision) step(ctx context.Context) (unreached, err error) {
+	v, history, unreached, err := p.in.look(ctx, p.role, p.had)
+	if err != nil {
+		return nil, err
+	}
+	step, why := Decide(v)
+	p.tell(step, why)
+	switch step {
+	case Start:
+		p.done = true
+		return nil, nil
+	case Refuse:
+		return nil, meridian.WithKind(meridian.Invalid, fmt.Errorf("data folder %s: %s", p.in.data(), why))
+	case Init:
+		return unreached, p.in.initdb(ctx)
+	case Clone:
+		return p.clone(ctx, unreached)
+	case Rewind:
+		return p.rewind(ctx, v, history, unreached)
+	case Aside:
+		p.had = noTrouble
+		return unreached, p.in.moveAside(v.Folder.System, why)
+	case Wait:
+		return cmp.Or(unreached, errors.New(why)), nil
+	}
+	return unreached, nil
+}
+
+// tell says what the next step is, once for each reason.
+func (p *provision) tell(step Step, why string) {
+	if why != p.said {
+		p.in.log.Info("database folder", "do", string(step), "why", why, "dir", p.in.data())
+		p.said = why
+	}
+	p.in.life.set(func(s *lifeState) { s.step = step })
+}
+
+// clone copies the primary. What fails is tried again.
+func (p *provision) clone(ctx context.Context, unreached error) (_, err error) {
+	if err = p.in.clone(ctx); err == nil || ctx.Err() != nil {
+		return unreached, err
+	}
+	p.in.log.Warn("copying the primary failed, trying again", "err", err)
+	return err, nil
+}
+
+// rewind brings the data to the primary's history, if that is there.
+func (p *provision) rewind(ctx context.Context, v View, h history, unreached error) (_, err error) {
+	if err = p.in.rewind(ctx, v, h); meridian.KindOf(err) == meridian.PrimaryUnavailable {
+		return err, nil
+	}
+	p.had = noTrouble
+	return unreached, err
 }
 
 // look finds out what Decide must know. The second error says why the primary

@@ -6,11 +6,9 @@ import (
 	"fmt"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"meridian"
-	"meridian/internal/proc"
 )
 
 const (
@@ -125,25 +123,28 @@ func (in *Instance) once(ctx context.Context, up func()) (err error) {
 			return in.serve(ctx, role, p, up)
 		}
 	}
+	if err := in.ready(ctx, role); err != nil {
+		return err
+	}
+	return in.serve(ctx, role, nil, up)
+}
+
+// ready makes the data such that PostgreSQL can start on it in that role.
+func (in *Instance) ready(ctx context.Context, role Role) error {
 	if err := in.provide(ctx, role); err != nil {
 		return err
 	}
 	if err := in.configure(in.data(), role); err != nil {
 		return err
 	}
-	if err := in.clearStale(ctx); err != nil {
+	if err := in.clearStale(ctx); err != nil || role != Standby {
 		return err
 	}
-	if role == Standby {
-		c, err := in.control(ctx, in.data())
-		if err != nil {
-			return err
-		}
-		if err := in.unreserve(c.newest()); err != nil {
-			return err
-		}
+	c, err := in.control(ctx, in.data())
+	if err != nil {
+		return err
 	}
-	return in.serve(ctx, role, nil, up)
+	return in.unreserve(c.newest())
 }
 
 // counted also notes that PostgreSQL is up.
@@ -163,134 +164,6 @@ func (in *Instance) settleRole() (Role, error) {
 		return Standby, err
 	}
 	return Primary, nil
-}
-
-// serve runs the postmaster, or the one that is adopted, until ctx is canceled
-// or it ends.
-func (in *Instance) serve(ctx context.Context, role Role, p *proc.Process, up func()) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	out := &logWriter{log: in.log, trouble: func(why trouble) {
-		if role == Standby {
-			in.strand(cancel, why)
-		}
-	}}
-	began := time.Now()
-	from := in.logEndsAt()
-	if p == nil {
-		var err error
-		if p, err = in.launch(out); err != nil {
-			return err
-		}
-		from = 0
-	}
-	in.running.Store(int64(p.PID()))
-	in.life.set(func(s *lifeState) { s.process = p })
-	defer in.running.Store(0)
-	defer in.stats.up.Set(0)
-
-	var helping sync.WaitGroup
-	defer helping.Wait()
-	drained := func() {}
-	if in.cfg.Outlive {
-		ended, read := make(chan struct{}), make(chan struct{})
-		go func() { defer close(read); in.follow(from, out, ended) }() // drained waits
-		drained = sync.OnceFunc(func() { close(ended); <-read })
-		defer drained()
-	}
-	helping.Go(func() {
-		if in.accepts(ctx, p) {
-			if role == Standby {
-				if err := in.sortsAlike(ctx); meridian.KindOf(err) == meridian.Invalid {
-					cancel(err)
-					return
-				} else if err != nil && ctx.Err() == nil {
-					in.log.Warn("whether this machine sorts as the primary's does is not known", "err", err)
-				}
-			}
-			in.stats.up.Set(1)
-			in.log.Info("postgres accepts connections", "version", in.bin.Version, "after", time.Since(began))
-			up()
-			in.checkpoints(ctx)
-		}
-	})
-	if role == Standby && in.cfg.Further == "" {
-		helping.Go(func() { in.payDebt(ctx) })
-		helping.Go(func() { in.keepSlots(ctx) })
-	}
-	defer cancel(nil)
-	select {
-	case <-p.Done():
-		drained()
-		return fmt.Errorf("postgres ended by itself (%v): %s", p.Err(), out.complaint())
-	case <-ctx.Done():
-		if !in.leaving.Load() {
-			stop(p)
-		}
-		return context.Cause(ctx)
-	}
-}
-
-// strand ends a PostgreSQL that cannot follow from here; Decide shall ask.
-func (in *Instance) strand(cancel context.CancelCauseFunc, why trouble) {
-	select {
-	case in.trouble <- why:
-	default:
-	}
-	cancel(errStranded)
-}
-
-// checkpoints makes one whenever chores asks for it, until ctx is canceled.
-func (in *Instance) checkpoints(ctx context.Context) {
-	for {
-		select {
-		case <-in.chores:
-		case <-ctx.Done():
-			return
-		}
-		if err := in.Checkpoint(ctx); err != nil && ctx.Err() == nil {
-			in.log.Warn("checkpoint failed", "err", err)
-		}
-	}
-}
-
-// stop ends a postmaster: fast, then at once, then by force. What was
-// committed survives each of them.
-func stop(p *proc.Process) {
-	p.Signal(syscall.SIGINT)
-	timer := time.NewTimer(fastShutdown)
-	defer timer.Stop()
-	select {
-	case <-p.Done():
-		return
-	case <-timer.C:
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), immediateShutdown)
-	defer cancel()
-	p.Stop(ctx, syscall.SIGQUIT)
-}
-
-// accepts waits until PostgreSQL lets the superuser in, and reports whether
-// that came before ctx or the process ended. It tries only once the
-// postmaster's status is "ready": each try before that is a line in the log.
-func (in *Instance) accepts(ctx context.Context, p *proc.Process) bool {
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		if pid, status := in.postmaster(); pid == p.PID() && status == "ready" {
-			if conn, err := connect(ctx, in.Dial, Superuser, "postgres", nil); err == nil {
-				conn.Close(ctx)
-				return true
-			}
-		}
-		select {
-		case <-tick.C:
-		case <-p.Done():
-			return false
-		case <-ctx.Done():
-			return false
-		}
-	}
 }
 
 func wait(ctx context.Context, d time.Duration) error {
