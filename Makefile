@@ -70,8 +70,13 @@ bench: ## benchmarks of PKG, this tree against BASE, in alternating runs
 
 .PHONY: bench-postgres
 bench-postgres: deps ## the database proxy beside PgBouncer, pgpool-II and a bare relay
-	@test/bench/postgres/install.sh build/bench
+	@test/bench/peer/install.sh build/bench pgbouncer pgpool2
 	BENCH_PROGRAMS=$(CURDIR)/build/bench go test ./test/bench/postgres -run '^$$' -bench SideBySide -benchtime 1x -timeout 30m
+
+.PHONY: bench-edge
+bench-edge: deps build ## the edge beside nginx and HAProxy: cached and passed on, HTTP/1.1 and HTTP/2
+	@test/bench/peer/install.sh build/bench nginx haproxy wrk nghttp2-client
+	BENCH_PROGRAMS=$(CURDIR)/build/bench go test ./test/bench/edge -run '^$$' -bench SideBySide -benchtime 1x -timeout 30m
 
 .PHONY: latency
 latency: deps build ## what a write costs from another region than the primary's

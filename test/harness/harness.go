@@ -78,12 +78,17 @@ type World struct {
 	env   []string
 }
 
-// Up brings up the world of a file of the module and ends it with the test.
+// Up brings up the world of a file, which lies in the module if its path is
+// relative, and ends it with the test.
 func Up(t testing.TB, file, state string, env ...string) *World {
 	t.Helper()
 	w := &World{t: t, State: state, bin: Binary(t), env: append(os.Environ(), env...)}
 	t.Cleanup(w.Down)
-	if out, err := w.Try(3*time.Minute, "up", "--detach", filepath.Join(Root(t), file)); err != nil {
+	path := file
+	if !filepath.IsAbs(file) {
+		path = filepath.Join(Root(t), file)
+	}
+	if out, err := w.Try(3*time.Minute, "up", "--detach", path); err != nil {
 		log, _ := os.ReadFile(filepath.Join(state, "up.log"))
 		t.Fatalf("up: %v\n%s\n%s", err, out, log)
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"meridian/postgres/pgtest"
+	"meridian/test/bench/peer"
 )
 
 const pgbouncerConf = `[databases]
@@ -98,14 +99,14 @@ func everyWay(b *testing.B, main, replica *pgtest.Server) []way {
 	ways = append(ways, way{"meridian, Go's poller", proxied(noloop), nopid})
 	addr, _, pid = again(b, string(secondary), replica, peers)
 	ways = append(ways, way{"meridian, secondary", proxied(addr), pid})
-	if os.Getenv("BENCH_PROGRAMS") == "" {
+	if peer.Programs() == "" {
 		return ways
 	}
 	for _, f := range []struct{ program, config string }{{"pgbouncer", pgbouncerConf}, {"pgpool", pgpoolConf}} {
-		port := freePort(b)
+		port := peer.FreePort(b)
 		args := map[string][]string{"pgbouncer": {"FILE"}, "pgpool": {"-n", "-f", "FILE"}}[f.program]
-		pid := foreign(b, f.program, fmt.Sprintf(f.config, filepath.Dir(main.Dir), port), args...)
-		listening(b, port)
+		pid := peer.Start(b, f.program, fmt.Sprintf(f.config, filepath.Dir(main.Dir), port), nil, args...)
+		peer.Listening(b, port)
 		ways = append(ways, way{f.program, proxied(fmt.Sprintf("127.0.0.1:%d", port)), pid})
 	}
 	return ways
@@ -150,9 +151,9 @@ func (w way) run(b *testing.B, mode string, clients int) {
 		seconds = "5"
 	}
 	prefix := filepath.Join(b.TempDir(), "log")
-	before := cpu(w.pid)
+	before := peer.CPU(w.pid)
 	out, err := pgbench(b, "-S", "-n", "-M", mode, "-c", strconv.Itoa(clients), "-j", "1", "-T", seconds, "-l", "--log-prefix="+prefix, w.dsn)
-	used := cpu(w.pid) - before
+	used := peer.CPU(w.pid) - before
 	tps, n := perSecond.FindStringSubmatch(out), processed.FindStringSubmatch(out)
 	if err != nil || tps == nil || n == nil {
 		b.Errorf("%s, %s, %d clients: %v\n%s", w.name, mode, clients, err, out)
@@ -192,37 +193,4 @@ func median(b *testing.B, prefix string) time.Duration {
 	}
 	slices.Sort(all)
 	return time.Duration(all[len(all)/2]) * time.Microsecond
-}
-
-// tick is the kernel's unit of CPU time for programs (USER_HZ).
-const tick = 10 * time.Millisecond
-
-// cpu returns the CPU time that a process, its children that live and those
-// that it has waited for have used.
-func cpu(pid int) (used time.Duration) {
-	if pid == 0 {
-		return 0
-	}
-	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
-	for _, name := range stats {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			continue
-		}
-		_, rest, _ := strings.Cut(string(text), ") ")
-		f := strings.Fields(rest)
-		self := name == fmt.Sprintf("/proc/%d/stat", pid)
-		if len(f) < 15 || !self && f[1] != strconv.Itoa(pid) {
-			continue
-		}
-		last := 13 // utime and stime; of pid itself also its children's
-		if self {
-			last = 15
-		}
-		for _, ticks := range f[11:last] {
-			n, _ := strconv.Atoi(ticks)
-			used += time.Duration(n) * tick
-		}
-	}
-	return used
 }

@@ -8,13 +8,10 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"os/user"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"meridian"
 	fiber "meridian/internal/loop"
@@ -198,67 +195,4 @@ func again(b *testing.B, role string, server *pgtest.Server, peer string) (addr,
 	}
 	f := strings.Fields(line)
 	return f[0], f[1], cmd.Process.Pid
-}
-
-// foreign runs another project's proxy with a configuration file.
-func foreign(b *testing.B, program, config string, args ...string) (pid int) {
-	root := os.Getenv("BENCH_PROGRAMS")
-	dir, err := os.MkdirTemp("/var/tmp", "bench-")
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { os.RemoveAll(dir) })
-	file := filepath.Join(dir, program+".conf")
-	if err := os.WriteFile(file, []byte(strings.ReplaceAll(config, "DIR", dir)), 0o644); err != nil {
-		b.Fatal(err)
-	}
-	for i := range args {
-		args[i] = strings.ReplaceAll(args[i], "FILE", file)
-	}
-	cmd := exec.Command(filepath.Join(root, "usr/sbin", program), args...)
-	cmd.Env = []string{"LD_LIBRARY_PATH=" + filepath.Join(root, "usr/lib/x86_64-linux-gnu") + ":" + filepath.Join(root, "usr/lib/aarch64-linux-gnu"), "PATH=/usr/bin:/bin"}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if u, err := user.Lookup("postgres"); os.Getuid() == 0 && err == nil { // they refuse to run as root
-		uid, _ := strconv.Atoi(u.Uid)
-		gid, _ := strconv.Atoi(u.Gid)
-		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
-		os.Chown(dir, uid, gid)
-	}
-	log, err := os.Create(filepath.Join(dir, "log"))
-	if err != nil {
-		b.Fatal(err)
-	}
-	cmd.Stdout, cmd.Stderr = log, log
-	if err := cmd.Start(); err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); cmd.Wait() })
-	return cmd.Process.Pid
-}
-
-// freePort returns a port that nobody listens on.
-func freePort(b *testing.B) int {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
-// listening waits until somebody listens at a port.
-func listening(b *testing.B, port int) {
-	deadline, tick := time.After(20*time.Second), time.NewTicker(20*time.Millisecond)
-	defer tick.Stop()
-	for {
-		select {
-		case <-deadline:
-			b.Fatalf("nobody listens at port %d", port)
-		case <-tick.C:
-			if c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
-				c.Close()
-				return
-			}
-		}
-	}
 }
