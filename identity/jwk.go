@@ -85,6 +85,15 @@ func parseJWK(raw []byte) (Key, error) {
 	return k, nil
 }
 
+// PublicJWK reads one JWK, and returns its public key, or the octets of a secret.
+func PublicJWK(raw []byte) (any, error) {
+	var j jwk
+	if err := json.Unmarshal(raw, &j); err != nil {
+		return nil, err
+	}
+	return j.public()
+}
+
 // public returns the key in the form that newKey takes.
 func (j *jwk) public() (any, error) {
 	switch {

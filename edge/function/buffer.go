@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"strings"
 	"unicode/utf16"
-	"unicode/utf8"
 
 	"github.com/dop251/goja"
 )
@@ -146,10 +145,7 @@ func (v *vm) text(b []byte, enc string) string {
 		}
 		return string(utf16.Decode(u))
 	}
-	if !utf8.Valid(b) {
-		return strings.ToValidUTF8(string(b), "�")
-	}
-	return string(b)
+	return decoded(b)
 }
 
 // bytesOf reads what text writes. As in Node, what is no base64 or hex ends it.

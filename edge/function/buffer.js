@@ -14,8 +14,9 @@
     if (!Number.isInteger(at) || at < 0 || at + width > buf.length) throw new RangeError("index out of range");
     return at;
   }
-  class Buffer extends Uint8Array {
-    // As a constructor Node deprecates it, and functions for Lambda@Edge call it so.
+  // As a constructor or a function Node deprecates it, and what is older calls it so.
+  function Buffer(value, enc, length) { return new Bytes(value, enc, length); }
+  class Bytes extends Uint8Array {
     constructor(value, enc, length) {
       if (typeof value === "string") super(native.decode(value, enc));
       else if (typeof value === "number") super(sized(value));
@@ -26,6 +27,8 @@
       if (value instanceof ArrayBuffer) return new Buffer(value, enc, length);
       if (value && value.type === "Buffer" && Array.isArray(value.data)) value = value.data;
       if (value === null || typeof value !== "object") throw new TypeError("Buffer.from: expected a string, an array or a buffer");
+      if (value instanceof String) return Buffer.from(String(value), enc);
+      if (value.length === undefined) throw new TypeError("Buffer.from: expected a string, an array or a buffer");
       const out = new Buffer(sized(value.length || 0));
       for (let i = 0; i < out.length; i++) out[i] = value[i];
       return out;
@@ -35,6 +38,7 @@
       return fill === undefined ? out : out.fill(fill, 0, out.length, enc);
     }
     static allocUnsafe(size) { return new Buffer(sized(size)); }
+    static allocUnsafeSlow(size) { return new Buffer(sized(size)); }
     static byteLength(value, enc) { return typeof value === "string" ? native.decode(value, enc).byteLength : value.byteLength; }
     static compare(a, b) { return Buffer.prototype.compare.call(a, b); }
     static concat(list, total) {
@@ -120,7 +124,10 @@
     for (let i = 0; i < buf.length; i += n) buf.subarray(i, i + n).reverse();
     return buf;
   }
-  const p = Buffer.prototype;
+  const p = Bytes.prototype;
+  Object.setPrototypeOf(Buffer, Bytes);
+  Buffer.prototype = p;
+  Object.defineProperty(p, "constructor", { value: Buffer, writable: true, configurable: true });
   function method(name, f) { Object.defineProperty(p, name, { value: f, writable: true, configurable: true }); }
   for (const [bits, n] of [["16", 2], ["32", 4]]) {
     for (const order of ["LE", "BE"]) {

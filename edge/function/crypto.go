@@ -22,10 +22,14 @@ func (v *vm) crypto() *goja.Object {
 	o.Set("createHash", func(c goja.FunctionCall) goja.Value { return v.hasher(v.algorithm(c.Argument(0))()) })
 	o.Set("createHmac", func(c goja.FunctionCall) goja.Value {
 		alg := v.algorithm(c.Argument(0))
-		return v.hasher(hmac.New(alg, append([]byte(nil), v.bytes(c.Argument(1))...)))
+		return v.hasher(hmac.New(alg, append([]byte(nil), v.secret(c.Argument(1))...)))
 	})
 	o.Set("timingSafeEqual", func(c goja.FunctionCall) goja.Value {
-		return v.rt.ToValue(subtle.ConstantTimeCompare(v.bytes(c.Argument(0)), v.bytes(c.Argument(1))) == 1)
+		x, y := v.data(c.Argument(0)), v.data(c.Argument(1))
+		if len(x) != len(y) {
+			panic(v.newError("RangeError", "Input buffers must have the same byte length"))
+		}
+		return v.rt.ToValue(subtle.ConstantTimeCompare(x, y) == 1)
 	})
 	o.Set("randomUUID", func() string { return uuid.NewString() })
 	o.Set("randomBytes", func(c goja.FunctionCall) goja.Value {
@@ -37,7 +41,30 @@ func (v *vm) crypto() *goja.Object {
 		rand.Read(b) // never fails
 		return v.newBuffer(b)
 	})
+	if v.fn.program.Says(signers...) {
+		v.signing(o)
+	}
 	return o
+}
+
+// data returns what is hashed: a text, or bytes, and nothing else, as in Node.
+func (v *vm) data(x goja.Value) []byte {
+	if _, ok := x.(*goja.Object); !ok && !isText(x) {
+		v.fail("expected a string or a Buffer, got %s", kindOf(x))
+	}
+	return v.bytes(x)
+}
+
+// secret returns the key of an HMAC.
+func (v *vm) secret(x goja.Value) []byte {
+	o, _ := x.(*goja.Object)
+	if k, ok := v.keys[o]; ok {
+		if b, ok := k.([]byte); ok {
+			return b
+		}
+		v.fail("expected a secret key")
+	}
+	return v.data(x)
 }
 
 // algorithms are CloudFront's three, and those that functions for Node use beside.
@@ -61,7 +88,7 @@ func (v *vm) hasher(h hash.Hash) goja.Value {
 		if isText(c.Argument(0)) {
 			h.Write(v.bytesOf(c.Argument(0).String(), v.encoding(c.Argument(1))))
 		} else {
-			h.Write(v.bytes(c.Argument(0)))
+			h.Write(v.data(c.Argument(0)))
 		}
 		return o
 	})

@@ -161,7 +161,7 @@ func (e *engine) load(s Source) (*fn, error) {
 }
 
 // loadTime bounds what comes before a handler, when it is tried.
-const loadTime = 250 * time.Millisecond
+const loadTime = time.Second
 
 // handlers runs a function's source, and returns what it declares as handler
 // and what it exports as one for an event; nil if it does not.
@@ -216,6 +216,12 @@ func (e *engine) setupOf(f *fn) (out []func(*vm)) {
 		out = append(out, func(v *vm) {
 			strings, _ := goja.AssertFunction(v.node("strings"))
 			v.call(strings, goja.Undefined())
+		})
+	}
+	if p.Says("toGMTString") { // ECMAScript, annex B.2.3.3, which the engine has not
+		out = append(out, func(v *vm) {
+			of := v.rt.Get("Date").ToObject(v.rt).Get("prototype").ToObject(v.rt)
+			of.DefineDataProperty("toGMTString", of.Get("toUTCString"), goja.FLAG_TRUE, goja.FLAG_TRUE, goja.FLAG_FALSE)
 		})
 	}
 	if p.Says("eval", "globalThis") {

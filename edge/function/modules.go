@@ -32,6 +32,8 @@ func provide() (globals map[string]func(*vm) any, modules map[string]func(*vm) *
 			"buffer":      (*vm).bufferModule,
 			"cloudfront":  (*vm).cf,
 			"dns":         (*vm).dns,
+			"events":      (*vm).events,
+			"stream":      (*vm).stream,
 			"path":        (*vm).pathModule,
 			"timers":      (*vm).timersModule,
 			"url":         (*vm).urlModule,

@@ -1,6 +1,7 @@
 package function
 
 import (
+	"bufio"
 	"bytes"
 	"compress/flate"
 	"compress/gzip"
@@ -52,6 +53,11 @@ func (v *vm) utilModule() *goja.Object {
 	return o
 }
 
+// events is the class EventEmitter, and stream the class that all of Node's streams
+// are of: nothing here has bytes that come later.
+func (v *vm) events() *goja.Object { return v.node("events").ToObject(v.rt) }
+func (v *vm) stream() *goja.Object { return v.node("stream").ToObject(v.rt) }
+
 func (v *vm) timersModule() *goja.Object {
 	o := v.rt.NewObject()
 	o.Set("setTimeout", v.setTimer(false, false))
@@ -94,6 +100,9 @@ func (v *vm) guardedParams(real *goja.Object) goja.Value {
 	return v.rt.ToValue(shown)
 }
 
+// nodeVersion is whose modules these are, as far as they go.
+const nodeVersion = "v20.0.0"
+
 // environment is what there is of process: functions have no variables of their
 // own at Lambda@Edge either.
 func (v *vm) environment() any {
@@ -103,6 +112,11 @@ func (v *vm) environment() any {
 	}
 	env.Set("AWS_LAMBDA_FUNCTION_NAME", v.fn.Name)
 	o.Set("env", env)
+	o.Set("version", nodeVersion) // what packages ask before they use what is here
+	o.Set("versions", map[string]any{"node": nodeVersion[1:]})
+	if v.fn.program.Says("nextTick") {
+		o.Set("nextTick", v.node("tick"))
+	}
 	return o
 }
 
@@ -115,10 +129,20 @@ type codec struct {
 }
 
 var codecs = []codec{
+	{"", "unzip", nil, unzipped},
 	{"gzip", "gunzip", func(w io.Writer) io.WriteCloser { return gzip.NewWriter(w) }, func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) }},
 	{"deflate", "inflate", func(w io.Writer) io.WriteCloser { return zlib.NewWriter(w) }, func(r io.Reader) (io.Reader, error) { return zlib.NewReader(r) }},
 	{"deflateRaw", "inflateRaw", rawDeflater, func(r io.Reader) (io.Reader, error) { return flate.NewReader(r), nil }},
 	{"brotliCompress", "brotliDecompress", func(w io.Writer) io.WriteCloser { return brotli.NewWriter(w) }, func(r io.Reader) (io.Reader, error) { return brotli.NewReader(r), nil }},
+}
+
+// unzipped reads what gzip or deflate made.
+func unzipped(r io.Reader) (io.Reader, error) {
+	in := bufio.NewReader(r)
+	if head, _ := in.Peek(1); len(head) == 1 && head[0] == 0x1f {
+		return gzip.NewReader(in)
+	}
+	return zlib.NewReader(in)
 }
 
 func rawDeflater(w io.Writer) io.WriteCloser {
@@ -134,7 +158,9 @@ const maxPack = 128 << 10
 func (v *vm) zlib() *goja.Object {
 	o := v.rt.NewObject()
 	for _, c := range codecs {
-		v.packing(o, c.name, c.pack)
+		if c.name != "" {
+			v.packing(o, c.name, c.pack)
+		}
 		v.packing(o, c.back, c.unpack)
 	}
 	return o

@@ -37,6 +37,11 @@
       const name = path.basename(p), at = name.lastIndexOf(".");
       return at > 0 ? name.slice(at) : "";
     },
+    relative(from, to) {
+      const a = path.resolve(from).split("/").filter(Boolean), b = path.resolve(to).split("/").filter(Boolean);
+      while (a.length && b.length && a[0] === b[0]) { a.shift(); b.shift(); }
+      return a.map(() => "..").concat(b).join("/");
+    },
     parse(p) {
       const base = path.basename(p), ext = path.extname(p);
       const dir = p.replace(/\/+$/, "").includes("/") ? path.dirname(p) : "";
@@ -74,6 +79,79 @@
     const protocol = o.protocol ? o.protocol.replace(/:?$/, ":") : "";
     return protocol + host + (o.pathname || "") + (search ? search.replace(/^\??/, "?") : "") + (o.hash ? o.hash.replace(/^#?/, "#") : "");
   }
+
+  // resolve is the one of before the URL standard too (RFC 3986, section 5.2).
+  function resolve(base, ref) {
+    const b = parse(base), r = parse(ref);
+    if (r.protocol || r.host) return (r.protocol ? "" : b.protocol || "") + r.href;
+    const own = r.pathname || "", up = (b.pathname || "").replace(/[^/]*$/, "");
+    const pathname = !own ? b.pathname : dotless(own.startsWith("/") ? own : (up || (b.host ? "/" : "")) + own);
+    return format({ protocol: b.protocol, auth: b.auth, host: b.host, pathname: pathname, search: r.search || (own ? "" : b.search), hash: r.hash });
+  }
+  function dotless(p) {
+    const out = [], all = p.split("/");
+    all.forEach((part, i) => {
+      if (part === "..") { if (out.length > 1 || out[0]) out.pop(); } else if (part !== ".") out.push(part);
+      if (i === all.length - 1 && (part === "." || part === "..")) out.push("");
+    });
+    return out.join("/");
+  }
+
+  // EventEmitter calls what listens at once, in order. It and Stream, which pipes,
+  // are functions: what is older than classes calls them on objects of its own.
+  const listening = new WeakMap();
+  function all(of) {
+    if (!listening.has(of)) listening.set(of, new Map());
+    return listening.get(of);
+  }
+  function EventEmitter() {}
+  function add(of, name, f, first) {
+    if (typeof f !== "function") throw new TypeError("the listener must be a function");
+    const list = all(of).get(name) || [];
+    all(of).set(name, first ? [f, ...list] : [...list, f]);
+    return of;
+  }
+  function once(of, name, f) {
+    const one = (...args) => { of.off(name, one); return f.apply(of, args); };
+    one.listener = f;
+    return one;
+  }
+  Object.assign(EventEmitter.prototype, {
+    on(name, f) { return add(this, name, f); },
+    prependListener(name, f) { return add(this, name, f, true); },
+    once(name, f) { return add(this, name, once(this, name, f)); },
+    prependOnceListener(name, f) { return add(this, name, once(this, name, f), true); },
+    off(name, f) {
+      const list = this.rawListeners(name), at = list.findLastIndex((x) => x === f || x.listener === f);
+      if (at >= 0) all(this).set(name, list.filter((_, i) => i !== at));
+      return this;
+    },
+    removeAllListeners(name) { name === undefined ? all(this).clear() : all(this).delete(name); return this; },
+    emit(name, ...args) {
+      const list = this.rawListeners(name);
+      if (name === "error" && list.length === 0) throw args[0] instanceof Error ? args[0] : new Error("Unhandled error. (" + args[0] + ")");
+      for (const f of list) f.apply(this, args);
+      return list.length > 0;
+    },
+    rawListeners(name) { return all(this).get(name) || []; },
+    listeners(name) { return this.rawListeners(name).map((f) => f.listener || f); },
+    listenerCount(name) { return this.rawListeners(name).length; },
+    eventNames() { return [...all(this).keys()].filter((name) => this.listenerCount(name) > 0); },
+    setMaxListeners() { return this; },
+  });
+  EventEmitter.prototype.addListener = EventEmitter.prototype.on;
+  EventEmitter.prototype.removeListener = EventEmitter.prototype.off;
+  EventEmitter.EventEmitter = EventEmitter;
+
+  function Stream() {}
+  Stream.prototype = Object.create(EventEmitter.prototype, { constructor: { value: Stream, writable: true, configurable: true } });
+  Stream.prototype.pipe = function (to, options) {
+    this.on("data", (data) => to.write(data));
+    if (!options || options.end !== false) this.on("end", () => to.end());
+    to.emit("pipe", this);
+    return to;
+  };
+  Stream.Stream = Stream;
 
   const util = {
     inspect: (x) => typeof x === "string" ? "'" + x + "'" : native.shown(x),
@@ -113,6 +191,7 @@
     return out;
   }
   function microtask(f) { Promise.resolve().then(f); }
+  function tick(f, ...args) { Promise.resolve().then(() => f(...args)); }
 
   // strings gives String what njs had for texts of bytes.
   function strings() {
@@ -126,5 +205,5 @@
     });
     define(p, "fromBytes", function (from, to) { return this.slice(from || 0, to); });
   }
-  return { path: path, url: { parse: parse, format: format }, util: util, clone: (x) => clone(x), microtask: microtask, strings: strings };
+  return { path: path, url: { parse: parse, format: format, resolve: resolve }, util: util, clone: (x) => clone(x), microtask: microtask, tick: tick, events: EventEmitter, stream: Stream, strings: strings };
 })

@@ -67,7 +67,7 @@ func (v *vm) textDecoder() any {
 				return v.rt.ToValue("")
 			}
 			b := v.bytes(a.Argument(0))
-			text := strings.ToValidUTF8(string(b), "�")
+			text := decoded(b)
 			if fatal && text != string(b) {
 				v.fail("TextDecoder: the bytes are not UTF-8")
 			}
@@ -78,4 +78,25 @@ func (v *vm) textDecoder() any {
 		})
 		return nil
 	}
+}
+
+// decoded returns UTF-8 as a text, with one U+FFFD for each of the longest parts
+// that could begin a character (Unicode 17.0, section 3.9, as the Encoding standard
+// has it).
+func decoded(b []byte) string {
+	if utf8.Valid(b) {
+		return string(b)
+	}
+	var out strings.Builder
+	for len(b) > 0 {
+		r, n := utf8.DecodeRune(b)
+		if r == utf8.RuneError && n == 1 {
+			for n < len(b) && !utf8.FullRune(b[:n+1]) {
+				n++
+			}
+		}
+		out.WriteRune(r)
+		b = b[n:]
+	}
+	return out.String()
 }

@@ -3,6 +3,8 @@
 // for a file's: it drops the slash at its end. native is that class.
 (function (native, URLSearchParams) {
   "use strict";
+  // The engine's author hands a name before its value.
+  URLSearchParams.prototype.forEach = function (f, self) { for (const [name, value] of this) f.call(self, value, name, this); };
   const special = ["http", "https", "ws", "wss", "ftp"];
   function invalid(text) {
     const e = new TypeError("Invalid URL");

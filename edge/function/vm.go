@@ -32,6 +32,8 @@ type vm struct {
 	loaded         map[string]*goja.Object // modules
 	buffer         *goja.Object            // the class Buffer, once it was asked for
 	fromNode, urls *goja.Object            // likewise, of node.js
+	keys           map[*goja.Object]any    // KeyObjects of Node's crypto
+	keyClass       *goja.Object
 	timers         []*timer
 	lastTimer      int64
 }
@@ -109,11 +111,16 @@ func (v *vm) fail(format string, args ...any) {
 
 // throw throws an Error of a message.
 func (v *vm) throw(format string, args ...any) {
-	e, err := v.rt.New(v.rt.Get("Error"), v.rt.ToValue(fmt.Sprintf(format, args...)))
+	panic(v.newError("Error", fmt.Sprintf(format, args...)))
+}
+
+// newError makes an error of one of the language's kinds.
+func (v *vm) newError(kind, message string) *goja.Object {
+	e, err := v.rt.New(v.rt.Get(kind), v.rt.ToValue(message))
 	if err != nil {
 		panic(err)
 	}
-	panic(e)
+	return e
 }
 
 // atob and btoa are those of the HTML standard (section 8.3): texts of bytes.
@@ -160,7 +167,7 @@ func (v *vm) require(c goja.FunctionCall) goja.Value {
 	}
 	make := v.engine.modules[name]
 	if make == nil {
-		v.throw("Cannot find module %q; there are buffer, cloudfront, crypto, dns, path, querystring, timers, url, util and zlib", name)
+		v.throw("Cannot find module %q; there are buffer, cloudfront, crypto, dns, events, path, querystring, stream, timers, url, util and zlib", name)
 	}
 	m := make(v)
 	m.DefineDataProperty("default", m, goja.FLAG_TRUE, goja.FLAG_TRUE, goja.FLAG_FALSE)
