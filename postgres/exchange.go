@@ -12,6 +12,9 @@ import (
 func (n *near) exchange(c *client) (*refusal, error) {
 	c.mu.Lock()
 	n.out, c.cut = n.out[:0], false
+	if c.group.Sent == 0 {
+		c.state.Try()
+	}
 	for _, m := range c.group.Messages[c.group.Sent:] {
 		n.out = n.tracker.Encode(n.out, m)
 	}
@@ -167,6 +170,9 @@ func (c *client) keep(f wire.Frame) {
 func (c *client) put() {
 	c.mu.Lock()
 	c.out = append(c.out, c.hold...)
+	if c.group.Ended || c.released.heldData {
+		c.state.Tried()
+	}
 	c.mu.Unlock()
 	c.hold = c.hold[:0]
 	c.released.frames += c.released.held

@@ -31,6 +31,8 @@ func (c *client) abandonNear() error {
 	if c.released.data { // the client has the results: they must not come again
 		c.group.Drop(c.group.Sent)
 		c.released = released{}
+	} else {
+		defer c.takenBack()
 	}
 	c.group.Sent = 0
 	if err := c.near.sync(c); err != nil {
@@ -66,6 +68,7 @@ func (c *client) moveRefused(ctx context.Context, r *refusal) error {
 		c.credit = c.env.trip()
 	}
 	c.log.Debug("moved to the primary", "why", r.why)
+	unlike := c.takenBack()
 	if r.remember {
 		for _, m := range c.group.Messages {
 			if v := m.Verdict; v != nil && (m.Kind == 'E' || m.Kind == 'Q') && c.group.Executes == 1 {
@@ -86,7 +89,17 @@ func (c *client) moveRefused(ctx context.Context, r *refusal) error {
 	} else if cut { // as it moved
 		return c.fail(errCanceled())
 	}
+	if unlike {
+		c.closeNear()
+	}
 	return c.runMain(ctx, r.why)
+}
+
+// takenBack notes that the group at hand, which the standby was sent, begins anew.
+func (c *client) takenBack() (unlike bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.state.TakeBack(&c.group)
 }
 
 // leaveNear ends the READ ONLY block on the standby: it is opened again on the
@@ -112,6 +125,7 @@ func (c *client) failBlock(ctx context.Context, code, why string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.near.tracker.Status = 'E'
+	c.state.Tried()
 	c.out = wire.Builder(c.out).Error(&wire.Error{Severity: "ERROR", Code: code,
 		Message: "meridian: this READ ONLY block is open on a standby and cannot move to the primary any more: " + why,
 		Hint:    "Begin the block without READ ONLY, or run the statement outside of it."})

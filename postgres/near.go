@@ -136,6 +136,7 @@ func (c *client) nearLost(ctx context.Context, v *classify.Verdict, err error) e
 		c.near.on.pool.Flush()
 	}
 	c.closeNear()
+	c.takenBack()
 	c.hold, c.released.held, c.group.Sent = c.hold[:0], 0, 0
 	if again {
 		c.retried = true

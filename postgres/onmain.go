@@ -37,6 +37,7 @@ func (c *client) runMain(ctx context.Context, why string) error {
 	k.standIns, c.signals.standIns = c.signals.standIns, nil
 	k.mark = c.marks.next(c.markView(k.begin != ""))
 	n := c.group.Executes
+	c.state.Tried()
 	if c.main.backend == nil {
 		k.group = c.group.Take(c.spareGroup)
 		c.spareGroup = session.Group{}

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"errors"
-	"strings"
 
 	"meridian"
 	"meridian/postgres/wire"
@@ -60,50 +59,4 @@ func pgError(err error) *wire.Error {
 		code = stateInternal
 	}
 	return &wire.Error{Severity: "ERROR", Code: code, Message: "meridian: " + err.Error()}
-}
-
-// A refusal is what a standby's error means for the statement.
-type refusal struct {
-	moves    bool   // the primary may well accept it
-	remember bool   // and will, whatever the session and the data
-	why      string //
-}
-
-// syntaxError is what no catalogue changes.
-const syntaxError = "42601"
-
-// refused judges an error of a standby (shared reference: SQLSTATEs measured on
-// hot standbys of PostgreSQL 15). The same error inside a READ ONLY block moves
-// the block only if the primary would not refuse it as well.
-func refused(e *wire.Error, inBlock bool) refusal {
-	recovery := strings.Contains(e.Message, "recovery")
-	r := refusal{why: "the standby refused it: " + e.Code + " " + e.Message}
-	switch e.Code {
-	case "25006":
-		r.moves = !inBlock || recovery
-		r.remember = !inBlock
-	case "0A000":
-		r.moves = recovery || strings.Contains(e.Message, "hot standby")
-		r.remember = strings.Contains(e.Message, "unlogged")
-	case "55000":
-		r.moves = recovery || strings.Contains(e.Message, "not yet defined in this session")
-		r.remember = recovery
-	case "XX000":
-		r.moves, r.remember = recovery, recovery
-	case "22023":
-		r.moves = strings.Contains(e.Message, "in the future")
-	case "22P02":
-		r.moves = strings.HasPrefix(e.Message, "invalid input value for enum ")
-		r.why = "the standby does not know it: " + e.Message
-	case "3F000", "26000", "34000":
-		r.moves, r.why = true, "the standby does not know it: "+e.Message
-	case "40001", "40P01", "57P04":
-		r.moves, r.why = true, "replay on the standby was in its way: "+e.Message
-	case syntaxError:
-	default: // what there is, of which type, and who may: the primary's catalogues may say something else by now
-		if strings.HasPrefix(e.Code, "42") {
-			r.moves, r.why = true, "the standby does not know it: "+e.Message
-		}
-	}
-	return r
 }

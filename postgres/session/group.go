@@ -137,14 +137,14 @@ func (s *State) verdict(st *Statement) *classify.Verdict {
 
 // Confirm notes a statement as prepared: the proxy has answered for it.
 func (s *State) Confirm(st *Statement) {
-	s.statements[st.Name] = st
+	s.name(st.Name, st)
 	s.unexpect(st.Name, st)
 }
 
 // DropUnnamed notes that a Query, which the proxy has answered, dropped the statement
 // without a name.
 func (s *State) DropUnnamed() {
-	delete(s.statements, "")
+	s.name("", nil)
 	s.unexpect("", nil)
 }
 

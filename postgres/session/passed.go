@@ -12,7 +12,7 @@ func (t *Tracker) Loose() bool { return t.loose > 0 || t.mid || t.Skipping() }
 // drops notes that a message failed: Parse drops the statement without a name first.
 func (t *Tracker) drops(s step) {
 	if s.kind == 'P' && !s.hidden && s.stmt.Name == "" {
-		delete(t.state.statements, "")
+		t.state.name("", nil)
 	}
 }
 

@@ -63,6 +63,7 @@ type State struct {
 	seq        uint64
 	block      []classify.Effect // what the open block did, for its COMMIT
 	stale      bool              // a Parse was passed over since Settle
+	trial      trial
 }
 
 // NewState returns the state of a new session.
@@ -126,18 +127,18 @@ func (s *State) apply(effects []classify.Effect) {
 		case classify.Set:
 			s.log(e.Name, e.SQL, e.Text)
 		case classify.ResetAll:
-			s.settings = slices.DeleteFunc(s.settings, func(x setting) bool { return !isRole(x.name) })
+			s.settings = slices.DeleteFunc(slices.Clone(s.settings), func(x setting) bool { return !isRole(x.name) })
 			s.log("", "RESET ALL", "")
 		case classify.DiscardAll:
-			clear(s.statements)
+			s.nameNone()
 			s.settings, s.Pinned = nil, ""
 			s.reset = s.nextGen()
 		case classify.Prepare:
-			s.statements[e.Name] = &Statement{Name: e.Name, SQL: e.SQL, Text: []byte(e.Text), Verdict: s.judge.Classify([]byte(e.Text)), gen: s.nextGen()}
+			s.name(e.Name, &Statement{Name: e.Name, SQL: e.SQL, Text: []byte(e.Text), Verdict: s.judge.Classify([]byte(e.Text)), gen: s.nextGen()})
 		case classify.Deallocate:
-			delete(s.statements, e.Name)
+			s.name(e.Name, nil)
 		case classify.DeallocateAll:
-			clear(s.statements)
+			s.nameNone()
 		case classify.Pin:
 			if s.Pinned == "" {
 				s.Pinned = e.Name
@@ -150,7 +151,7 @@ func isRole(name string) bool { return name == "role" || name == "session author
 
 // log notes a setting in the place of an older one of the same name.
 func (s *State) log(name, sql, value string) {
-	s.settings = slices.DeleteFunc(s.settings, func(x setting) bool { return x.name == name })
+	s.settings = slices.DeleteFunc(slices.Clone(s.settings), func(x setting) bool { return x.name == name })
 	s.settings = append(s.settings, setting{s.nextGen(), name, sql, value})
 }
 

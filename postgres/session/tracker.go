@@ -195,7 +195,7 @@ func (t *Tracker) Reply(f wire.Frame) (show bool) {
 		return true
 	case '1':
 		if !s.hidden && s.stmt != nil {
-			t.state.statements[s.stmt.Name] = s.stmt
+			t.state.name(s.stmt.Name, s.stmt)
 			t.state.unexpect(s.stmt.Name, s.stmt)
 		}
 		t.advance()
@@ -206,7 +206,7 @@ func (t *Tracker) Reply(f wire.Frame) (show bool) {
 		}
 	case '3':
 		if !s.hidden && s.closes {
-			delete(t.state.statements, s.name)
+			t.state.drop(s.name)
 			t.state.unexpect(s.name, nil)
 		}
 		t.advance()
@@ -273,7 +273,7 @@ func (t *Tracker) collect(v *classify.Verdict) {
 		case classify.Deallocate:
 			delete(t.side.known, e.Name)
 		case classify.DeallocateAll, classify.DiscardAll:
-			clear(t.side.known)
+			t.side.forgetNames()
 			t.effects = nil
 		}
 		t.under()
@@ -316,7 +316,7 @@ func (t *Tracker) ready(s step, f wire.Frame) {
 		t.collect(s.verdict)
 	}
 	if s.kind == 'Q' && !s.hidden {
-		delete(t.state.statements, "")
+		t.state.drop("")
 		t.state.unexpect("", nil)
 	}
 	if s.hidden {
