@@ -24,9 +24,10 @@ const (
 	moreMemory     = 48 << 20 // bytes
 )
 
-// A sample is what a node holds. Its memory is what Go has of the system: the
-// resident set also counts what is mapped of the binary and of the store's file,
-// half of it, and what of those was ever read only grows.
+// A sample is what a node holds. Its memory is where the heap is collected next,
+// which is a fixed way above what lives, and its stacks: the resident set also
+// counts garbage, and what is mapped of the binary and of the store's file, half of
+// it, and what of those was ever read only grows.
 type sample struct{ goroutines, files, memory float64 }
 
 // samples asks every node of a world.
@@ -37,7 +38,7 @@ func samples(ctx context.Context, s client.Status) (map[string]sample, error) {
 		if err != nil {
 			return nil, fmt.Errorf("metrics of %s: %w", n.Name, err)
 		}
-		out[n.Name] = sample{m["go_goroutines"], m["process_open_fds"], m["go_memstats_sys_bytes"] - m["go_memstats_heap_released_bytes"]}
+		out[n.Name] = sample{m["go_goroutines"], m["process_open_fds"], m["go_memstats_next_gc_bytes"] + m["go_memstats_stack_inuse_bytes"]}
 	}
 	return out, nil
 }
