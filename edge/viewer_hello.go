@@ -25,7 +25,7 @@ type hello struct {
 	curves     []uint16
 	points     []uint16
 	schemes    []uint16
-	protocol   [2]byte // the first and the last of the first one's; zeros: none
+	protocol   [2]byte // two characters of the first one, as JA4 has them; zeros: none
 	named      bool    // it says a server's name
 
 	three, four atomic.Pointer[string]
@@ -54,8 +54,7 @@ func keepHello(i *tls.ClientHelloInfo) {
 	h.points, all = copied(all, i.SupportedPoints)
 	h.schemes, _ = copied(all, i.SignatureSchemes)
 	if len(i.SupportedProtos) > 0 && i.SupportedProtos[0] != "" {
-		p := i.SupportedProtos[0]
-		h.protocol = [2]byte{p[0], p[len(p)-1]}
+		h.protocol = ends(i.SupportedProtos[0])
 	}
 	for _, v := range i.SupportedVersions {
 		if !grease(v) {
@@ -63,6 +62,18 @@ func keepHello(i *tls.ClientHelloInfo) {
 		}
 	}
 	box.Store(h)
+}
+
+// ends returns the first and the last character of a protocol's name, or where
+// one of them is no letter or digit, those of its bytes in hexadecimal: what
+// strangers send must not stand in a header as it is.
+func ends(name string) [2]byte {
+	plain := func(c byte) bool { return '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z' }
+	first, last := name[0], name[len(name)-1]
+	if !plain(first) || !plain(last) {
+		first, last = fmt.Sprintf("%02x", first)[0], fmt.Sprintf("%02x", last)[1]
+	}
+	return [2]byte{first, last}
 }
 
 // copied copies values to the end of all, and returns them there, and all with them.

@@ -103,6 +103,17 @@ func TestJA4IsThatOfItsSpecification(t *testing.T) {
 	}
 }
 
+// The examples of JA4's specification for names of protocols that are no words.
+func TestProtocolsThatAreNoWordsStandInHexadecimal(t *testing.T) {
+	for name, want := range map[string]string{
+		"h2": "h2", "http/1.1": "h1", "h": "hh", "\xab": "ab", "\xab\xcd": "ad", "0\xab": "3b", "01\xab\xcd": "3d", "0\xab\xcd1": "01", "\r\n": "0a", "a\n": "6a",
+	} {
+		if got := ends(name); string(got[:]) != want {
+			t.Errorf("%q: %s, want %s", name, got, want)
+		}
+	}
+}
+
 func TestNothingIsKnownOfAConnectionWithoutAHello(t *testing.T) {
 	if h := helloOf(context.Background()); h.ja3()+h.ja4() != "" {
 		t.Error("something is known of it")

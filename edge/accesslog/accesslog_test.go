@@ -71,9 +71,9 @@ func TestALineHasTheNamesOfItsFormat(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"date": "2026-11-26", "time": "10:11:12", "x-edge-location": "eu-west-1", "sc-bytes": "12", "c-ip": "192.0.2.1", "c-port": "1234", "cs-method": "GET", "cs(Host)": "api.example.test",
-		"cs-uri-stem": "/a", "sc-status": "200", "cs(Referer)": "https%3A%2F%2Fa.test%2F%3Ftoken%3Dt%26y", "cs(User-Agent)": "curl%2F8%20%22x%22%01", "cs-uri-query": "x=1&Signature=abc&Expires=9",
-		"cs(Cookie)": "sid%3D1%3B%20lang%3Dde", "x-edge-result-type": "Miss", "x-edge-detailed-result-type": "Miss", "cs-protocol": "https", "time-taken": "0.002", "x-forwarded-for": "-",
-		"sc-range-start": "0", "sc-range-end": "11", "timestamp": "1795687872.345", "fle-status": "-",
+		"cs-uri-stem": "/a", "sc-status": "200", "cs(Referer)": "https://a.test/?token=t&y", "cs(User-Agent)": "curl/8%20%22x%22%01", "cs-uri-query": "x=1&Signature=abc&Expires=9",
+		"cs(Cookie)": "sid=1;%20lang=de", "x-edge-result-type": "Miss", "x-edge-detailed-result-type": "Miss", "cs-protocol": "https", "time-taken": "0.002", "x-forwarded-for": "-",
+		"sc-range-start": "0", "sc-range-end": "11", "timestamp": "1795687872.346", "fle-status": "-",
 	} {
 		if got[name] != want {
 			t.Errorf("%s: %q, want %q", name, got[name], want)
@@ -81,6 +81,24 @@ func TestALineHasTheNamesOfItsFormat(t *testing.T) {
 	}
 	if len(got) != 38 {
 		t.Errorf("%d fields", len(got))
+	}
+}
+
+// Its example, and each character of its table. The time is that of the end.
+func TestWhatIsEscapedIsWhatCloudFrontEscapes(t *testing.T) {
+	const agent = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko)"
+	for text, want := range map[string]string{
+		agent:                        "Mozilla/5.0%20(Windows%20NT%2010.0;%20Win64;%20x64)%20AppleWebKit/537.36%20(KHTML,%20like%20Gecko)",
+		"<>\"#%{}|\\^~[]`'\x1f\x7fé": "%3C%3E%22%23%25%7B%7D%7C%5C%5E%7E%5B%5D%60%27%1F%7F%C3%A9", "http://www.example.com/?a=b&c+d:$@!*()": "http://www.example.com/?a=b&c+d:$@!*()",
+	} {
+		if got := escaped(text); got != want {
+			t.Errorf("%q: %s, want %s", text, got, want)
+		}
+	}
+	var out bytes.Buffer
+	running(t, Config{To: "-", Format: CloudFront}, &out, func(l *Log) { e := entry(); e.Took = 49 * time.Second; l.Write(e) })
+	if !strings.Contains(out.String(), `"time":"10:12:01"`) {
+		t.Error(out.String())
 	}
 }
 

@@ -115,12 +115,12 @@ func or(s string) string {
 }
 
 // cloudfront writes an entry as CloudFront's standard logs do: every value is a
-// text, - is nothing, and what may have spaces is escaped as in a URL. Bytes are
-// those of bodies: those of headers an engine does not tell.
+// text, - is nothing, and what may have spaces is escaped. The time is that of the
+// end. Bytes are those of bodies: those of headers an engine does not tell.
 func (o *object) cloudfront(e *Entry) {
 	result, detailed := Result(e)
 	put := func(name, value string) { o.text(name, or(value)) }
-	at := e.Time.UTC()
+	at := e.Time.Add(e.Took).UTC()
 	status := strconv.Itoa(e.Status)
 	if e.Status == 0 || e.Status == 499 {
 		status = "000" // the client was gone
@@ -171,7 +171,7 @@ const maxNote = 800
 
 // note returns as much of a text as there is room for, with no half of an escape.
 func note(s string) string {
-	s = escaped(s)
+	s = strings.ReplaceAll(url.QueryEscape(s), "+", "%20")
 	if len(s) <= maxNote {
 		return s
 	}
@@ -184,7 +184,20 @@ func note(s string) string {
 
 func fixed(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', 3, 64) }
 
-func escaped(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }
+// escaped returns a value with what CloudFront escapes: no more, or what reads its
+// logs would not find "curl/8".
+func escaped(s string) string {
+	const hex = "0123456789ABCDEF"
+	var b strings.Builder
+	for i := range len(s) {
+		if c := s[i]; c <= ' ' || c >= 0x7f || strings.IndexByte("<>\"#%{}|\\^~[]`'", c) >= 0 {
+			b.WriteString("%" + string(hex[c>>4]) + string(hex[c&15]))
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
 
 // rangeOf returns the first and last byte of Content-Range (RFC 9110, section
 // 14.4), or nothing.

@@ -94,7 +94,7 @@ func (f *Firewall) Judge(r Request) Verdict {
 	v := Verdict{Passes: !blocked}
 	for _, m := range tx.MatchedRules() {
 		id := m.Rule().ID()
-		if m.Message() == "" || evaluating(id) || slices.Contains(v.Rules, id) {
+		if m.Message() == "" || preparing(id) || evaluating(id) || slices.Contains(v.Rules, id) {
 			continue
 		}
 		v.Rules = append(v.Rules, id)
@@ -104,6 +104,10 @@ func (f *Firewall) Judge(r Request) Verdict {
 	}
 	return v
 }
+
+// preparing reports rules that only say how the others are asked, as for a request
+// without a body that is parsed.
+func preparing(id int) bool { return id >= 900000 && id < 911000 }
 
 // evaluating reports rules that add up what others found.
 func evaluating(id int) bool { return id >= 949000 && id < 950000 || id >= 980000 }

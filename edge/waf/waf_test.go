@@ -38,14 +38,14 @@ func TestAttacksAreFound(t *testing.T) {
 		"a file": request("GET", "/?f=../../../../etc/passwd"), "a shell": request("GET", "/?c=;cat%20/etc/shadow"), "a scanner": scanner,
 		"SQL in a body": json(`{"title": "1' UNION SELECT password FROM users--"}`),
 	} {
-		if v := f.Judge(r); v.Passes || len(v.Rules) == 0 || v.Why == "" {
+		if v := f.Judge(r); v.Passes || len(v.Rules) == 0 || v.Why == "" || v.Rules[0] < 911000 {
 			t.Errorf("%s: %+v", name, v)
 		}
 	}
 	for name, r := range map[string]Request{
 		"a page": request("GET", "/articles?tag=go&page=2"), "a write": json(`{"article": {"title": "Hello", "body": "It's a fine day, and I'd like to share it (with code: a < b && c > d)."}}`), "a delete": request("DELETE", "/articles/1"), "preflight": request("OPTIONS", "/articles"),
 	} {
-		if v := f.Judge(r); !v.Passes {
+		if v := f.Judge(r); !v.Passes || len(v.Rules) > 0 || v.Why != "" { // or each would be told as an attack
 			t.Errorf("%s: %+v", name, v)
 		}
 	}
