@@ -9,7 +9,7 @@ import (
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 
-	"meridian/edge/framing"
+	"meridian/internal/framing"
 )
 
 // A block is what a client of HTTP/2 sends on one stream.

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"meridian/edge/framing"
+	"meridian/internal/framing"
 )
 
 // begin forgets what was noted.
@@ -121,9 +121,9 @@ func misread(text string, all []taken) string {
 	return ""
 }
 
-// seeds adds what the scripts of testdata/smuggling send.
+// seeds adds what the scripts of internal/framing/testdata/smuggling send.
 func seeds(f *testing.F, add func(string)) {
-	files, err := filepath.Glob("testdata/smuggling/*")
+	files, err := filepath.Glob("../internal/framing/testdata/smuggling/*")
 	if err != nil || len(files) == 0 {
 		f.Fatal("no scripts", err)
 	}

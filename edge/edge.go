@@ -11,11 +11,11 @@ import (
 	"meridian/edge/accesslog"
 	"meridian/edge/cache"
 	"meridian/edge/compress"
-	"meridian/edge/framing"
 	"meridian/edge/function"
 	"meridian/edge/limit"
 	"meridian/edge/origin"
 	"meridian/edge/pace"
+	"meridian/internal/framing"
 )
 
 // An Edge is one door of the API. Make one with New.

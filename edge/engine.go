@@ -8,8 +8,8 @@ import (
 	"net/http"
 	"time"
 
-	"meridian/edge/framing"
 	"meridian/edge/pace"
+	"meridian/internal/framing"
 )
 
 // An Engine turns the bytes of connections into requests and responses into

@@ -20,12 +20,12 @@ import (
 	"meridian/edge/accesslog"
 	"meridian/edge/cache"
 	"meridian/edge/compress"
-	"meridian/edge/framing"
 	"meridian/edge/function"
 	"meridian/edge/origin"
 	"meridian/edge/pace"
 	"meridian/edge/tunnel"
 	"meridian/identity"
+	"meridian/internal/framing"
 )
 
 // An exchange is one request and its response, on their way through the edge.

@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"meridian/edge/framing"
+	"meridian/internal/framing"
 )
 
 // A hall stands behind the lobby, with one server of net/http for HTTP/2 and one

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"meridian/edge/framing"
+	"meridian/internal/framing"
 )
 
 // hopByHop are the headers that concern one connection alone (RFC 9110,

@@ -7,8 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"meridian/edge/framing"
 	"meridian/edge/pace"
+	"meridian/internal/framing"
 )
 
 // A line is a client's connection as its requests know it.

@@ -11,8 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"meridian/edge/framing"
 	"meridian/edge/pace"
+	"meridian/internal/framing"
 )
 
 // A lobby is where connections over TCP wait until it is known who speaks what:

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"meridian/edge/framing"
+	"meridian/internal/framing"
 )
 
 // A multiplexed is net/http's server of HTTP/2, behind framing's guard. It serves

@@ -8,7 +8,7 @@ import (
 	"syscall"
 	"time"
 
-	"meridian/edge/framing"
+	"meridian/internal/framing"
 )
 
 // A parking is where idle connections wait that net/http was taken off. Each costs

@@ -12,7 +12,7 @@ import (
 	"github.com/quic-go/quic-go/http3"
 	"github.com/quic-go/quic-go/quicvarint"
 
-	"meridian/edge/framing"
+	"meridian/internal/framing"
 	"meridian/internal/h3conn"
 )
 

@@ -18,7 +18,7 @@ import (
 	"github.com/quic-go/quic-go/http3"
 	"github.com/quic-go/quic-go/quicvarint"
 
-	"meridian/edge/framing"
+	"meridian/internal/framing"
 )
 
 // A bare client speaks HTTP/3 by hand.

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"testing"
 
-	"meridian/edge/framing"
+	"meridian/internal/framing"
 )
 
 // A late reader says what is wrong once it is let go.

@@ -47,7 +47,7 @@ func (s *saw) take() []string {
 	return out
 }
 
-// TestEachRequestHasOneReading sends the bytes of testdata/smuggling, and
+// TestEachRequestHasOneReading sends the bytes of internal/framing/testdata/smuggling, and
 // compares the statuses of all that is answered, and what a region was asked.
 // Each line of input is a Go string; they are sent as they stand, together. With
 // half the client then says that no more will come; with unread, only the first
@@ -55,7 +55,7 @@ func (s *saw) take() []string {
 func TestEachRequestHasOneReading(t *testing.T) {
 	s := &saw{}
 	w := newWorld(t, []*region{s.region()})
-	datadriven.Walk(t, "testdata/smuggling", func(t *testing.T, path string) {
+	datadriven.Walk(t, "../internal/framing/testdata/smuggling", func(t *testing.T, path string) {
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			out := w.answers(unquoted(t, d.Input), d.Cmd == "half")
 			asked := strings.Join(s.take(), "")
