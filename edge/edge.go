@@ -164,28 +164,15 @@ func (e *Edge) refuse(r *http.Request) (answer, bool) {
 		return refuseEarly, true
 	case headerSize(r) > e.cfg.Limits.Header:
 		return refuseHeader, true
-	case disguised(r.Header):
-		return refuseName, true
-	case padded(r.Header):
-		return refuseValue, true
+	}
+	if a, flawed := refuseFlaw[framing.FlawOf(r)]; flawed {
+		return a, true
+	}
+	switch {
 	case expects(r):
 		return refuseExpect, true
 	case r.ContentLength > e.cfg.Limits.Body:
 		return answerFor(tooLarge(e.cfg.Limits.Body)), true
-	}
-	return misspelt(r)
-}
-
-// misspelt returns the answer to a request whose method, target or host programs
-// read differently.
-func misspelt(r *http.Request) (answer, bool) {
-	switch {
-	case !framing.ValidMethod(r.Method):
-		return refuseSpelling, true
-	case !isPath(targetOf(r), r):
-		return refuseTarget, true
-	case !framing.ValidHost(r.Host) && (r.Host != "" || r.ProtoAtLeast(1, 1)): // HTTP/1.0 need not have one
-		return refuseHost, true
 	}
 	return answer{}, false
 }

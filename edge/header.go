@@ -5,8 +5,6 @@ import (
 	"net/textproto"
 	"slices"
 	"strings"
-
-	"meridian/internal/framing"
 )
 
 // hopByHop are the headers that concern one connection alone (RFC 9110,
@@ -75,30 +73,6 @@ func headerSize(r *http.Request) int {
 		}
 	}
 	return n
-}
-
-// disguised reports whether a header has a name like Transfer_Encoding. Over TCP
-// no request comes as far as this with one.
-func disguised(h http.Header) bool {
-	for name := range h {
-		if framing.Disguised(name) {
-			return true
-		}
-	}
-	return false
-}
-
-// padded reports whether a value begins or ends with a blank: over HTTP/2 and 3
-// that is malformed (RFC 9113, section 8.2.1), and over HTTP/1.1 none has it.
-func padded(h http.Header) bool {
-	for _, values := range h {
-		for _, v := range values {
-			if textproto.TrimString(v) != v {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // hasToken reports whether a comma-separated header has a token.

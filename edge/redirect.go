@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"meridian/internal/framing"
 )
 
 // redirect answers everything on plain HTTP with the same place over HTTPS. It
@@ -19,7 +21,7 @@ func (e *Edge) redirect(w http.ResponseWriter, r *http.Request) {
 		refuseMethod.write(w, r, uuid.NewString())
 		return
 	}
-	if a, ok := misspelt(r); ok {
+	if a, flawed := refuseFlaw[framing.MisspeltIn(r)]; flawed {
 		a.write(w, r, uuid.NewString())
 		return
 	}

@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"meridian"
+	"meridian/internal/framing"
 )
 
 // An answer is what the edge itself says to a client, in place of a region.
@@ -41,17 +42,21 @@ var neverTaken = []string{http.MethodConnect, http.MethodTrace, "TRACK"}
 
 // What the edge refuses before any region sees it.
 var (
-	refuseMethod   = answer{status: http.StatusMethodNotAllowed, message: "The edge does not take this method.", allow: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"}
-	refuseSpelling = answer{status: http.StatusBadRequest, message: "The request's method is no word in capitals."}
-	refuseHeader   = answer{status: http.StatusRequestHeaderFieldsTooLarge, message: "The request's headers are too large."}
-	refuseHost     = answer{status: http.StatusBadRequest, message: "The request's host is not one name."}
-	refuseName     = answer{status: http.StatusBadRequest, message: "The request has a header whose name is one of framing to who does not tell _ from -."}
-	refuseValue    = answer{status: http.StatusBadRequest, message: "The request has a header whose value begins or ends with a blank."}
-	refuseTunnel   = answer{status: http.StatusNotImplemented, message: "The API's functions take no WebSocket connections. A behaviour of the edge can send this path to an origin that does."}
-	refuseMore     = answer{status: http.StatusServiceUnavailable, message: "The edge has as many WebSocket connections as it takes.", after: 5}
-	refuseExpect   = answer{status: http.StatusExpectationFailed, message: "The edge meets no other expectation than 100-continue."}
-	refuseTarget   = answer{status: http.StatusBadRequest, message: "The request's target is not a path."}
+	refuseMethod = answer{status: http.StatusMethodNotAllowed, message: "The edge does not take this method.", allow: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"}
+	refuseHeader = answer{status: http.StatusRequestHeaderFieldsTooLarge, message: "The request's headers are too large."}
+	refuseTunnel = answer{status: http.StatusNotImplemented, message: "The API's functions take no WebSocket connections. A behaviour of the edge can send this path to an origin that does."}
+	refuseMore   = answer{status: http.StatusServiceUnavailable, message: "The edge has as many WebSocket connections as it takes.", after: 5}
+	refuseExpect = answer{status: http.StatusExpectationFailed, message: "The edge meets no other expectation than 100-continue."}
 )
+
+// refuseFlaw answers requests that programs read differently.
+var refuseFlaw = map[framing.Flaw]answer{
+	framing.FlawedName:   {status: http.StatusBadRequest, message: "The request has a header whose name is one of framing to who does not tell _ from -."},
+	framing.FlawedValue:  {status: http.StatusBadRequest, message: "The request has a header whose value begins or ends with a blank."},
+	framing.FlawedMethod: {status: http.StatusBadRequest, message: "The request's method is no word in capitals."},
+	framing.FlawedTarget: {status: http.StatusBadRequest, message: "The request's target is not a path."},
+	framing.FlawedHost:   {status: http.StatusBadRequest, message: "The request's host is not one name."},
+}
 
 // answerFor returns the edge's answer to a failure, by the innermost kind that
 // says more than another: a body that was too large is that, however far it got.

@@ -4,30 +4,17 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"meridian/internal/framing"
 )
 
 // A target is the request's path and query, byte for byte as the client sent
 // them: a region may verify a signature over them.
 type target struct{ path, query string }
 
-// targetOf reads the request line. net/http's URL is of no use here: it is
-// decoded and cleaned. Of the absolute form (RFC 9112, section 3.2.2) the
-// scheme and authority are cut off; the engine has put them in Host.
+// targetOf reads the request line.
 func targetOf(r *http.Request) target {
-	raw := r.RequestURI
-	if !strings.HasPrefix(raw, "/") && raw != "*" {
-		if _, rest, ok := strings.Cut(raw, "://"); ok {
-			if i := strings.IndexAny(rest, "/?"); i >= 0 {
-				raw = rest[i:]
-			} else {
-				raw = "/"
-			}
-		}
-		if strings.HasPrefix(raw, "?") {
-			raw = "/" + raw
-		}
-	}
-	path, query, _ := strings.Cut(raw, "?")
+	path, query := framing.TargetOf(r)
 	return target{path, query}
 }
 
@@ -47,29 +34,4 @@ func outURL(raw, host string) *url.URL {
 		raw = "//" + host + raw
 	}
 	return &url.URL{Scheme: "https", Host: host, Opaque: raw}
-}
-
-// visible reports whether a target has no space or control character, as HTTP/1.1
-// cannot have one: HTTP/2 and 3 could smuggle a request line in it.
-func visible(s string) bool {
-	for i := range len(s) {
-		if s[i] <= ' ' || s[i] == 0x7f {
-			return false
-		}
-	}
-	return true
-}
-
-// isPath reports whether a request is for a path, as HTTP writes one (RFC 9112,
-// section 3.2; RFC 9113, section 8.3.1), or for the server as a whole. A fragment
-// is no part of a request: an origin that cuts it off sees another path than the
-// behaviours and the cache.
-func isPath(t target, r *http.Request) bool {
-	switch {
-	case t.path == "*":
-		return r.Method == http.MethodOptions
-	case r.ProtoMajor >= 2 && !strings.HasPrefix(r.RequestURI, "/"):
-		return false
-	}
-	return strings.HasPrefix(t.path, "/") && visible(r.RequestURI) && !strings.Contains(r.RequestURI, "#")
 }
