@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+
+	"meridian/internal/stricthttp"
 )
 
 // An Arrival is how many connections are open when one more comes.
@@ -67,7 +69,7 @@ type crowd struct {
 
 // enter lets a connection in, or says why not. Who was let in must leave.
 func (c *crowd) enter(from net.Addr) Admission {
-	who, near := clientOf(from)
+	who, near := stricthttp.ClientOf(from)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	a := Admit(Arrival{All: c.all, Own: c.of[who], Near: near}, c.limits)
@@ -84,7 +86,7 @@ func (c *crowd) enter(from net.Addr) Admission {
 
 // leave ends what enter began.
 func (c *crowd) leave(from net.Addr) {
-	who, _ := clientOf(from)
+	who, _ := stricthttp.ClientOf(from)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.all--
@@ -97,21 +99,4 @@ func (c *crowd) count() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.all
-}
-
-// clientOf returns whose connection it is: an IPv4 address, or the /64 of an
-// IPv6 address, which one client has whole (RFC 6177). near reports whether it
-// is on this machine.
-func clientOf(a net.Addr) (who netip.Prefix, near bool) {
-	p, err := netip.ParseAddrPort(a.String())
-	if err != nil {
-		return netip.Prefix{}, false
-	}
-	ip := p.Addr().Unmap().WithZone("")
-	bits := ip.BitLen()
-	if ip.Is6() {
-		bits = 64
-	}
-	who, _ = ip.Prefix(bits) // bits fit
-	return who, ip.IsLoopback()
 }

@@ -88,7 +88,7 @@ func (e *everybody) overTwo(b blocks) {
 		}
 	}
 	guarded := framing.NewH2(s, framing.Config{Header: e.cfg.Limits.Header})
-	e.two.run(guarded, guarded.Begin())
+	e.two.Run(guarded)
 	s.Close()
 }
 

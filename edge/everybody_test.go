@@ -21,6 +21,7 @@ import (
 	"meridian/edge/origin"
 	"meridian/gateway"
 	"meridian/identity"
+	"meridian/internal/stricthttp"
 )
 
 // Everybody reads a request: the edge, as its own servers hand it out; a gateway,
@@ -29,7 +30,7 @@ import (
 type everybody struct {
 	*world
 	one   *http.Server
-	two   *multiplexed
+	two   *stricthttp.Multiplexed
 	toOne *entrance
 
 	mu     sync.Mutex // guards what follows
@@ -72,10 +73,10 @@ func newEverybody(t testing.TB) *everybody {
 	o := origin.CustomConfig{Name: "beside", URL: &url.URL{Scheme: "http", Host: e.leniently(t)}, HostHeader: "beside"}
 	e.world = newWorld(t, []*region{g}, behaviors(o, Behavior{Path: "/o/*", Origin: "beside"}))
 	engine := &netHTTP{limits: e.cfg.Limits, timeouts: e.cfg.Timeouts, log: e.deps.Log, now: time.Now}
-	e.one, e.two, e.toOne = engine.server(http.HandlerFunc(e.atEdge)), newMultiplexed(engine.server(http.HandlerFunc(e.atEdge))), newEntrance(nil)
+	e.one, e.two, e.toOne = engine.server(http.HandlerFunc(e.atEdge)), stricthttp.NewMultiplexed(engine.server(http.HandlerFunc(e.atEdge))), newEntrance(nil)
 	var all sync.WaitGroup
 	all.Go(func() { e.one.Serve(e.toOne) })
-	t.Cleanup(func() { e.one.Close(); e.two.srv.Close(); all.Wait() })
+	t.Cleanup(func() { e.one.Close(); e.two.Close(); all.Wait() })
 	return e
 }
 

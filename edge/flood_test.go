@@ -15,6 +15,8 @@ import (
 	"github.com/quic-go/quic-go"
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
+
+	"meridian/internal/stricthttp"
 )
 
 // frames returns a connection of HTTP/2 on which a test says what it likes.
@@ -127,7 +129,7 @@ func TestAdmission(t *testing.T) {
 	for addr, want := range map[string]string{
 		"192.0.2.1:5": "192.0.2.1/32", "[::ffff:192.0.2.1]:5": "192.0.2.1/32", "[2001:db8:1:2:3::1]:5": "2001:db8:1:2::/64", "[fe80::1%lo]:5": "fe80::/64",
 	} {
-		if got, _ := clientOf(net.TCPAddrFromAddrPort(netip.MustParseAddrPort(addr))); got.String() != want {
+		if got, _ := stricthttp.ClientOf(net.TCPAddrFromAddrPort(netip.MustParseAddrPort(addr))); got.String() != want {
 			t.Errorf("%s is of %s, want %s", addr, got, want)
 		}
 	}

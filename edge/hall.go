@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"meridian/internal/framing"
+	"meridian/internal/stricthttp"
 )
 
 // A hall stands behind the lobby, with one server of net/http for HTTP/2 and one
@@ -17,7 +18,7 @@ import (
 type hall struct {
 	lobby  *lobby
 	one    *http.Server
-	two    *multiplexed
+	two    *stricthttp.Multiplexed
 	toOne  *entrance
 	served chan struct{} // closed once no server accepts any more, but from the parking
 	again  chan struct{} // closed once that of HTTP/1.1 does not from there
@@ -26,7 +27,7 @@ type hall struct {
 
 // hall returns a hall whose servers answer with h.
 func (e *netHTTP) hall(in *lobby, h http.Handler) *hall {
-	x := &hall{lobby: in, one: e.server(h), two: newMultiplexed(e.server(h)), served: make(chan struct{}), again: make(chan struct{})}
+	x := &hall{lobby: in, one: e.server(h), two: stricthttp.NewMultiplexed(e.server(h)), served: make(chan struct{}), again: make(chan struct{})}
 	x.toOne = newEntrance(in)
 	x.one.ConnState = func(c net.Conn, s http.ConnState) {
 		switch s {
@@ -50,7 +51,7 @@ func (x *hall) run() error {
 		defer close(x.again)
 		x.one.Serve(x.lobby.parking.out)
 	}()
-	go x.two.accept(x.lobby.resting.out) // ends with the parking
+	go x.two.Accept(x.lobby.resting.out) // ends with the parking
 	var all sync.WaitGroup
 	var one error
 	all.Go(func() { one = x.one.Serve(x.toOne) })
@@ -74,7 +75,7 @@ func (x *hall) guide() error {
 			return err
 		}
 		if h2, ok := c.(*framing.H2); ok {
-			x.two.serve(h2)
+			x.two.Serve(h2)
 			continue
 		}
 		select {
@@ -97,7 +98,7 @@ func (x *hall) leave(ctx context.Context, linger time.Duration) {
 	defer all.Wait()
 	all.Go(func() {
 		x.lobby.resting.clear()
-		x.two.shutdown(ctx)
+		x.two.Shutdown(ctx)
 	})
 	all.Go(func() {
 		x.empty(begun)

@@ -4,8 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
-	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -13,6 +11,7 @@ import (
 
 	"meridian/edge/pace"
 	"meridian/internal/framing"
+	"meridian/internal/stricthttp"
 )
 
 // A lobby is where connections over TCP wait until it is known who speaks what:
@@ -121,36 +120,19 @@ func (l *lobby) receive(c net.Conn) {
 
 // shake completes a handshake within the time.
 func (l *lobby) shake(c *visit) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(context.WithValue(l.ctx, helloKey{}, c.hello), l.limit)
-	defer cancel()
 	secure := tls.Server(c, l.conf)
-	if err := secure.HandshakeContext(ctx); err != nil {
-		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+	if err := stricthttp.Shake(context.WithValue(l.ctx, helloKey{}, c.hello), secure, l.limit); err != nil {
+		if errors.Is(err, stricthttp.ErrSlow) {
 			l.watch.cut(c.RemoteAddr(), CutHandshake, "not complete in "+l.limit.String())
 		}
-		explain(err)
 		return nil, err
 	}
 	l.slim.take(secure)
-	switch proto := secure.ConnectionState().NegotiatedProtocol; proto {
-	case "h2":
-		guarded := framing.NewH2(secure, l.about(secure))
-		c.line.h2.Store(guarded)
-		return guarded, nil
-	case "", "http/1.1":
-		return framing.NewH1(secure, l.about(secure)), nil
-	default: // it was for the handshake alone
-		secure.CloseWrite()
-		return nil, fmt.Errorf("nobody speaks %s", proto)
+	guarded, err := stricthttp.Guard(secure, l.about(secure))
+	if h2, ok := guarded.(*framing.H2); ok {
+		c.line.h2.Store(h2)
 	}
-}
-
-// explain tells a client that it speaks HTTP where HTTPS is spoken.
-func explain(err error) {
-	var e tls.RecordHeaderError
-	if errors.As(err, &e) && e.Conn != nil && e.RecordHeader[0] >= 'A' && e.RecordHeader[0] <= 'Z' {
-		io.WriteString(e.Conn, "HTTP/1.0 400 Bad Request\r\nConnection: close\r\n\r\nThis is the port of HTTPS.\n")
-	}
+	return guarded, err
 }
 
 // about returns the framing of one client's connection.

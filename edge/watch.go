@@ -4,39 +4,24 @@ import (
 	"errors"
 	"log/slog"
 	"net"
-	"net/netip"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"meridian/internal/stricthttp"
 )
 
-// A watch tells the operator of clients whose connections were cut: each in a
-// metric, each client and cause once a minute in the log.
+// A watch tells the operator of clients whose connections were cut.
 type watch struct {
+	*stricthttp.Watch
 	cuts *prometheus.CounterVec // by cause
-	log  *slog.Logger
-	now  func() time.Time
-
-	mu   sync.Mutex // guards what follows
-	told map[tale]time.Time
 }
-
-// A tale is what the log says once a minute.
-type tale struct {
-	who netip.Prefix
-	why Cut
-}
-
-const (
-	tellAgain = time.Minute
-	talesMax  = 4096 // remembered; more of them and some are told too often
-)
 
 func newWatch(log *slog.Logger, now func() time.Time) *watch {
-	return &watch{log: log, now: now, told: map[tale]time.Time{}, cuts: prometheus.NewCounterVec(prometheus.CounterOpts{
+	cuts := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "meridian_edge_connections_cut_total", Help: "Connections and streams that the edge refused or ended for what their client did, by cause.",
-	}, []string{"cause"})}
+	}, []string{"cause"})
+	return &watch{stricthttp.NewWatch(cuts, log, now), cuts}
 }
 
 func (w *watch) register(reg prometheus.Registerer, c *crowd) error {
@@ -50,25 +35,4 @@ func (w *watch) register(reg prometheus.Registerer, c *crowd) error {
 }
 
 // cut counts a connection of a client that was cut.
-func (w *watch) cut(from net.Addr, why Cut, detail string) {
-	w.cuts.WithLabelValues(string(why)).Inc()
-	who, _ := clientOf(from)
-	if w.first(tale{who, why}) {
-		w.log.Warn("a client was cut off", "client", from.String(), "cause", string(why), "why", detail)
-	}
-}
-
-// first reports whether a tale was not told within the last minute.
-func (w *watch) first(t tale) bool {
-	now := w.now()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if at, ok := w.told[t]; ok && now.Sub(at) < tellAgain {
-		return false
-	}
-	if len(w.told) >= talesMax {
-		clear(w.told)
-	}
-	w.told[t] = now
-	return true
-}
+func (w *watch) cut(from net.Addr, why Cut, detail string) { w.Cut(from, string(why), detail) }

@@ -1,8 +1,9 @@
-package edge
+package stricthttp
 
 import (
 	"context"
 	"crypto/tls"
+	"log"
 	"net"
 	"net/http"
 	"runtime/debug"
@@ -12,9 +13,9 @@ import (
 	"meridian/internal/framing"
 )
 
-// A multiplexed is net/http's server of HTTP/2, behind framing's guard. It serves
+// A Multiplexed is net/http's server of HTTP/2, behind framing's guard. It serves
 // a connection as often as that comes back from its rest.
-type multiplexed struct {
+type Multiplexed struct {
 	srv *http.Server
 	h2  func(*http.Server, *tls.Conn, http.Handler) // serves a connection
 
@@ -22,18 +23,22 @@ type multiplexed struct {
 	open map[net.Conn]*framing.H2 // by what net/http has of each
 }
 
-// newMultiplexed returns a server that is set up as srv says. Net/http takes a
+// NewMultiplexed returns a server that is set up as srv says, which is its own from
+// now on; of ConnContext the connection is the guarded one. Net/http takes a
 // connection that is not of crypto/tls for HTTP/2 only under a name of its own, in
 // the disguise of a *tls.Conn; it knows that name once it has begun to serve.
-func newMultiplexed(srv *http.Server) *multiplexed {
+func NewMultiplexed(srv *http.Server) *Multiplexed {
 	const name = "unencrypted_http2" // of net/http
+	if srv.ErrorLog == nil {
+		srv.ErrorLog = log.Default()
+	}
 	srv.ConnState = tellLife
 	srv.Serve(nobody{})
 	h2 := srv.TLSNextProto[name]
 	if h2 == nil {
 		panic("net/http has no HTTP/2 for connections of others")
 	}
-	return &multiplexed{srv: srv, h2: h2, open: map[net.Conn]*framing.H2{}}
+	return &Multiplexed{srv: srv, h2: h2, open: map[net.Conn]*framing.H2{}}
 }
 
 // A nobody is a listener to whom nobody comes.
@@ -45,14 +50,14 @@ func (nobody) Accept() (net.Conn, error) { return nil, net.ErrClosed }
 // Close implements net.Listener.
 func (nobody) Close() error { return nil }
 
-// accept serves what comes back from its rest, until nothing does any more.
-func (m *multiplexed) accept(l net.Listener) {
+// Accept serves what comes back from its rest, until nothing does any more.
+func (m *Multiplexed) Accept(l net.Listener) {
 	for {
 		c, err := l.Accept()
 		if err != nil {
 			return
 		}
-		m.serve(c.(*framing.H2))
+		m.Serve(c.(*framing.H2))
 	}
 }
 
@@ -71,16 +76,21 @@ func tellLife(c net.Conn, s http.ConnState) {
 	}
 }
 
-// serve begins to serve a connection, until it ends or rests.
-func (m *multiplexed) serve(c *framing.H2) {
-	life := c.Begin()
+// Serve begins to serve a connection, until it ends or rests.
+func (m *Multiplexed) Serve(c *framing.H2) { go m.run(c, m.begin(c)) }
+
+// Run is Serve that returns when the connection ended or rests.
+func (m *Multiplexed) Run(c *framing.H2) { m.run(c, m.begin(c)) }
+
+func (m *Multiplexed) begin(c *framing.H2) (life net.Conn) {
+	life = c.Begin()
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.open[life] = c
-	m.mu.Unlock()
-	go m.run(c, life)
+	return life
 }
 
-func (m *multiplexed) run(c *framing.H2, life net.Conn) {
+func (m *Multiplexed) run(c *framing.H2, life net.Conn) {
 	defer func() {
 		m.mu.Lock()
 		defer m.mu.Unlock()
@@ -92,31 +102,40 @@ func (m *multiplexed) run(c *framing.H2, life net.Conn) {
 			c.Under().Close()
 		}
 	}()
-	m.h2(m.srv, tls.Client(disguise{conn: life}, nil), &oneClient{introduced(context.Background(), c), c, m.srv.Handler})
+	m.h2(m.srv, tls.Client(disguise{conn: life}, nil), &oneClient{m.introduced(c), c, m.srv.Handler})
 }
 
-// shutdown tells clients that their connections end, and returns once all have, or
+// introduced returns the context of a connection's requests.
+func (m *Multiplexed) introduced(c *framing.H2) context.Context {
+	if m.srv.ConnContext == nil {
+		return context.Background()
+	}
+	return m.srv.ConnContext(context.Background(), c)
+}
+
+// Shutdown tells clients that their connections end, and returns once all have, or
 // ctx is over: then it ends them.
-func (m *multiplexed) shutdown(ctx context.Context) {
+func (m *Multiplexed) Shutdown(ctx context.Context) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for m.srv.Shutdown(ctx); m.count() > 0; m.srv.Shutdown(ctx) { // each tells those that have begun since
 		select {
 		case <-ctx.Done():
-			m.close()
+			m.Close()
 			return
 		case <-tick.C:
 		}
 	}
 }
 
-func (m *multiplexed) count() int {
+func (m *Multiplexed) count() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return len(m.open)
 }
 
-func (m *multiplexed) close() {
+// Close ends all connections.
+func (m *Multiplexed) Close() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, c := range m.open {
