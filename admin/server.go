@@ -25,7 +25,8 @@ type Server struct {
 // New returns a server.
 func New(cfg Config, deps Deps) *Server { return &Server{cfg, deps} }
 
-// Run serves until ctx is over.
+// Run serves until ctx is over. Operators speak there, and what it reads nobody
+// reads after it: net/http's tolerance does no harm, as at an edge it would.
 func (s *Server) Run(ctx context.Context, ready func()) error {
 	open := s.deps.Open
 	if open == nil {

@@ -168,10 +168,7 @@ func (e *Edge) refuse(r *http.Request) (answer, bool) {
 	if a, flawed := refuseFlaw[framing.FlawOf(r)]; flawed {
 		return a, true
 	}
-	switch {
-	case expects(r):
-		return refuseExpect, true
-	case r.ContentLength > e.cfg.Limits.Body:
+	if r.ContentLength > e.cfg.Limits.Body {
 		return answerFor(tooLarge(e.cfg.Limits.Body)), true
 	}
 	return answer{}, false

@@ -90,14 +90,3 @@ func hasToken(h http.Header, name, token string) bool {
 // signed reports whether a request's headers may be signed, so that none of them
 // is to be changed.
 func signed(h http.Header) bool { return strings.HasPrefix(h.Get("Authorization"), "AWS4-") }
-
-// expects reports whether a request expects what nobody here knows of (RFC 9110,
-// section 10.1.1).
-func expects(r *http.Request) bool {
-	for _, line := range r.Header["Expect"] {
-		if !strings.EqualFold(textproto.TrimString(line), "100-continue") {
-			return true
-		}
-	}
-	return false
-}

@@ -46,13 +46,13 @@ var (
 	refuseHeader = answer{status: http.StatusRequestHeaderFieldsTooLarge, message: "The request's headers are too large."}
 	refuseTunnel = answer{status: http.StatusNotImplemented, message: "The API's functions take no WebSocket connections. A behaviour of the edge can send this path to an origin that does."}
 	refuseMore   = answer{status: http.StatusServiceUnavailable, message: "The edge has as many WebSocket connections as it takes.", after: 5}
-	refuseExpect = answer{status: http.StatusExpectationFailed, message: "The edge meets no other expectation than 100-continue."}
 )
 
 // refuseFlaw answers requests that programs read differently.
 var refuseFlaw = map[framing.Flaw]answer{
 	framing.FlawedName:   {status: http.StatusBadRequest, message: "The request has a header whose name is one of framing to who does not tell _ from -."},
 	framing.FlawedValue:  {status: http.StatusBadRequest, message: "The request has a header whose value begins or ends with a blank."},
+	framing.FlawedExpect: {status: http.StatusExpectationFailed, message: "The edge meets no other expectation than 100-continue."},
 	framing.FlawedMethod: {status: http.StatusBadRequest, message: "The request's method is no word in capitals."},
 	framing.FlawedTarget: {status: http.StatusBadRequest, message: "The request's target is not a path."},
 	framing.FlawedHost:   {status: http.StatusBadRequest, message: "The request's host is not one name."},

@@ -10,6 +10,7 @@ import (
 	"meridian"
 	"meridian/gateway/event"
 	"meridian/identity"
+	"meridian/internal/framing"
 )
 
 // output reads a function's output to its end, and then what stands beside it.
@@ -99,7 +100,7 @@ func (x *exchange) write(out *event.Response) {
 // fail answers an error by its kind. The text of the error is for the log.
 func (x *exchange) fail(err error) {
 	k := kindOf(err)
-	if x.r.Context().Err() != nil {
+	if x.r.Context().Err() != nil && !framing.Broken(err) {
 		k = meridian.Canceled
 	}
 	x.note.err, x.note.kind = err.Error(), k
@@ -136,11 +137,12 @@ func (x *exchange) errorBody(status int, fields map[string]string) {
 	x.send(status, body)
 }
 
-// send writes status and body. Nobody is there to hear of a write that fails.
+// send writes status and body. Nobody is there to hear of a write that fails. To
+// who went away nothing is said: net/http would say 200 to who is only half gone.
 func (x *exchange) send(status int, body []byte) {
 	x.note.status = status
 	if status == statusGone {
-		return
+		panic(http.ErrAbortHandler)
 	}
 	if status != http.StatusNoContent && status != http.StatusNotModified {
 		x.w.Header().Set("Content-Length", strconv.Itoa(len(body)))

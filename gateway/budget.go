@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"meridian"
+	"meridian/internal/framing"
 )
 
 // A budget bounds the bytes of bodies that are held at once.
@@ -97,7 +98,7 @@ func (s *share) requestBody(r *http.Request, limit int64) ([]byte, error) {
 	switch {
 	case err == nil || kindOf(err) != meridian.Internal:
 		return b, err
-	case r.Context().Err() != nil:
+	case r.Context().Err() != nil && !framing.Broken(err): // which ends the connection, and so the context
 		return nil, meridian.WithKind(meridian.Canceled, fmt.Errorf("read body: %w", err))
 	}
 	return nil, meridian.WithKind(meridian.Invalid, fmt.Errorf("read body: %w", err))

@@ -114,14 +114,6 @@ func hostOf(r *http.Request) string {
 	return r.Host
 }
 
-// targetOf returns the raw path and query of a request.
-func targetOf(r *http.Request) (path, query string) {
-	if path, query, _ = strings.Cut(r.RequestURI, "?"); strings.HasPrefix(path, "/") || path == "*" {
-		return path, query
-	}
-	return r.URL.EscapedPath(), r.URL.RawQuery // RFC 9112, section 3.2.2: absolute-form
-}
-
 // requestID returns the id that the edge gave a request, or a new one.
 func requestID(r *http.Request, trusted bool) string {
 	id := r.Header.Get(identity.HeaderRequest)

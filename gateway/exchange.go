@@ -12,6 +12,7 @@ import (
 	"meridian/gateway/openapi"
 	"meridian/gateway/placement"
 	"meridian/identity"
+	"meridian/internal/framing"
 )
 
 // An exchange is one request and its answer.
@@ -45,7 +46,7 @@ type exchange struct {
 func (g *Gateway) begin(w http.ResponseWriter, r *http.Request, trusted bool) *exchange {
 	x := &exchange{g: g, w: w, r: r, trusted: trusted, table: g.table.Load(), began: time.Now(), share: share{budget: g.budget}}
 	x.id = requestID(r, trusted)
-	x.path, x.query = targetOf(r)
+	x.path, x.query = framing.TargetOf(r)
 	x.caller = callerOf(r, trusted)
 	x.startSpan()
 	h := w.Header()
@@ -60,6 +61,9 @@ func (x *exchange) serve() {
 	if headerSize(x.r, x.trusted) > x.g.cfg.Limits.Header {
 		x.note.why = "the request line and headers are over the limit"
 		x.refuse(headersTooLarge)
+		return
+	}
+	if !x.trusted && x.odd() {
 		return
 	}
 	if x.cors.IsPreflight(x.r.Method, x.r.Header) {

@@ -22,6 +22,7 @@ type metrics struct {
 	badTokens   prometheus.Counter
 	primaryAway prometheus.Counter
 	stale       prometheus.Counter
+	cuts        *prometheus.CounterVec // by cause
 	lostWrites  *prometheus.CounterVec
 	once        *prometheus.CounterVec // by what became of the request
 }
@@ -49,6 +50,8 @@ func newMetrics(reg prometheus.Registerer, b *budget) (*metrics, error) {
 			Name: "meridian_gateway_lost_writes_told_total", Help: "Requests that were answered with what became of their caller's last write, after a failover, by what that is."}, []string{"outcome"}),
 		once: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "meridian_gateway_idempotent_requests_total", Help: "Requests with an Idempotency-Key, by what became of them."}, []string{"outcome"}),
+		cuts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "meridian_gateway_connections_cut_total", Help: "Connections, streams and messages of strangers that the public port refused or ended for what their client did, by cause."}, []string{"cause"}),
 		stale: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "meridian_gateway_stale_answers_total", Help: "Answers that rest on older data than was promised, and say so."}),
 	}
@@ -57,7 +60,7 @@ func newMetrics(reg prometheus.Registerer, b *budget) (*metrics, error) {
 	if reg == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.requests, m.latency, m.integration, m.placements, m.forward, m.loads, m.badTokens, m.primaryAway, m.stale, m.lostWrites, m.once, held} {
+	for _, c := range []prometheus.Collector{m.requests, m.latency, m.integration, m.placements, m.forward, m.loads, m.badTokens, m.primaryAway, m.stale, m.lostWrites, m.once, m.cuts, held} {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("gateway metrics: %w", err)
 		}

@@ -11,6 +11,7 @@ import (
 	"meridian/gateway/cors"
 	"meridian/gateway/openapi"
 	"meridian/gateway/placement"
+	"meridian/internal/stricthttp"
 )
 
 // A Gateway serves one API in one region. It owns no listener and starts
@@ -21,6 +22,7 @@ type Gateway struct {
 	table   atomic.Pointer[table]
 	budget  *budget
 	metrics *metrics
+	watch   *stricthttp.Watch
 	book    *placement.Book     // what routes were seen to do
 	flights map[string]*flights // by function
 
@@ -31,15 +33,16 @@ type Gateway struct {
 type guard int
 
 const (
-	allGuardsOn  guard = iota
-	withoutFloor       // consistency tokens are ignored
-	withoutSeal        // whatever a token says is believed
-	withoutStrip       // strangers are believed as edges are
-	withoutAdmit       // whoever asks may use a route
-	withoutOnce        // a request that was placed here may be placed again
-	withoutFate        // a token that went down with an old primary is good
-	withoutDoubt       // what may have been executed elsewhere runs at home too
-	withoutOnly        // what was executed by its key is executed again
+	allGuardsOn    guard = iota
+	withoutFloor         // consistency tokens are ignored
+	withoutSeal          // whatever a token says is believed
+	withoutStrip         // strangers are believed as edges are
+	withoutReading       // what programs read differently is let in
+	withoutAdmit         // whoever asks may use a route
+	withoutOnce          // a request that was placed here may be placed again
+	withoutFate          // a token that went down with an old primary is good
+	withoutDoubt         // what may have been executed elsewhere runs at home too
+	withoutOnly          // what was executed by its key is executed again
 )
 
 // A table is one version of the API. It is immutable.
@@ -68,6 +71,7 @@ func New(c Config, d Deps) (*Gateway, error) {
 	if g.metrics, err = newMetrics(d.Metrics, g.budget); err != nil {
 		return nil, err
 	}
+	g.watch = stricthttp.NewWatch(g.metrics.cuts, g.deps.Log, g.deps.Now)
 	if err := g.Load(g.cfg.APIPath, g.cfg.API); err != nil {
 		return nil, err
 	}
@@ -124,13 +128,15 @@ func (g *Gateway) read(name string, file []byte) (*table, error) {
 // X-Forwarded-For: whoever can reach it is an edge.
 func (g *Gateway) Inner() http.Handler { return g.door(true) }
 
-// Public returns the handler for strangers.
+// Public returns the handler for strangers. Whoever serves it keeps from it what is
+// no one request by its bytes (package stricthttp), and tells Cut of that.
 func (g *Gateway) Public() http.Handler { return g.door(false) }
 
 func (g *Gateway) door(trusted bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !trusted && g.off != withoutStrip {
 			stripClientCert(r.Header)
+			stripForged(r.Header)
 		}
 		x := g.begin(w, r, trusted || g.off == withoutStrip)
 		defer x.end()

@@ -36,10 +36,12 @@ var statuses = map[meridian.Kind]reply{
 	meridian.Malformed:          {http.StatusInternalServerError, "Internal Server Error"},
 }
 
-// The answers that have no kind of their own. The last is for a request that
-// another region may have executed.
+// The answers that have no kind of their own. The last is for a request
+// that another region may have executed.
 var (
 	headersTooLarge = reply{http.StatusRequestHeaderFieldsTooLarge, "Request Header Fields Too Large"}
+	methodNotTaken  = reply{http.StatusMethodNotAllowed, "Method Not Allowed"}
+	notExpected     = reply{http.StatusExpectationFailed, "Expectation Failed"}
 	forwardSlow     = reply{http.StatusGatewayTimeout, "Gateway Timeout"}
 )
 

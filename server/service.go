@@ -20,7 +20,8 @@ import (
 )
 
 // serveNode answers what other nodes ask of this one, over the backbone: the
-// spans that it kept, and its metrics.
+// spans that it kept, and its metrics. Only nodes reach it, and it is the last to
+// read a request: it need not be strict.
 func (n *node) serveNode(ctx context.Context, l net.Listener, ready func()) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /spans/{trace}", func(w http.ResponseWriter, r *http.Request) {

@@ -15,10 +15,7 @@ import (
 func (n *node) addShield(g *lifecycle.Group, h http.Handler) {
 	l := n.backbone.Listener("shield")
 	g.Add("shield", func(ctx context.Context, ready func()) error {
-		srv := gatewayServer(h, n.file)
-		srv.Protocols = new(http.Protocols)
-		srv.Protocols.SetUnencryptedHTTP2(true) // the backbone's TLS is below
-		return serveHTTP(ctx, ready, srv, l, drainOf(n.file))
+		return serveHTTP(ctx, ready, nodesServer(h, n.file), l, drainOf(n.file))
 	})
 }
 

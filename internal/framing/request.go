@@ -37,6 +37,7 @@ const (
 	NoFlaw       Flaw = ""
 	FlawedName   Flaw = disguised
 	FlawedValue  Flaw = "a header's value that begins or ends with a blank"
+	FlawedExpect Flaw = "an expectation other than 100-continue" // RFC 9110, section 10.1.1
 	FlawedMethod Flaw = "a method that is no token in capitals"
 	FlawedTarget Flaw = "a target that is no path"
 	FlawedHost   Flaw = "a host that is not one name"
@@ -55,10 +56,15 @@ func FlawOf(r *http.Request) Flaw {
 			}
 		}
 	}
+	for _, line := range r.Header["Expect"] {
+		if !strings.EqualFold(textproto.TrimString(line), "100-continue") {
+			return FlawedExpect
+		}
+	}
 	return MisspeltIn(r)
 }
 
-// MisspeltIn is FlawOf without the headers but for Host.
+// MisspeltIn is FlawOf without the headers, but for Host.
 func MisspeltIn(r *http.Request) Flaw {
 	switch {
 	case !ValidMethod(r.Method):
