@@ -38,6 +38,7 @@ type markView struct {
 	Simple     bool // a Query or a function call, with no Sync
 	Whole      bool // all of the group is here
 	Loose      bool // an error before its last message may have PostgreSQL pass over what ends it
+	Unsure     bool // it binds the statement without a name, which is not answered for yet: the handle's would take its place
 	Statements []*classify.Verdict
 	Since      meridian.Token // where the log is, at the least
 }
@@ -46,7 +47,7 @@ type markView struct {
 type markDecision struct {
 	Where       whereMark
 	Why         string
-	Open, Wrote bool
+	Open, Wrote bool // a block may be open, in which something may have written
 }
 
 // decideMark finds the place in which a handle is in the transaction that it
@@ -60,16 +61,17 @@ func decideMark(v markView) markDecision {
 	for _, s := range v.Statements {
 		switch {
 		case s == nil:
-			others, d.Wrote = others+1, true
+			others, d.Wrote, d.Open = others+1, true, true
 		case s.Block == classify.Begin:
 			d.Open = true
 			others++
 		case s.Block == classify.End:
-			d.Open = false
+			d.Open = !s.Foldable // AND CHAIN
 			if ends++; !s.Commits {
 				others++
 			}
 		case s.Block != classify.NoBlock, s.Count != 1 && !s.Handle:
+			d.Open = d.Open || s.Block == classify.Scripted
 			d.Wrote = d.Wrote || s.Writes
 			others++
 		case s.Writes:
@@ -90,6 +92,8 @@ func decideMark(v markView) markDecision {
 		d.Why = "what ends it may be passed over" // and a Sync behind it would end that
 	case v.Known && v.Failed:
 		d.Why = "its block has failed"
+	case v.Unsure:
+		d.Why = "what it binds may not be there"
 	case ends == 1 && last && !wrote:
 		d.Why = "nothing was written"
 	case ends == 1 && last && n == 1 && (v.Simple || !v.Known):
@@ -158,8 +162,13 @@ func (c *client) markView(folded bool) markView {
 	}
 	v := markView{Open: c.marks.open || folded, Known: u.tracker.Quiet(), Failed: u.tracker.Status == 'E', Wrote: c.marks.wrote, Whole: c.group.Ended, Since: c.p.history(c.p.watch.known().served)}
 	v.Loose = u.tracker.Loose() || len(c.group.Messages) > 1 && c.group.Messages[len(c.group.Messages)-1].Kind != 'S'
+	var parsed *session.Statement
 	for _, m := range c.group.Messages {
 		switch {
+		case m.Kind == 'P':
+			parsed = m.Stmt
+		case m.Kind == 'B' && m.Stmt != nil && m.Stmt != parsed && m.Stmt.Name == "":
+			v.Unsure = v.Unsure || !c.state.Has(m.Stmt)
 		case m.Kind == 'Q' || m.Kind == 'F':
 			v.Simple = true
 			v.Statements = append(v.Statements, c.state.Resolve(m.Verdict))

@@ -92,7 +92,42 @@ func (c *client) moveRefused(ctx context.Context, r *refusal) error {
 	if unlike {
 		c.closeNear()
 	}
-	return c.runMain(ctx, r.why)
+	names, ended := c.group.Names(), c.group.Ended
+	if err := c.runMain(ctx, r.why); err != nil || !names || !ended {
+		return err
+	}
+	return c.answered(ctx)
+}
+
+// answered waits until the primary has answered what it was sent, or waits for COPY
+// data: what the statements' names mean is not known before. The standby's error may
+// be the primary's too, which has passed over the same messages then, or may not.
+func (c *client) answered(ctx context.Context) error {
+	c.mu.Lock()
+	u := c.main
+	if u == nil || u.dead || u.tracker.Quiet() {
+		c.mu.Unlock()
+		return nil
+	}
+	quiet := make(chan struct{})
+	u.quiet = quiet
+	c.mu.Unlock()
+	u.flush()
+	c.p.loops.Slow()
+	select {
+	case <-quiet:
+	case <-u.done:
+	case <-ctx.Done():
+	}
+	return nil
+}
+
+// quieted lets the session go on that waits for its answers.
+func (u *upstream) quieted() {
+	if u.quiet != nil {
+		close(u.quiet)
+		u.quiet = nil
+	}
 }
 
 // takenBack notes that the group at hand, which the standby was sent, begins anew.

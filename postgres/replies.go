@@ -93,6 +93,9 @@ func (u *upstream) reply(ctx context.Context, f wire.Frame) {
 	c := u.c
 	f = u.tracker.Words(f)
 	show := u.tracker.Reply(f)
+	if u.quiet != nil && (f.Type() == 'G' || f.Type() == 'W' || u.tracker.Quiet()) {
+		defer u.quieted()
+	}
 	switch t := f.Type(); {
 	case t == 'Z' && show:
 		u.finish(f)

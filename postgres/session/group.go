@@ -3,6 +3,7 @@ package session
 import (
 	"bytes"
 	"fmt"
+	"slices"
 
 	"meridian/postgres/classify"
 	"meridian/postgres/wire"
@@ -141,6 +142,9 @@ func (s *State) Confirm(st *Statement) {
 	s.unexpect(st.Name, st)
 }
 
+// Has reports whether a statement is prepared, as far as is answered.
+func (s *State) Has(st *Statement) bool { return s.statements[st.Name] == st }
+
 // DropUnnamed notes that a Query, which the proxy has answered, dropped the statement
 // without a name.
 func (s *State) DropUnnamed() {
@@ -211,6 +215,13 @@ func (g *Group) Forget() {
 	}
 	rest.Ended, rest.Executes = g.Ended, g.Executes
 	*g = rest
+}
+
+// Names reports whether messages make or drop statements by Parse, Close or Query.
+func (g *Group) Names() bool {
+	return slices.ContainsFunc(g.Messages, func(m Message) bool {
+		return m.Kind == 'P' || m.Kind == 'C' && m.Frame.Body()[0] == 'S' || m.Kind == 'Q' && len(g.Messages) > 1
+	})
 }
 
 // Size returns the bytes held.

@@ -206,7 +206,7 @@ func (t *Tracker) Reply(f wire.Frame) (show bool) {
 		}
 	case '3':
 		if !s.hidden && s.closes {
-			t.state.drop(s.name)
+			t.state.name(s.name, nil)
 			t.state.unexpect(s.name, nil)
 		}
 		t.advance()
@@ -316,7 +316,7 @@ func (t *Tracker) ready(s step, f wire.Frame) {
 		t.collect(s.verdict)
 	}
 	if s.kind == 'Q' && !s.hidden {
-		t.state.drop("")
+		t.state.name("", nil)
 		t.state.unexpect("", nil)
 	}
 	if s.hidden {

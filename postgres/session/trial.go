@@ -2,7 +2,6 @@ package session
 
 import (
 	"maps"
-	"slices"
 
 	"meridian/postgres/classify"
 )
@@ -17,7 +16,6 @@ type trial struct {
 	reset    uint64
 	block    []classify.Effect
 	was      []named
-	dropped  []string // by Close, or Query, that were answered
 }
 
 // A named is what a name meant; nil: nothing.
@@ -28,7 +26,7 @@ type named struct {
 
 // Try notes that a group is about to run where it may be taken back from.
 func (s *State) Try() {
-	s.trial = trial{open: true, settings: s.settings, pinned: s.Pinned, reset: s.reset, block: s.block, was: s.trial.was[:0], dropped: s.trial.dropped[:0]}
+	s.trial = trial{open: true, settings: s.settings, pinned: s.Pinned, reset: s.reset, block: s.block, was: s.trial.was[:0]}
 }
 
 // Tried notes that what was tried stays.
@@ -53,10 +51,7 @@ func (s *State) TakeBack(g *Group) (unlike bool) {
 		case m.Kind == 'P':
 			m.Stmt.passed, s.ahead[m.Stmt.Name] = false, m.Stmt
 		case m.Kind == 'Q' || m.Kind == 'C' && m.Frame.Body()[0] == 'S':
-			delete(s.ahead, m.Name) // the primary will most likely pass over it, too
-			if slices.Contains(x.dropped, m.Name) {
-				s.ahead[m.Name] = nil
-			}
+			s.ahead[m.Name] = nil
 		}
 	}
 	return unlike
@@ -68,14 +63,6 @@ func last(list []setting) uint64 {
 		return 0
 	}
 	return list[len(list)-1].seq
-}
-
-// drop notes that Close or Query dropped a statement.
-func (s *State) drop(name string) {
-	if s.trial.open {
-		s.trial.dropped = append(s.trial.dropped, name)
-	}
-	s.name(name, nil)
 }
 
 // name has a name mean a statement; nil: none.
