@@ -112,8 +112,11 @@ func (d *decoder) checkGuard(f *File) {
 func (d *decoder) checkNetworks(p position, allow, deny []netip.Prefix) {
 	for key, list := range map[string][]netip.Prefix{"allow": allow, "deny": deny} {
 		for i, n := range list {
-			if n != n.Masked() {
-				d.fail(d.at(p, fmt.Sprintf("%s[%d]", key, i)), fmt.Sprintf("%s is an address in a network", n), n.Masked().String())
+			at := d.at(p, fmt.Sprintf("%s[%d]", key, i))
+			if a := n.Addr(); a.Is4In6() && n.Bits() >= 96 { // which no client's address is in
+				d.fail(at, fmt.Sprintf("%s is a network of IPv4 as IPv6 maps it", n), netip.PrefixFrom(a.Unmap(), n.Bits()-96).Masked().String())
+			} else if n != n.Masked() {
+				d.fail(at, fmt.Sprintf("%s is an address in a network", n), n.Masked().String())
 			}
 		}
 		if _, given := d.where[strings.Trim(p.key+"."+key, ".")]; given && len(list) == 0 {

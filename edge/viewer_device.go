@@ -20,7 +20,8 @@ func deviceOf(agent string) (d device) {
 		}
 		return false
 	}
-	d.tv = has("smart-tv", "smarttv", "googletv", "appletv", "apple tv", "hbbtv", "netcast", "web0s", "webos.tv", "tizen tv", "crkey", "roku", "aftt", "aftb", "bravia", "viera", "android tv")
+	d.tv = has("smart-tv", "smarttv", "googletv", "appletv", "apple tv", "hbbtv", "netcast", "web0s", "webos.tv", "tizen tv", "crkey", "roku", "bravia", "viera", "android tv", "chromecast") ||
+		strings.Contains(agent, " AFT") // Amazon's Fire TV, by its models' names
 	d.android = has("android")
 	d.ios = has("iphone", "ipad", "ipod")
 	d.tablet = !d.tv && (has("ipad", "tablet", "kindle", "silk/", "playbook") || d.android && !has("mobile"))

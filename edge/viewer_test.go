@@ -72,6 +72,10 @@ func TestADeviceIsWhatItsUserAgentSays(t *testing.T) {
 		"Mozilla/5.0 (Linux; Android 9; BRAVIA 4K) AppleWebKit/537.36 Chrome/120.0 Safari/537.36":                "android tv",
 		"Mozilla/5.0 (SMART-TV; LINUX; Tizen 6.0) AppleWebKit/537.36 Version/6.0 TV Safari/537.36":               "tv",
 		"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/120.0 Safari/537.36":                "desktop",
+		"Mozilla/5.0 (Linux; Android 9; AFTMM) AppleWebKit/537.36 Chrome/100.0 Safari/537.36":                    "android tv",
+		"Mozilla/5.0 (Linux; Android 11; AFTKA Build/RS8101) AppleWebKit/537.36 Silk/110.1 like Chrome/110":      "android tv",
+		"Mozilla/5.0 (Linux; Android 12; Chromecast) AppleWebKit/537.36 Chrome/100.0 Safari/537.36":              "android tv",
+		"Mozilla/5.0 (Windows NT 10.0) draft after/1.0":                                                          "desktop",
 		"curl/8.5.0": "desktop",
 		"":           "desktop",
 	} {
