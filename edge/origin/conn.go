@@ -22,8 +22,10 @@ type conn struct {
 	blamed atomic.Bool   // its end was counted as a failure
 
 	// Of a pool, and guarded by its mu.
-	streams bool      // it is HTTP/2
-	last    time.Time // when a request last ended here, or when it was made
+	streams  bool      // it is HTTP/2
+	requests int       // that it serves
+	gone     bool      // it is not the pool's any more
+	last     time.Time // when a request last ended here, or when it was made
 }
 
 // load returns how many requests more the connection takes at once, and how

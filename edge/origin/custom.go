@@ -12,6 +12,7 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -187,7 +188,7 @@ func (c *Custom) RoundTrip(req *http.Request, t Trip) (*http.Response, error) {
 		cancel(nil)
 		return nil, err
 	}
-	resp.Body = &customBody{body: body{resp.Body, cancel}, done: func() { l.pool.release(conn, true, time.Now()) }}
+	resp.Body = &customBody{body: body{resp.Body, cancel}, done: sync.OnceFunc(func() { l.pool.release(conn, true, time.Now()) })}
 	return resp, nil
 }
 

@@ -17,6 +17,7 @@ const (
 	maxIdle   = 64               // connections that no request uses
 	idleSafe  = 60 * time.Second // after which no request takes a connection
 	idleWrite = 4 * time.Second  // after which only a safe one does
+	tidyEvery = time.Second      // between two looks at all connections
 )
 
 // A pool holds the connections to one server. One that was dialed for a request
@@ -26,7 +27,9 @@ type pool struct {
 	bell  bell // rings when a dial or a request ends, and when a connection does
 
 	mu      sync.Mutex // guards what follows
-	conns   []*conn
+	conns   []*conn    // in the order of their last use
+	busy    int        // those of them that serve a request
+	tidied  time.Time  // when all were looked at
 	closed  bool
 	streams bool  // the newest connection was HTTP/2
 	known   bool  // there has been one
@@ -53,7 +56,7 @@ func (p *pool) take(ctx context.Context, safe bool, dial func(context.Context) (
 		switch {
 		case p.fails > before:
 			return nil, false, p.err
-		case p.dialing > 0 && (p.streams || !p.known), len(p.conns)+p.dialing >= p.limit && !p.evict(time.Now()):
+		case p.dialing > 0 && (p.streams || !p.known), p.full(time.Now()):
 			if err := p.wait(ctx, heard); err != nil {
 				return nil, false, err
 			}
@@ -68,49 +71,82 @@ func (p *pool) take(ctx context.Context, safe bool, dial func(context.Context) (
 
 // pick reserves a place on the connection that was used last, of those that are
 // good for the request. It is called with mu held.
-func (p *pool) pick(safe bool, now time.Time) (best *conn) {
-	p.prune(now)
+func (p *pool) pick(safe bool, now time.Time) *conn {
+	if now.Sub(p.tidied) >= tidyEvery {
+		p.prune(now)
+	}
 	limit := idleWrite
 	if safe {
 		limit = idleSafe
 	}
-	for _, c := range p.conns {
-		if c.Available() > 0 && (c.InFlight() > 0 || now.Sub(c.last) < limit) && (best == nil || c.last.After(best.last)) {
-			best = c
+	for _, c := range slices.Backward(p.conns) {
+		switch {
+		case c.requests > 0 && !c.streams, c.requests == 0 && now.Sub(c.last) >= limit:
+		case c.Reserve() == nil: // not full, and not ended
+			p.serves(c)
+			return c
 		}
 	}
-	if best == nil || best.Reserve() != nil {
-		return nil
+	return nil
+}
+
+// serves notes that a connection serves one more request. It is called with mu
+// held.
+func (p *pool) serves(c *conn) {
+	if c.requests == 0 {
+		p.busy++
 	}
-	return best
+	c.requests++
+}
+
+// full reports whether no further connection may be made. It is called with mu
+// held.
+func (p *pool) full(now time.Time) bool {
+	if len(p.conns)+p.dialing < p.limit {
+		return false
+	}
+	p.prune(now)
+	return len(p.conns)+p.dialing >= p.limit && !p.evict(now)
 }
 
 // prune drops connections that ended, that were idle for too long, and that are
 // too many. It is called with mu held.
 func (p *pool) prune(now time.Time) {
-	idle := 0
-	slices.SortFunc(p.conns, func(a, b *conn) int { return b.last.Compare(a.last) })
-	p.conns = slices.DeleteFunc(p.conns, func(c *conn) bool {
-		if c.Err() == nil && c.InFlight() > 0 {
+	p.tidied = now
+	idle := len(p.conns) - p.busy
+	p.conns = slices.DeleteFunc(p.conns, func(c *conn) bool { // those that were used last stand at the end
+		if c.Err() == nil && c.requests > 0 {
 			return false
 		}
-		if c.Err() == nil && !p.closed && now.Sub(c.last) < idleSafe && idle < maxIdle {
-			idle++
+		if c.Err() == nil && !p.closed && now.Sub(c.last) < idleSafe && idle <= maxIdle {
 			return false
 		}
-		c.Close()
+		p.drop(c)
+		if c.requests == 0 {
+			idle--
+		}
 		return true
 	})
+}
+
+// drop ends a connection that is no more among the pool's. It is called with mu
+// held.
+func (p *pool) drop(c *conn) {
+	if c.requests > 0 {
+		p.busy--
+	}
+	c.gone = true
+	c.Close()
 }
 
 // evict ends a connection that was idle for too long for the request that wants
 // its place. It is called with mu held.
 func (p *pool) evict(now time.Time) bool {
-	i := slices.IndexFunc(p.conns, func(c *conn) bool { return c.InFlight() == 0 && now.Sub(c.last) >= idleWrite })
+	i := slices.IndexFunc(p.conns, func(c *conn) bool { return c.requests == 0 && now.Sub(c.last) >= idleWrite })
 	if i < 0 {
 		return false
 	}
-	p.conns[i].Close()
+	p.drop(p.conns[i])
 	p.conns = slices.Delete(p.conns, i, i+1)
 	return true
 }
@@ -154,6 +190,7 @@ func (p *pool) connect(ctx context.Context, dial func(context.Context) (*http.Cl
 		return nil, false, err
 	}
 	p.conns = append(p.conns, c)
+	p.serves(c)
 	return c, false, nil
 }
 
@@ -163,24 +200,43 @@ func (p *pool) connect(ctx context.Context, dial func(context.Context) (*http.Cl
 func (p *pool) release(c *conn, good bool, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	c.last = now
+	p.rests(c, now)
 	if !good {
 		for _, o := range p.conns {
-			if o.InFlight() == 0 {
+			if o.requests == 0 {
 				o.last = time.Time{}
 			}
 		}
 	}
-	p.prune(now)
+	if !good || p.closed || len(p.conns)-p.busy > maxIdle {
+		p.prune(now)
+	}
 	p.bell.ring()
+}
+
+// rests notes that a connection serves one request less. It is called with mu
+// held.
+func (p *pool) rests(c *conn, now time.Time) {
+	c.last = now
+	if c.requests--; c.requests > 0 || c.gone {
+		return
+	}
+	p.busy--
+	if i := slices.Index(p.conns, c); i >= 0 { // to the end: it was used last
+		copy(p.conns[i:], p.conns[i+1:])
+		p.conns[len(p.conns)-1] = c
+	}
 }
 
 // down reports whether there is no connection, and none is worth a dial.
 func (p *pool) down(now time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.circuit.fails < opensAfter {
+		return false
+	}
 	p.prune(now)
-	return len(p.conns) == 0 && p.circuit.fails >= opensAfter && now.Before(p.circuit.until)
+	return len(p.conns) == 0 && now.Before(p.circuit.until)
 }
 
 // close ends what is idle now, and the rest when it becomes so.
