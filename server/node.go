@@ -18,6 +18,7 @@ import (
 	"meridian/internal/boottime"
 	"meridian/internal/leash"
 	"meridian/internal/lifecycle"
+	"meridian/internal/spare"
 	"meridian/postgres/backup"
 	"meridian/postgres/failover"
 	"meridian/store"
@@ -67,6 +68,7 @@ type node struct {
 // Run runs a node until ctx is over, or a part of it fails. Its error says
 // which. Reports of what became ready go up the leash, if there is one.
 func Run(ctx context.Context, cfg Config) error {
+	spare.Bytes(garbage)
 	child := leash.Attach()
 	n, err := newNode(cfg, child)
 	if err == nil {
@@ -87,6 +89,9 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	return err
 }
+
+// garbage is what a node may make before it collects, however little it holds.
+const garbage = 64 << 20
 
 // shownParts are those that a newcomer is told of as they become ready.
 var shownParts = map[string]bool{
