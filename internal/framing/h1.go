@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/textproto"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -19,9 +20,11 @@ type H1 struct {
 	cfg Config
 
 	// Reading, by one goroutine at a time.
-	in      []byte // what was read and not looked at
-	seen    int    // bytes of it that hold no end of a line
-	out     []byte // what is handed out before anything is read
+	in      []byte          // what was read and not looked at
+	seen    int             // bytes of it that hold no end of a line
+	out     []byte          // what is handed out before anything is read
+	buf     *[readSize]byte // where in and out lie; nil: elsewhere, or nowhere
+	first   [1]byte
 	state   state
 	left    int64 // bytes of a body, or of a chunk, that pass as they are
 	msg     message
@@ -65,6 +68,9 @@ func Broken(err error) bool {
 // readSize is how much is read at once where lines are looked at, in bytes.
 const readSize = 4 << 10
 
+// buffers are those of connections that read a head, or lines of a body.
+var buffers = sync.Pool{New: func() any { return new([readSize]byte) }}
+
 // pour moves what there is room for from out to p. An empty out keeps no memory.
 func pour(p []byte, out *[]byte) int {
 	n := copy(p, *out)
@@ -85,7 +91,9 @@ func (c *H1) Read(p []byte) (int, error) {
 		case len(p) == 0:
 			return 0, nil
 		case len(c.out) > 0:
-			return pour(p, &c.out), nil
+			n := pour(p, &c.out)
+			c.keepNothing()
+			return n, nil
 		case c.err != nil:
 			return 0, c.err
 		case c.raw.Load() || c.left > 0:
@@ -125,24 +133,37 @@ func (c *H1) consume(n int) {
 	if c.in = c.in[n:]; len(c.in) == 0 {
 		c.in = nil
 	}
+	c.keepNothing()
+}
+
+// keepNothing gives the buffer back once nothing is in it.
+func (c *H1) keepNothing() {
+	if c.buf != nil && len(c.in) == 0 && len(c.out) == 0 {
+		buffers.Put(c.buf)
+		c.in, c.buf = nil, nil
+	}
 }
 
 // fill reads more. An idle connection waits for its first byte without a
 // buffer; TLS has the rest of the record at hand.
 func (c *H1) fill() error {
 	if len(c.in) == 0 {
-		var first [1]byte
-		n, err := c.Secure.Read(first[:])
+		n, err := c.Secure.Read(c.first[:])
 		if n == 0 {
 			return err
 		}
-		if c.in = append(make([]byte, 0, readSize), first[0]); c.state == inRequestLine {
+		c.buf = buffers.Get().(*[readSize]byte)
+		if c.in = append(c.buf[:0], c.first[0]); c.state == inRequestLine {
 			c.began = c.cfg.now()
 		}
 		return nil
 	}
 	if cap(c.in)-len(c.in) < readSize/2 {
 		c.in = append(make([]byte, 0, 2*cap(c.in)+readSize), c.in...)
+		if c.buf != nil {
+			buffers.Put(c.buf)
+			c.buf = nil
+		}
 	}
 	n, err := c.Secure.Read(c.in[len(c.in):cap(c.in)])
 	c.in = c.in[:len(c.in)+n]
@@ -194,7 +215,7 @@ func (c *H1) line() bool {
 		c.refuse(why)
 		return true
 	}
-	c.out = append(c.out, text...)
+	c.out = text // nothing is read before that is handed out
 	c.consume(i + 1)
 	return true
 }
