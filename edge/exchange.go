@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -298,42 +299,58 @@ func (x *exchange) traced() {
 	x.span.End()
 }
 
-// logged writes the request's line in the node's log.
+// lines holds what lines of the node's log are made of.
+var lines = sync.Pool{New: func() any { return new([]slog.Attr) }}
+
+// logged writes the request's line in the node's log. It goes past slog.Logger,
+// which would ask where this is, and to the handler as one group without a name,
+// which needs no memory of its own.
 func (x *exchange) logged(took time.Duration) {
-	attrs := []slog.Attr{
+	h := x.deps.Log.Handler()
+	if !h.Enabled(x.r.Context(), slog.LevelInfo) {
+		return
+	}
+	line := lines.Get().(*[]slog.Attr)
+	*line = x.said(x.met((*line)[:0], took))
+	rec := slog.NewRecord(x.start.Add(took), slog.LevelInfo, "request", 0)
+	rec.AddAttrs(slog.Attr{Value: slog.GroupValue(*line...)})
+	h.Handle(x.r.Context(), rec)
+	clear(*line)
+	lines.Put(line)
+}
+
+// met appends what every request has met.
+func (x *exchange) met(attrs []slog.Attr, took time.Duration) []slog.Attr {
+	return append(attrs,
 		slog.String("request", x.id), slog.String("trace", trace.SpanContextFromContext(x.r.Context()).TraceID().String()),
 		slog.String("region", string(x.choice.Region)), slog.String("why", x.choice.Why), slog.Int("tries", x.tries),
 		slog.String("client", x.r.RemoteAddr), slog.String("protocol", x.r.Proto),
 		slog.String("method", x.r.Method), slog.String("host", x.r.Host), slog.String("path", x.at.path),
-		slog.Int("status", x.w.status), slog.Int64("bytes", x.w.bytes), slog.Duration("took", took),
-	}
+		slog.Int("status", x.w.status), slog.Int64("bytes", x.w.bytes), slog.Duration("took", took))
+}
+
+// said appends what not every request has met.
+func (x *exchange) said(attrs []slog.Attr) []slog.Attr {
 	if path := x.behavior.path(); path != "" && len(x.behaviors) > 0 {
 		attrs = append(attrs, slog.String("behavior", path), slog.String("policy", x.policy.Name), slog.String("cache_policy", x.caching().Name))
 	}
 	if x.stage != nil {
 		attrs = append(attrs, slog.String("rollout", x.arm()), slog.String("rollout_why", x.assigned))
 	}
-	if x.guarded != "" {
-		attrs = append(attrs, slog.String("guard", x.guarded))
-	}
 	if x.asked.path != "" {
 		attrs = append(attrs, slog.String("asked", x.asked.String(x.asked.query != "")))
 	}
-	if x.seat != "" {
-		attrs = append(attrs, slog.String("page", x.seat))
-	}
-	if x.outcome != "" {
-		attrs = append(attrs, slog.String("cache", string(x.outcome)))
+	for _, m := range []struct{ name, value string }{{"guard", x.guarded}, {"page", x.seat}, {"cache", string(x.outcome)}, {"grpc_status", x.called}} {
+		if m.value != "" {
+			attrs = append(attrs, slog.String(m.name, m.value))
+		}
 	}
 	if !x.began.IsZero() {
 		attrs = append(attrs, slog.Duration("first_byte", x.began.Sub(x.start)))
 	}
 	attrs = append(attrs, tunneled(x.ended)...)
-	if x.called != "" {
-		attrs = append(attrs, slog.String("grpc_status", x.called))
-	}
 	if x.err != nil {
 		attrs = append(attrs, slog.String("error", x.err.Error()))
 	}
-	x.deps.Log.LogAttrs(x.r.Context(), slog.LevelInfo, "request", attrs...)
+	return attrs
 }
