@@ -297,22 +297,3 @@ func TestTrailersAreStored(t *testing.T) {
 		}
 	}
 }
-
-// BenchmarkHit is one client on one connection that is answered from memory.
-func BenchmarkHit(b *testing.B) {
-	g := &region{name: "eu-west-1", serve: func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Cache-Control", "max-age=3600")
-		io.WriteString(w, "x")
-	}}
-	w := newWorld(b, []*region{g})
-	for name, c := range map[string]*http.Client{"h1": w.h1, "h2": w.h2} {
-		b.Run(name, func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				if got, err := w.try(c, "GET", "/", ""); err != nil || got.status != 200 {
-					b.Fatal(got, err)
-				}
-			}
-		})
-	}
-}
