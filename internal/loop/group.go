@@ -31,9 +31,13 @@ type Group struct {
 	all    sync.WaitGroup // the watchdog, and those who run loops
 }
 
-// patrol is how often the watchdog looks whether a fiber holds its loop up, while
-// there is work. It is seen at the second look.
-const patrol = 2 * time.Millisecond
+// patrol is how long after it woke, or saw a fiber hold its loop up, the watchdog
+// looks whether one does, while there is work. It is seen at the second look. While
+// all goes well it looks ever less often, down to a calm-th: each look wakes a thread.
+const (
+	patrol = 2 * time.Millisecond
+	calm   = 4
+)
 
 // New returns a Group of n loops. Close ends it.
 func New(n int) *Group {
@@ -265,18 +269,23 @@ func (g *Group) watch() {
 			return
 		case <-g.kick:
 		}
+		every := g.tick
 		for idle := 0; idle < 2; {
-			tick.Reset(g.tick)
+			tick.Reset(every)
 			select {
 			case <-g.stop:
 				return
 			case <-tick.C:
 			}
-			if idle++; g.stir() {
+			busy, held := g.stir()
+			if every = min(2*every, calm*g.tick); held {
+				every = g.tick
+			}
+			if idle++; busy {
 				idle = 0
 			} else if idle == 2 {
 				g.asleep.Store(true)
-				if g.stir() && g.asleep.CompareAndSwap(true, false) { // just then
+				if busy, _ := g.stir(); busy && g.asleep.CompareAndSwap(true, false) { // just then
 					idle = 0
 				}
 			}
@@ -284,8 +293,9 @@ func (g *Group) watch() {
 	}
 }
 
-// stir looks at each loop, and reports whether one does something.
-func (g *Group) stir() (busy bool) {
+// stir looks at each loop, and reports whether one does something, and whether one
+// was held up.
+func (g *Group) stir() (busy, held bool) {
 	for _, l := range g.loops {
 		seq := l.seq.Load()
 		f := l.cur.Load()
@@ -294,12 +304,13 @@ func (g *Group) stir() (busy bool) {
 			l.mu.Lock()
 			if l.seq.Load() == seq && l.cur.Load() == f {
 				l.handOff(f)
+				held = true
 			}
 			l.mu.Unlock()
 		}
 		l.seen = seq
 	}
-	return busy
+	return busy, held
 }
 
 // wake makes the watchdog look.

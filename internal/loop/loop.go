@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -28,7 +29,7 @@ type loop struct {
 	seen uint64                // at the watchdog's last look; of the watchdog alone
 
 	events [128]unix.EpollEvent // of the worker alone, as is what follows
-	waits  int
+	ceded  time.Duration        // when it let the goroutines go first, since began
 
 	mu      sync.Mutex // guards what follows; taken after all other locks
 	worker  *worker
@@ -236,9 +237,13 @@ func (w *worker) took(f *fiber, done, more bool) {
 	}
 }
 
-// polite is how often the worker waits before it lets the goroutines go first that
-// stand in line for its processor. While it waits others run them.
-const polite = 32
+// polite is for how long the worker goes on before it lets the goroutines go first
+// that stand in line for its processor. While it waits others run them. It is less
+// than what Go's runtime lets a goroutine run: from one that has run for longer it
+// takes the processor at each of its waits, and looks every 20 µs whether it can.
+const polite = 5 * time.Millisecond
+
+var began = time.Now()
 
 // poll takes the events that are there, and waits for some where nobody is ready.
 // The caller holds mu, which poll gives up meanwhile.
@@ -251,7 +256,8 @@ func (l *loop) poll() {
 	} else {
 		l.asleep = true
 		l.mu.Unlock()
-		if l.waits++; l.waits%polite == 0 {
+		if now := time.Since(began); now-l.ceded > polite {
+			l.ceded = now
 			runtime.Gosched()
 		}
 		n = l.wait()

@@ -206,10 +206,13 @@ func (waits busyFiber) holdsNobodyUp(t *testing.T) {
 		b, d := adopted(t, g, "unix")
 		ready, release := make(chan struct{}), make(chan struct{})
 		tasks := []*Task{g.Go(c, func() { echo(c) }), g.Go(d, func() { waits(g, d, ready, release, slow) })}
+		var err error
+		for began := time.Now(); err == nil && time.Since(began) < 3*calm*tick; { // the watchdog has seen that all goes well
+			err = ask(a, []byte("are you there?"))
+		}
 		b.Write([]byte("wait"))
 		<-ready
 		a.SetDeadline(time.Now().Add(wait))
-		var err error
 		for i := 0; i < 1000 && err == nil; i++ {
 			err = ask(a, []byte("are you there?"))
 		}
