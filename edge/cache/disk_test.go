@@ -79,17 +79,28 @@ func (p *plant) again(kill bool) *plant {
 	p.t.Helper()
 	cfg := p.cfg
 	if kill {
-		dir := p.t.TempDir()
-		if err := os.CopyFS(dir, os.DirFS(cfg.Disk.Dir)); err != nil {
-			p.t.Fatal(err)
-		}
-		cfg.Disk.Dir = dir
+		cfg.Disk.Dir = p.copied(cfg.Disk.Dir)
 	}
 	p.c.Stop()
 	p.c = nil
 	n := newPlant(p.t.(*testing.T), cfg)
 	n.does(p.serve)
 	return n
+}
+
+// copied returns a copy of a folder. What it holds may be removed meanwhile: then it
+// is copied anew.
+func (p *plant) copied(from string) string {
+	for {
+		dir := p.t.TempDir()
+		err := os.CopyFS(dir, os.DirFS(from))
+		if err == nil {
+			return dir
+		}
+		if !errors.Is(err, os.ErrNotExist) {
+			p.t.Fatal(err)
+		}
+	}
 }
 
 // only asks for what nothing but the cache can answer.
