@@ -22,6 +22,7 @@ type conn struct {
 	blamed atomic.Bool   // its end was counted as a failure
 
 	// Of a pool, and guarded by its mu.
+	hops     *hops     // nil if it is HTTP/2
 	streams  bool      // it is HTTP/2
 	requests int       // that it serves
 	gone     bool      // it is not the pool's any more

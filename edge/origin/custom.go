@@ -73,6 +73,7 @@ func NewCustom(cfg CustomConfig, dial func(ctx context.Context, network, address
 	}
 	address := net.JoinHostPort(cfg.URL.Hostname(), cmp.Or(cfg.URL.Port(), map[string]string{"http": "80", "https": "443"}[cfg.URL.Scheme]))
 	dialer := func(t *http.Transport) func(context.Context) (*http.ClientConn, error) {
+		listens(t)
 		return func(ctx context.Context) (*http.ClientConn, error) {
 			ctx, cancel := context.WithTimeout(ctx, cfg.ConnectTimeout)
 			defer cancel()
@@ -210,7 +211,13 @@ func (c *Custom) send(ctx context.Context, l *lane, req *http.Request, t Trip) (
 		req.Header = req.Header.Clone()
 		delete(req.Header, "Te")
 	}
+	if conn.hops != nil {
+		conn.hops.begin()
+	}
 	resp, err := conn.RoundTrip(req)
+	if err == nil {
+		conn.hops.restore(resp)
+	}
 	if err == nil && (resp.StatusCode == http.StatusSwitchingProtocols || resp.StatusCode < 100) {
 		resp.Body.Close()
 		if err = errUpgraded; resp.StatusCode < 100 {

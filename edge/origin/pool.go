@@ -169,7 +169,8 @@ func (p *pool) wait(ctx context.Context, heard <-chan struct{}) error {
 func (p *pool) connect(ctx context.Context, dial func(context.Context) (*http.ClientConn, error)) (*conn, bool, error) {
 	p.dialing++
 	p.mu.Unlock()
-	cc, err := dial(ctx)
+	var along *hops
+	cc, err := dial(listening(ctx, &along))
 	p.mu.Lock()
 	p.dialing--
 	defer p.bell.ring()
@@ -183,7 +184,7 @@ func (p *pool) connect(ctx context.Context, dial func(context.Context) (*http.Cl
 	}
 	p.circuit.worked()
 	cc.SetStateHook(func(*http.ClientConn) { p.bell.ring() })
-	c := &conn{ClientConn: cc, streams: cc.Available() > 1, last: time.Now()}
+	c := &conn{ClientConn: cc, hops: along, streams: cc.Available() > 1, last: time.Now()}
 	p.streams, p.known = c.streams, true
 	if err := c.Reserve(); err != nil {
 		c.Close()
