@@ -210,6 +210,9 @@ func (x *exchange) attempt(left time.Duration) (*http.Response, error) {
 		x.origin.Refused(x.choice.Region)
 		err = &origin.Error{Region: x.choice.Region, Sent: origin.Unsent, Kind: meridian.Unavailable, Err: errNotServing}
 	}
+	if err == nil {
+		err = x.opening(resp)
+	}
 	if span.IsRecording() {
 		span.SetAttributes(attribute.String("region", string(x.choice.Region)), attribute.String("why", x.choice.Why))
 		if err != nil {

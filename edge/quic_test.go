@@ -169,8 +169,8 @@ func TestHTTP3ClientThatGoesAwayFreesTheRegion(t *testing.T) {
 
 func TestHTTP3ResponseThatBreaksOffIsReset(t *testing.T) {
 	g := &region{name: "eu-west-1", serve: func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Length", "9")
-		io.WriteString(w, "half")
+		w.Header().Set("Content-Length", fmt.Sprint(4*heldBack))
+		io.WriteString(w, strings.Repeat("half", heldBack/2))
 		http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
 	}}

@@ -252,7 +252,7 @@ func TestResponseThatBreaksOffIsNotTakenForWhole(t *testing.T) {
 			if length != "" {
 				w.Header().Set("Content-Length", length)
 			}
-			w.Write(bytes.Repeat([]byte("x"), 1000))
+			w.Write(bytes.Repeat([]byte("x"), 2*heldBack))
 			http.NewResponseController(w).Flush()
 			panic(http.ErrAbortHandler)
 		}

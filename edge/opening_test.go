@@ -1,0 +1,107 @@
+package edge
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+)
+
+// breaksOff answers with the head of a body of so many bytes, and a part of it.
+func breaksOff(w http.ResponseWriter, length, sent int) {
+	c, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		panic(err)
+	}
+	fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: %d\r\n\r\n%s", length, strings.Repeat("x", sent))
+	c.Close()
+}
+
+// TestAnOriginThatBreaksOffIsToldFromOneThatAnswered: over every protocol, where
+// nothing was told to the viewer yet it hears 502, and a GET goes there again; where
+// something was, its connection or stream breaks. Nothing of it is stored. Control:
+// an origin that does not break off, in the same test.
+func TestAnOriginThatBreaksOffIsToldFromOneThatAnswered(t *testing.T) {
+	var asked atomic.Int64
+	s, o := stranger(t, false, func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		var length, sent, again int
+		fmt.Sscanf(r.URL.Path, "/%d/%d/%d", &length, &sent, &again)
+		if again > 0 && asked.Load() > 1 {
+			sent = length
+		}
+		breaksOff(w, length, sent)
+	})
+	defer s.Close()
+	w := newWorld(t, []*region{named("eu-west-1", 0)}, behaviors(o, Behavior{Path: "*", Origin: "assets"}))
+	for name, c := range map[string]*http.Client{"HTTP/1.1": w.h1, "HTTP/2": w.h2, "HTTP/3": w.h3()} {
+		for _, tt := range []struct {
+			method, path string
+			status       int // 0: it breaks
+			asked        int64
+		}{
+			{"HEAD", "/100000/0/0", 200, 1}, // has no body over any protocol
+			{"GET", "/10/10/0", 200, 1},
+			{"GET", "/10/3/0", 502, 2},
+			{"GET", "/10/0/0", 502, 2},
+			{"GET", "/10/3/1", 200, 2}, // the second time it is whole
+			{"POST", "/10/3/0", 502, 1},
+			{"GET", "/100000/3/0", 502, 2},
+			{"GET", "/100000/90000/0", 0, 1},
+			{"POST", "/100000/90000/0", 0, 1},
+		} {
+			for i := range 2 {
+				asked.Store(0)
+				req, _ := http.NewRequest(tt.method, w.url+tt.path+"?"+name+tt.method, nil)
+				status, whole := 0, false
+				resp, err := c.Do(req)
+				if err == nil {
+					body, err := io.ReadAll(resp.Body)
+					resp.Body.Close()
+					status, whole = resp.StatusCode, err == nil
+					if whole && status == 200 && tt.method == "GET" && int64(len(body)) != resp.ContentLength {
+						t.Errorf("%s %s %s: %d of %d bytes look whole", name, tt.method, tt.path, len(body), resp.ContentLength)
+					}
+				}
+				if !whole {
+					status = 0
+				}
+				want := tt.asked
+				if i == 1 && tt.status == 200 && tt.method == "GET" {
+					want = 0 // it is stored
+				}
+				if status != tt.status || asked.Load() != want {
+					t.Errorf("%s %s %s: %d, want %d; asked %d times, want %d", name, tt.method, tt.path, status, tt.status, asked.Load(), want)
+				}
+			}
+		}
+	}
+}
+
+// Control: what the origin does not name passes, as what it names without close
+// did not before.
+func TestWhatAnOriginNamesInConnectionGoesNoFurther(t *testing.T) {
+	_, o := stranger(t, false, func(w http.ResponseWriter, r *http.Request) {
+		c, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			panic(err)
+		}
+		fmt.Fprint(c, "HTTP/1.1 200 OK\r\nConnection: close, X-Hop\r\nX-Hop: 1\r\nX-End: 1\r\nCache-Control: max-age=60\r\nContent-Length: 2\r\n\r\nok")
+		c.Close()
+	})
+	w := newWorld(t, []*region{named("eu-west-1", 0)}, behaviors(o, Behavior{Path: "*", Origin: "assets"}))
+	for name, c := range map[string]*http.Client{"HTTP/1.1": w.h1, "HTTP/2": w.h2, "HTTP/3": w.h3()} {
+		for range 2 { // from the origin, and from the cache
+			resp, err := c.Get(w.url + "/x?" + name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			if resp.Header.Get("X-End") != "1" || len(resp.Header["X-Hop"]) > 0 || len(resp.Header["Connection"]) > 0 {
+				t.Errorf("%s: %v", name, resp.Header)
+			}
+		}
+	}
+}
