@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/net/http/httpguts"
 	"golang.org/x/net/http2"
 )
 
@@ -71,6 +72,64 @@ func FuzzH1(f *testing.F) {
 		}
 		if heads > c.heads {
 			t.Fatalf("net/http reads %d requests, the guard %d: %q", heads, c.heads, out)
+		}
+	})
+}
+
+// FuzzFlaw: a request of HTTP/2 or 3 that has no flaw is, written as HTTP/1.1, what
+// that guard lets through as it stands; and as one head.
+func FuzzFlaw(f *testing.F) {
+	f.Add("GET", "/x?y", "a:8443", "X", "y")
+	f.Add("head", "/x", "a", "X", "y")
+	f.Add("GET", "/x#.css", "[::1]", "Transfer_Encoding", "chunked")
+	f.Add("OPTIONS", "*", "a..b", "Expect", "100-continue")
+	f.Add("GET /admin HTTP/1.1", "/x y", "a;b", "X", " y")
+	f.Fuzz(func(t *testing.T, method, target, host, name, value string) {
+		switch strings.ToLower(name) {
+		case "host", "content-length", "transfer-encoding": // of which FuzzH2 knows
+			return
+		}
+		if !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value) || len(method)+len(target)+len(host)+len(value) > 1<<10 {
+			return // net/http and quic-go refuse it
+		}
+		r := &http.Request{Method: method, RequestURI: target, Host: host, Proto: "HTTP/2.0", ProtoMajor: 2, Header: http.Header{name: {value}}}
+		if FlawOf(r) != NoFlaw {
+			return
+		}
+		text := method + " " + target + " HTTP/1.1\r\nHost: " + host + "\r\n" + name + ": " + value + "\r\n\r\n"
+		if out, _, _ := through(text, false, false); out != text {
+			t.Fatalf("%q without a flaw, and as HTTP/1.1 %q", text, out)
+		}
+	})
+}
+
+// FuzzExtensions: what is taken for chunk extensions ends where a reader finds that
+// knows nothing of quoted texts, and is cut in the same places by one that does.
+func FuzzExtensions(f *testing.F) {
+	f.Add(`a=b`)
+	f.Add(` a ; b = "c;\"d" `)
+	f.Add(`a="b`)
+	f.Add("a=\"\n\"")
+	f.Fuzz(func(t *testing.T, s string) {
+		if !validExtensions(s) {
+			return
+		}
+		quoted := false
+		for i := 0; i < len(s); i++ {
+			switch c := s[i]; {
+			case c == '\\' && quoted:
+				i++
+			case c == '"':
+				quoted = !quoted
+			case c < ' ' && c != '\t', c == 0x7f:
+				t.Fatalf("%q: a control character", s)
+			}
+		}
+		if quoted || s == "" || len(s) > maxExtensions {
+			t.Fatalf("%q: a text that does not end, nothing, or too much", s)
+		}
+		if out, _, _ := through("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1;"+s+"\r\nx\r\n0\r\n\r\n", false, false); !strings.HasSuffix(out, "x\r\n0\r\n\r\n") {
+			t.Fatalf("%q: %q", s, out)
 		}
 	})
 }
