@@ -29,14 +29,26 @@ var (
 		"select 1; selec", "copy t to stdout; select 1", "select 1; copy t from stdin; select 2", "set work_mem = '8MB'; select 1/0", "begin; set work_mem = '9MB'; commit", "insert into d values (1); select 5"}
 	seqCopies = []string{"copy t from stdin", "copy t (id, v) from stdin with (format csv)", "copy nosuch from stdin", "copy t (id) from stdin", "copy tmp from stdin"}
 	seqOuts   = []string{"copy t to stdout", "copy (select id from t order by id) to stdout", "copy (select 10 / (3 - g) from generate_series(1, 5) g) to stdout"}
-	seqNames  = []string{"", "", "", "a", "b"}
-	seqData   = []string{"40\t4\n", "41\t5\n", "42,6\n", "x\ty\n", "43\t", "1\t1\n", "\\.\n", "", "44\n"}
+	// What came later: sequences of a seed that is odd, from 63001 on, have it, too.
+	seqLater = []string{"savepoint b", "rollback to b", "rollback to savepoint nosuch", "set local meridian.consistency = 'strong'", "set meridian.consistency = 'eventual'", "reset meridian.consistency",
+		"set meridian.transactions = 'lazy'", "set meridian.transactions = 'whole'", "set local search_path = 'seq'", "set datestyle = 'SQL, DMY'", "set timezone = 'UTC'",
+		"set client_encoding = 'LATIN1'", "reset client_encoding", "select repeat('x', 70000)", "select repeat('y', 9000) from generate_series(1, 10)", "select g from generate_series(1, 3000) g", "table nosuch",
+		"commit prepared 'x'", "rollback prepared 'x'", "notify ch, 'said'", "unlisten *", "deallocate nosuch", "prepare p3 (int) as select $1 + 1", "execute p3(4)", "explain (costs off) execute p1",
+		"move 1 in c", "fetch all from c", "declare k scroll cursor for values (1), (2), (3)", "fetch backward 1 from k", "create temp table tmp2 as select 1 as a", "drop table tmp", "set constraints all immediate",
+		"set session authorization default", "set role none", "select current_setting('work_mem')", "begin read write", "select 1 where false", "delete from t where false", "truncate d",
+		"select * from t where id = 1", "select t from t where id = 1"}
+	seqLaterScripts = []string{"savepoint a; select 1", "begin; savepoint a; insert into t values (25, 1); rollback to a; commit", "begin read only; select count(*) from t; commit", "select 1; commit; select 2",
+		"select 1; begin; select 2", "rollback; begin", "insert into t values (26, 1); begin; insert into t values (27, 1); rollback", "prepare p4 as select 4; execute p4; deallocate p4", "set local work_mem = '3MB'; show work_mem",
+		"discard temp; select 1", "begin; declare c cursor for select id from t order by id; fetch 1 from c", "begin isolation level repeatable read; select 1; savepoint a", "; ;", "select 1; ; select 1/0; select 2"}
+	seqNames = []string{"", "", "", "a", "b"}
+	seqData  = []string{"40\t4\n", "41\t5\n", "42,6\n", "x\ty\n", "43\t", "1\t1\n", "\\.\n", "", "44\n"}
 )
 
 // A generator makes one sequence.
 type generator struct {
 	r        *rand.Rand
 	readOnly bool
+	later    bool
 	portals  int
 	q        sequence
 }
@@ -47,6 +59,7 @@ func generate(seed uint64) sequence {
 	g.q.name = fmt.Sprintf("seed %d", seed)
 	g.q.style = g.one("", "", "meridian.consistency=global", "meridian.consistency=strong", "meridian.transactions=lazy", "meridian.consistency=bounded(1s)")
 	g.readOnly = g.chance(25)
+	g.later = seed%2 == 1 && seed >= 63000 // older seeds stay what they were
 	for range 2 + g.r.IntN(12) {
 		g.unit()
 		if g.chance(40) {
@@ -67,6 +80,9 @@ func (g *generator) message(says string, typ byte, parts ...[]byte) {
 
 // sql returns a statement of either protocol.
 func (g *generator) sql() string {
+	if g.later && g.chance(25) {
+		return g.one(seqLater...)
+	}
 	switch n := g.r.IntN(100); {
 	case g.readOnly && n < 15:
 		return g.one(seqReadOnly...)
@@ -89,8 +105,12 @@ func (g *generator) unit() {
 	switch n := g.r.IntN(100); {
 	case n < 25:
 		g.query(strings.ReplaceAll(g.sql(), "$1", "4"))
+	case n < 32 && g.later && g.chance(50):
+		g.query(g.one(seqLaterScripts...))
 	case n < 32:
 		g.query(g.one(seqScripts...))
+	case n < 40 && g.later:
+		g.batch()
 	case n < 68:
 		g.extended(g.sql())
 	case n < 73:
@@ -131,6 +151,55 @@ func (g *generator) extended(sql string) {
 		g.execute(portal)
 	}
 	g.end(g.one("", "S", "S", "S", "S", "H"))
+}
+
+// batch adds several statements up to one Sync, what is bound amiss, and portals that
+// are described, fetched from and closed amid.
+func (g *generator) batch() {
+	for range 2 + g.r.IntN(4) {
+		sql, portal := g.sql(), g.portal()
+		g.message(fmt.Sprintf("parse \"\" %s", sql), 'P', wire.String(""), wire.String(sql), []byte{0, 0})
+		g.add(g.odd(portal, strings.Count(sql, "$1")))
+		g.execute(portal)
+		if g.chance(20) {
+			g.message(fmt.Sprintf("describe portal %q", portal), 'D', []byte("P"), wire.String(portal))
+			g.execute(portal)
+		}
+		if g.chance(20) {
+			g.message(fmt.Sprintf("close portal %q", portal), 'C', []byte("P"), wire.String(portal))
+		}
+		if g.chance(10) {
+			g.end("H")
+		}
+	}
+	g.end("S")
+}
+
+// odd returns a Bind, which now and then has formats that do not fit.
+func (g *generator) odd(portal string, args int) (string, []byte) {
+	b := append(wire.String(portal), wire.String("")...)
+	formats := g.r.IntN(12)
+	switch formats {
+	case 0:
+		b = append(b, 0, 2, 0, 0, 0, 0) // for two parameters
+	default:
+		b = append(b, 0, 0)
+	}
+	b = binary.BigEndian.AppendUint16(b, uint16(args))
+	for range args {
+		b = append(binary.BigEndian.AppendUint32(b, 1), '5')
+	}
+	switch formats {
+	case 1:
+		b = append(b, 0, 2, 0, 0, 0, 0) // for two columns
+	case 2:
+		b = append(b, 0, 1, 0, 1)
+	case 3:
+		b = append(b, 0, 1, 0, 7)
+	default:
+		b = append(b, 0, 0)
+	}
+	return fmt.Sprintf("bind %q \"\" with %d parameters, formats %d", portal, args, formats), wire.Builder(nil).Message('B', b)
 }
 
 // portal returns the name of a portal. None is opened twice: one that was opened

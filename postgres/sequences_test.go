@@ -86,7 +86,7 @@ create procedure commits() language plpgsql as $$ begin insert into t values (50
 
 const seqReset = `drop table if exists seq.u; truncate seq.t, seq.d; insert into seq.t select g, g * 10 from generate_series(1, 5) g; insert into seq.d values (1); select setval('seq.sq', 1, false)`
 
-const seqState = `select (select coalesce(string_agg(id || '=' || v, ' ' order by id), '') from seq.t) || ' | ' || (select string_agg(id::text, ' ' order by id) from seq.d) || ' | ' ||
+const seqState = `select (select coalesce(string_agg(id || '=' || v, ' ' order by id), '') from seq.t) || ' | ' || (select coalesce(string_agg(id::text, ' ' order by id), '') from seq.d) || ' | ' ||
  (select last_value from seq.sq) || coalesce(to_regclass('seq.u')::text, '')`
 
 func newStage(t *testing.T) *seqStage {
@@ -140,9 +140,10 @@ func (s *seqStage) differs(q sequence) string {
 // READ ONLY block on a standby says of what belongs on the primary, and that the
 // rest of a group, behind a Flush, may be a transaction of its own, which has run
 // no query yet and has none of the portals. Nor has BEGIN's portal who was answered
-// before it was sent.
+// before it was sent. And a statement that is brought is parsed, which is a query for
+// SET TRANSACTION in a transaction of its own, where it only warns.
 func excepted(direct, got string) bool {
-	return strings.Count(got, "cannot be run") > strings.Count(direct, "cannot be run") || strings.Contains(direct, "must be called before any query") ||
+	return strings.Count(got, "cannot be run") > strings.Count(direct, "cannot be run") || strings.Contains(direct, "must be called before any query") || strings.Count(got, "C25001") > strings.Count(direct, "C25001") && strings.Contains(direct, "C25P01 / MSET TRANSACTION") ||
 		strings.Contains(got, "meridian: this READ ONLY block is open on a standby") ||
 		strings.Count(got, "C25006") > strings.Count(direct, "C25006")
 }

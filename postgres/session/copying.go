@@ -96,6 +96,9 @@ func (t *Tracker) advance() {
 	if t.steps[t.head].loose {
 		t.loose--
 	}
+	if t.steps[t.head].brings {
+		t.brings--
+	}
 	for t.head++; t.head < len(t.steps) && isData(t.steps[t.head].kind); t.head++ {
 	}
 }

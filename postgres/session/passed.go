@@ -44,6 +44,9 @@ func (t *Tracker) pass(s step) {
 	if s.loose {
 		t.loose--
 	}
+	if s.brings {
+		t.brings--
+	}
 	switch {
 	case s.kind == 'P':
 		t.remains(s.stmt.Name, s.stmt.gen, s.was)
@@ -62,6 +65,30 @@ func (t *Tracker) pass(s step) {
 			t.remains(s.name, 0, s.was)
 		}
 	}
+}
+
+// lacks reports whether the backend may lack a statement that it needs next: where it
+// was brought in a group that is not answered, behind something of the client's
+// that may fail, it may have been passed over.
+func (t *Tracker) lacks(st *Statement) bool {
+	if t.side.known[st.Name] != st.gen {
+		return true
+	}
+	if t.brings == 0 {
+		return false
+	}
+	behind, brought, unsure := false, false, false
+	for _, s := range t.steps[t.head:] {
+		switch {
+		case ends(s.kind):
+			behind, unsure = false, unsure || brought
+		case s.brings && s.stmt == st:
+			brought, unsure = behind, false
+		case !s.hidden:
+			behind = true
+		}
+	}
+	return unsure
 }
 
 // remains notes what a backend has of a name where what would have made it is, or 0,

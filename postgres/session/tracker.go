@@ -17,6 +17,7 @@ type step struct {
 	brought bool   // a Bind of a statement that the client prepared elsewhere
 	guard   bool   // a hidden Sync behind a Query: it answers if the Query was passed over
 	loose   bool   // see Loose
+	brings  bool   // a hidden Parse of a statement that the client prepared elsewhere
 	was     uint64 // what the backend had of the name before Parse or Close
 	verdict *classify.Verdict
 }
@@ -36,6 +37,7 @@ type Tracker struct {
 	failed  bool // the group at the head had an error
 	mid     bool // the last message that was sent ends no group
 	loose   int  // steps that are
+	brings  int  // steps that do
 	passed  bool // see Passed
 	kept    bool // see Committed
 	copying bool // what is at the head takes COPY data
@@ -110,7 +112,7 @@ func (t *Tracker) Encode(dst []byte, m Message) []byte {
 		if _, there := t.side.known[m.Stmt.Name]; there && m.Stmt.Name != "" && m.Taken == nil {
 			dst = t.close(dst, m.Stmt.Name)
 		}
-		if m.Taken != nil && t.side.known[m.Taken.Name] != m.Taken.gen {
+		if m.Taken != nil && t.lacks(m.Taken) {
 			dst = t.inject(dst, m.Taken) // so that the backend refuses the name
 		}
 		was = t.side.known[m.Stmt.Name]
@@ -118,7 +120,7 @@ func (t *Tracker) Encode(dst []byte, m Message) []byte {
 	case 'B', 'D':
 		_, there := t.side.known[m.Name]
 		switch {
-		case m.Stmt != nil && t.side.known[m.Stmt.Name] != m.Stmt.gen:
+		case m.Stmt != nil && t.lacks(m.Stmt):
 			dst = t.inject(dst, m.Stmt)
 		case m.Stmt == nil && there && (m.Kind == 'B' || m.Frame.Body()[0] == 'S'): // dropped elsewhere, or Emit's
 			dst = t.close(dst, m.Name)
@@ -150,7 +152,7 @@ func (t *Tracker) inject(dst []byte, st *Statement) []byte {
 		dst = t.close(dst, st.Name)
 	}
 	t.side.known[st.Name], t.side.brought[st.Name] = st.gen, st.gen
-	t.push(step{kind: 'P', hidden: true, stmt: st})
+	t.push(step{kind: 'P', hidden: true, stmt: st, brings: true})
 	if st.Frame == nil { // PREPARE made it
 		dst = wire.Builder(dst).Message('P', wire.String(st.Name), append(st.Text[:len(st.Text):len(st.Text)], 0, 0, 0))
 	} else {
@@ -174,6 +176,9 @@ func (t *Tracker) push(s step) {
 	}
 	if s.loose {
 		t.loose++
+	}
+	if s.brings {
+		t.brings++
 	}
 }
 
