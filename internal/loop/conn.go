@@ -113,8 +113,17 @@ func (c *Conn) recv(b []byte) (int, syscall.Errno) {
 
 // Write writes all of b, and waits where there is no room.
 func (c *Conn) Write(b []byte) (written int, err error) {
-	c.wmu.Lock()
+	if r := c.loop.Load().ring; r == nil {
+		c.wmu.Lock()
+	} else if r.lock(c); r.add(c, b) {
+		return len(b), nil
+	}
 	defer c.wmu.Unlock()
+	return c.write(b)
+}
+
+// write is Write. The caller holds wmu.
+func (c *Conn) write(b []byte) (written int, err error) {
 	for {
 		if err := c.may(&c.out); err != nil {
 			return written, c.failed("write", err)
@@ -252,6 +261,10 @@ func (c *Conn) Close() error {
 
 // CloseWrite says that nothing more is written.
 func (c *Conn) CloseWrite() error {
+	if r := c.loop.Load().ring; r != nil {
+		r.lock(c)
+		c.wmu.Unlock()
+	}
 	if !c.enter() {
 		return c.failed("close", net.ErrClosed)
 	}

@@ -13,6 +13,9 @@
 // loop's goroutine waits with it; a watchdog notices, and another goroutine takes
 // the loop over. Slow and Task.Wait say so at once.
 //
+// What Attend's send writes goes out with what others send, in one system call, where
+// the kernel has io_uring and lets it be used.
+//
 // Any goroutine may use a Conn: one that is no fiber of its loop waits as for any
 // net.Conn. On other systems than Linux, and other processors than amd64 and
 // arm64, Adopt returns what it is given, and fibers are goroutines.

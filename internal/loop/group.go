@@ -24,6 +24,7 @@ type Group struct {
 	loops []*loop // set once begun
 	turn  atomic.Uint32
 
+	rings  bool          // loops send by rings where there are some
 	tick   time.Duration // of the watchdog; 0 in a negative control: there is none
 	asleep atomic.Bool   // the watchdog is
 	kick   chan struct{} // wakes it
@@ -41,7 +42,7 @@ const (
 
 // New returns a Group of n loops. Close ends it.
 func New(n int) *Group {
-	return &Group{size: n, tick: patrol, kick: make(chan struct{}, 1), stop: make(chan struct{})}
+	return &Group{size: n, rings: true, tick: patrol, kick: make(chan struct{}, 1), stop: make(chan struct{})}
 }
 
 // running returns the loops, which it begins if nobody has.
@@ -78,6 +79,9 @@ func (g *Group) Close() {
 	for _, l := range g.loops {
 		unix.Close(l.epoll)
 		unix.Close(l.event)
+		if l.ring != nil {
+			l.ring.close()
+		}
 	}
 }
 

@@ -21,7 +21,8 @@ import (
 type loop struct {
 	group *Group
 	epoll int
-	event int // an eventfd that ends the worker's wait
+	event int   // an eventfd that ends the worker's wait
+	ring  *ring // nil: everybody sends for themselves
 
 	cur  atomic.Pointer[fiber] // that the worker runs; nil: it runs none
 	seq  atomic.Uint64         // counts resumptions
@@ -86,6 +87,9 @@ func newLoop(g *Group) (*loop, error) {
 		unix.Close(l.epoll)
 		unix.Close(l.event)
 		return nil, err
+	}
+	if g.rings {
+		l.ring = newRing()
 	}
 	l.worker = &worker{loop: l}
 	g.all.Go(l.worker.run)
@@ -177,6 +181,10 @@ func (w *worker) run() {
 	l := w.loop
 	l.mu.Lock()
 	l.by.Store(getg())
+	owns := l.ring != nil
+	if owns {
+		l.ring.own() // a worker that was replaced may have left something there
+	}
 	for left := 0; ; left-- {
 		next := &l.ready
 		for left <= 0 || l.ready.n == 0 {
@@ -185,6 +193,13 @@ func (w *worker) run() {
 				break
 			}
 			l.cur.Store(nil)
+			if owns {
+				l.mu.Unlock()
+				l.ring.flush()
+				l.mu.Lock()
+				owns = false
+				continue
+			}
 			if l.ending {
 				l.mu.Unlock()
 				return
@@ -200,8 +215,16 @@ func (w *worker) run() {
 		if l.group.asleep.Load() {
 			l.group.wake()
 		}
+		if next == &l.sends && !owns && l.ring != nil {
+			l.ring.own()
+			owns = true
+		}
 		done, more := f.duty.conn != nil && f.duty.do(), true
 		if !done {
+			if owns { // the fiber may go on with a Conn of what was added
+				l.ring.flush()
+				owns = false
+			}
 			_, more = f.next()
 		}
 		l.mu.Lock()

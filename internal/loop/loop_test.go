@@ -375,6 +375,7 @@ func TestRandomSchedules(t *testing.T) {
 
 func schedule(t *testing.T, seed uint64) {
 	g := New(2)
+	g.rings = seed%4 > 0
 	g.tick = time.Duration(seed%3) * patrol / 4
 	if g.tick == 0 {
 		g.tick = patrol
