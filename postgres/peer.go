@@ -19,9 +19,10 @@ type peer struct {
 	conn    net.Conn
 	rd      *wire.Reader
 	backend *pool.Backend
-	from    string // the secondary's region
-	began   uint32 // the timeline on which its server was when it was taken; 0 if that could not be asked
-	defines bool   // what ran since the last transaction's end may have changed the catalogues; of the goroutine of replies
+	from    string   // the secondary's region
+	began   uint32   // the timeline on which its server was when it was taken; 0 if that could not be asked
+	late    []string // what is to be brought once PostgreSQL passes over nothing more; of the goroutine of requests
+	defines bool     // what ran since the last transaction's end may have changed the catalogues; of the goroutine of replies
 
 	canceled atomic.Bool // because the primary moves
 	overtime atomic.Bool // the secondary was told that a statement was canceled for that
@@ -206,27 +207,13 @@ func (s *peer) requests(ctx context.Context) error {
 			out = out[:0]
 			continue
 		}
-		out = append(out, f...)
-	}
-}
-
-// state takes what the secondary says of the session's state, before which out is
-// sent.
-func (s *peer) state(ctx context.Context, f wire.Frame, out []byte) error {
-	var st wire.State
-	if err := wire.ParseJSON(f.Body(), &st); err != nil {
-		return err
-	}
-	if len(st.Claims) > 0 {
-		if _, err := s.backend.Conn.Write(out); err != nil {
-			return err
+		if out = append(out, f...); f.Type() == 'S' && len(s.late) > 0 {
+			if err := s.belated(ctx, out); err != nil {
+				return err
+			}
+			out = out[:0]
 		}
-		return s.holds(ctx, st.Claims)
 	}
-	if len(out) > 0 {
-		return fmt.Errorf("state amid statements: %w", wire.ErrProtocol)
-	}
-	return s.apply(ctx, st)
 }
 
 // write sends PostgreSQL all that came.
@@ -244,27 +231,4 @@ func ended(err error) error {
 		return nil
 	}
 	return err
-}
-
-// apply runs statements whose replies the secondary does not see. All must
-// succeed: a session must not run on with, say, another role than it has set.
-func (s *peer) apply(ctx context.Context, st wire.State) error {
-	if err := s.catchUp(ctx, st.Floor); err != nil {
-		return err
-	}
-	for _, sql := range st.SQL {
-		done := make(chan error, 1)
-		s.mu.Lock()
-		s.strip, s.stripOf = done, nil
-		s.mu.Unlock()
-		if _, err := s.backend.Conn.Write(wire.Builder(nil).Query(sql)); err != nil {
-			return err
-		}
-		if err := <-done; err != nil {
-			e := pgError(err)
-			s.conn.Write(wire.Builder(nil).JSON(wire.FrameRefuse, wire.Refusal{Code: e.Code, Message: "bring the session's state: " + e.Message}))
-			return err
-		}
-	}
-	return nil
 }
