@@ -190,23 +190,10 @@ func (p *Proxy) end(e *env, w *work) meridian.Observation {
 	return o
 }
 
-// sampleAfter returns a position at or past all that was read here until now,
-// or the zero Token if PostgreSQL cannot say.
-func (p *Proxy) sampleAfter(ctx context.Context) meridian.Token {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	s, err := p.watch.sample(ctx)
-	if err != nil {
-		p.deps.Log.Warn("no position at the end of an invocation", "error", err)
-		return meridian.Token{}
-	}
-	return s.seen
-}
-
 // seenOn is sampleAfter for what was read on a replica. Of one that does not
 // answer any more the primary knows it.
 func (p *Proxy) seenOn(ctx context.Context, on *replica) meridian.Token {
-	if len(p.replicas) == 1 {
+	if len(p.replicas) == 1 || on == p.own() {
 		return p.sampleAfter(ctx)
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Second)

@@ -106,6 +106,7 @@ func (p *Proxy) pause(ctx context.Context, plan func(spent time.Duration) (stage
 			return n, fmt.Errorf("pause: %d transactions are open: %w", waits, err)
 		}
 	}
+	p.gate.parts(ctx)
 	p.pool.Flush()
 	p.metrics.killed.Add(float64(n.Killed))
 	p.deps.Log.Info("paused", "held", n.Held, "killed", n.Killed, "took", time.Since(began))
@@ -114,6 +115,7 @@ func (p *Proxy) pause(ctx context.Context, plan func(spent time.Duration) (stage
 
 // Resume ends a pause. What was held goes to the primary that the map names.
 func (p *Proxy) Resume() {
+	p.gate.last.Store(nil)
 	for _, s := range p.leavers() {
 		s.goOn()
 	}

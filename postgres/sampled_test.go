@@ -2,7 +2,10 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -143,4 +146,53 @@ func (w *world) writeOn(c *pgx.Conn) (stop func()) {
 		}
 	}()
 	return func() { cancel(); <-done }
+}
+
+// TestATokenIsTakenWhilePostgreSQLIsAway ends an invocation that wrote when
+// PostgreSQL does not answer: it is stopped for a move, or is back in a moment. Its
+// caller would read an older state elsewhere without the token that it gets. In the
+// control nobody waits, and it gets none.
+func TestATokenIsTakenWhilePostgreSQLIsAway(t *testing.T) {
+	for name, tt := range map[string]struct{ paused, back, once bool }{
+		"stopped for a move": {paused: true},
+		"back in a moment":   {back: true},
+		"control":            {back: true, once: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var away atomic.Bool
+			w := newWorld(t, func(c *Config, d *Deps) {
+				local := d.Local
+				d.Local = func(ctx context.Context) (net.Conn, error) {
+					if away.Load() && c.Region == iad {
+						return nil, errors.New("it is away")
+					}
+					return local(ctx)
+				}
+			})
+			w.iad.sampleOnce = tt.once
+			c := w.attach(w.iad, "away")
+			w.exec(w.connect(dsn(w.dub)), "drop table if exists away", "create table away (v int)")
+			end := w.iad.Begin(t.Context(), "away", meridian.Token{}, meridian.Promise{})
+			w.exec(c, "insert into away values (1)")
+			at, err := w.iad.Position(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if tt.paused {
+				if _, err := w.iad.Pause(t.Context(), time.Second); err != nil {
+					t.Fatal(err)
+				}
+			}
+			away.Store(true)
+			w.exec(w.superuser(pair.primary), "select pg_terminate_backend(pid) from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()")
+			if tt.back {
+				time.AfterFunc(100*time.Millisecond, func() { away.Store(false) })
+			}
+			if o := end(); at.Newer(o.Token) != tt.once || o.Token.IsZero() != tt.once {
+				t.Errorf("what was written at %s has the token %s", at, o.Token)
+			}
+			away.Store(false)
+			w.iad.Resume()
+		})
+	}
 }
