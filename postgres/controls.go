@@ -22,7 +22,7 @@ type controls struct {
 	looksAway       bool // what is confirmed and does not show yet counts as shown
 	untouching      bool // nobody is told before what may write is sent
 	anyHistory      bool // what was claimed in another history runs
-	sampleOnce      bool // who asks for a position while PostgreSQL is away gets none
+	forgetsLast     bool // who asks for a position when PostgreSQL has stopped for a move gets none
 	stateHasty      bool // a secondary's session brings its state while PostgreSQL answers what came before
 	hasty           bool // whom a statement signals is not waited for on its way to the primary
 	noStandIns      bool // a session without a process on the primary cannot be signaled there

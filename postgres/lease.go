@@ -22,7 +22,7 @@ type barrier struct {
 	wake   chan struct{} // somebody waits
 	held   atomic.Int64  // how many wait
 	yields yielding
-	last   atomic.Pointer[meridian.Token] // where PostgreSQL stood when all had left it; nil: no pause, or not yet
+	last   atomic.Pointer[meridian.Token] // where PostgreSQL stood when all had left it for the newest pause; nil: none was
 
 	mu      sync.Mutex // guards what follows
 	changed chan struct{}

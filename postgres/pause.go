@@ -115,7 +115,6 @@ func (p *Proxy) pause(ctx context.Context, plan func(spent time.Duration) (stage
 
 // Resume ends a pause. What was held goes to the primary that the map names.
 func (p *Proxy) Resume() {
-	p.gate.last.Store(nil)
 	for _, s := range p.leavers() {
 		s.goOn()
 	}
