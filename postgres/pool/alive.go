@@ -17,8 +17,8 @@ func (b *Backend) Ended() bool {
 	if err != nil {
 		return true
 	}
-	const gone = unix.POLLHUP | unix.POLLRDHUP | unix.POLLERR | unix.POLLNVAL
-	at := []unix.PollFd{{Events: unix.POLLRDHUP}}
+	const gone = unix.POLLHUP | closes | unix.POLLERR | unix.POLLNVAL
+	at := []unix.PollFd{{Events: closes}}
 	err = raw.Control(func(fd uintptr) {
 		at[0].Fd = int32(fd)
 		if _, err := unix.Poll(at, 0); err != nil {
