@@ -16,6 +16,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,6 +38,7 @@ type region struct {
 	mu       sync.Mutex // guards what follows
 	listener net.Listener
 	server   *http.Server
+	dead     *atomic.Bool // the server begins nothing any more
 	conns    []net.Conn
 }
 
@@ -55,9 +57,16 @@ func (g *region) start(t testing.TB) {
 	}
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)
-	g.listener = l
+	dead := new(atomic.Bool)
+	g.listener, g.dead = l, dead
 	g.server = &http.Server{
-		Protocols: protocols, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { g.serve(w, r) }),
+		Protocols: protocols, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if dead.Load() {
+				<-r.Context().Done()
+				return
+			}
+			g.serve(w, r)
+		}),
 		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
 		ConnState: func(c net.Conn, s http.ConnState) {
 			if s == http.StateNew {
@@ -70,10 +79,12 @@ func (g *region) start(t testing.TB) {
 	go g.server.Serve(l)
 }
 
-// kill ends the region as SIGKILL does: its sockets break at once.
+// kill ends the region as SIGKILL does: it begins nothing any more, and its
+// sockets break, one after the other.
 func (g *region) kill() {
 	g.mu.Lock()
 	server, listener := g.server, g.listener
+	g.dead.Store(true)
 	g.mu.Unlock()
 	listener.Close()
 	g.reset()
