@@ -133,16 +133,8 @@ func (c *client) await(ctx context.Context) freshDecision {
 	if v.Primary && len(c.p.demand().Quorums) > 0 {
 		trip = c.p.cfg.PrimaryTimeout // what a standby showed may wait for others' word here, and no other node could serve it sooner
 	}
-	for d.Do == freshAsk || d.Do == freshWait {
-		if d.Do == freshAsk {
-			ask, cancel := context.WithTimeout(ctx, 2*trip)
-			a, err := c.p.probe.ask(ask)
-			cancel()
-			v.Asked, v.Mute, v.Floor = true, err != nil, newest(v.Floor, a.token)
-		} else {
-			c.awaitFloor(ctx, v.Floor, trip)
-			v.Waited = true
-		}
+	for d.Do == freshAsk || d.Do == freshWait || d.Do == freshLook {
+		c.learn(ctx, &v, d.Do, trip)
 		c.stepTo(ctx, &v)
 		c.look(&v)
 		d = decideFresh(v)
@@ -159,6 +151,25 @@ func (c *client) await(ctx context.Context) freshDecision {
 		}
 	}
 	return d
+}
+
+// learn does what decideFresh said to know more.
+func (c *client) learn(ctx context.Context, v *freshView, do string, trip time.Duration) {
+	switch do {
+	case freshAsk:
+		ask, cancel := context.WithTimeout(ctx, 2*trip)
+		defer cancel()
+		a, err := c.p.probe.ask(ask)
+		v.Asked, v.Mute, v.Floor = true, err != nil, newest(v.Floor, a.token)
+	case freshWait:
+		c.awaitFloor(ctx, v.Floor, trip)
+		v.Waited = true
+	case freshLook:
+		look, cancel := context.WithTimeout(ctx, c.p.cfg.PrimaryTimeout)
+		defer cancel()
+		_, err := c.at.watch.sample(look)
+		v.Looked, v.Silent = true, err != nil
+	}
 }
 
 // looksAgain reports whether the group at hand sees newer data than what was

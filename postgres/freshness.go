@@ -18,6 +18,8 @@ type freshView struct {
 	Asked   bool                 // the primary, for its position after the read began: Floor holds the answer
 	Mute    bool                 // the primary did not answer that
 	Waited  bool                 // as long as is sensible
+	Looked  bool                 // the local PostgreSQL was asked after that, since nobody else can serve it
+	Silent  bool                 // it did not answer that in time
 	Primary bool                 // this region is the primary's
 	Lapsed  bool                 // and has no right to act as that now: others may know of newer writes
 	Exposed string               // why what may be lost yet could show here, or ""
@@ -31,6 +33,7 @@ const (
 	freshServe   = "serve"
 	freshAsk     = "ask"
 	freshWait    = "wait"
+	freshLook    = "look"
 	freshForward = "forward"
 	freshRefuse  = "refuse"
 	freshStale   = "serve stale"
@@ -132,6 +135,10 @@ func decideFloor(v freshView) freshDecision {
 		return freshDecision{freshWait, fmt.Sprintf("replayed %s, asked for %s", v.Here.LSN, v.Floor.LSN)}
 	case v.Lapsed:
 		return freshDecision{freshForward, fmt.Sprintf("this region's history ends at %s on timeline %d, asked for %s on %d, and %s", v.Here.LSN, v.Here.Timeline, v.Floor.LSN, v.Floor.Timeline, whyLapsed)}
+	case (v.Primary || v.Away != "") && !v.Looked: // on a busy machine all that is known may be from before the token
+		return freshDecision{freshLook, fmt.Sprintf("knew of %s in time, asked for %s", v.Here.LSN, v.Floor.LSN)}
+	case v.Primary && v.Silent:
+		return nobody(v, fmt.Sprintf("the primary's PostgreSQL did not say in time how far it is, asked for %s on timeline %d", v.Floor.LSN, v.Floor.Timeline))
 	case v.Primary:
 		return nobody(v, fmt.Sprintf("the primary's history ends at %s on timeline %d, asked for %s on %d", v.Here.LSN, v.Here.Timeline, v.Floor.LSN, v.Floor.Timeline))
 	case v.Away != "":

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -30,7 +31,7 @@ func TestDecideFresh(t *testing.T) {
 			}
 			return tok
 		}
-		v := freshView{Floor: token("floor"), Here: token("here"), Waited: d.HasArg("waited"), Primary: d.HasArg("primary"), Lapsed: d.HasArg("lapsed"),
+		v := freshView{Floor: token("floor"), Here: token("here"), Waited: d.HasArg("waited"), Looked: d.HasArg("looked"), Silent: d.HasArg("silent"), Primary: d.HasArg("primary"), Lapsed: d.HasArg("lapsed"),
 			Asked: d.HasArg("asked"), Mute: d.HasArg("mute"), Stale: d.HasArg("stale"), Age: -1}
 		for key, into := range map[string]*time.Duration{"age": &v.Age, "trip": &v.Trip} {
 			var s string
@@ -187,6 +188,41 @@ func TestOldReadIsRefusedWhenNobodyCanAnswer(t *testing.T) {
 	w.dub.Begin(t.Context(), "alone", at, meridian.Promise{})
 	if v := get[int](w, c, "select v from alone"); v != 2 {
 		t.Errorf("with the token, once replayed: %d", v)
+	}
+}
+
+// TestAPrimaryThatIsAskedLateIsNotBehind has a read come with what was written
+// elsewhere just now, while the connection on which the primary says how far it
+// is stands still for longer than a read waits. Nobody says that the primary
+// lacks it before it was asked.
+func TestAPrimaryThatIsAskedLateIsNotBehind(t *testing.T) {
+	w := newWorld(t)
+	c, writer := w.attach(w.iad, "late"), w.superuser(pair.primary) // of whom the proxy hears nothing
+	old, err := w.iad.Position(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.iad.watch.mu.Lock()
+	pid := int(w.iad.watch.conn.Key.PID)
+	w.iad.watch.mu.Unlock()
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	goOn := func() { syscall.Kill(pid, syscall.SIGCONT) }
+	defer goOn()
+	w.exec(writer, "drop table if exists late", "create table late (v int)")
+	floor := old
+	floor.LSN++
+	w.iad.Begin(t.Context(), "late", floor, meridian.Promise{})
+	failed := background(c, "select 1")
+	w.eventually("it is asked", func() bool {
+		w.iad.watch.mu.Lock()
+		defer w.iad.watch.mu.Unlock()
+		return len(w.iad.watch.asking) > 0
+	})
+	goOn()
+	if err := <-failed; err != nil {
+		t.Error(err)
 	}
 }
 
