@@ -59,12 +59,16 @@ func cancelOnItsWay(t *testing.T, place string, hasty bool) {
 		}
 	})
 	w.iad.cancelHasty, w.dub.cancelHasty = hasty, hasty
-	p, sleep := w.dub, "select pg_sleep(0.3), pg_advisory_unlock_all()"
+	p, long := w.dub, "60" // the machine may be busy
+	if hasty {
+		long = "0.3"
+	}
+	sleep := "select pg_sleep(" + long + "), pg_advisory_unlock_all()"
 	switch place {
 	case "here, its bytes are kept back":
 		p = w.iad
 	case "on the standby, its bytes are kept back":
-		sleep = "select pg_sleep(0.3)"
+		sleep = "select pg_sleep(" + long + ")"
 	}
 	c := w.connect(dsn(p))
 	if place == "its bytes are kept back" { // its server process is there
