@@ -27,5 +27,6 @@ type controls struct {
 	hasty           bool // whom a statement signals is not waited for on its way to the primary
 	noStandIns      bool // a session without a process on the primary cannot be signaled there
 	numberless      bool // nobody tells the primary what number a session was told
+	trustsTimeline  bool // a standby that does not receive is on the timeline on which it was before
 	criesWolf       bool // a token past a fork is taken for lost, whatever it names
 }

@@ -206,10 +206,10 @@ func (p *Proxy) name(t meridian.Token, w *work) meridian.Token {
 		t.Handle, t.Wrote = last.Handle, last.Wrote
 		return t
 	case last.Wrote == 0 && p.deps.Forks != nil:
-		for _, f := range p.deps.Forks() {
-			if f.Timeline == last.Timeline { // past it, so that the handle is looked for
-				last.LSN, last.Wrote = f.LSN+1, f.LSN+1
-			}
+		// A planned move hands over all that was acknowledged. After any other it is
+		// past the end, so that the handle is looked for.
+		if end := p.endOf(last.Timeline, t.LSN); !end.Planned {
+			last.LSN, last.Wrote = end.LSN+1, end.LSN+1
 		}
 	}
 	if f := p.fate(last, t); last.Wrote > 0 && (f.Is == meridian.Lost || f.Is == meridian.Sought || f.Is == meridian.Unknown) {

@@ -1,6 +1,10 @@
 package postgres
 
-import "meridian"
+import (
+	"slices"
+
+	"meridian"
+)
 
 // A Fork is where one timeline of the database ended and the next one began.
 type Fork struct {
@@ -25,6 +29,16 @@ func settle(forks []Fork, floor meridian.Token) (meridian.Token, bool) {
 		}
 	}
 	return floor, true
+}
+
+// endOf returns where a timeline ended that another one followed, which has come to
+// now: at the latest there, if nobody has told of it yet.
+func (p *Proxy) endOf(timeline uint32, now meridian.LSN) Fork {
+	forks := p.deps.Forks()
+	if i := slices.IndexFunc(forks, func(f Fork) bool { return f.Timeline == timeline }); i >= 0 {
+		return forks[i]
+	}
+	return Fork{Timeline: timeline, LSN: now}
 }
 
 // system returns the database's, as a replica of this region says it.

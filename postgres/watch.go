@@ -13,13 +13,20 @@ import (
 
 // A sample is one answer of the local PostgreSQL.
 type sample struct {
-	standby bool
-	served  meridian.Token // reads here are at least this new, or on a primary about to be
-	shown   meridian.Token // and at least this new in any case
-	seen    meridian.Token // and at most this new
+	standby  bool
+	receives bool           // a standby: it said itself on which timeline it is
+	served   meridian.Token // reads here are at least this new, or on a primary about to be
+	shown    meridian.Token // and at least this new in any case
+	seen     meridian.Token // and at most this new
 
 	flushed  meridian.LSN                     // of a primary: where its own log ends on disk
 	standbys map[meridian.Region]meridian.LSN // what its standbys have on theirs, if that was asked
+}
+
+// on says on which timeline the sample was taken, at the latest.
+func (s *sample) on(timeline uint32) {
+	timeline = max(timeline, s.seen.Timeline)
+	s.served.Timeline, s.shown.Timeline, s.seen.Timeline = timeline, timeline, timeline
 }
 
 // A watch asks the local PostgreSQL for its position, on a connection of its
@@ -41,6 +48,7 @@ type watch struct {
 	life    int           // how often the connection was lost
 
 	sure    bool          // the timeline was read once this connection's server was a primary; of run alone
+	looked  meridian.LSN  // where this connection's server, a standby that did not receive, was when its timeline was read last; of run alone
 	conn    *pool.Backend // nil while there is none; it is used by run alone
 	calm    bool          // the standbys have what this PostgreSQL had when it became what it is
 	counted bool          // had is known
@@ -160,7 +168,7 @@ func (w *watch) run(ctx context.Context) {
 	for {
 		var err error
 		if conn == nil {
-			w.sure = false
+			w.sure, w.looked = false, 0
 			retry.Reset(w.reconnects())
 			if conn, id, err = w.connect(ctx); err != nil {
 				w.fail(err)

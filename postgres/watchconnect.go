@@ -10,12 +10,14 @@ import (
 	"meridian/postgres/pool"
 )
 
-// identitySQL asks for the system and the timeline. A standby follows the
-// newest timeline whose history it has.
+// identitySQL asks for the system and the timeline. A standby is on the newest
+// timeline of which it has log. That it has a timeline's history says nothing: it may
+// have come further on the old one than that reached, and cannot follow, and the
+// history may be one that only reserves its number for a promotion.
 const identitySQL = `SELECT (SELECT system_identifier FROM pg_control_system()),
  CASE WHEN pg_is_in_recovery()
   THEN (SELECT greatest(c.timeline_id, r.min_recovery_end_timeline,
-    (SELECT max(('x' || substr(name, 1, 8))::bit(32)::bigint) FROM pg_ls_waldir() WHERE name LIKE '%.history'))
+    (SELECT max(('x' || substr(name, 1, 8))::bit(32)::bigint) FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{24}$'))
    FROM pg_control_checkpoint() AS c, pg_control_recovery() AS r)::bigint
   ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::bigint END`
 

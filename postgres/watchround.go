@@ -18,7 +18,7 @@ import (
 // the flushed position, which is at or past every acknowledged commit; never
 // the insert position, which may lie past what is ever replayed. A standby's
 // control file tells of a new timeline only at its next restart point, minutes
-// later; what it receives tells at once.
+// later; what it receives tells at once, as long as it receives.
 const positionSQL = `SELECT r, CASE WHEN r THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END,
  CASE WHEN r THEN greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) ELSE pg_current_wal_flush_lsn() END,
  CASE WHEN r THEN coalesce((SELECT received_tli FROM pg_stat_get_wal_receiver()), 0) ELSE 0 END
@@ -97,6 +97,9 @@ func (w *watch) round(conn *pool.Backend, id *meridian.Token, batch []chan sampl
 			s, err = w.query(conn, *id)
 		}
 	}
+	if err == nil {
+		*id, err = w.lookUp(conn, *id, &s)
+	}
 	w.sure = w.sure || err == nil && !s.standby
 	if err != nil {
 		for _, c := range batch {
@@ -117,6 +120,22 @@ func (w *watch) round(conn *pool.Backend, id *meridian.Token, batch []chan sampl
 	return nil
 }
 
+// lookUp finds the timeline of a standby that receives nothing, and so does not say
+// on which it is. It is read after the position, which it therefore holds: another
+// one may have begun since it was read last.
+func (w *watch) lookUp(conn *pool.Backend, id meridian.Token, s *sample) (meridian.Token, error) {
+	if !s.standby || s.receives || s.seen.LSN == w.looked || w.p.trustsTimeline {
+		return id, nil
+	}
+	now, err := w.identify(conn)
+	if err != nil {
+		return id, err
+	}
+	w.looked = s.seen.LSN
+	s.on(now.Timeline)
+	return now, nil
+}
+
 func (w *watch) query(conn *pool.Backend, id meridian.Token) (sample, error) {
 	conn.Conn.SetDeadline(time.Now().Add(w.timeout()))
 	w.mu.Lock()
@@ -130,10 +149,9 @@ func (w *watch) query(conn *pool.Backend, id meridian.Token) (sample, error) {
 	if len(rows) != 1 || len(rows[0]) != 4 && ask == "p" || len(rows[0]) != 5 && ask != "p" {
 		return sample{}, fmt.Errorf("PostgreSQL's position has %d rows", len(rows))
 	}
-	if tli, err := strconv.ParseUint(rows[0][3], 10, 32); err == nil {
-		id.Timeline = max(id.Timeline, uint32(tli))
-	}
-	s := sample{standby: rows[0][0] == "t", served: id, shown: id, seen: id}
+	tli, _ := strconv.ParseUint(rows[0][3], 10, 32)
+	id.Timeline = max(id.Timeline, uint32(tli))
+	s := sample{standby: rows[0][0] == "t", receives: tli > 0, served: id, shown: id, seen: id}
 	if w.further && !s.standby {
 		return sample{}, errors.New("PostgreSQL of a further standby is a primary")
 	}
