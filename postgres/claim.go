@@ -28,6 +28,7 @@ type claimVerdict struct {
 // now was handed the database in a planned move.
 func decideClaim(claim meridian.Token, system uint64, timeline uint32, forks []Fork, handed bool) claimVerdict {
 	i := slices.IndexFunc(forks, func(f Fork) bool { return f.Timeline == claim.Timeline })
+	over, isSkipped := skipped(forks, claim.Timeline)
 	named := fmt.Sprintf("the claim at %s of timeline %d", claim.LSN, claim.Timeline)
 	switch {
 	case system != 0 && system != claim.System:
@@ -42,6 +43,8 @@ func decideClaim(claim meridian.Token, system uint64, timeline uint32, forks []F
 		return claimVerdict{Holds: true, Why: named + " came before its end"}
 	case i >= 0:
 		return claimVerdict{Why: fmt.Sprintf("%s is lost with an old primary: the history ended at %s", named, forks[i].LSN)}
+	case isSkipped:
+		return claimVerdict{Why: fmt.Sprintf("%s is lost with an old primary: the history passed its timeline over at %s", named, over.LSN)}
 	case handed && timeline == claim.Timeline+1:
 		return claimVerdict{Holds: true, Why: "the primary was handed all that was acknowledged"}
 	}

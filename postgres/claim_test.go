@@ -30,6 +30,7 @@ func TestDecideClaim(t *testing.T) {
 		{"a successor that was handed everything", 7, 3, nil, true, true, false},
 		{"what came before was not handed to that one", 7, 4, nil, true, false, true},
 		{"the fork is told, and counts for more than the hand-over", 7, 3, fork(0x4f), true, false, false},
+		{"a successor whose history passed it over", 7, 4, []Fork{{Timeline: 1, LSN: 0x40, Next: 4}}, false, false, false},
 		{"two failovers later", 7, 4, append(fork(0x60), Fork{Timeline: 3, LSN: 0x80}), false, true, false},
 	} {
 		v := decideClaim(claim, tt.system, tt.timeline, tt.forks, tt.handed)

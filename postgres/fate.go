@@ -65,6 +65,9 @@ const handleSize = 32
 // stand in the horizon.
 func decideFate(t meridian.Token, now uint32, forks []Fork, h *Horizon, noHorizon bool) meridian.Fate {
 	i := slices.IndexFunc(forks, func(f Fork) bool { return f.Timeline == t.Timeline })
+	if f, ok := skipped(forks, t.Timeline); ok {
+		return decideSkipped(t, f)
+	}
 	if i < 0 && t.Timeline < now && t.Handle != "" {
 		return meridian.Fate{Is: meridian.Sought, Why: fmt.Sprintf("where timeline %d ended, and whether write %s is part of it, is not known yet", t.Timeline, t.Handle)}
 	}

@@ -18,15 +18,19 @@ type Fork struct {
 func (f Fork) next() uint32 { return max(f.Next, f.Timeline+1) }
 
 // settle returns the floor as far as it is part of the database's history, and
-// whether that is all of it. A position past the end of its timeline went down
-// with an old primary: nobody will ever reach it, so what the session may not
-// miss is the end.
+// whether that is all of it. A position past the end of its timeline, or on one
+// that was passed over, went down with an old primary: nobody will ever reach it,
+// so what the session may not miss is the end.
 func settle(forks []Fork, floor meridian.Token) (meridian.Token, bool) {
 	for _, f := range forks {
 		if f.Timeline == floor.Timeline && floor.LSN > f.LSN {
 			floor.LSN = f.LSN
 			return floor, false
 		}
+	}
+	if f, ok := skipped(forks, floor.Timeline); ok {
+		floor.Timeline, floor.LSN = f.next(), f.LSN
+		return floor, false
 	}
 	return floor, true
 }

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -233,14 +234,16 @@ func holdErrors(name string) error {
 }
 
 func TestPositionsPastAForkAreReducedToIt(t *testing.T) {
-	forks := []Fork{{Timeline: 1, LSN: 100}, {Timeline: 2, LSN: 200}}
+	forks := []Fork{{Timeline: 1, LSN: 100}, {Timeline: 2, LSN: 200, Next: 5}}
 	for _, c := range []struct {
 		timeline  uint32
 		lsn, want meridian.LSN
 		whole     bool
-	}{{1, 99, 99, true}, {1, 100, 100, true}, {1, 101, 100, false}, {2, 150, 150, true}, {2, 300, 200, false}, {3, 300, 300, true}} {
+		on        uint32 // if that is another one
+	}{{1, 99, 99, true, 0}, {1, 100, 100, true, 0}, {1, 101, 100, false, 0}, {2, 150, 150, true, 0}, {2, 300, 200, false, 0},
+		{3, 300, 200, false, 5}, {4, 150, 200, false, 5}, {5, 300, 300, true, 0}} { // the history passed 3 and 4 over
 		got, whole := settle(forks, meridian.Token{System: 1, Timeline: c.timeline, LSN: c.lsn})
-		if got.LSN != c.want || got.Timeline != c.timeline || whole != c.whole {
+		if got.LSN != c.want || got.Timeline != cmp.Or(c.on, c.timeline) || whole != c.whole {
 			t.Errorf("%d on timeline %d: %v, %v", c.lsn, c.timeline, got, whole)
 		}
 	}
