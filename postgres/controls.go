@@ -1,5 +1,7 @@
 package postgres
 
+import "time"
+
 // controls switch guards off, one each: the tests' proof that it matters.
 type controls struct {
 	ignoreFloors    bool // reads wait for nothing
@@ -23,10 +25,13 @@ type controls struct {
 	untouching      bool // nobody is told before what may write is sent
 	anyHistory      bool // what was claimed in another history runs
 	forgetsLast     bool // who asks for a position when PostgreSQL has stopped for a move gets none
+	sampleOnce      bool // who asks for a position while PostgreSQL is away is told at once that there is none
 	stateHasty      bool // a secondary's session brings its state while PostgreSQL answers what came before
 	hasty           bool // whom a statement signals is not waited for on its way to the primary
 	noStandIns      bool // a session without a process on the primary cannot be signaled there
 	numberless      bool // nobody tells the primary what number a session was told
 	trustsTimeline  bool // a standby that does not receive is on the timeline on which it was before
 	criesWolf       bool // a token past a fork is taken for lost, whatever it names
+
+	sampleFor time.Duration // in place of sampleBudget, where the machine is slow
 }

@@ -22,13 +22,14 @@ type barrier struct {
 	wake   chan struct{} // somebody waits
 	held   atomic.Int64  // how many wait
 	yields yielding
-	last   atomic.Pointer[meridian.Token] // where PostgreSQL stood when all had left it for the newest pause; nil: none was
+	last   atomic.Pointer[meridian.Token] // where PostgreSQL stood when all had left it for the newest pause; nil: some are back, or none was
 
 	mu      sync.Mutex // guards what follows
 	changed chan struct{}
 
 	relayLate bool // negative control: the tests' proof that a late success, and a position, must wait
 	tellEarly bool // negative control: the tests' proof that a success must be confirmed
+	keepsLast bool // negative control: the tests' proof that last must go
 	neverShut bool // negative control: the tests' proof that a pause is needed
 }
 

@@ -31,6 +31,9 @@ func (c *client) openNear(ctx context.Context, on *replica) error {
 	if err != nil {
 		return err
 	}
+	if on == c.p.own() {
+		c.p.gate.returned()
+	}
 	c.beside(b)
 	side := session.NewSide()
 	n := &near{on: on, backend: b, side: side, lapsed: c.p.lapsed()}

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"meridian"
+	"meridian/postgres/pgtest"
 )
 
 // TestTheTokenIsSampledAfterTheRead reads what was replayed after the
@@ -155,17 +156,8 @@ func (w *world) writeOn(c *pgx.Conn) (stop func()) {
 func TestATokenIsTakenWhilePostgreSQLIsAway(t *testing.T) {
 	for name, tt := range map[string]struct{ resumed, forgets bool }{"paused": {}, "resumed": {resumed: true}, "control": {forgets: true}} {
 		t.Run(name, func(t *testing.T) {
-			var away atomic.Bool
-			w := newWorld(t, func(c *Config, d *Deps) {
-				local := d.Local
-				d.Local = func(ctx context.Context) (net.Conn, error) {
-					if away.Load() && c.Region == iad {
-						return nil, errors.New("it is away")
-					}
-					return local(ctx)
-				}
-			})
-			w.iad.forgetsLast = tt.forgets
+			w, away := newAway(t, iad)
+			w.iad.forgetsLast, w.iad.sampleOnce = tt.forgets, true
 			c := w.attach(w.iad, "away")
 			w.exec(w.connect(dsn(w.dub)), "drop table if exists away", "create table away (v int)")
 			end := w.iad.Begin(t.Context(), "away", meridian.Token{}, meridian.Promise{})
@@ -177,16 +169,116 @@ func TestATokenIsTakenWhilePostgreSQLIsAway(t *testing.T) {
 			if _, err := w.iad.Pause(t.Context(), time.Second); err != nil {
 				t.Fatal(err)
 			}
-			away.Store(true)
-			w.exec(w.superuser(pair.primary), "select pg_terminate_backend(pid) from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()")
+			away(pair.primary)
 			if tt.resumed {
 				w.iad.Resume()
 			}
 			if o := end(); at.Newer(o.Token) != tt.forgets || o.Token.IsZero() != tt.forgets {
 				t.Errorf("what was written at %s has the token %s", at, o.Token)
 			}
-			away.Store(false)
 			w.iad.Resume()
 		})
+	}
+}
+
+// TestATokenIsTakenAfterACrash ends an invocation that wrote when PostgreSQL was killed,
+// which starts again. What it acknowledged is in its log, so that the position which
+// it names then holds it. In the control nobody waits for that.
+func TestATokenIsTakenAfterACrash(t *testing.T) {
+	t.Parallel()
+	w := newTrio(t)
+	p, server := w.proxies[iad], w.servers[iad]
+	p.sampleFor = time.Minute
+	w.exec(w.superuser(server), "create table crashed (v int)", "grant all on crashed to conduit")
+	for _, once := range []bool{false, true} {
+		name := fmt.Sprintf("crashed-%v", once)
+		c := w.attach(p, name)
+		end := p.Begin(t.Context(), name, meridian.Token{}, meridian.Promise{})
+		w.exec(c, "insert into crashed values (1)")
+		at, err := p.Position(t.Context())
+		w.check(err)
+		w.check(server.Crash())
+		p.sampleOnce = once
+		token := make(chan meridian.Token)
+		go func() { token <- end().Token }() // it is received below
+		if once {
+			if got := <-token; !got.IsZero() {
+				t.Errorf("control: %s", got)
+			}
+		}
+		w.check(server.Again(nil))
+		if once {
+			break
+		}
+		if got := <-token; got.IsZero() || at.Newer(got) || got.Timeline != at.Timeline || got.Handle == "" {
+			t.Errorf("what was written at %s has the token %s", at, got)
+		}
+	}
+}
+
+// TestThePrimaryKnowsWhatACrashedStandbyShowed ends an invocation that read on a
+// standby which is gone. In the control the primary is not asked.
+func TestThePrimaryKnowsWhatACrashedStandbyShowed(t *testing.T) {
+	for _, once := range []bool{false, true} {
+		w, away := newAway(t, dub)
+		w.dub.sampleOnce, w.dub.sampleFor = once, time.Minute
+		c := w.attach(w.dub, "gone")
+		end := w.dub.Begin(t.Context(), "gone", meridian.Token{}, meridian.Promise{})
+		if get[int](w, c, "select 1") != 1 {
+			t.Fatal("it reads something else")
+		}
+		at, err := w.dub.Position(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		away(pair.standby)
+		if o := end(); at.Newer(o.Token) != once || o.Token.IsZero() != once {
+			t.Errorf("asked once: %v; what was read at %s has the token %s", once, at, o.Token)
+		}
+	}
+}
+
+// TestWhatAPauseKeptGoesWithTheNextWrite ends an invocation that wrote after a pause,
+// when PostgreSQL is gone: the position of the pause is not at or past that. In the
+// control it is named.
+func TestWhatAPauseKeptGoesWithTheNextWrite(t *testing.T) {
+	for _, keeps := range []bool{false, true} {
+		w, away := newAway(t, iad)
+		w.iad.sampleOnce, w.iad.gate.keepsLast = true, keeps
+		w.exec(w.connect(dsn(w.dub)), "drop table if exists kept", "create table kept (v int)")
+		c := w.attach(w.iad, "kept")
+		end := w.iad.Begin(t.Context(), "kept", meridian.Token{}, meridian.Promise{})
+		w.exec(c, "insert into kept values (1)")
+		if _, err := w.iad.Pause(t.Context(), time.Second); err != nil {
+			t.Fatal(err)
+		}
+		w.iad.Resume()
+		w.exec(c, "insert into kept values (2)")
+		at, err := w.iad.Position(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		away(pair.primary)
+		if o := end(); o.Token.IsZero() == keeps || at.Newer(o.Token) != true {
+			t.Errorf("keeps: %v; what was written at %s has the token %q", keeps, at, o.Token)
+		}
+	}
+}
+
+// newAway returns a world in which a region's PostgreSQL can go away.
+func newAway(t *testing.T, region meridian.Region) (w *world, goes func(*pgtest.Server)) {
+	var away atomic.Bool
+	w = newWorld(t, func(c *Config, d *Deps) {
+		local := d.Local
+		d.Local = func(ctx context.Context) (net.Conn, error) {
+			if away.Load() && c.Region == region {
+				return nil, errors.New("it is away")
+			}
+			return local(ctx)
+		}
+	})
+	return w, func(s *pgtest.Server) {
+		away.Store(true)
+		w.exec(w.superuser(s), "select pg_terminate_backend(pid) from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()")
 	}
 }

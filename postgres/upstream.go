@@ -94,6 +94,7 @@ func (u *upstream) openLocal(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	u.c.p.gate.returned()
 	u.c.beside(b)
 	u.c.mu.Lock()
 	sql := u.c.state.Missing(u.side)

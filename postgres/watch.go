@@ -15,6 +15,7 @@ import (
 type sample struct {
 	standby  bool
 	receives bool           // a standby: it said itself on which timeline it is
+	calm     bool           // a primary: it is at or past all that was ever acknowledged on its timeline
 	served   meridian.Token // reads here are at least this new, or on a primary about to be
 	shown    meridian.Token // and at least this new in any case
 	seen     meridian.Token // and at most this new

@@ -108,8 +108,9 @@ func (w *watch) round(conn *pool.Backend, id *meridian.Token, batch []chan sampl
 		return err
 	}
 	w.mu.Lock()
-	w.last, w.err = s, nil
 	w.settle(s)
+	s.calm = w.calm
+	w.last, w.err = s, nil
 	id.Timeline = s.served.Timeline
 	w.waiting.release(s.shown)
 	w.relying.release(s.served)
