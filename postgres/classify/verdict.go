@@ -53,6 +53,21 @@ type Effect struct {
 	Name, SQL, Text string // Text of Set: the value, if the proxy itself goes by it
 }
 
+// Undone reports whether a rollback undoes something that it does to the session.
+func (v *Verdict) Undone() bool {
+	for i := range v.Effects {
+		if v.Effects[i].Undone() {
+			return true
+		}
+	}
+	return false
+}
+
+// Undone reports whether an effect is undone by a rollback.
+func (e *Effect) Undone() bool {
+	return e.Act == Set || e.Act == SetLocal || e.Act == ResetAll || e.Act == Pin
+}
+
 // A Verdict is what one text's words say of it. A Verdict is shared and must
 // not be changed.
 type Verdict struct {

@@ -31,7 +31,7 @@ func (t *Tracker) Emit(dst []byte, handle string) []byte {
 	}
 	out := wire.Builder(dst)
 	if t.side.known[""] != emitter.gen || t.parsing() {
-		t.push(step{kind: 'P', hidden: true, stmt: emitter})
+		t.push(step{kind: 'P', hidden: true, stmt: emitter, was: t.side.known[""]})
 		t.side.known[""] = emitter.gen
 		out = out.Message('P', wire.String(""), wire.String(EmitSQL), []byte{0, 1}, binary.BigEndian.AppendUint32(nil, typeText))
 	}

@@ -11,7 +11,11 @@ func (t *Tracker) Loose() bool { return t.loose > 0 || t.mid || t.Skipping() }
 
 // drops notes that a message failed: Parse drops the statement without a name first.
 func (t *Tracker) drops(s step) {
-	if s.kind == 'P' && !s.hidden && s.stmt.Name == "" {
+	if s.kind != 'P' || s.stmt.Name != "" {
+		return
+	}
+	delete(t.side.known, "")
+	if !s.hidden {
 		t.state.name("", nil)
 	}
 }
@@ -24,19 +28,39 @@ func (t *Tracker) Passed() bool {
 	return passed
 }
 
-// under notes anew what is on its way to the backend behind what dropped or made
-// statements.
-func (t *Tracker) under() {
-	for _, s := range t.steps[min(t.head+1, len(t.steps)):] {
-		switch {
-		case s.kind == 'P':
-			t.side.known[s.stmt.Name] = s.stmt.gen
-		case s.closes:
-			delete(t.side.known, s.name)
-		case s.kind == 'Q':
-			delete(t.side.known, "")
+// undo makes what is noted of the backend's statements what it was before what is
+// at the head was sent.
+func (t *Tracker) undo() {
+	for i := len(t.steps) - 1; i >= t.head; i-- {
+		if name, ok := t.steps[i].touches(); ok {
+			t.side.known[name] = t.steps[i].was
 		}
 	}
+}
+
+// redo notes anew what is on its way to the backend, from the head on.
+func (t *Tracker) redo() {
+	for i := t.head; i < len(t.steps); i++ {
+		s := &t.steps[i]
+		name, ok := s.touches()
+		switch s.was = t.side.known[name]; {
+		case ok && s.kind == 'P':
+			t.side.known[name] = s.stmt.gen
+		case ok:
+			delete(t.side.known, name)
+		}
+	}
+}
+
+// touches returns the name of the statement that a message makes or drops.
+func (s *step) touches() (name string, ok bool) {
+	switch {
+	case s.kind == 'P':
+		return s.stmt.Name, true
+	case s.closes:
+		return s.name, true
+	}
+	return "", s.kind == 'Q'
 }
 
 // pass notes that a message was passed over.
@@ -48,22 +72,18 @@ func (t *Tracker) pass(s step) {
 		t.brings--
 	}
 	switch {
-	case s.kind == 'P':
-		t.remains(s.stmt.Name, s.stmt.gen, s.was)
-		if !s.hidden {
-			s.stmt.passed, t.state.stale = true, true
-			t.state.unexpect(s.stmt.Name, s.stmt)
+	case s.kind == 'P' && !s.hidden:
+		s.stmt.passed, t.state.stale = true, true
+		t.state.unexpect(s.stmt.Name, s.stmt)
+	case s.kind == 'Q' && s.hidden: // it may have been one of the settings, which are set again, or a PREPARE
+		t.side.applied = 0
+		for name := range t.side.known {
+			t.side.known[name] = 0
 		}
-	case s.kind == 'Q' && s.hidden:
-		t.side.applied, t.side.known[""] = 0, 0 // it may have been one of the settings, which are set again
 	case s.kind == 'Q':
-		t.side.known[""] = 0 // it did not drop what may be there
 		t.state.unexpect("", nil)
-	case s.closes:
+	case s.closes && !s.hidden:
 		t.state.unexpect(s.name, nil)
-		if s.name != "" {
-			t.remains(s.name, 0, s.was)
-		}
 	}
 }
 
@@ -89,17 +109,6 @@ func (t *Tracker) lacks(st *Statement) bool {
 		}
 	}
 	return unsure
-}
-
-// remains notes what a backend has of a name where what would have made it is, or 0,
-// was passed over: what it was, if nothing else was passed over and that is what the
-// client has of it; or there may be something.
-func (t *Tracker) remains(name string, is, was uint64) {
-	now, there := t.side.known[name]
-	t.side.known[name] = 0
-	if st := t.state.statements[name]; st != nil && st.gen == was && now == is && there == (is > 0) {
-		t.side.known[name] = was
-	}
 }
 
 // unexpect undoes what was expected of a name for a message that was passed over.

@@ -155,11 +155,6 @@ func (s *State) log(name, sql, value string) {
 	s.settings = append(s.settings, setting{s.nextGen(), name, sql, value})
 }
 
-// transactional reports whether an effect is undone by a rollback.
-func transactional(e classify.Effect) bool {
-	return e.Act == classify.Set || e.Act == classify.SetLocal || e.Act == classify.ResetAll || e.Act == classify.Pin
-}
-
 // commit makes the block's effects lasting.
 func (s *State) commit() {
 	s.apply(s.block)

@@ -18,7 +18,7 @@ type step struct {
 	guard   bool   // a hidden Sync behind a Query: it answers if the Query was passed over
 	loose   bool   // see Loose
 	brings  bool   // a hidden Parse of a statement that the client prepared elsewhere
-	was     uint64 // what the backend had of the name before Parse or Close
+	was     uint64 // what the backend had of the name before Parse, Close or Query
 	verdict *classify.Verdict
 }
 
@@ -64,6 +64,9 @@ func (t *Tracker) Open() bool {
 	return last >= t.head && !ends(t.steps[last].kind)
 }
 
+// Over reports whether the group at the head has ended the block, and goes on.
+func (t *Tracker) Over() bool { return t.Idle() && !t.failed && t.tag != "" }
+
 // TookDDL reports whether a definition has succeeded since it was last asked.
 func (t *Tracker) TookDDL() bool {
 	took := t.ddl
@@ -92,7 +95,7 @@ func ends(kind byte) bool { return kind == 'S' || kind == 'Q' || kind == 'F' }
 
 // Hidden appends a simple query whose replies the client must not see.
 func (t *Tracker) Hidden(dst []byte, sql string) []byte {
-	t.push(step{kind: 'Q', hidden: true})
+	t.push(step{kind: 'Q', hidden: true, was: t.side.known[""]})
 	delete(t.side.known, "")
 	return wire.Builder(dst).Query(sql)
 }
@@ -124,7 +127,6 @@ func (t *Tracker) Encode(dst []byte, m Message) []byte {
 			dst = t.inject(dst, m.Stmt)
 		case m.Stmt == nil && there && (m.Kind == 'B' || m.Frame.Body()[0] == 'S'): // dropped elsewhere, or Emit's
 			dst = t.close(dst, m.Name)
-			delete(t.side.known, m.Name)
 		}
 	case 'C':
 		if closes = m.Frame.Body()[0] == 'S'; closes {
@@ -132,6 +134,7 @@ func (t *Tracker) Encode(dst []byte, m Message) []byte {
 			delete(t.side.known, m.Name)
 		}
 	case 'Q':
+		was = t.side.known[""]
 		delete(t.side.known, "")
 	}
 	loose := t.mid && m.Kind != 'S' && m.Ends() || m.Verdict != nil && m.Verdict.Copies
@@ -151,8 +154,8 @@ func (t *Tracker) inject(dst []byte, st *Statement) []byte {
 	if _, there := t.side.known[st.Name]; there && st.Name != "" {
 		dst = t.close(dst, st.Name)
 	}
+	t.push(step{kind: 'P', hidden: true, stmt: st, brings: true, was: t.side.known[st.Name]})
 	t.side.known[st.Name], t.side.brought[st.Name] = st.gen, st.gen
-	t.push(step{kind: 'P', hidden: true, stmt: st, brings: true})
 	if st.Frame == nil { // PREPARE made it
 		dst = wire.Builder(dst).Message('P', wire.String(st.Name), append(st.Text[:len(st.Text):len(st.Text)], 0, 0, 0))
 	} else {
@@ -162,7 +165,8 @@ func (t *Tracker) inject(dst []byte, st *Statement) []byte {
 }
 
 func (t *Tracker) close(dst []byte, name string) []byte {
-	t.push(step{kind: 'C', hidden: true, name: name, closes: true})
+	t.push(step{kind: 'C', hidden: true, name: name, closes: true, was: t.side.known[name]})
+	delete(t.side.known, name)
 	return wire.Builder(dst).CloseStatement(name)
 }
 
@@ -239,13 +243,32 @@ func (t *Tracker) Reply(f wire.Frame) (show bool) {
 func (t *Tracker) complete(s step, f wire.Frame) {
 	t.tag = tagOf(f.Body())
 	t.tookData(f)
-	if s.kind != 'E' {
-		return
+	if s.kind == 'E' {
+		t.advance()
+		if s.verdict != nil {
+			t.collect(s.verdict)
+		}
 	}
-	if s.verdict != nil {
-		t.collect(s.verdict)
+	if t.tag != "" {
+		t.over(s)
 	}
-	t.advance()
+}
+
+// over settles what a block did whose end may have more behind it in its group.
+func (t *Tracker) over(s step) {
+	switch {
+	case t.tag != "ROLLBACK":
+		t.state.block = append(t.state.block, t.effects...)
+		if t.effects = nil; len(t.state.block) > 0 {
+			t.state.commit()
+			t.state.ran(t.side)
+		}
+	case s.kind == 'E' && s.verdict != nil && s.verdict.Block == classify.End:
+		t.effects = nil
+		t.state.rollback(false)
+	case s.kind == 'Q': // which may be ROLLBACK TO
+		t.state.rollback(true)
+	}
 }
 
 // tagOf returns of a command's tag what matters here: whether, and how, it ended a
@@ -267,11 +290,12 @@ func tagOf(body []byte) string {
 func (t *Tracker) collect(v *classify.Verdict) {
 	t.ddl = t.ddl || v.DDL
 	for _, e := range v.Effects {
-		if transactional(e) {
+		if e.Undone() {
 			t.effects = append(t.effects, e)
 			continue
 		}
 		t.state.apply([]classify.Effect{e})
+		t.undo()
 		switch e.Act {
 		case classify.Prepare:
 			t.side.known[e.Name] = t.state.statements[e.Name].gen
@@ -281,7 +305,7 @@ func (t *Tracker) collect(v *classify.Verdict) {
 			t.side.forgetNames()
 			t.effects = nil
 		}
-		t.under()
+		t.redo()
 		if e.Act == classify.DiscardAll {
 			t.state.ran(t.side)
 		}
@@ -291,16 +315,18 @@ func (t *Tracker) collect(v *classify.Verdict) {
 // fail takes an ErrorResponse: the backend skips to the end of the group.
 func (t *Tracker) fail() {
 	t.failed = true
-	t.drops(t.steps[t.head])
 	if ends(t.steps[t.head].kind) {
 		return
 	}
 	passed := false
+	t.undo()
+	t.drops(t.steps[t.head])
 	for ; t.head < len(t.steps) && t.steps[t.head].kind != 'S'; t.head++ {
 		s := t.steps[t.head]
 		passed = passed || ends(s.kind) && !s.hidden
 		t.pass(s)
 	}
+	t.redo()
 	t.passed = t.passed || passed || t.head == len(t.steps)
 	if passed && t.head < len(t.steps) && t.steps[t.head].guard {
 		t.steps[t.head].hidden = false
