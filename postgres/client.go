@@ -67,6 +67,7 @@ type client struct {
 
 	mu         sync.Mutex // guards what follows
 	out        []byte     // replies on their way to the client
+	reports    []byte     // what goes out before the next ReadyForQuery: see abandonNear
 	state      *session.State
 	near       *near
 	main       *upstream
@@ -288,6 +289,7 @@ func (c *client) skip(f wire.Frame) error {
 	c.skipping = false
 	c.group.Reset()
 	c.mu.Lock()
+	c.reportLocked()
 	c.out = wire.Builder(c.out).Ready('I')
 	c.mu.Unlock()
 	return nil
@@ -326,12 +328,20 @@ func (c *client) fail(e *wire.Error) error {
 	defer c.mu.Unlock()
 	c.out = wire.Builder(c.out).Error(e)
 	if c.group.Ended {
+		c.reportLocked()
 		c.out = wire.Builder(c.out).Ready('I')
 	} else {
 		c.skipping = true
 	}
 	c.endGroup()
 	return nil
+}
+
+// reportLocked puts out what PostgreSQL reports at the end of a group.
+func (c *client) reportLocked() {
+	if len(c.reports) > 0 {
+		c.out, c.reports = append(c.out, c.reports...), nil
+	}
 }
 
 // endGroup makes room for the next group.

@@ -127,7 +127,8 @@ func (n *near) sync(c *client) error {
 	return err
 }
 
-// settle reads to the end of what was sent and shows nobody.
+// settle reads to the end of what was sent and shows nobody, but for what changed of
+// the parameters where the client has seen the success of what changed them.
 func (n *near) settle(c *client) error {
 	for {
 		if n.tracker.Skipping() { // it passed over what ends the group
@@ -142,6 +143,9 @@ func (n *near) settle(c *client) error {
 		c.mu.Lock()
 		n.tracker.Reply(f)
 		done := f.Type() == 'Z' && n.tracker.Idle()
+		if f.Type() == 'S' && c.released.data {
+			c.reports = reported(c.reports, f)
+		}
 		c.mu.Unlock()
 		if done {
 			return nil
@@ -152,10 +156,8 @@ func (n *near) settle(c *client) error {
 // keep holds a reply back.
 func (c *client) keep(f wire.Frame) {
 	if f.Type() == 'S' {
-		if name, value, err := wire.ParseParameter(f.Body()); err == nil && honest(name, value) != value {
-			c.hold = wire.Builder(c.hold).Parameter(name, honest(name, value))
-			return
-		}
+		c.hold = reported(c.hold, f)
+		return
 	}
 	c.hold = append(c.hold, f...)
 	switch f.Type() {
@@ -164,6 +166,14 @@ func (c *client) keep(f wire.Frame) {
 	case 'D', 'C', 'I', 's', 'd', 'c', 'H', 'E', 'V':
 		c.released.heldData = true
 	}
+}
+
+// reported appends what a standby reports of a parameter, as the client should see it.
+func reported(dst []byte, f wire.Frame) []byte {
+	if name, value, err := wire.ParseParameter(f.Body()); err == nil && honest(name, value) != value {
+		return wire.Builder(dst).Parameter(name, honest(name, value))
+	}
+	return append(dst, f...)
 }
 
 // put puts out what is held.

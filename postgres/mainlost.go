@@ -100,6 +100,7 @@ func (u *upstream) lastWordsLocked(d debt, cause error) (e *wire.Error, ends boo
 		c.out = wire.Builder(c.out).Error(e)
 	case d.owed:
 		for range d.groups {
+			c.reportLocked()
 			c.out = wire.Builder(c.out).Error(e).Ready('I')
 		}
 		if u.tracker.Open() || u.mid && u.tracker.Idle() && !u.tracker.Skipping() {

@@ -320,6 +320,7 @@ func (c *client) failAgain(err error) error {
 		c.mu.Lock()
 		c.out = wire.Builder(c.out).Error(e)
 		if k.group.Ended {
+			c.reportLocked()
 			c.out = wire.Builder(c.out).Ready('I')
 		} else {
 			c.endGroup()

@@ -197,6 +197,9 @@ func (c *client) prepareNear(ctx context.Context, v *classify.Verdict) error {
 func (c *client) finishNear() {
 	c.put()
 	if !c.group.Ended { // flushed: the group goes on
+		if c.block == onNear && c.near.tracker.Over() {
+			c.block, c.begin = nowhere, begun{}
+		}
 		if c.released.data && c.group.Size() > c.p.cfg.Hold {
 			c.group.Forget()
 		}

@@ -79,7 +79,7 @@ func (c *client) view() routeView {
 		if m.Kind == 'E' || m.Verdict != nil && m.Kind != 'P' {
 			n++
 			one := c.state.Resolve(m.Verdict)
-			v.Opens = v.Opens || one != nil && one.Block == classify.Begin && !c.group.Ended
+			v.Opens = v.Opens || one != nil && !c.group.Ended && (one.Block == classify.Begin || one.Undone())
 			v.Verdict = stricter(v.Verdict, one)
 			c.promiseLocked(&v, m.Verdict, one)
 		} else if c.views(m) {

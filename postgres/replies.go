@@ -98,6 +98,7 @@ func (u *upstream) reply(ctx context.Context, f wire.Frame) {
 	}
 	switch t := f.Type(); {
 	case t == 'Z' && show:
+		c.reportLocked()
 		u.finish(f)
 	case t == 'Z':
 		u.rest()

@@ -29,7 +29,7 @@ type routeView struct {
 
 	Verdict  *classify.Verdict // on the group: the strictest of its statements; nil if it runs none
 	Single   bool              // the group is that one statement
-	Opens    bool              // it opens a block, and its end has not come
+	Opens    bool              // it opens a block, or sets something, and its end has not come
 	Mode     meridian.Consistency
 	Reads    bool // it reads data: Mode matters
 	Sets     bool // it changes Mode for what follows
@@ -93,8 +93,9 @@ func route(v routeView) routeDecision {
 }
 
 // whyOpens: what a standby has answered of a group cannot be taken back, and
-// whatever may follow in it must find the block open.
-const whyOpens = "it opens a block, and more of its group may follow"
+// whatever may follow in it must find the block open, and undo the setting if it
+// fails.
+const whyOpens = "it opens a block or sets something, and more of its group may follow"
 
 const whyLazy = "lazy: the block stays on the standby until it writes"
 

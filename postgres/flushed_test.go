@@ -1,0 +1,92 @@
+package postgres
+
+import (
+	"strings"
+	"testing"
+
+	"meridian/postgres/wire"
+)
+
+// statement is one statement in the extended protocol, without its Sync.
+func statement(sql string) []byte { return join(parse("", sql), bind("", ""), execute("")) }
+
+// TestWhatAFlushedGroupSetIsUndoneWithIt sets something in a group that goes on, and
+// is flushed: it is reported at the group's end, as PostgreSQL does, and is gone if
+// the group fails, on whatever server.
+func TestWhatAFlushedGroupSetIsUndoneWithIt(t *testing.T) {
+	w, _ := fixture(t, "setting")
+	for _, p := range []*Proxy{w.iad, w.dub} {
+		for _, read := range []string{"", "select 1"} { // the standby has answered that
+			r := dialRaw(t, p, 0)
+			if read != "" {
+				r.send(join(statement(read), flushMsg))
+				r.until('C')
+			}
+			r.send(join(statement("set application_name = 'kept'"), flushMsg))
+			r.until('C')
+			r.send(join(statement("delete from setting where id = -1"), syncMsg))
+			if types, _ := r.until('Z'); types != "12CSZ" {
+				t.Errorf("%s: it is reported at the end: %s", p.cfg.Region, types)
+			}
+			if read != "" {
+				r.send(join(statement(read), flushMsg))
+				r.until('C')
+			}
+			r.send(join(statement("set application_name = 'undone'"), flushMsg))
+			r.until('C')
+			r.send(join(statement("insert into setting values (1, 1)"), syncMsg))
+			if types, _ := r.until('Z'); !strings.Contains(types, "E") {
+				t.Fatalf("the insert did not fail: %s", types)
+			}
+			r.send(wire.Builder(nil).Query("show application_name"))
+			if _, row := r.until('D'); !strings.HasSuffix(string(row), "kept") {
+				t.Errorf("%s, behind %q: a setting that was rolled back is %q", p.cfg.Region, read, row)
+			}
+		}
+	}
+}
+
+// TestASettingIsReportedThoughItsGroupMoves has the standby run a SET that was bound
+// before the first Flush, and then moves the group.
+func TestASettingIsReportedThoughItsGroupMoves(t *testing.T) {
+	w, _ := fixture(t, "reported")
+	for _, p := range []*Proxy{w.iad, w.dub} {
+		r := dialRaw(t, p, 0)
+		r.send(join(statement("select 1"), parse("set", "set application_name = 'told'"), bind("set", "set"), flushMsg))
+		r.until('C')
+		r.until('2')
+		r.send(join(execute("set"), flushMsg))
+		r.until('C')
+		r.send(join(statement("delete from reported where id = -1"), syncMsg))
+		if types, _ := r.until('Z'); types != "12CSZ" {
+			t.Errorf("%s: %s", p.cfg.Region, types)
+		}
+	}
+}
+
+// TestWhatFollowsACommitIsNotOfItsBlock ends a READ ONLY block that has its snapshot
+// on the standby, and writes without a Sync between them.
+func TestWhatFollowsACommitIsNotOfItsBlock(t *testing.T) {
+	w, _ := fixture(t, "behind")
+	for _, p := range []*Proxy{w.iad, w.dub} {
+		for _, end := range []string{"commit", "rollback"} {
+			r := dialRaw(t, p, 0)
+			r.send(wire.Builder(nil).Query("begin isolation level repeatable read read only"))
+			r.until('Z')
+			r.send(wire.Builder(nil).Query("select count(*) from behind"))
+			r.until('Z')
+			r.send(join(statement(end), statement("insert into behind values (800, 1)"), statement("delete from behind where id = 800"), syncMsg))
+			if types, status := r.until('Z'); types != "12C12C12CZ" || string(status) != "I" {
+				t.Errorf("%s: %s and a write: %s, %s", p.cfg.Region, end, types, status)
+			}
+			r.send(join(statement("begin read only"), syncMsg, statement("select 1"), syncMsg, statement(end), statement("begin"), statement("insert into behind values (801, 1)"), syncMsg))
+			for _, want := range []string{"12CZ", "12DCZ", "12C12C12CZ"} {
+				if types, _ := r.until('Z'); types != want {
+					t.Errorf("%s: %s and a block: %s, want %s", p.cfg.Region, end, types, want)
+				}
+			}
+			r.send(wire.Builder(nil).Query("rollback"))
+			r.until('Z')
+		}
+	}
+}
