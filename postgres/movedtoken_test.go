@@ -4,6 +4,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+
 	"meridian"
 )
 
@@ -53,19 +55,20 @@ func TestATokenOutlivesAPlannedMove(t *testing.T) {
 
 // TestAStandbyThatCannotFollowIsOnItsOldTimeline: it had come further than the history
 // of the new primary reached, whose history file it has got, and what it shows is not
-// of that timeline.
+// of that timeline. Who wrote on that reads it elsewhere.
 func TestAStandbyThatCannotFollowIsOnItsOldTimeline(t *testing.T) {
 	t.Parallel()
 	w := newTrio(t)
 	su := w.superuser(w.servers[iad])
-	w.exec(su, "create table further (v int)")
+	w.exec(su, "create table further (v int)", "grant all on further to conduit")
 	w.standbys("the table is there", "select to_regclass('further') is not null")
 	w.check(w.servers[dub].Deafen())
-	w.exec(su, "insert into further values (1)")
+	w.exec(su, "insert into further select 0 from generate_series(1, 1000)")
 	c := w.superuser(w.servers[sin])
 	w.eventually("one standby has come further", func() bool { return get[bool](w.world, c, "select exists (select from further)") })
 	w.lose(iad)
 	w.check(w.servers[dub].Promote())
+	w.point(dub)
 	w.check(w.servers[sin].Follow(w.servers[dub]))
 	w.eventually("it has the new history", func() bool {
 		return get[bool](w.world, c, "select exists (select from pg_ls_waldir() where name like '%.history')")
@@ -85,6 +88,23 @@ func TestAStandbyThatCannotFollowIsOnItsOldTimeline(t *testing.T) {
 	if s.seen.Timeline != 1 {
 		t.Errorf("what is at %s, past the fork at %s, is said to be of timeline %d", s.seen.LSN, o.Fork, s.seen.Timeline)
 	}
+	// invoke does what a function would that a caller with a token asks for.
+	invoke := func(r meridian.Region, floor meridian.Token, do func(*pgx.Conn)) meridian.Token {
+		name := "further-" + string(r)
+		c := w.attach(w.proxies[r], name)
+		end := w.proxies[r].Begin(t.Context(), name, floor, meridian.Promise{})
+		do(c)
+		return end().Token
+	}
+	wrote := invoke(dub, meridian.Token{}, func(c *pgx.Conn) { w.exec(c, "insert into further values (1)") })
+	if wrote.Timeline != o.Timeline || wrote.LSN > s.seen.LSN {
+		t.Fatalf("the write is at %s, not before %s", wrote, s.seen)
+	}
+	invoke(sin, wrote, func(c *pgx.Conn) {
+		if !get[bool](w.world, c, "select exists (select from further where v = 1)") {
+			t.Error("a read that brings the write's token does not see it")
+		}
+	})
 }
 
 // TestAPositionIsOnItsTimeline looks where a standby is that followed a new primary and

@@ -216,6 +216,38 @@ func TestATokenIsTakenAfterACrash(t *testing.T) {
 	}
 }
 
+// TestATokenWaitsForTheStandbysAfterACrash: with a quorum PostgreSQL is where its
+// standbys are. As long as they are not back that is less than it has acknowledged.
+func TestATokenWaitsForTheStandbysAfterACrash(t *testing.T) {
+	t.Parallel()
+	w := newTrio(t, durable(meridian.Durability{Sync: dub}))
+	p, server := w.proxies[iad], w.servers[iad]
+	p.sampleFor = time.Minute
+	w.exec(w.superuser(server), "create table awaited (v int)", "grant all on awaited to conduit")
+	c := w.attach(p, "awaited")
+	end := p.Begin(t.Context(), "awaited", meridian.Token{}, meridian.Promise{})
+	w.exec(c, "insert into awaited values (1)")
+	at, err := p.Position(t.Context())
+	w.check(err)
+	w.check(w.servers[dub].Deafen())
+	w.check(server.Crash())
+	token := make(chan meridian.Token)
+	go func() { token <- end().Token }() // it is received below
+	w.check(server.Again(nil))
+	var early meridian.Token
+	w.eventually("PostgreSQL says where it is", func() bool {
+		early = p.watch.known().seen
+		return early.System != 0
+	})
+	if !at.Newer(early) {
+		t.Errorf("control: without its standbys it is at %s, and wrote at %s", early, at)
+	}
+	w.check(w.servers[dub].Follow(server))
+	if got := <-token; got.IsZero() || at.Newer(got) {
+		t.Errorf("what was written at %s has the token %s", at, got)
+	}
+}
+
 // TestThePrimaryKnowsWhatACrashedStandbyShowed ends an invocation that read on a
 // standby which is gone. In the control the primary is not asked.
 func TestThePrimaryKnowsWhatACrashedStandbyShowed(t *testing.T) {
@@ -279,6 +311,9 @@ func newAway(t *testing.T, region meridian.Region) (w *world, goes func(*pgtest.
 	})
 	return w, func(s *pgtest.Server) {
 		away.Store(true)
-		w.exec(w.superuser(s), "select pg_terminate_backend(pid) from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()")
+		su := w.superuser(s)
+		w.eventually("its connections are gone", func() bool {
+			return get[int](w, su, "select count(pg_terminate_backend(pid)) from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()") == 0
+		})
 	}
 }
