@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode"
 
@@ -23,6 +24,7 @@ const catalogueEvery = time.Second
 type catalogue struct {
 	p    *Proxy
 	wake chan struct{}
+	defs atomic.Uint64 // how many definitions were heard of, or more
 
 	mu    sync.Mutex     // guards what follows
 	read  bool           // the names were read at least once
@@ -41,6 +43,7 @@ func newCatalogue(p *Proxy) *catalogue {
 // changed says that a session changed the catalogues up to a position. Until
 // they are read again, reads go to the primary.
 func (k *catalogue) changed(at meridian.Token) {
+	k.defs.Add(1)
 	k.mu.Lock()
 	k.need = newest(k.need, at)
 	k.mu.Unlock()
@@ -58,6 +61,7 @@ func (k *catalogue) poke() {
 // catalogues here, on the primary. It is called before the session's client
 // hears of its success, so that whoever learns of it by the client comes later.
 func (k *catalogue) defined() {
+	k.defs.Add(1)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for c := range k.tells {
@@ -82,6 +86,7 @@ func (k *catalogue) tell(c chan struct{}) (stop func()) {
 
 // heard notes what the primary's proxy tells by defined.
 func (k *catalogue) heard() {
+	k.defs.Add(1)
 	k.mu.Lock()
 	k.told++
 	k.mu.Unlock()

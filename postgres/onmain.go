@@ -22,7 +22,14 @@ func (c *client) runMain(ctx context.Context, why string) error {
 			Message: "meridian: the session that it signals is served by this region's standby, where the statement cannot run now: " + why})
 	}
 	floor := c.ahead(ctx)
-	if err := c.reach(ctx, nil); err != nil {
+	err := c.reach(ctx, nil)
+	if err == nil && c.asksLocked(floor) {
+		c.mu.Unlock()
+		if err = c.answered(ctx); err == nil {
+			err = c.reach(ctx, nil)
+		}
+	}
+	if err != nil {
 		if err := c.failAgain(err); err != nil {
 			return err
 		}
@@ -51,6 +58,19 @@ func (c *client) runMain(ctx context.Context, why string) error {
 	c.endGroup()
 	c.placed = placed
 	return nil
+}
+
+// asksLocked asks the primary for the columns of statements that the group at hand
+// brings, where they may be others than the client was told.
+func (c *client) asksLocked(floor meridian.Token) bool {
+	u := c.main
+	if !u.tracker.Doubts(&c.group) {
+		return false
+	}
+	u.aheadLocked(floor)
+	u.bringLocked(nil)
+	u.out = u.tracker.Ask(u.out, &c.group)
+	return true
 }
 
 // kind names the span of the group at hand.

@@ -174,6 +174,7 @@ func (p *Proxy) open(ctx context.Context, conn net.Conn, rd *wire.Reader, u *use
 	p.heedParams(params)
 	c.spared = p.number()
 	c.state = session.NewState(p.judge)
+	c.state.Definitions = &p.catalogue.defs
 	for _, param := range params {
 		c.state.LazyAtStart = c.state.LazyAtStart || param.Name == classify.Transactions && param.Value == classify.Lazy ||
 			param.Name == "options" && fromOptions(param.Value, classify.Transactions) == classify.Lazy

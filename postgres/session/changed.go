@@ -19,7 +19,7 @@ func (t *Tracker) Words(f wire.Frame) wire.Frame {
 		return f
 	}
 	e, err := wire.ParseError(f.Body())
-	if err != nil || e.Code != "08P01" || !strings.HasPrefix(e.Message, "bind message has") || !strings.Contains(e.Message, "result formats but query has") {
+	if err != nil || e.Code != "08P01" || !strings.HasPrefix(e.Message, "bind message ") || t.steps[t.head].stmt.other == 0 && !strings.Contains(e.Message, "result formats but query has") {
 		return f
 	}
 	return wire.Frame(wire.Builder(nil).Error(&wire.Error{Severity: e.Severity, Code: "0A000",
@@ -40,8 +40,7 @@ func (t *Tracker) compare(dst []byte, st *Statement) []byte {
 	if !t.Compares || st.told == 0 {
 		return dst
 	}
-	t.push(step{kind: 'D', hidden: true, stmt: st})
-	return wire.Builder(dst).Message('D', []byte{'S'}, wire.String(st.Name))
+	return t.describe(dst, st)
 }
 
 // described takes the answer to a Describe of a statement.
@@ -53,9 +52,73 @@ func (t *Tracker) described(s step, f wire.Frame) {
 	switch {
 	case !s.hidden:
 		s.stmt.told, s.stmt.width = columns, width
-	case columns != s.stmt.told:
-		t.differs, t.side.known[s.stmt.Name] = true, 0 // it is brought again
+	case columns == s.stmt.told:
+		s.stmt.other = 0
+	case t.Compares:
+		t.differs, t.side.known[s.stmt.Name], s.stmt.since = true, 0, 0 // it is brought again
+	default:
+		s.stmt.other = max(2, width+1) // PostgreSQL takes one format, and that for all columns
 	}
+}
+
+// definitions returns how many definitions were heard of, or sent.
+func (s *State) definitions() uint64 {
+	if s.Definitions == nil {
+		return s.defined + 1
+	}
+	return s.defined + s.Definitions.Load() + 1
+}
+
+// Doubts reports whether a group needs statements that are to be brought, and were
+// described before a definition was heard of.
+func (t *Tracker) Doubts(g *Group) bool {
+	for i := range g.Messages {
+		if t.doubts(&g.Messages[i]) {
+			return !t.mid && !t.Skipping()
+		}
+	}
+	return false
+}
+
+func (t *Tracker) doubts(m *Message) bool {
+	st := m.Stmt
+	return (m.Kind == 'B' || m.Kind == 'D') && st != nil && st.told != 0 && st.since != t.state.definitions() && !st.passed && t.side.known[st.Name] != st.gen
+}
+
+// Ask brings those statements and asks for their columns, before the group is sent:
+// what is sent along has run when the answer comes. In a block an error of theirs is
+// the group's.
+func (t *Tracker) Ask(dst []byte, g *Group) []byte {
+	alone := t.Status == 'I'
+	for i := range g.Messages {
+		if m := &g.Messages[i]; t.doubts(m) {
+			m.Stmt.since = t.state.definitions()
+			t.asking = alone
+			dst = t.describe(t.inject(dst, m.Stmt), m.Stmt)
+			t.asking = false
+		}
+	}
+	if t.mid = !alone; t.mid {
+		return wire.Builder(dst).Message('H')
+	}
+	t.push(step{kind: 'S', hidden: true})
+	return wire.Builder(dst).Sync()
+}
+
+func (t *Tracker) describe(dst []byte, st *Statement) []byte {
+	t.push(step{kind: 'D', hidden: true, stmt: st})
+	return wire.Builder(dst).Message('D', []byte{'S'}, wire.String(st.Name))
+}
+
+// noValues are the formats and the values of a Bind that has none.
+var noValues = []byte{0, 0, 0, 0}
+
+// formats are so many result formats.
+func formats(format []byte, n int) []byte {
+	if format == nil {
+		format = []byte{0, 0}
+	}
+	return append(binary.BigEndian.AppendUint16(nil, uint16(n)), bytes.Repeat(format, n)...)
 }
 
 // spread appends a Bind of a statement that was brought. A client that asks for
@@ -67,11 +130,11 @@ func spread(dst []byte, bind wire.Frame, width int) []byte {
 	if at == 0 || width < 2 || len(body)-at > 4 {
 		return append(dst, bind...)
 	}
-	format := []byte{0, 0}
+	var format []byte
 	if len(body)-at == 4 {
 		format = body[at+2:]
 	}
-	return wire.Builder(dst).Message('B', body[:at], binary.BigEndian.AppendUint16(nil, uint16(width)), bytes.Repeat(format, width))
+	return wire.Builder(dst).Message('B', body[:at], formats(format, width))
 }
 
 // resultFormats returns where in a Bind the formats of the results begin, or 0.

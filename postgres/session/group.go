@@ -14,6 +14,7 @@ type Message struct {
 	Kind    byte
 	Frame   wire.Frame
 	Stmt    *Statement        // what Parse makes, or what Bind or Describe uses
+	Shows   *Statement        // what the portal runs that Describe names, if it was not described
 	Taken   *Statement        // what has the name of what Parse makes, which is an error
 	Name    string            // of the statement that Close drops, or that Bind or Describe names
 	Verdict *classify.Verdict // on what Query or Execute runs
@@ -55,6 +56,10 @@ func (s *State) Read(f wire.Frame) (Message, error) {
 			s.ahead[m.Name] = nil
 		case kind == 'P' && m.Kind == 'C':
 			s.bind(name, nil)
+		default:
+			if st := s.portal(name); st != nil && st.told == 0 && st.Name != "" {
+				m.Shows = st
+			}
 		}
 	case 'E':
 		var portal []byte

@@ -3,6 +3,7 @@ package session_test
 import (
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/cockroachdb/datadriven"
@@ -25,6 +26,7 @@ func newConversation() *conversation {
 	cache := classify.NewCache()
 	cache.SetNames(names)
 	c.state = session.NewState(cache)
+	c.state.Definitions = &atomic.Uint64{}
 	for _, side := range []string{"near", "main"} {
 		c.sides[side] = session.NewSide()
 		c.trackers[side] = session.NewTracker(c.state, c.sides[side])
@@ -36,20 +38,28 @@ func newConversation() *conversation {
 //
 //	send SIDE     the client's messages, one a line; prints what the backend gets, (hidden) in parentheses
 //	reply SIDE    the backend's messages; prints what the client sees, and the state
+//	ask SIDE      what is sent ahead of the client's messages, if anything is
+//	defined       a definition is heard of
 //	settle        all replies of both are in
 //	missing SIDE  prints what would bring the backend to where the session is
 func TestSession(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
 		c := newConversation()
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
-			if d.Cmd == "settle" {
+			switch d.Cmd {
+			case "settle":
 				c.state.Settle()
+				return ""
+			case "defined":
+				c.state.Definitions.Add(1)
 				return ""
 			}
 			side := d.CmdArgs[0].Key
 			switch d.Cmd {
 			case "send":
 				return c.send(t, side, d.Input)
+			case "ask":
+				return c.ask(t, side, d.Input)
 			case "reply":
 				return c.reply(t, side, d.Input)
 			case "missing":
@@ -65,8 +75,7 @@ func TestSession(t *testing.T) {
 	})
 }
 
-func (c *conversation) send(t *testing.T, side, input string) string {
-	var group session.Group
+func (c *conversation) read(t *testing.T, input string) (group session.Group) {
 	for line := range strings.Lines(input) {
 		m, err := c.state.Read(frame(t, strings.TrimSpace(line)))
 		if err != nil {
@@ -74,14 +83,31 @@ func (c *conversation) send(t *testing.T, side, input string) string {
 		}
 		group.Add(m)
 	}
+	return group
+}
+
+func (c *conversation) ask(t *testing.T, side, input string) string {
+	group := c.read(t, input)
+	if !c.trackers[side].Doubts(&group) {
+		return ""
+	}
+	return "(" + strings.Join(kinds(c.trackers[side].Ask(nil, &group)), " ") + ")\n"
+}
+
+// kinds returns the types of messages.
+func kinds(raw []byte) (types []string) {
+	r := wire.NewReader(strings.NewReader(string(raw)))
+	for f, err := r.Frame(); err == nil; f, err = r.Frame() {
+		types = append(types, string(f.Type()))
+	}
+	return types
+}
+
+func (c *conversation) send(t *testing.T, side, input string) string {
+	group := c.read(t, input)
 	var out []string
 	for _, m := range group.Messages {
-		raw := c.trackers[side].Encode(nil, m)
-		r := wire.NewReader(strings.NewReader(string(raw)))
-		var types []string
-		for f, err := r.Frame(); err == nil; f, err = r.Frame() {
-			types = append(types, string(f.Type()))
-		}
+		types := kinds(c.trackers[side].Encode(nil, m))
 		for i := range types[:max(len(types)-1, 0)] {
 			types[i] = "(" + types[i] + ")"
 		}
@@ -127,13 +153,22 @@ func (c *conversation) reply(t *testing.T, side, input string) string {
 		case "Z":
 			b = b.Ready(rest[0])
 		case "E":
-			b = b.Error(&wire.Error{Severity: "ERROR", Code: rest})
+			code, message, _ := strings.Cut(rest, " ")
+			b = b.Error(&wire.Error{Severity: "ERROR", Code: code, Message: message})
+		case "T":
+			b = b.Message('T', []byte{0, 1}, wire.String(rest), make([]byte, 18))
 		default:
 			b = b.Message(kind[0])
 		}
-		if tr.Reply(wire.Frame(b)) {
-			out = append(out, kind)
+		f := wire.Frame(b)
+		words := tr.Words(f)
+		if !tr.Reply(f) {
+			continue
 		}
+		if e, err := wire.ParseError(words.Body()); kind == "E" && err == nil && string(words) != string(f) {
+			kind += " " + e.Code
+		}
+		out = append(out, kind)
 	}
 	s := strings.Join(out, " ")
 	if tr.Idle() {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"meridian/postgres/classify"
 	"meridian/postgres/wire"
@@ -22,6 +23,8 @@ type Statement struct {
 	gen   uint64 // tells it from others of the same name
 	told  uint64 // which columns a Describe of it told the client; 0: none yet
 	width int    // how many they are
+	since uint64 // definitions had been heard of when it was described
+	other int    // not 0: it has other columns on the primary; so many result formats never fit them
 }
 
 // Instead returns a statement that Parse made with another text, for one Bind: a
@@ -52,6 +55,8 @@ type State struct {
 	Pinned string
 	// LazyAtStart says what Lazy is until the session says something else.
 	LazyAtStart bool
+	// Definitions counts those that were heard of; nil: none is.
+	Definitions *atomic.Uint64
 
 	judge      Judge
 	statements map[string]*Statement
@@ -63,6 +68,7 @@ type State struct {
 	seq        uint64
 	block      []classify.Effect // what the open block did, for its COMMIT
 	stale      bool              // a Parse was passed over since Settle
+	defined    uint64            // definitions of the session's own that were sent
 	trial      trial
 }
 

@@ -17,6 +17,7 @@ type step struct {
 	brought bool   // a Bind of a statement that the client prepared elsewhere
 	guard   bool   // a hidden Sync behind a Query: it answers if the Query was passed over
 	loose   bool   // see Loose
+	asks    bool   // of the same, ahead of its group: nobody sees that it fails
 	brings  bool   // a hidden Parse of a statement that the client prepared elsewhere
 	was     uint64 // what the backend had of the name before Parse, Close or Query
 	verdict *classify.Verdict
@@ -38,6 +39,7 @@ type Tracker struct {
 	mid     bool // the last message that was sent ends no group
 	loose   int  // steps that are
 	brings  int  // steps that do
+	asking  bool // what is sent asks: see Ask
 	passed  bool // see Passed
 	kept    bool // see Committed
 	copying bool // what is at the head takes COPY data
@@ -139,11 +141,24 @@ func (t *Tracker) Encode(dst []byte, m Message) []byte {
 	}
 	loose := t.mid && m.Kind != 'S' && m.Ends() || m.Verdict != nil && m.Verdict.Copies
 	t.mid = !m.Ends()
-	brought := m.Kind == 'B' && m.Stmt != nil && t.side.brought[m.Stmt.Name] == m.Stmt.gen
-	if m.Kind != 'H' {
-		t.push(step{kind: m.Kind, stmt: m.Stmt, name: m.Name, closes: closes, brought: brought, verdict: m.Verdict, loose: loose, was: was})
+	brought := m.Stmt != nil && (m.Kind == 'B' || m.Kind == 'D' && m.Stmt.other > 0) && t.side.brought[m.Stmt.Name] == m.Stmt.gen
+	stmt := m.Stmt
+	switch {
+	case m.Shows != nil:
+		stmt = m.Shows
+		stmt.since = t.state.definitions()
+	case m.Kind == 'D' && stmt != nil:
+		stmt.since = t.state.definitions()
+	case m.Verdict != nil && m.Verdict.DDL:
+		t.state.defined++
 	}
-	if brought {
+	if m.Kind != 'H' {
+		t.push(step{kind: m.Kind, stmt: stmt, name: m.Name, closes: closes, brought: brought, verdict: m.Verdict, loose: loose, was: was})
+	}
+	switch {
+	case brought && m.Stmt.other > 0:
+		return wire.Builder(dst).Message('B', wire.String(""), wire.String(m.Stmt.Name), noValues, formats(nil, m.Stmt.other))
+	case brought:
 		return spread(dst, m.Frame, m.Stmt.width)
 	}
 	return append(dst, m.Frame...)
@@ -174,6 +189,7 @@ func (t *Tracker) push(s step) {
 	if t.head == len(t.steps) {
 		t.steps, t.head = t.steps[:0], 0
 	}
+	s.asks = t.asking
 	t.steps = append(t.steps, s)
 	if ends(s.kind) {
 		t.sent++
@@ -232,7 +248,7 @@ func (t *Tracker) Reply(f wire.Frame) (show bool) {
 		t.tookData(f)
 		t.fail()
 		// An injected Parse that fails stands for the statement that needed it.
-		return !(s.hidden && ends(s.kind))
+		return !(s.hidden && (ends(s.kind) || s.asks))
 	case 'Z':
 		t.ready(s, f)
 	}
