@@ -93,7 +93,7 @@ func (c *client) answer(tag string, status byte) {
 		switch m.Kind {
 		case 'Q':
 			out = out.Complete(tag).Ready(status)
-			c.state.DropUnnamed()
+			c.state.DropUnnamed(m)
 		case 'P':
 			out = out.Message('1')
 			c.state.Confirm(m.Stmt)

@@ -19,6 +19,8 @@ type Message struct {
 	Name    string            // of the statement that Close drops, or that Bind or Describe names
 	Verdict *classify.Verdict // on what Query or Execute runs
 	Text    []byte            // the text that it runs
+
+	id uint64 // of Close and Query: see expected
 }
 
 // Ends reports whether the message ends its group: ReadyForQuery answers it.
@@ -36,7 +38,7 @@ func (s *State) Read(f wire.Frame) (Message, error) {
 				m.Frame = wire.Frame(wire.Builder(nil).Query(refusal(m.Verdict.InvalidOf, *v)))
 				m.Text, m.Verdict = m.Frame.Body()[:len(m.Frame.Body())-1], refused
 			}
-			s.ahead[""] = nil
+			s.drops(&m)
 		}
 	case 'P':
 		err = s.readParse(&m)
@@ -53,7 +55,7 @@ func (s *State) Read(f wire.Frame) (Message, error) {
 			s.target(&m, name)
 		case kind == 'S':
 			m.Name = string(name)
-			s.ahead[m.Name] = nil
+			s.drops(&m)
 		case kind == 'P' && m.Kind == 'C':
 			s.bind(name, nil)
 		default:
@@ -95,7 +97,7 @@ func (s *State) readParse(m *Message) error {
 		m.Taken = s.lookup(name)
 	}
 	st := &Statement{Name: string(name), Frame: frame, Text: frame[at : at+len(text)], Verdict: verdict, gen: s.nextGen()}
-	s.ahead[st.Name] = st
+	s.ahead[st.Name] = expected{st, st.gen}
 	m.Stmt = st
 	return nil
 }
@@ -144,7 +146,7 @@ func (s *State) verdict(st *Statement) *classify.Verdict {
 // Confirm notes a statement as prepared: the proxy has answered for it.
 func (s *State) Confirm(st *Statement) {
 	s.name(st.Name, st)
-	s.unexpect(st.Name, st)
+	s.unexpect(st.Name, st.gen)
 }
 
 // Has reports whether a statement is prepared, as far as is answered.
@@ -152,9 +154,9 @@ func (s *State) Has(st *Statement) bool { return s.statements[st.Name] == st }
 
 // DropUnnamed notes that a Query, which the proxy has answered, dropped the statement
 // without a name.
-func (s *State) DropUnnamed() {
+func (s *State) DropUnnamed(m Message) {
 	s.name("", nil)
-	s.unexpect("", nil)
+	s.unexpect("", m.id)
 }
 
 // Rejudge asks again for the verdict on prepared statements of that text.

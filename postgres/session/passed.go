@@ -74,16 +74,16 @@ func (t *Tracker) pass(s step) {
 	switch {
 	case s.kind == 'P' && !s.hidden:
 		s.stmt.passed, t.state.stale = true, true
-		t.state.unexpect(s.stmt.Name, s.stmt)
+		t.state.unexpect(s.stmt.Name, s.stmt.gen)
 	case s.kind == 'Q' && s.hidden: // it may have been one of the settings, which are set again, or a PREPARE
 		t.side.applied = 0
 		for name := range t.side.known {
 			t.side.known[name] = 0
 		}
 	case s.kind == 'Q':
-		t.state.unexpect("", nil)
+		t.state.unexpect("", s.id)
 	case s.closes && !s.hidden:
-		t.state.unexpect(s.name, nil)
+		t.state.unexpect(s.name, s.id)
 	}
 }
 
@@ -112,8 +112,8 @@ func (t *Tracker) lacks(st *Statement) bool {
 }
 
 // unexpect undoes what was expected of a name for a message that was passed over.
-func (s *State) unexpect(name string, st *Statement) {
-	if expected, ok := s.ahead[name]; ok && expected == st {
+func (s *State) unexpect(name string, id uint64) {
+	if e, ok := s.ahead[name]; ok && e.id == id {
 		delete(s.ahead, name)
 	}
 }
@@ -123,12 +123,12 @@ func (t *Tracker) passOver(m Message) {
 	switch m.Kind {
 	case 'P':
 		m.Stmt.passed, t.state.stale = true, true
-		t.state.unexpect(m.Stmt.Name, m.Stmt)
+		t.state.unexpect(m.Stmt.Name, m.Stmt.gen)
 	case 'Q':
-		t.state.unexpect("", nil)
+		t.state.unexpect("", m.id)
 	case 'C':
 		if m.Frame.Body()[0] == 'S' {
-			t.state.unexpect(m.Name, nil)
+			t.state.unexpect(m.Name, m.id)
 		}
 	}
 	t.passed = t.passed || m.Ends()
@@ -164,9 +164,9 @@ func (s *State) Reread(g *Group) {
 	for _, m := range g.Messages {
 		switch {
 		case m.Kind == 'P':
-			s.unexpect(m.Stmt.Name, m.Stmt)
+			s.unexpect(m.Stmt.Name, m.Stmt.gen)
 		case m.Kind == 'Q' || m.Kind == 'C' && m.Frame.Body()[0] == 'S':
-			s.unexpect(m.Name, nil)
+			s.unexpect(m.Name, m.id)
 		}
 	}
 	for i, m := range g.Messages {

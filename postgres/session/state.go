@@ -60,7 +60,7 @@ type State struct {
 
 	judge      Judge
 	statements map[string]*Statement
-	ahead      map[string]*Statement // as statements will be once all that was sent succeeded; nil: closed
+	ahead      map[string]expected   // as statements will be once all that was sent succeeded
 	unnamed    *Statement            // what the portal without a name runs; nil: there is none, or none is known
 	portals    map[string]*Statement // and the others
 	settings   []setting
@@ -72,15 +72,28 @@ type State struct {
 	trial      trial
 }
 
+// An expected is what a name will mean, and of which message that is expected: of
+// several that drop it the first is answered before the last.
+type expected struct {
+	st *Statement // nil: nothing
+	id uint64     // of Parse its statement's generation
+}
+
+// drops notes that a message which was read drops the statement of its name.
+func (s *State) drops(m *Message) {
+	m.id = s.nextGen()
+	s.ahead[m.Name] = expected{id: m.id}
+}
+
 // NewState returns the state of a new session.
 func NewState(judge Judge) *State {
-	return &State{judge: judge, statements: map[string]*Statement{}, ahead: map[string]*Statement{}, portals: map[string]*Statement{}}
+	return &State{judge: judge, statements: map[string]*Statement{}, ahead: map[string]expected{}, portals: map[string]*Statement{}}
 }
 
 // lookup returns the statement that a name will mean, or nil.
 func (s *State) lookup(name []byte) *Statement {
-	if st, ok := s.ahead[string(name)]; ok {
-		return st
+	if e, ok := s.ahead[string(name)]; ok {
+		return e.st
 	}
 	return s.statements[string(name)]
 }

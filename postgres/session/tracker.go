@@ -20,6 +20,7 @@ type step struct {
 	asks    bool   // of the same, ahead of its group: nobody sees that it fails
 	brings  bool   // a hidden Parse of a statement that the client prepared elsewhere
 	was     uint64 // what the backend had of the name before Parse, Close or Query
+	id      uint64 // of Close and Query: see expected
 	verdict *classify.Verdict
 }
 
@@ -153,7 +154,7 @@ func (t *Tracker) Encode(dst []byte, m Message) []byte {
 		t.state.defined++
 	}
 	if m.Kind != 'H' {
-		t.push(step{kind: m.Kind, stmt: stmt, name: m.Name, closes: closes, brought: brought, verdict: m.Verdict, loose: loose, was: was})
+		t.push(step{kind: m.Kind, stmt: stmt, name: m.Name, closes: closes, brought: brought, verdict: m.Verdict, loose: loose, was: was, id: m.id})
 	}
 	switch {
 	case brought && m.Stmt.other > 0:
@@ -221,7 +222,7 @@ func (t *Tracker) Reply(f wire.Frame) (show bool) {
 	case '1':
 		if !s.hidden && s.stmt != nil {
 			t.state.name(s.stmt.Name, s.stmt)
-			t.state.unexpect(s.stmt.Name, s.stmt)
+			t.state.unexpect(s.stmt.Name, s.stmt.gen)
 		}
 		t.advance()
 	case '2', 'n', 's', 'I':
@@ -232,7 +233,7 @@ func (t *Tracker) Reply(f wire.Frame) (show bool) {
 	case '3':
 		if !s.hidden && s.closes {
 			t.state.name(s.name, nil)
-			t.state.unexpect(s.name, nil)
+			t.state.unexpect(s.name, s.id)
 		}
 		t.advance()
 	case 'T':
@@ -364,7 +365,7 @@ func (t *Tracker) ready(s step, f wire.Frame) {
 	}
 	if s.kind == 'Q' && !s.hidden {
 		t.state.name("", nil)
-		t.state.unexpect("", nil)
+		t.state.unexpect("", s.id)
 	}
 	if s.hidden {
 		t.failed, t.tag = false, ""

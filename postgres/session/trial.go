@@ -49,9 +49,9 @@ func (s *State) TakeBack(g *Group) (unlike bool) {
 	for _, m := range g.Messages {
 		switch {
 		case m.Kind == 'P':
-			m.Stmt.passed, s.ahead[m.Stmt.Name] = false, m.Stmt
+			m.Stmt.passed, s.ahead[m.Stmt.Name] = false, expected{m.Stmt, m.Stmt.gen}
 		case m.Kind == 'Q' || m.Kind == 'C' && m.Frame.Body()[0] == 'S':
-			s.ahead[m.Name] = nil
+			s.ahead[m.Name] = expected{id: m.id}
 		}
 	}
 	return unlike
