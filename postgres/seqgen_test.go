@@ -49,6 +49,7 @@ type generator struct {
 	r        *rand.Rand
 	readOnly bool
 	later    bool
+	drivers  bool
 	portals  int
 	q        sequence
 }
@@ -60,6 +61,7 @@ func generate(seed uint64) sequence {
 	g.q.style = g.one("", "", "meridian.consistency=global", "meridian.consistency=strong", "meridian.transactions=lazy", "meridian.consistency=bounded(1s)")
 	g.readOnly = g.chance(25)
 	g.later = seed%2 == 1 && seed >= 63000 // older seeds stay what they were
+	g.drivers = seed >= driverSeeds
 	for range 2 + g.r.IntN(12) {
 		g.unit()
 		if g.chance(40) {
@@ -102,6 +104,10 @@ func (g *generator) sql() string {
 
 // unit adds messages that belong together, mostly.
 func (g *generator) unit() {
+	if g.drivers && g.chance(50) {
+		g.driver()
+		return
+	}
 	switch n := g.r.IntN(100); {
 	case n < 25:
 		g.query(strings.ReplaceAll(g.sql(), "$1", "4"))
