@@ -40,6 +40,7 @@ type client struct {
 	copies   bool // the last message was COPY data
 	hold     []byte
 	released released // what the client has seen of the group at hand
+	behind   bool     // what of the group at hand was run on the standby was taken out of it
 	block    place
 	meter    meter
 	credit   func()               // for the trip that the group at hand is, or nil
@@ -348,7 +349,7 @@ func (c *client) reportLocked() {
 func (c *client) endGroup() {
 	c.settle()
 	c.group.Reset()
-	c.placed, c.retried, c.avoid, c.released = false, false, nil, released{}
+	c.placed, c.retried, c.avoid, c.released, c.behind = false, false, nil, released{}, false
 }
 
 // away notes that the primary could not be reached for a statement.

@@ -90,3 +90,29 @@ func TestWhatFollowsACommitIsNotOfItsBlock(t *testing.T) {
 		}
 	}
 }
+
+// TestTheRestOfAFlushedGroupIsBehindARead: what may only be the first of its
+// transaction is refused behind what the standby has answered, and a block may begin.
+func TestTheRestOfAFlushedGroupIsBehindARead(t *testing.T) {
+	w := newWorld(t)
+	for _, p := range []*Proxy{w.iad, w.dub} {
+		for sql, want := range map[string]string{"rollback prepared 'nosuch'": "25001", "begin isolation level serializable": "25001", "vacuum": "25001", "begin": "", "create temp table here ()": ""} {
+			r := dialRaw(t, p, 0)
+			r.send(join(statement("select 1"), flushMsg))
+			r.until('C')
+			r.send(join(statement(sql), syncMsg))
+			got := ""
+			for f, err := r.rd.Frame(); f.Type() != 'Z'; f, err = r.rd.Frame() {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if e, err := wire.ParseError(f.Body()); f.Type() == 'E' && err == nil {
+					got = e.Code
+				}
+			}
+			if got != want {
+				t.Errorf("%s: %s behind a read: %q, want %q", p.cfg.Region, sql, got, want)
+			}
+		}
+	}
+}

@@ -30,6 +30,7 @@ func (c *client) abandonNear() error {
 	}
 	if c.released.data { // the client has the results: they must not come again
 		c.group.Drop(c.group.Sent)
+		c.behind = c.block == nowhere
 		defer func() { c.released = released{} }() // what else settle reads is reported
 	} else {
 		defer c.takenBack()

@@ -16,6 +16,7 @@ import (
 type kept struct {
 	group    session.Group
 	begin    string // the BEGIN that was answered before, or ""
+	behind   bool   // a read of the same group was answered before
 	suppress int    // replies that the client has already
 	kind     string // names its span
 	why      string
@@ -169,6 +170,9 @@ func (u *upstream) putLocked(k kept) {
 	}
 	end := settling(u.c.span(k.kind, string(u.region), k.why), k.standIns)
 	u.flights = append(u.flights, flight{end, k.credit, k.mark})
+	if k.behind {
+		u.out = u.tracker.Behind(u.out)
+	}
 	u.encode(k.group.Messages, k.mark)
 	u.mid = !k.group.Ended || u.tracker.Skipping()
 	if u.backend == nil {

@@ -35,7 +35,7 @@ func (c *client) runMain(ctx context.Context, why string) error {
 		}
 		return c.notSent(err)
 	}
-	k := kept{suppress: c.released.frames, kind: c.kind(), why: why, credit: c.credit, floor: floor}
+	k := kept{behind: c.behind, suppress: c.released.frames, kind: c.kind(), why: why, credit: c.credit, floor: floor}
 	c.credit = nil
 	if c.block == deferred {
 		k.begin = c.begin.sql
