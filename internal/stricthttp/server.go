@@ -42,15 +42,17 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	var serving sync.WaitGroup
 	serving.Go(func() { one.Serve(x.toOne) }) // says only that it was closed
 	done := make(chan error, 1)
-	go func() { done <- x.accept(l) }()
+	go func() { done <- x.accept(ctx, l) }()
 	var err error
 	select {
 	case err = <-done:
+		l.Close()
 	case <-ctx.Done():
 		l.Close()
-		if err = <-done; errors.Is(err, net.ErrClosed) {
-			err = nil
-		}
+		err = <-done
+	}
+	if ctx.Err() != nil && errors.Is(err, net.ErrClosed) {
+		err = nil
 	}
 	drain, cancel := context.WithTimeout(lasting, s.Drain)
 	defer cancel()
@@ -90,8 +92,12 @@ type serving struct {
 	two    *Multiplexed
 }
 
-// accept accepts until it cannot any more.
-func (x *serving) accept(l net.Listener) error {
+// lull is how long a listener is left alone that lacks files: what has some may
+// give them back.
+const lull = 10 * time.Millisecond
+
+// accept accepts until it cannot any more, or ctx is canceled and l closed.
+func (x *serving) accept(ctx context.Context, l net.Listener) error {
 	for {
 		c, err := l.Accept()
 		var again interface{ Temporary() bool }
@@ -99,7 +105,11 @@ func (x *serving) accept(l net.Listener) error {
 		case err == nil:
 			x.inside.Go(func() { x.receive(c) })
 		case errors.As(err, &again) && again.Temporary(): // it lacks files
-			time.Sleep(10 * time.Millisecond)
+			select {
+			case <-time.After(lull):
+			case <-ctx.Done():
+				return net.ErrClosed
+			}
 		default:
 			return err
 		}

@@ -7,7 +7,9 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -107,4 +109,50 @@ func TestAHandshakeAndAHeadHaveTheirTime(t *testing.T) {
 			time.Sleep(2 * time.Hour) // the client that was cut
 		})
 	}
+}
+
+// A starved listener lacks files so many times.
+type starved struct {
+	*pipes
+	lacks int
+}
+
+func (s *starved) Accept() (net.Conn, error) {
+	if s.lacks == 0 {
+		return s.pipes.Accept()
+	}
+	s.lacks--
+	return nil, &net.OpError{Op: "accept", Net: "tcp", Err: os.NewSyscallError("accept4", syscall.EMFILE)}
+}
+
+// TestAListenerThatLacksFilesIsAskedAgain: and a server that stops does not wait for
+// files.
+func TestAListenerThatLacksFilesIsAskedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &Server{HTTP: func() *http.Server { return &http.Server{} }, TLS: &tls.Config{}, Handshake: time.Second, Drain: time.Second, Tell: func(net.Addr, string, string) {}}
+		serve := func(lacks int) (l *starved, stop func() error) {
+			l = &starved{&pipes{conns: make(chan net.Conn), closed: make(chan struct{})}, lacks}
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan error, 1)
+			go func() { done <- s.Serve(ctx, l) }()
+			return l, func() error { cancel(); return <-done }
+		}
+		began := time.Now()
+		l, stop := serve(3)
+		client, server := net.Pipe()
+		l.conns <- server // is accepted
+		if waited := time.Since(began); waited != 3*lull {
+			t.Errorf("it was accepted after %v, want %v", waited, 3*lull)
+		}
+		client.Close()
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+		_, stop = serve(1 << 30)
+		began = time.Now()
+		time.Sleep(lull + lull/2)
+		if err := stop(); err != nil || time.Since(began) != lull+lull/2 {
+			t.Errorf("it stopped after %v: %v", time.Since(began), err)
+		}
+	})
 }
