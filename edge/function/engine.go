@@ -224,6 +224,12 @@ func (e *engine) setupOf(f *fn) (out []func(*vm)) {
 			of.DefineDataProperty("toGMTString", of.Get("toUTCString"), goja.FLAG_TRUE, goja.FLAG_TRUE, goja.FLAG_FALSE)
 		})
 	}
+	switch node := f.Runtime == LambdaEdge || p.Says("exports"); {
+	case p.Says("toLocaleString") && node:
+		out = append(out, american)
+	case p.Says("toLocaleString", "toLocaleDateString", "toLocaleTimeString") && !node:
+		out = append(out, unlocalized)
+	}
 	if p.Says("eval", "globalThis") {
 		out = append(out, func(v *vm) { v.rt.GlobalObject().Delete("eval") })
 	}
