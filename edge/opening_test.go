@@ -49,6 +49,7 @@ func TestAnOriginThatBreaksOffIsToldFromOneThatAnswered(t *testing.T) {
 			{"GET", "/10/3/1", 200, 2}, // the second time it is whole
 			{"POST", "/10/3/0", 502, 1},
 			{"GET", "/100000/3/0", 502, 2},
+			{"GET", "/100000/3000/0", 0, 1},
 			{"GET", "/100000/90000/0", 0, 1},
 			{"POST", "/100000/90000/0", 0, 1},
 		} {
@@ -77,6 +78,25 @@ func TestAnOriginThatBreaksOffIsToldFromOneThatAnswered(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestWhatCameOfABodyThatBreaksOffIsTold: of a body that breaks off once it was
+// begun a viewer reads the head and all that came, however little that is, and
+// then the break. HTTP/1.0 knows no break but of a length that it was told.
+func TestWhatCameOfABodyThatBreaksOffIsTold(t *testing.T) {
+	const came = heldBack + 100
+	s, o := stranger(t, false, func(w http.ResponseWriter, r *http.Request) { breaksOff(w, 5000, came) })
+	defer s.Close()
+	w := newWorld(t, []*region{named("eu-west-1", 0)}, behaviors(o, Behavior{Path: "*", Origin: "assets"}))
+	for name, c := range map[string]*http.Client{"HTTP/1.1": w.h1, "HTTP/2": w.h2} {
+		got, err := w.try(c, "GET", "/"+name[5:6], "")
+		if got.status != 200 || err == nil || len(got.body) != came {
+			t.Errorf("%s: %d, %d of %d bytes, %v", name, got.status, len(got.body), came, err)
+		}
+	}
+	if out := w.raw("GET /old HTTP/1.0\r\nHost: a\r\n\r\n"); !strings.Contains(out, "Content-Length: 5000") || strings.Count(out, "x") < came {
+		t.Errorf("HTTP/1.0: %d bytes: %.200s", len(out), out)
 	}
 }
 

@@ -181,7 +181,19 @@ func (x *exchange) broke(err error) {
 	}
 	x.err = err
 	x.w.drop()
+	x.utter(err)
 	panic(http.ErrAbortHandler)
+}
+
+// utter sends the head and what came of a body that broke off, which the engine
+// may still hold: a viewer that reads nothing at all cannot tell this from an edge
+// that is down, and may send its request again. Not where the end of the
+// connection would be the body's (HTTP/1.0).
+func (x *exchange) utter(err error) {
+	delimited := x.r.ProtoAtLeast(1, 1) || len(x.w.Header()["Content-Length"]) > 0
+	if !x.w.headed.IsZero() && delimited && !errors.Is(err, errClient) {
+		http.NewResponseController(x.w).Flush()
+	}
 }
 
 // trailers passes on what came after the body.
