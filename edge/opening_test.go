@@ -124,4 +124,9 @@ func TestWhatAnOriginNamesInConnectionGoesNoFurther(t *testing.T) {
 			}
 		}
 	}
+	// And in place of a tunnel, too.
+	out := w.raw("GET /socket HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+	if !strings.Contains(out, "X-End: 1\r\n") || strings.Contains(out, "X-Hop") {
+		t.Errorf("a tunnel that is declined: %q", out)
+	}
 }

@@ -18,15 +18,20 @@ func (c *Custom) Tunnel(req *http.Request, wait time.Duration) (*http.Response, 
 	slow := time.AfterFunc(min(wait, c.cfg.ResponseTimeout), func() { cancel(errSlowOrigin) })
 	defer slow.Stop()
 	name := meridian.Region(c.cfg.Name)
-	conn, err := c.dialPlain(ctx)
+	var along *hops
+	conn, err := c.dialPlain(listening(ctx, &along))
 	if err != nil {
 		return nil, classify(ctx, name, err, Unsent)
+	}
+	if along != nil {
+		along.begin()
 	}
 	resp, err := conn.RoundTrip(req.WithContext(ctx))
 	if err != nil {
 		conn.Close()
 		return nil, classify(ctx, name, err, MaybeSent)
 	}
+	along.restore(resp)
 	if up, ok := resp.Body.(io.ReadWriteCloser); ok {
 		resp.Body = &upgraded{up, conn}
 		return resp, nil
