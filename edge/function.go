@@ -164,11 +164,7 @@ func (x *exchange) retarget(t target, hasQuery bool) {
 
 // generated answers with a response that a function made.
 func (x *exchange) generated(resp *function.Response) {
-	h := x.w.Header()
-	maps.Copy(h, resp.Header)
-	if len(h["Content-Type"]) == 0 {
-		h["Content-Type"] = nil // or net/http would guess
-	}
+	maps.Copy(x.w.Header(), resp.Header)
 	x.replace(resp)
 }
 
@@ -178,6 +174,7 @@ func (x *exchange) replace(resp *function.Response) {
 	for _, name := range []string{"Content-Length", "Transfer-Encoding", "Trailer", "Content-Range"} {
 		delete(h, name)
 	}
+	asSaid(h, resp.Status)
 	bodyless := resp.Status == http.StatusNoContent || resp.Status == http.StatusNotModified
 	if !bodyless {
 		h.Set("Content-Length", strconv.Itoa(len(resp.Body)))

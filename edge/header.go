@@ -44,6 +44,20 @@ func stripHops(h http.Header) {
 	}
 }
 
+// asSaid keeps an engine from saying what the origin did not: a type that it guesses
+// from the first bytes, which a viewer might believe of what anybody uploaded; and
+// leaves out over HTTP/2 and 3 what it leaves out over HTTP/1.1, a length where no
+// body follows. A 204 may not have one (RFC 9110, section 8.6); of a 304, which may,
+// some clients wait for the body.
+func asSaid(h http.Header, status int) {
+	if _, said := h["Content-Type"]; !said {
+		h["Content-Type"] = nil
+	}
+	if status == http.StatusNoContent || status == http.StatusNotModified {
+		delete(h, "Content-Length")
+	}
+}
+
 // stripInternal removes every Meridian-* header but those in keep. A name is
 // compared without regard to case, and with _ for -, since some programs that
 // functions are written in do not tell those apart.

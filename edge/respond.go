@@ -45,7 +45,7 @@ func (x *exchange) respond(resp *cache.Response) {
 		tell(h, told, x.cfg.Carriers)
 	}
 	for name := range resp.Announced {
-		if !internal(name) {
+		if follows(name) {
 			h.Add("Trailer", name)
 		}
 	}
@@ -58,6 +58,7 @@ func (x *exchange) respond(resp *cache.Response) {
 	}
 	x.w.ready()
 	status = cmp.Or(x.as, status)
+	asSaid(h, status)
 	if err := x.encode(resp, status); err != nil {
 		x.broke(err)
 	}
@@ -210,7 +211,7 @@ func (x *exchange) trailers(t http.Header) {
 				seen = mergeText(seen, line, nil) // the link says that a region wrote it
 			}
 			x.learn(x.mine(seen))
-		case !internal(name):
+		case follows(name):
 			for _, v := range values {
 				h.Add(http.TrailerPrefix+name, v)
 			}

@@ -34,6 +34,10 @@ func (x *exchange) trails(name string) bool {
 	return x.policy.isZero() || x.policy.header(name)
 }
 
+// follows reports whether the viewer is sent a trailer of that name: as to the
+// origin, nothing by which a body ends or is read.
+func follows(name string) bool { return !internal(name) && httpguts.ValidTrailerHeader(name) }
+
 // A trailing body fills in the request's trailers when the client's have come,
 // which is when its body ends.
 type trailing struct {
