@@ -296,7 +296,7 @@ func TestAQuietCallIsWaitedFor(t *testing.T) {
 }
 
 func TestTheEdgesOwnAnswersAreStatusesToACall(t *testing.T) {
-	w, _, cc, o := calling(t, false)
+	w, _, _, o := calling(t, false)
 	gone := o
 	gone.Name, gone.URL = "gone", &url.URL{Scheme: "http", Host: "127.0.0.1:1"}
 	w.stop()
@@ -304,7 +304,7 @@ func TestTheEdgesOwnAnswersAreStatusesToACall(t *testing.T) {
 		c.Origins = []origin.CustomConfig{gone}
 		c.Behaviors = []Behavior{{Path: "/t.T/*", Origin: "gone", Methods: []string{"POST"}}}
 	})
-	cc = w.grpc()
+	cc := w.grpc()
 	if _, err := unary(t.Context(), cc, "x"); status.Code(err) != codes.Unavailable || status.Convert(err).Message() != "The origin could not be reached." {
 		t.Errorf("%v", err)
 	}

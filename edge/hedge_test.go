@@ -37,7 +37,6 @@ func hiccups(canceled *atomic.Int32) []*region {
 type hedgedLoad struct {
 	took            []time.Duration
 	sent, twice     int
-	writesTwice     int
 	canceled, slows int
 }
 

@@ -13,7 +13,6 @@ type shape struct {
 	span   span // the bytes that go out; with size -1 all
 	all    bool
 	parts  []span // several, in place of span
-	why    string
 }
 
 // fit decides what of a stored response answers a request, or that nothing

@@ -52,17 +52,15 @@ func (v *vm) lambdaGoesOn(ev *Event, o *goja.Object) (*Result, error) {
 	if len(out.Path)+len(out.Query) > 8192 {
 		return nil, bad("request.uri and querystring have more than 8192 bytes")
 	}
-	host := was.Host
-	if out.Header, host, err = v.lambdaHeadersOf(o.Get("headers"), was.Header, was.Host, ev.Type); err != nil {
+	if out.Header, out.Host, err = v.lambdaHeadersOf(o.Get("headers"), was.Header, was.Host, ev.Type); err != nil {
 		return nil, err
 	}
-	out.Host = host
 	r := &Result{Request: out}
 	if ev.Type == OriginRequest {
 		if r.Body, err = v.lambdaBody(o.Get("body")); err != nil {
 			return nil, err
 		}
-		r.Route, err = v.lambdaRoute(ev, o.Get("origin"), host)
+		r.Route, err = v.lambdaRoute(ev, o.Get("origin"), out.Host)
 	}
 	return r, err
 }
