@@ -217,3 +217,18 @@ func TestAPlannedMoveLeavesNobodyWaiting(t *testing.T) {
 		}
 	}
 }
+
+// TestAMoveThatSkippedTermsCostsNobodyItsWrite: who wrote before a move and ends after
+// it gets the position of after it, also where nobody has told of the end of the old
+// timeline yet, and the new one is not the next number. Control: of who was not handed
+// the database the write is looked for.
+func TestAMoveThatSkippedTermsCostsNobodyItsWrite(t *testing.T) {
+	for _, handed := range []bool{true, false} {
+		p := &Proxy{deps: Deps{Forks: func() []Fork { return nil }, Handed: func() bool { return handed }}}
+		now := meridian.Token{System: 7, Timeline: 7, LSN: 0x30}
+		got := p.name(now, &work{wrote: meridian.Token{System: 7, Timeline: 2, Handle: "0a"}})
+		if handed != (got == now) || !handed && (got.Timeline != 2 || got.Handle != "0a" || got.Wrote <= now.LSN) {
+			t.Errorf("handed %v: %s", handed, got)
+		}
+	}
+}

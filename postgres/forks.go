@@ -36,13 +36,13 @@ func settle(forks []Fork, floor meridian.Token) (meridian.Token, bool) {
 }
 
 // endOf returns where a timeline ended that another one followed, which has come to
-// now: at the latest there, if nobody has told of it yet.
+// now: at the latest there, if nobody has told of it yet, and as the newest move was.
 func (p *Proxy) endOf(timeline uint32, now meridian.LSN) Fork {
 	forks := p.deps.Forks()
 	if i := slices.IndexFunc(forks, func(f Fork) bool { return f.Timeline == timeline }); i >= 0 {
 		return forks[i]
 	}
-	return Fork{Timeline: timeline, LSN: now}
+	return Fork{Timeline: timeline, LSN: now, Planned: p.deps.Handed != nil && p.deps.Handed()}
 }
 
 // system returns the database's, as a replica of this region says it.
