@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"meridian"
 )
@@ -122,16 +123,37 @@ func (in *Instance) reserve(now uint32, term uint64) error {
 	if err != nil {
 		return err
 	}
-	for _, tl := range own.row(now, term) {
-		name := filepath.Join(in.data(), "pg_wal", historyFile(tl))
-		if _, err := os.Stat(name); err == nil {
-			continue
-		}
-		if err := in.run.write(name, own.upTo(tl)); err != nil {
-			return fmt.Errorf("reserve timeline %d: %w", tl, err)
-		}
+	// Nobody writes until it is done, and each file waits for the disk.
+	row, at := own.row(now, term), make(chan struct{}, reservedAtOnce)
+	errs := make([]error, len(row))
+	var files sync.WaitGroup
+	for i, tl := range row {
+		at <- struct{}{}
+		files.Go(func() {
+			defer func() { <-at }()
+			errs[i] = in.reserveOne(own, tl)
+		})
+	}
+	files.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return err
 	}
 	return syncDir(filepath.Join(in.data(), "pg_wal"))
+}
+
+// reservedAtOnce is how many files are on their way to the disk at once.
+const reservedAtOnce = 32
+
+// reserveOne makes the history file of a timeline, unless it is there.
+func (in *Instance) reserveOne(own history, tl uint32) error {
+	name := filepath.Join(in.data(), "pg_wal", historyFile(tl))
+	if _, err := os.Stat(name); err == nil {
+		return nil
+	}
+	if err := in.run.write(name, own.upTo(tl)); err != nil {
+		return fmt.Errorf("reserve timeline %d: %w", tl, err)
+	}
+	return nil
 }
 
 // row returns the timelines whose history files must be there for the next one
