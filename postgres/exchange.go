@@ -15,7 +15,10 @@ func (n *near) exchange(c *client) (*refusal, error) {
 	if c.group.Sent == 0 {
 		c.state.Try()
 	}
-	for _, m := range c.group.Messages[c.group.Sent:] {
+	for i, m := range c.group.Messages[c.group.Sent:] {
+		if c.group.Sent > 0 { // before, it was brought
+			n.out = n.tracker.Bring(n.out, &c.group.Messages[c.group.Sent+i])
+		}
 		n.out = n.tracker.Encode(n.out, m)
 	}
 	c.mu.Unlock()

@@ -116,3 +116,34 @@ func TestTheRestOfAFlushedGroupIsBehindARead(t *testing.T) {
 		}
 	}
 }
+
+// TestAStatementIsBroughtAmidAGroup names what was prepared on the other server in a
+// text, in a group that goes on there; a portal that is open stays so.
+func TestAStatementIsBroughtAmidAGroup(t *testing.T) {
+	w, _ := fixture(t, "amid")
+	two := wire.Builder(nil).Message('E', wire.String("p"), []byte{0, 0, 0, 2})
+	for _, p := range []*Proxy{w.iad, w.dub} {
+		for _, open := range []string{"select id from amid order by id", "select id from amid order by id for update"} {
+			r := dialRaw(t, p, 0)
+			near := open == "select id from amid order by id"
+			if near { // it is prepared on the primary
+				r.send(join(wire.Builder(nil).Query("begin"), wire.Builder(nil).Query("prepare theirs as select 7"), wire.Builder(nil).Query("commit")))
+				r.until('Z')
+				r.until('Z')
+			} else {
+				r.send(wire.Builder(nil).Query("prepare theirs as select 7"))
+			}
+			r.until('Z')
+			r.send(join(parse("", open), bind("p", ""), two, flushMsg))
+			r.until('s')
+			r.send(join(statement("execute theirs"), flushMsg))
+			if types, _ := r.until('C'); types != "12DC" {
+				t.Fatalf("%s: %s, and EXECUTE: %s", p.cfg.Region, open, types)
+			}
+			r.send(join(two, syncMsg))
+			if types, _ := r.until('Z'); types != "DDsZ" {
+				t.Errorf("%s: %s, and its portal: %s", p.cfg.Region, open, types)
+			}
+		}
+	}
+}

@@ -179,6 +179,9 @@ func (c *client) prepareNear(ctx context.Context, v *classify.Verdict) error {
 			return err
 		}
 	}
+	if c.group.Sent > 0 { // what a Query brings would end its transaction: see Bring
+		return nil
+	}
 	use := uses(c.group.Messages)
 	c.mu.Lock()
 	sql := c.state.Missing(c.near.side, use...)

@@ -155,7 +155,7 @@ func (c *client) send(ctx context.Context, m session.Message) {
 		u.flights[n-1].end = settling(u.flights[n-1].end, c.signals.standIns)
 		c.signals.standIns = nil
 	}
-	u.out = u.tracker.Encode(u.out, m)
+	u.out = u.tracker.Encode(u.tracker.Bring(u.out, &m), m)
 	u.mid = !m.Ends() || u.tracker.Skipping()
 	ends := !u.mid
 	if n := len(u.kept); n > 0 {

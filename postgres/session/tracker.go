@@ -180,6 +180,24 @@ func (t *Tracker) inject(dst []byte, st *Statement) []byte {
 	return t.compare(dst, st)
 }
 
+// Bring sends what the backend lacks of the prepared statements that a message's text
+// names, amid a group: a Query would end its transaction.
+func (t *Tracker) Bring(dst []byte, m *Message) []byte {
+	if m.Stmt == nil || len(m.Stmt.Verdict.Uses) == 0 || t.Skipping() {
+		return dst
+	}
+	for _, name := range m.Stmt.Verdict.Uses {
+		gen, there := t.side.known[name]
+		switch st := t.state.lookup([]byte(name)); {
+		case st != nil && t.lacks(st):
+			dst = t.inject(dst, st)
+		case st == nil && there && gen != 0: // dropped elsewhere
+			dst = t.close(dst, name)
+		}
+	}
+	return dst
+}
+
 func (t *Tracker) close(dst []byte, name string) []byte {
 	t.push(step{kind: 'C', hidden: true, name: name, closes: true, was: t.side.known[name]})
 	delete(t.side.known, name)
