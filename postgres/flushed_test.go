@@ -147,3 +147,53 @@ func TestAStatementIsBroughtAmidAGroup(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatATextNamesIsBroughtToBeDescribed describes an EXECUTE on the server that was
+// not told of its statement, and does not take it for brought in a failed block.
+func TestWhatATextNamesIsBroughtToBeDescribed(t *testing.T) {
+	w, _ := fixture(t, "named")
+	for _, p := range []*Proxy{w.iad, w.dub} {
+		r := dialRaw(t, p, 0)
+		query := func(sql, want string) {
+			t.Helper()
+			r.send(wire.Builder(nil).Query(sql))
+			if types, _ := r.until('Z'); types != want {
+				t.Errorf("%s: %s: %s, want %s", p.cfg.Region, sql, types, want)
+			}
+		}
+		query("prepare theirs as select 7", "CZ")
+		query("prepare others as select 8", "CZ")
+		query("begin", "CZ")
+		query("lock named", "CZ")
+		r.send(join(parse("", "execute theirs"), wire.Builder(nil).Message('D', []byte("S\x00")), syncMsg))
+		if types, _ := r.until('Z'); types != "1tTZ" {
+			t.Errorf("%s: %s", p.cfg.Region, types)
+		}
+		query("select 1/0", "EZ")
+		query("execute others", "EZ")
+		query("rollback", "CZ")
+		query("begin", "CZ")
+		query("lock named", "CZ")
+		query("execute others", "TDCZ")
+		query("rollback", "CZ")
+	}
+}
+
+// TestABlockThatMovedWithItsGroupIsNotLeftOnTheStandby opens a block and has the
+// standby refuse what follows in the same group: reads go on there afterwards.
+func TestABlockThatMovedWithItsGroupIsNotLeftOnTheStandby(t *testing.T) {
+	w := newWorld(t)
+	for _, p := range []*Proxy{w.iad, w.dub} {
+		r := dialRaw(t, p, 0)
+		r.send(join(statement("begin read only"), statement("fetch 2 from nosuch"), syncMsg))
+		if types, _ := r.until('Z'); types != "12C12EZ" {
+			t.Errorf("%s: %s", p.cfg.Region, types)
+		}
+		for _, sql := range []string{"commit", "select 1"} {
+			r.send(join(statement(sql), syncMsg))
+			if types, status := r.until('Z'); strings.Contains(types, "E") || string(status) != "I" {
+				t.Errorf("%s: %s: %s, %s", p.cfg.Region, sql, types, status)
+			}
+		}
+	}
+}

@@ -90,7 +90,7 @@ func (c *client) moveRefused(ctx context.Context, r *refusal) error {
 	} else if cut { // as it moved
 		return c.fail(errCanceled())
 	}
-	if unlike {
+	if unlike || c.near != nil && c.near.tracker.Status != 'I' { // or its beginning opened a block there
 		c.closeNear()
 	}
 	names, ended := c.group.Names(), c.group.Ended

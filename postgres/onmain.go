@@ -94,7 +94,7 @@ func (c *client) count(n int) {
 
 // bringLocked sends what the backend lacks of the session's state.
 func (u *upstream) bringLocked(messages []session.Message) {
-	if u.tracker.Skipping() { // it would be passed over, as they are
+	if u.tracker.Skipping() || u.tracker.Status == 'E' { // it would be passed over, or fail, as they are
 		return
 	}
 	sql := u.c.state.Missing(u.side, uses(messages)...)
@@ -112,8 +112,11 @@ func (u *upstream) bringLocked(messages []session.Message) {
 // uses returns the prepared statements that texts name.
 func uses(messages []session.Message) (names []string) {
 	for _, m := range messages {
-		if m.Verdict != nil {
+		switch {
+		case m.Verdict != nil:
 			names = append(names, m.Verdict.Uses...)
+		case m.Kind == 'P' || m.Kind == 'D' && m.Stmt != nil: // the columns of EXECUTE are those of what it names
+			names = append(names, m.Stmt.Verdict.Uses...)
 		}
 	}
 	return names
