@@ -1,5 +1,7 @@
 package session
 
+import "meridian/postgres/classify"
+
 // After an error in the extended protocol PostgreSQL passes over all messages up
 // to the next Sync: also over a Query or a FunctionCall, which end a group where
 // no error has happened.
@@ -175,4 +177,20 @@ func (s *State) Reread(g *Group) {
 			g.Messages[i] = again
 		}
 	}
+}
+
+// dropping reports whether what is not answered yet drops prepared statements by text:
+// what a name means is not known before.
+func (t *Tracker) dropping() bool {
+	for _, s := range t.steps[t.head:] {
+		if s.verdict == nil {
+			continue
+		}
+		for _, e := range s.verdict.Effects {
+			if e.Act == classify.Deallocate || e.Act == classify.DeallocateAll || e.Act == classify.DiscardAll {
+				return true
+			}
+		}
+	}
+	return false
 }

@@ -118,7 +118,7 @@ func (t *Tracker) Encode(dst []byte, m Message) []byte {
 		if _, there := t.side.known[m.Stmt.Name]; there && m.Stmt.Name != "" && m.Taken == nil {
 			dst = t.close(dst, m.Stmt.Name)
 		}
-		if m.Taken != nil && t.lacks(m.Taken) {
+		if m.Taken != nil && t.lacks(m.Taken) && !t.dropping() {
 			dst = t.inject(dst, m.Taken) // so that the backend refuses the name
 		}
 		was = t.side.known[m.Stmt.Name]
