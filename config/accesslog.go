@@ -1,6 +1,9 @@
 package config
 
-import "fmt"
+import (
+	"fmt"
+	"os"
+)
 
 // An AccessLog says where each edge writes a line for each request.
 type AccessLog struct {
@@ -15,16 +18,22 @@ type AccessLog struct {
 }
 
 func (d *decoder) checkAccessLog(l AccessLog) {
-	switch {
-	case l.To == "":
-		d.missing(l.pos, "to", "stdout, or a folder such as ./log")
-	case l.Format != "json" && l.Format != "cloudfront":
+	const to = "stdout, or a folder such as ./log"
+	if l.To == "" {
+		d.missing(l.pos, "to", to)
+	} else if st, err := os.Stat(l.To); l.To != "stdout" && !d.elsewhere && err == nil && !st.IsDir() {
+		d.fail(d.at(l.pos, "to"), l.To+" is a file", to)
+	}
+	if l.Format != "json" && l.Format != "cloudfront" {
 		d.fail(d.at(l.pos, "format"), "format is "+short(l.Format), "json or cloudfront")
-	case l.Sample <= 0 || l.Sample > 100:
+	}
+	if l.Sample <= 0 || l.Sample > 100 {
 		d.fail(d.at(l.pos, "sample"), fmt.Sprintf("sample is %v", l.Sample), "a number over 0, at most 100")
-	case l.Size < 1<<20 || l.Size > 100<<30:
+	}
+	if l.Size < 1<<20 || l.Size > 100<<30 {
 		d.fail(d.at(l.pos, "size"), "size is "+l.Size.String(), "a size from 1MiB to 100GiB")
-	case l.Keep < 0 || l.Keep > 1000:
+	}
+	if l.Keep < 0 || l.Keep > 1000 {
 		d.fail(d.at(l.pos, "keep"), fmt.Sprintf("keep is %d", l.Keep), "a number from 0 to 1000")
 	}
 }
