@@ -130,7 +130,6 @@ const tableSize = 4096
 
 // fields is what makes one request of a block, or two.
 type fields struct {
-	regular   bool
 	lengths   int
 	length    string
 	ends      bool // nothing follows the block

@@ -61,7 +61,6 @@ type restaurant struct {
 	got      int      // bytes of DATA
 	granted  int      // to the connection
 	acks     int
-	last     http2.ErrCode
 }
 
 // ServeHTTP tells what was asked, and so many bytes more as the path says.

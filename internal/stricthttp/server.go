@@ -126,7 +126,7 @@ func (x *serving) receive(c net.Conn) {
 	}
 	var guarded net.Conn
 	if err == nil {
-		guarded, err = Guard(secure, framing.Config{
+		guarded, _ = Guard(secure, framing.Config{
 			Header: x.Header, Slow: x.Slow, Tell: func(k framing.Kind, why string) { x.Tell(from, string(k), why) },
 		})
 	}
@@ -135,7 +135,7 @@ func (x *serving) receive(c net.Conn) {
 		x.two.Serve(g)
 	case *framing.H1:
 		x.toOne.hand(g)
-	default: // err says why
+	default: // no handshake, or what no request begins with
 		c.Close()
 	}
 }
