@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"meridian"
@@ -65,7 +66,7 @@ func command(ctx context.Context, args []string, out io.Writer) error {
 // recover, and then in another.
 func series(ctx context.Context, up func() (operator.World, func() error, error), s settings, first uint64, n int, out io.Writer) error {
 	began := time.Now()
-	var bad []uint64
+	var bad []string
 	last := first + uint64(n)
 	for i := first; i < last; {
 		w, end, err := up()
@@ -86,7 +87,7 @@ func series(ctx context.Context, up func() (operator.World, func() error, error)
 				return errors.Join(fmt.Errorf("episode %d of seed %d, with %d bad before it: %w", i, s.seed, len(bad), errors.Join(err, ctx.Err())), end())
 			}
 			if whole = v.whole; len(v.violations) > 0 {
-				bad = append(bad, i)
+				bad = append(bad, fmt.Sprintf("%d: %s", i, v.violations[0]))
 			}
 		}
 		if err := end(); err != nil {
@@ -95,7 +96,7 @@ func series(ctx context.Context, up func() (operator.World, func() error, error)
 	}
 	fmt.Fprintf(out, "%d episodes of seed %d in %v: %d violate a promise\n", n, s.seed, time.Since(began).Round(time.Second), len(bad))
 	if len(bad) > 0 {
-		return fmt.Errorf("violations in episodes %d of seed %d; play one again with --seed %d --first N --episodes 1; histories and logs are in %s", bad, s.seed, s.seed, s.out)
+		return fmt.Errorf("violations in episodes of seed %d; play one again with --seed %d --first N --episodes 1; histories and logs are in %s\n  %s", s.seed, s.seed, s.out, strings.Join(bad, "\n  "))
 	}
 	return nil
 }
