@@ -256,6 +256,28 @@ func keepLogs(dir, state string) error {
 	return os.CopyFS(filepath.Join(dir, "log"), os.DirFS(filepath.Join(state, "log")))
 }
 
+// said and wide bound what lastWords returns of a node: lines, and bytes of each.
+const said, wide = 8, 320
+
+// lastWords returns the ends of a world's logs: where the folder of a violation
+// is not to be had, they are all that tells what the nodes were at.
+func lastWords(state string) string {
+	var b strings.Builder
+	logs, _ := filepath.Glob(filepath.Join(state, "log", "*.log"))
+	for _, path := range logs {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			fmt.Fprintln(&b, err)
+			continue
+		}
+		lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+		for _, l := range lines[max(0, len(lines)-said):] {
+			fmt.Fprintf(&b, "  %s\n", l[:min(len(l), wide)])
+		}
+	}
+	return b.String()
+}
+
 // keep writes the histories to a folder: lists as the scripts of package
 // history have them.
 func (r record) keep(dir string) error {

@@ -108,6 +108,9 @@ func TestAViolationKeepsTheLogsOfItsWorld(t *testing.T) {
 	if err := keepLogs(dir, state); err != nil {
 		t.Fatal(err)
 	}
+	if got := lastWords(state); got != "  said\n" {
+		t.Errorf("the last words are %q", got)
+	}
 	if err := os.RemoveAll(state); err != nil {
 		t.Fatal(err)
 	}

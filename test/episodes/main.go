@@ -13,6 +13,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -67,6 +68,7 @@ func command(ctx context.Context, args []string, out io.Writer) error {
 func series(ctx context.Context, up func() (operator.World, func() error, error), s settings, first uint64, n int, out io.Writer) error {
 	began := time.Now()
 	var bad []string
+	var trail string
 	last := first + uint64(n)
 	for i := first; i < last; {
 		w, end, err := up()
@@ -87,7 +89,7 @@ func series(ctx context.Context, up func() (operator.World, func() error, error)
 				return errors.Join(fmt.Errorf("episode %d of seed %d, with %d bad before it: %w", i, s.seed, len(bad), errors.Join(err, ctx.Err())), end())
 			}
 			if whole = v.whole; len(v.violations) > 0 {
-				bad = append(bad, fmt.Sprintf("%d: %s", i, v.violations[0]))
+				bad, trail = append(bad, fmt.Sprintf("%d: %s", i, v.violations[0])), cmp.Or(trail, lastWords(w.State))
 			}
 		}
 		if err := end(); err != nil {
@@ -96,7 +98,8 @@ func series(ctx context.Context, up func() (operator.World, func() error, error)
 	}
 	fmt.Fprintf(out, "%d episodes of seed %d in %v: %d violate a promise\n", n, s.seed, time.Since(began).Round(time.Second), len(bad))
 	if len(bad) > 0 {
-		return fmt.Errorf("violations in episodes of seed %d; play one again with --seed %d --first N --episodes 1; histories and logs are in %s\n  %s", s.seed, s.seed, s.out, strings.Join(bad, "\n  "))
+		return fmt.Errorf("violations in episodes of seed %d; play one again with --seed %d --first N --episodes 1; histories and logs are in %s\n  %s\nthe nodes' last words after the first:\n%s",
+			s.seed, s.seed, s.out, strings.Join(bad, "\n  "), trail)
 	}
 	return nil
 }
