@@ -144,7 +144,10 @@ func (in *Instance) ready(ctx context.Context, role Role) error {
 	if err != nil {
 		return err
 	}
-	return in.unreserve(c.newest())
+	if err := in.unreserve(c.newest()); err != nil {
+		return err
+	}
+	return in.dropStubs(ctx, c)
 }
 
 // counted also notes that PostgreSQL is up.
