@@ -61,6 +61,7 @@ func (s *steward) learn(ctx context.Context, role *instance.Role, ready func()) 
 	// They run while PostgreSQL starts, too: nobody else shall take the record,
 	// and a copy that was a primary's waits for whom to follow.
 	var wg sync.WaitGroup
+	wg.Go(func() { s.tenure.awake.Run(ctx) })
 	wg.Go(func() { s.run(ctx) })
 	wg.Go(func() { s.keepReady(ctx) })
 	wg.Go(func() { s.keepHorizons(ctx) })

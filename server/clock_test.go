@@ -38,6 +38,30 @@ func TestARenewalThatIsKnownLateIsNoYounger(t *testing.T) {
 	}
 }
 
+// TestAStandbyThatStoodStillDoesNotCountThat stops dub for an hour: what iad
+// said meanwhile waits to be read, and its silence is no older than a nap. The
+// control is awake all the time.
+func TestAStandbyThatStoodStillDoesNotCountThat(t *testing.T) {
+	for name, c := range map[string]struct {
+		reads int
+		want  failover.Action
+	}{"stood still": {1, failover.Wait}, "control: awake": {int(time.Hour / boottime.Nap), failover.Recruit}} {
+		tn, _ := newTestTenure(t)
+		now := boottime.Now()
+		tn.awake.Clock = func() time.Duration { return now }
+		tn.write(t, failover.Record{Region: "iad", Term: 1})
+		for range c.reads {
+			now += time.Hour / time.Duration(c.reads)
+			tn.awake.Now()
+		}
+		_, _, age := tn.now()
+		d := failover.Decide(failover.View{Self: "dub", Regions: []meridian.Region{"dub", "iad", "sin"}, State: failover.Standby, Follows: 1, Record: tn.record, Age: age})
+		if d.Do != c.want {
+			t.Errorf("%s: a renewal is %v old, and dub decides: %s, want %s", name, age, d.Do, c.want)
+		}
+	}
+}
+
 // TestARightCountsFromTheOldestMarkInIt renews with another region's mark: the
 // right counts from when it was asked for. Control: without one, from the send.
 func TestARightCountsFromTheOldestMarkInIt(t *testing.T) {

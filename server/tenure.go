@@ -24,13 +24,14 @@ type tenure struct {
 	heard func() map[meridian.Region]failover.Sighting // the other regions' clocks, as this node was told
 	fit   func() bool                                  // whether this region could act if it may: renewing for a dead PostgreSQL helps nobody
 
-	renewNow chan struct{} // holds one nudge
-	turn     sync.Mutex    // held by who renews
+	awake    boottime.Awake // measures silence: what came while this node stood still is read after it
+	renewNow chan struct{}  // holds one nudge
+	turn     sync.Mutex     // held by who renews
 
 	mu       sync.Mutex // guards what follows
 	record   failover.Record
 	rev      int64
-	received time.Duration // boottime at which rev was first seen here, or of this node's mark in it
+	received time.Duration // by awake: when rev was first seen here, or of this node's mark in it
 	until    time.Duration // boottime at which our right ends; 0: none
 	halted   bool          // no renewals: the record is being handed over
 	was      failover.Promise
@@ -61,9 +62,9 @@ func (t *tenure) see(v *store.View) {
 		t.until = max(t.until, r.Mark.At+failover.Lease)
 	}
 	t.sure = t.sure || t.rev != 0 // what follows the first sight is news
-	received := boottime.Now()
+	received := t.awake.Now()
 	if m := r.Seen[t.self]; m.Boot == t.boot {
-		received = min(received, m.At)
+		received -= max(0, boottime.Now()-m.At)
 	}
 	t.record, t.rev, t.received = r, e.Rev, max(received, t.received)
 	if r.Region == t.self {
@@ -78,12 +79,12 @@ func (t *tenure) nudge() {
 	}
 }
 
-// now returns the newest record, its revision, and how long ago it was
-// received.
+// now returns the newest record, its revision, and for how long this node was
+// awake since it was received.
 func (t *tenure) now() (failover.Record, int64, time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.record, t.rev, boottime.Now() - t.received
+	return t.record, t.rev, t.awake.Now() - t.received
 }
 
 // lease returns until when this region may act, and in which term.
