@@ -120,7 +120,7 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // serveViewer answers what a viewer asks.
 func (e *Edge) serveViewer(x *exchange, r *http.Request, shake *shake) {
 	defer x.end()
-	x.w.altSvc = e.announced(r)
+	x.w.altSvc, x.w.shut = e.announced(r), shake != nil && shake.stream != nil
 	if a, ok := e.refuse(r); ok {
 		x.answer(a)
 		return

@@ -18,6 +18,7 @@ type recorder struct {
 	sticky string // the cookie of a rollout, or ""
 	altSvc string // Alt-Svc, or ""; an origin's own speaks of the origin (RFC 7838, section 2.1)
 	status int
+	shut   bool       // a tunnel was asked for by extended CONNECT, and is not open
 	wait   pace.Wait  // for the client to take what is written
 	body   *pace.Wait // for it to send its body; may be nil
 	bytes  int64      // of the body, as they went out
@@ -32,6 +33,9 @@ func (w *recorder) ready() {
 }
 
 func (w *recorder) WriteHeader(status int) {
+	if w.shut && status/100 == 2 { // it would open the tunnel (RFC 9110, section 9.3.6)
+		status = http.StatusBadGateway
+	}
 	if status >= 200 {
 		w.status, w.headed = status, w.now()
 		if w.body != nil {

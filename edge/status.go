@@ -42,10 +42,11 @@ var neverTaken = []string{http.MethodConnect, http.MethodTrace, "TRACK"}
 
 // What the edge refuses before any region sees it.
 var (
-	refuseMethod = answer{status: http.StatusMethodNotAllowed, message: "The edge does not take this method.", allow: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"}
-	refuseHeader = answer{status: http.StatusRequestHeaderFieldsTooLarge, message: "The request's headers are too large."}
-	refuseTunnel = answer{status: http.StatusNotImplemented, message: "The API's functions take no WebSocket connections. A behaviour of the edge can send this path to an origin that does."}
-	refuseMore   = answer{status: http.StatusServiceUnavailable, message: "The edge has as many WebSocket connections as it takes.", after: 5}
+	refuseMethod   = answer{status: http.StatusMethodNotAllowed, message: "The edge does not take this method.", allow: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"}
+	refuseHeader   = answer{status: http.StatusRequestHeaderFieldsTooLarge, message: "The request's headers are too large."}
+	refuseTunnel   = answer{status: http.StatusNotImplemented, message: "The API's functions take no WebSocket connections. A behaviour of the edge can send this path to an origin that does."}
+	refuseMore     = answer{status: http.StatusServiceUnavailable, message: "The edge has as many WebSocket connections as it takes.", after: 5}
+	refuseUnopened = answer{status: http.StatusBadGateway, message: "The origin answered the handshake and opened no WebSocket connection."}
 )
 
 // refuseFlaw answers requests that programs read differently.

@@ -85,6 +85,11 @@ func (x *exchange) tunnel() {
 	case err != nil:
 		x.fail(err)
 		return
+	case far == nil && x.w.shut && resp.StatusCode/100 == 2:
+		resp.Body.Close()
+		x.err = fmt.Errorf("the origin answered a handshake with %s; expected 101", resp.Status)
+		x.answer(refuseUnopened)
+		return
 	case far == nil:
 		x.respond(declined(resp))
 		return
@@ -147,6 +152,7 @@ func (x *exchange) open(from http.Header) (io.ReadWriteCloser, error) {
 	delete(h, "Sec-Websocket-Accept")
 	x.w.ready()
 	if x.shake.Extended {
+		x.w.shut = false
 		x.w.WriteHeader(http.StatusOK)
 		control := http.NewResponseController(x.w)
 		return &stream{x.shake.stream, x.w, control}, control.Flush()

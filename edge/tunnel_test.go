@@ -206,6 +206,30 @@ func TestWhoGetsNoTunnel(t *testing.T) {
 	w.socket(w.h1, "/ws/3")
 }
 
+// To who asks by extended CONNECT a 2xx says that its tunnel is open, so what an
+// origin, a page or a function answers with one in place of a tunnel must not.
+func TestWhatOpensNoTunnelIsNo2xx(t *testing.T) {
+	_, o := stranger(t, false, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "a page") })
+	w := newWorld(t, []*region{named("eu-west-1", 0)}, behaviors(o, Behavior{Path: "/paged", Errors: map[int]ErrorPage{501: {Path: "/page", Status: 200}}}, Behavior{Path: "*", Origin: "assets"}))
+	for path, want := range map[string]string{"/page": `"message":"The origin answered the handshake`, "/paged": "a page"} {
+		req, _ := http.NewRequest("CONNECT", w.url+path, http.NoBody)
+		req.Header = http.Header{":protocol": {"websocket"}, "Sec-Websocket-Version": {"13"}}
+		resp, err := w.connecting().RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if resp.StatusCode != 502 || !strings.Contains(string(body), want) {
+			t.Errorf("%s: %s %.200s", path, resp.Status, body)
+		}
+		out := w.raw("GET " + path + " HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+		if !strings.HasPrefix(out, "HTTP/1.1 200 ") || !strings.HasSuffix(out, "a page") {
+			t.Errorf("%s over HTTP/1.1: %.300s", path, out)
+		}
+	}
+}
+
 // An origin's 101 that does not answer the key may be a cache's, or another
 // protocol's: its bytes are not taken for frames.
 func TestA101OfAnotherKeyIsRefused(t *testing.T) {
