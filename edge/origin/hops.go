@@ -11,10 +11,10 @@ import (
 	"sync"
 )
 
-// A hops is a connection of HTTP/1.1 on which is read along what its server says in
-// Connection. Net/http drops that header from a response that ends its connection
-// (Connection: close, X), and with it the names of what must not be passed on
-// (RFC 9110, section 7.6.1).
+// A hops is a connection of HTTP/1.1 of whose answers nothing is lost that net/http
+// drops. On it is read along what its server says in Connection: net/http
+// drops that header from a response that ends its connection (Connection: close,
+// X), and with it the names of what must not be passed on (RFC 9110, section 7.6.1).
 type hops struct {
 	net.Conn
 
@@ -25,18 +25,50 @@ type hops struct {
 	folds   bool   // the last header was Connection, and may go on in the next line
 	line    []byte // that is not whole yet
 	said    []string
+	wrote   bool // some of the request
+	upgrade bool // it switched protocols
+
+	silent chan struct{} // closed once nothing more can be read
+	hushed sync.Once
 }
 
 // begin says that a request is about to be sent: what comes next is a head.
 func (h *hops) begin() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.inHead, h.begun, h.said, h.line = true, false, nil, nil
+	h.inHead, h.begun, h.said, h.line, h.wrote = true, false, nil, nil, false
 }
+
+// Write implements net.Conn. A server may answer before it has read all of a
+// request, and take no more of it; its answer is then on the way, or there (RFC
+// 9112, section 9.5). Net/http ends a connection unread of which a write fails. So
+// a write fails once all is read, unless nothing was sent of the request.
+func (h *hops) Write(p []byte) (int, error) {
+	n, err := h.Conn.Write(p)
+	h.mu.Lock()
+	h.wrote = h.wrote || n > 0
+	wait := err != nil && h.wrote && !h.upgrade
+	h.mu.Unlock()
+	if wait {
+		<-h.silent
+	}
+	return n, err
+}
+
+// Close implements net.Conn.
+func (h *hops) Close() error {
+	h.hush()
+	return h.Conn.Close()
+}
+
+func (h *hops) hush() { h.hushed.Do(func() { close(h.silent) }) }
 
 // Read implements net.Conn.
 func (h *hops) Read(p []byte) (int, error) {
 	n, err := h.Conn.Read(p)
+	if err != nil {
+		h.hush()
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for rest := p[:n]; h.inHead && len(rest) > 0; {
@@ -63,7 +95,8 @@ func (h *hops) hear(line []byte) {
 	case !h.begun:
 		_, status, _ := bytes.Cut(line, []byte(" "))
 		h.begun, h.folds = true, false
-		h.interim = bytes.HasPrefix(status, []byte("1")) && !bytes.HasPrefix(status, []byte("101"))
+		h.upgrade = bytes.HasPrefix(status, []byte("101"))
+		h.interim = bytes.HasPrefix(status, []byte("1")) && !h.upgrade
 	case len(line) == 0:
 		h.inHead, h.begun = h.interim, false
 	case line[0] == ' ' || line[0] == '\t':
@@ -108,7 +141,7 @@ func listening(ctx context.Context, to **hops) context.Context {
 }
 
 func listen(ctx context.Context, c net.Conn) net.Conn {
-	h := &hops{Conn: c}
+	h := &hops{Conn: c, silent: make(chan struct{})}
 	if to, ok := ctx.Value(hopsKey{}).(**hops); ok {
 		*to = h
 	}
