@@ -39,6 +39,9 @@ type H1 struct {
 	upgrading atomic.Bool // the newest request asked for another protocol
 	raw       atomic.Bool // what comes is no HTTP: the protocol was switched, or net/http must refuse it anyway
 	spoiled   bool
+
+	owed     atomic.Bool // the newest request said Expect, and its body has not been read to its end
+	answered atomic.Bool // it was
 }
 
 // NewH1 returns a connection whose handshake is over.
@@ -124,7 +127,9 @@ func (c *H1) through(p []byte) (n int, err error) {
 		n, err = c.Secure.Read(p)
 	}
 	if c.left > 0 {
-		c.left -= int64(n)
+		if c.left -= int64(n); c.left == 0 && c.state == inRequestLine {
+			c.owed.Store(false)
+		}
 	}
 	return n, err
 }
@@ -256,6 +261,7 @@ func (c *H1) look(text []byte) (why string) {
 		if len(text) > 0 {
 			return trailer(text)
 		}
+		c.owed.Store(false)
 		c.next()
 	}
 	return ""
@@ -268,6 +274,8 @@ func (c *H1) body() (why string) {
 	}
 	c.heads++
 	c.upgrading.Store(c.msg.upgrade)
+	c.owed.Store(c.msg.expect && (c.msg.chunked || c.msg.length > 0))
+	c.answered.Store(false)
 	switch {
 	case c.msg.chunked:
 		c.state = inChunkSize
@@ -298,8 +306,12 @@ func (c *H1) refuse(why string) {
 	c.in = nil
 }
 
-// Write passes on what net/http says, and notices when it switches protocols.
+// Write passes on what net/http says, and notices when it switches protocols or
+// answers.
 func (c *H1) Write(p []byte) (int, error) {
+	if c.owed.Load() && bytes.HasPrefix(p, []byte("HTTP/1.")) && !bytes.HasPrefix(p[min(len(p), len("HTTP/1.1 ")):], []byte("1")) {
+		c.answered.Store(true)
+	}
 	if c.upgrading.Load() && bytes.HasPrefix(p, []byte("HTTP/1.1 101 ")) {
 		c.raw.Store(true)
 	}
@@ -314,8 +326,10 @@ func (c *H1) CloseWrite() error {
 	return nil
 }
 
-// Bounds of what is read of a refused client, so that it reads the answer: a
-// socket that is closed with bytes unread resets.
+// Bounds of what is read of a client that may still send what was refused, so that
+// it reads the answer: a socket that is closed with bytes unread resets. Net/http
+// sees to that itself, but not where a request says Expect: its body is another
+// type then.
 const (
 	lingerFor   = 250 * time.Millisecond
 	lingerBytes = 256 << 10
@@ -327,10 +341,19 @@ func (c *H1) Close() error {
 		c.cfg.Park(c, c.idle.until)
 		return nil
 	}
-	if c.spoiled {
-		c.CloseWrite()
-		c.Secure.SetReadDeadline(time.Now().Add(lingerFor))
-		io.CopyN(io.Discard, c.Secure, lingerBytes)
+	if c.spoiled || c.owed.Load() && c.answered.Load() {
+		c.linger()
 	}
 	return c.Secure.Close()
+}
+
+// linger says that no more comes, and waits for the client to have read what did.
+// Of one that sends on, no more is read after a while.
+func (c *H1) linger() {
+	until := time.Now().Add(lingerFor)
+	c.CloseWrite()
+	c.Secure.SetReadDeadline(until)
+	if _, err := io.CopyN(io.Discard, c.Secure, lingerBytes); err == nil && !c.spoiled {
+		time.Sleep(time.Until(until))
+	}
 }

@@ -17,6 +17,7 @@ type message struct {
 	codings int
 	chunked bool
 	upgrade bool
+	expect  bool
 }
 
 // requestLine judges the first line (RFC 9112, section 3).
@@ -67,6 +68,8 @@ func (m *message) header(text []byte) (why string) {
 		m.chunked = true
 	case "upgrade":
 		m.upgrade = true
+	case "expect":
+		m.expect = true
 	}
 	if Disguised(name) {
 		return disguised
