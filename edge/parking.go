@@ -122,7 +122,7 @@ func readable(c net.Conn) bool {
 // rawOf returns the socket of a connection; nil if it has none.
 func rawOf(c net.Conn) syscall.RawConn {
 	if p, ok := c.(*proxiedConn); ok {
-		c = p.Raw()
+		c = p.socket
 	}
 	s, ok := c.(syscall.Conn)
 	if !ok {

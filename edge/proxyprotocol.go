@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -73,8 +74,50 @@ func (l *proxied) Accept() (net.Conn, error) {
 	if l.rule.trusts(c.RemoteAddr()) {
 		policy = proxyproto.REQUIRE
 	}
-	conn := proxyproto.NewConn(c, proxyproto.WithPolicy(policy), proxyproto.SetReadHeaderTimeout(l.rule.Timeout), proxyproto.ValidateHeader(overTCP))
-	return &proxiedConn{Conn: conn, refused: l.refused}, nil
+	conn := proxyproto.NewConn(&headline{Conn: c}, proxyproto.WithPolicy(policy), proxyproto.SetReadHeaderTimeout(l.rule.Timeout), proxyproto.ValidateHeader(overTCP))
+	return &proxiedConn{Conn: conn, socket: c, refused: l.refused}, nil
+}
+
+// A headline is a connection whose first read has all of a header of version 1, in
+// however many segments it came: the library takes one from a single read alone.
+// It ends with its line, and with its time.
+type headline struct {
+	net.Conn
+	held []byte // what came first
+	err  error  // after that
+	past bool   // the header has come, or there is none
+}
+
+// maxHeadline is how long a header of version 1 may be, in bytes.
+const maxHeadline = 107
+
+// Read implements net.Conn.
+func (h *headline) Read(p []byte) (int, error) {
+	for !h.past {
+		b := make([]byte, maxHeadline)
+		n, err := h.Conn.Read(b)
+		h.held, h.err = append(h.held, b[:n]...), err
+		h.past = err != nil || !unfinished(h.held)
+	}
+	if len(h.held) > 0 {
+		n := copy(p, h.held)
+		if h.held = h.held[n:]; len(h.held) == 0 {
+			h.held = nil
+		}
+		return n, nil
+	}
+	if err := h.err; err != nil {
+		h.err = nil
+		return 0, err
+	}
+	return h.Conn.Read(p)
+}
+
+// unfinished reports whether more must come to know a header of version 1.
+func unfinished(b []byte) bool {
+	const begins = "PROXY"
+	n := min(len(b), len(begins))
+	return string(b[:n]) == begins[:n] && len(b) < maxHeadline && bytes.IndexByte(b, '\n') < 0
 }
 
 // errNotTCP is of a header that speaks of no TCP connection.
@@ -95,6 +138,7 @@ func overTCP(h *proxyproto.Header) error {
 // A proxiedConn tells once if its beginning broke the rule.
 type proxiedConn struct {
 	*proxyproto.Conn
+	socket  net.Conn
 	told    sync.Once
 	refused func(net.Addr, string)
 }
@@ -103,7 +147,7 @@ type proxiedConn struct {
 func (c *proxiedConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	if why := broken(err); why != "" {
-		c.told.Do(func() { c.refused(c.Raw().RemoteAddr(), why) })
+		c.told.Do(func() { c.refused(c.socket.RemoteAddr(), why) })
 	}
 	return n, err
 }

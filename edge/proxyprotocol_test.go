@@ -100,6 +100,43 @@ func TestTheClientIsWhomALoadBalancerNames(t *testing.T) {
 	}
 }
 
+// A header may come in segments, as small as they can be.
+func TestAHeaderInPiecesIsOne(t *testing.T) {
+	rule := ProxyProtocol{From: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}
+	for _, tt := range []struct{ peer, text, want string }{
+		{"10.0.0.7", v1, "203.0.113.9:4242"},
+		{"10.0.0.7", "PROXY UNKNOWN\r\n", "10.0.0.7:1"},
+		{"10.0.0.7", v2(1, 0x11), "203.0.113.9:4242"},
+		{"10.0.0.7", "PROXY TCP4 " + strings.Repeat("1", 200) + "\r\n", "malformed"},
+		{"10.0.0.7", "PROXY", "malformed"},
+		{"192.0.2.7", v1, "untrusted"},
+		{"192.0.2.7", "", "192.0.2.7:1"},
+	} {
+		var told string
+		from := &canned{bytes.NewReader([]byte(tt.text + "PUT it")), net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(tt.peer), 1))}
+		if tt.text == "PROXY" {
+			from.Reader = bytes.NewReader([]byte(tt.text))
+		}
+		l := rule.behind(&once{&drop{from}}, func(_ net.Addr, why string) { told = why })
+		c, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := io.ReadAll(c)
+		if told == "" && string(out) == "PUT it" && err == nil {
+			told = c.RemoteAddr().String()
+		}
+		if told != tt.want {
+			t.Errorf("%q from %s: %q, %q, %v; want %q", tt.text, tt.peer, told, out, err, tt.want)
+		}
+	}
+}
+
+// A drop is a connection on which each byte comes by itself.
+type drop struct{ net.Conn }
+
+func (d *drop) Read(p []byte) (int, error) { return d.Conn.Read(p[:min(len(p), 1)]) }
+
 func TestWhoIsNotTrustedCannotNameAClient(t *testing.T) {
 	w := newWorld(t, []*region{forwardedFor()}, trusting("10.0.0.0/8", "::/1"))
 	for _, header := range []string{v1, v2(1, 0x11)} {
