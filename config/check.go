@@ -25,9 +25,7 @@ func (d *decoder) check(f *File) {
 	d.checkRegions(f)
 	d.checkEdges(f)
 	d.checkWitness(f)
-	if f.Shield != "" && !slices.Contains(f.Edges, f.Shield) {
-		d.fail(position{key: "shield"}, fmt.Sprintf("no edge stands in %q", f.Shield), "a place of edges:, "+list(f.Edges))
-	}
+	d.checkShield(f)
 	d.checkAPI(f)
 	d.checkCertificates(f.Certificates)
 	d.checkTLS(f.TLS)
@@ -180,6 +178,18 @@ func (d *decoder) checkEdges(f *File) {
 			d.fail(p, fmt.Sprintf("found %q", e), "a region of this file, or an AWS region code")
 		}
 	}
+}
+
+// checkShield wants an edge there, of those that are nowhere wrong.
+func (d *decoder) checkShield(f *File) {
+	if f.Shield == "" || slices.Contains(f.Edges, f.Shield) {
+		return
+	}
+	want := "the place of an edge"
+	if known := slices.DeleteFunc(slices.Clone(f.Edges), func(e meridian.Region) bool { _, ok := f.Place(e); return !ok }); len(known) > 0 {
+		want += ": " + list(known)
+	}
+	d.fail(position{key: "shield"}, fmt.Sprintf("no edge stands in %q", f.Shield), want)
 }
 
 // Place returns where a region or an edge of the file is.

@@ -21,7 +21,7 @@ type File struct {
 	Regions                 []Region                         `key:"regions" doc:"Where the API runs. One region is the primary: its PostgreSQL takes the writes."`
 	Edges                   []meridian.Region                `key:"edges" doc:"The places where an edge stands: regions of this file, or AWS region codes. Default: every region."`
 	Witness                 meridian.Region                  `key:"witness" doc:"A place without a region whose node breaks the tie of an even number of regions, on a lost primary and, beside two, in the store: they then fail over by themselves. It has no data. Default: none." want:"an AWS region code"`
-	Shield                  meridian.Region                  `key:"shield" doc:"The place of the edge through which the others fetch what may be cached: the misses of all become one request. Default: each edge asks a region itself." want:"a place of edges:"`
+	Shield                  meridian.Region                  `key:"shield" doc:"The place of the edge through which the others fetch what may be cached: the misses of all become one request. Default: each edge asks a region itself." want:"the place of an edge such as us-east-1"`
 	ProxyProtocol           *ProxyProtocol                   `key:"proxyProtocol" doc:"Load balancers in front of the edges, which say each client's address. Default: none."`
 	API                     string                           `key:"api" list:"apis" doc:"The OpenAPI 3.0 or 3.1 file of the API." want:"the path of an OpenAPI file"`
 	CORS                    *CORS                            `key:"cors" doc:"Cross-origin rules. Preflights are answered before authentication. Default: none."`

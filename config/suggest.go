@@ -12,7 +12,10 @@ func (d *decoder) unknown(k *yaml.Node, path string, fs []field) {
 	for _, f := range fs {
 		keys = append(keys, f.key)
 	}
-	want := "one of " + strings.Join(keys, ", ")
+	want := strings.Join(keys, ", ")
+	if len(keys) > 1 {
+		want = "one of " + want
+	}
 	if near := nearest(k.Value, keys); near != "" {
 		want = near + ", perhaps"
 	}
