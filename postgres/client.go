@@ -39,8 +39,8 @@ type client struct {
 	skipping bool // the group at hand failed: everything up to its Sync is passed over
 	copies   bool // the last message was COPY data
 	hold     []byte
-	released released // what the client has seen of the group at hand
-	behind   bool     // what of the group at hand was run on the standby was taken out of it
+	released released       // what the client has seen of the group at hand
+	behind   session.Behind // what of the group at hand was run on the standby, and taken out of it
 	block    place
 	meter    meter
 	credit   func()               // for the trip that the group at hand is, or nil
@@ -87,6 +87,7 @@ type begun struct {
 	movable bool
 	steady  bool // one snapshot for the whole block
 	viewed  bool // something was read in it
+	looked  bool // its transaction has had a snapshot
 	lazy    bool // it is not READ ONLY: it moves when it writes
 }
 
@@ -349,7 +350,7 @@ func (c *client) reportLocked() {
 func (c *client) endGroup() {
 	c.settle()
 	c.group.Reset()
-	c.placed, c.retried, c.avoid, c.released, c.behind = false, false, nil, released{}, false
+	c.placed, c.retried, c.avoid, c.released, c.behind = false, false, nil, released{}, session.Nothing
 }
 
 // away notes that the primary could not be reached for a statement.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"meridian/postgres/session"
 	"meridian/postgres/wire"
 )
 
@@ -29,8 +30,12 @@ func (c *client) abandonNear() error {
 		return nil
 	}
 	if c.released.data { // the client has the results: they must not come again
+		if ran := session.Ran(c.group.Messages[:c.group.Sent]); c.block == nowhere {
+			c.behind = ran
+		} else {
+			c.begin.looked = c.begin.looked || ran == session.Looked
+		}
 		c.group.Drop(c.group.Sent)
-		c.behind = c.block == nowhere
 		defer func() { c.released = released{} }() // what else settle reads is reported
 	} else {
 		defer c.takenBack()

@@ -15,10 +15,11 @@ import (
 // answered: it may have to be sent again, to another primary.
 type kept struct {
 	group    session.Group
-	begin    string // the BEGIN that was answered before, or ""
-	behind   bool   // a read of the same group was answered before
-	suppress int    // replies that the client has already
-	kind     string // names its span
+	begin    string         // the BEGIN that was answered before, or ""
+	looked   bool           // and in whose transaction something was read before
+	behind   session.Behind // what of the same group was answered before
+	suppress int            // replies that the client has already
+	kind     string         // names its span
 	why      string
 	credit   func()         // for the trip that it is, or nil
 	sent     bool           // to the stream
@@ -163,16 +164,17 @@ func (u *upstream) putLocked(k kept) {
 	u.claimLocked()
 	u.bringLocked(k.group.Messages)
 	if k.begin != "" {
-		u.out = u.tracker.Hidden(u.out, k.begin)
+		u.out = u.tracker.Begin(u.out, k.begin)
+	}
+	if k.looked {
+		u.out = u.tracker.Look(u.out)
 	}
 	if k.suppress > 0 {
 		u.suppress = k.suppress
 	}
 	end := settling(u.c.span(k.kind, string(u.region), k.why), k.standIns)
 	u.flights = append(u.flights, flight{end, k.credit, k.mark})
-	if k.behind {
-		u.out = u.tracker.Behind(u.out)
-	}
+	u.out = u.tracker.Behind(u.out, k.behind)
 	u.encode(k.group.Messages, k.mark)
 	u.mid = !k.group.Ended || u.tracker.Skipping()
 	if u.backend == nil {

@@ -222,14 +222,16 @@ func (c *client) followBlock() {
 		c.block, c.begin = nowhere, begun{}
 		return
 	}
-	for _, m := range c.group.Messages {
+	for i, m := range c.group.Messages {
 		switch v := m.Verdict; {
 		case v == nil:
 		case v.Block == classify.Begin && c.block != onNear:
 			c.begin = begun{sql: string(m.Text), movable: (v.ReadOnly || v.Lazy) && v.Count == 1, steady: v.Steady, lazy: v.Lazy}
+			c.begin.looked = session.Ran(c.group.Messages[:i]) == session.Looked
 		case !v.Plain || c.begin.steady:
 			c.begin.movable = false
 		}
 	}
+	c.begin.looked = c.begin.looked || session.Ran(c.group.Messages) == session.Looked
 	c.block = onNear
 }

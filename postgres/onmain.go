@@ -38,7 +38,7 @@ func (c *client) runMain(ctx context.Context, why string) error {
 	k := kept{behind: c.behind, suppress: c.released.frames, kind: c.kind(), why: why, credit: c.credit, floor: floor}
 	c.credit = nil
 	if c.block == deferred {
-		k.begin = c.begin.sql
+		k.begin, k.looked = c.begin.sql, c.begin.looked
 		c.block, c.begin = nowhere, begun{}
 	}
 	k.standIns, c.signals.standIns = c.signals.standIns, nil

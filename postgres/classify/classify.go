@@ -57,7 +57,7 @@ func script(all []*Verdict) *Verdict {
 		parted = parted || one.Block != NoBlock && one.Block != Aside
 		v.Effects = append(v.Effects, one.Effects...)
 		v.Uses = append(v.Uses, one.Uses...)
-		v.DDL = v.DDL || one.DDL
+		v.DDL, v.Looks = v.DDL || one.DDL, v.Looks || one.Looks
 		v.Writes, v.Copies = v.Writes || one.Writes, v.Copies || one.Copies
 		v.Handle = v.Handle && one.Block == NoBlock && one.Execute == "" && len(one.Effects) == 0 && (one.Handle || !one.Writes)
 		if one.Block != NoBlock {
@@ -259,7 +259,7 @@ func (s *scan) read(i int, why string) *Verdict {
 		}
 		return v
 	}
-	v := &Verdict{Where: Standby, Why: why, Plain: true, Count: 1}
+	v := &Verdict{Where: Standby, Why: why, Plain: true, Looks: true, Count: 1}
 	if s.setsByFunction() {
 		v.Plain = false
 		v.Effects = s.configEffect()

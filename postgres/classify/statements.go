@@ -54,7 +54,9 @@ func (s *scan) show() *Verdict {
 		v.Alike = name == "transaction_read_only"
 		return v
 	}
-	return s.read(0, "a read")
+	v := s.read(0, "a read")
+	v.Looks = false
+	return v
 }
 
 func either(block Block) *Verdict {
@@ -363,7 +365,7 @@ func (s *scan) readCopy() *Verdict {
 			return primary(name + ": " + why)
 		}
 	}
-	return &Verdict{Where: Standby, Why: "COPY of a table", Plain: true, Count: 1}
+	return &Verdict{Where: Standby, Why: "COPY of a table", Plain: true, Looks: true, Count: 1}
 }
 
 // setsByFunction reports whether the statement names set_config.

@@ -85,6 +85,7 @@ type Verdict struct {
 	Execute string   // the prepared statement that EXECUTE names: its verdict counts too
 	Uses    []string // the prepared statements that the text names, if only as what it must not be
 	Plain   bool     // a read that leaves nothing behind in its session
+	Looks   bool     // of Plain: it takes a snapshot
 	Alike   bool     // it belongs on the primary, but within a READ ONLY block any server gives the same answer
 	Signals bool     // it names pg_terminate_backend or pg_cancel_backend
 	DDL     bool     // may change what the catalogues say

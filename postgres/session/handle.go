@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"math"
 
-	"meridian/postgres/classify"
 	"meridian/postgres/wire"
 )
 
@@ -83,30 +82,4 @@ func (t *Tracker) Quiet() bool {
 		}
 	}
 	return true
-}
-
-// behindSQL is run ahead of the rest of a group whose beginning ran on a standby.
-const behindSQL = "SELECT"
-
-// reader is behindSQL as the unnamed statement of a backend. No statement of a client
-// has its generation.
-var reader = &Statement{gen: math.MaxUint64 - 1}
-
-var readerVerdict = &classify.Verdict{Plain: true, Count: 1}
-
-// Behind appends a read of which the client sees nothing. What follows it in the same
-// group is not the first of its transaction, and PostgreSQL treats it so.
-func (t *Tracker) Behind(dst []byte) []byte {
-	if t.Skipping() {
-		return dst
-	}
-	t.push(step{kind: 'P', hidden: true, stmt: reader, was: t.side.known[""]})
-	t.side.known[""] = reader.gen
-	t.push(step{kind: 'B', hidden: true, stmt: reader})
-	t.push(step{kind: 'E', hidden: true, stmt: reader, verdict: readerVerdict})
-	t.push(step{kind: 'C', hidden: true})
-	portal, none := wire.String(emitPortal), []byte{0, 0}
-	out := wire.Builder(dst).Message('P', wire.String(""), wire.String(behindSQL), none)
-	out = out.Message('B', portal, wire.String(""), none, none, none)
-	return out.Message('E', portal, make([]byte, 4)).Message('C', []byte{'P'}, portal)
 }

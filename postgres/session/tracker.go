@@ -15,6 +15,7 @@ type step struct {
 	name    string // of the statement that Close drops
 	closes  bool   // a Close of a statement, not of a portal
 	brought bool   // a Bind of a statement that the client prepared elsewhere
+	begins  bool   // a hidden BEGIN, which the client was answered before
 	guard   bool   // a hidden Sync behind a Query: it answers if the Query was passed over
 	loose   bool   // see Loose
 	asks    bool   // of the same, ahead of its group: nobody sees that it fails
