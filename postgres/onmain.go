@@ -23,7 +23,7 @@ func (c *client) runMain(ctx context.Context, why string) error {
 	}
 	floor := c.ahead(ctx)
 	err := c.reach(ctx, nil)
-	if err == nil && c.asksLocked(floor) {
+	if err == nil && (c.main.tracker.Unsure(&c.group) || c.asksLocked(floor)) {
 		c.mu.Unlock()
 		if err = c.answered(ctx); err == nil {
 			err = c.reach(ctx, nil)

@@ -20,7 +20,8 @@ type Message struct {
 	Verdict *classify.Verdict // on what Query or Execute runs
 	Text    []byte            // the text that it runs
 
-	id uint64 // of Close and Query: see expected
+	id      uint64 // of Close and Query: see expected
+	without uint64 // of Bind and Describe: what is to drop the statement that they name
 }
 
 // Ends reports whether the message ends its group: ReadyForQuery answers it.
@@ -117,7 +118,7 @@ func (s *State) target(m *Message, name []byte) {
 	if m.Stmt = s.lookup(name); m.Stmt != nil {
 		m.Name = m.Stmt.Name // each execution comes here: nothing is allocated
 	} else {
-		m.Name = string(name)
+		m.Name, m.without = string(name), s.ahead[string(name)].id
 	}
 }
 

@@ -1,6 +1,10 @@
 package session
 
-import "meridian/postgres/classify"
+import (
+	"slices"
+
+	"meridian/postgres/classify"
+)
 
 // After an error in the extended protocol PostgreSQL passes over all messages up
 // to the next Sync: also over a Query or a FunctionCall, which end a group where
@@ -75,7 +79,7 @@ func (t *Tracker) pass(s step) {
 	}
 	switch {
 	case s.kind == 'P' && !s.hidden:
-		s.stmt.passed, t.state.stale = true, true
+		s.stmt.passed = true
 		t.state.unexpect(s.stmt.Name, s.stmt.gen)
 	case s.kind == 'Q' && s.hidden: // it may have been one of the settings, which are set again, or a PREPARE
 		t.side.applied = 0
@@ -83,9 +87,9 @@ func (t *Tracker) pass(s step) {
 			t.side.known[name] = 0
 		}
 	case s.kind == 'Q':
-		t.state.unexpect("", s.id)
+		t.state.undo("", s.id)
 	case s.closes && !s.hidden:
-		t.state.unexpect(s.name, s.id)
+		t.state.undo(s.name, s.id)
 	}
 }
 
@@ -120,17 +124,23 @@ func (s *State) unexpect(name string, id uint64) {
 	}
 }
 
+// undo notes that a message which drops the statement of a name was passed over.
+func (s *State) undo(name string, id uint64) {
+	s.unexpect(name, id)
+	s.undone = append(s.undone, id)
+}
+
 // passOver notes that a message is not sent: the backend would pass over it.
 func (t *Tracker) passOver(m Message) {
 	switch m.Kind {
 	case 'P':
-		m.Stmt.passed, t.state.stale = true, true
+		m.Stmt.passed = true
 		t.state.unexpect(m.Stmt.Name, m.Stmt.gen)
 	case 'Q':
-		t.state.unexpect("", m.id)
+		t.state.undo("", m.id)
 	case 'C':
 		if m.Frame.Body()[0] == 'S' {
-			t.state.unexpect(m.Name, m.id)
+			t.state.undo(m.Name, m.id)
 		}
 	}
 	t.passed = t.passed || m.Ends()
@@ -139,26 +149,31 @@ func (t *Tracker) passOver(m Message) {
 // again has a message use what a statement's name means, where the Parse that it
 // was read with was passed over since.
 func (t *Tracker) again(m *Message) {
-	if m.Taken != nil && m.Taken.passed {
+	if m.Taken != nil && (m.Taken.passed || m.Taken.gone) {
 		m.Taken = t.state.statements[m.Taken.Name]
 	}
 	switch {
 	case m.Kind == 'P':
 		m.Stmt.passed = false
-	case m.Stmt != nil && m.Stmt.passed:
-		m.Stmt = t.state.statements[m.Name]
+	case m.Kind == 'B' || m.Kind == 'D':
+		if t.state.outdated(m) {
+			m.Stmt = t.state.statements[m.Name]
+		}
 	}
 }
 
-// Reread reads a group's messages again if a Parse that they were read with was
+// outdated reports whether what a message names was to be made, or dropped, by one
+// that was passed over since.
+func (s *State) outdated(m *Message) bool {
+	return m.Stmt != nil && m.Stmt.passed || m.Stmt == nil && m.without != 0 && slices.Contains(s.undone, m.without)
+}
+
+// Reread reads a group's messages again if a message that they were read with was
 // passed over since. The group was sent nowhere.
 func (s *State) Reread(g *Group) {
-	if !s.stale {
-		return
-	}
 	stale := false
-	for _, m := range g.Messages {
-		stale = stale || m.Kind != 'P' && m.Stmt != nil && m.Stmt.passed
+	for i := range g.Messages {
+		stale = stale || g.Messages[i].Kind != 'P' && s.outdated(&g.Messages[i])
 	}
 	if !stale {
 		return
@@ -177,6 +192,17 @@ func (s *State) Reread(g *Group) {
 			g.Messages[i] = again
 		}
 	}
+}
+
+// Unsure reports whether a group makes a statement of a name that the backend lacks and
+// that is taken, unless what is not answered yet drops it.
+func (t *Tracker) Unsure(g *Group) bool {
+	for i := range g.Messages {
+		if m := &g.Messages[i]; m.Taken != nil && t.lacks(m.Taken) && t.dropping() {
+			return true
+		}
+	}
+	return false
 }
 
 // dropping reports whether what is not answered yet drops prepared statements by text:

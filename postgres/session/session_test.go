@@ -18,6 +18,7 @@ type conversation struct {
 	state    *session.State
 	sides    map[string]*session.Side
 	trackers map[string]*session.Tracker
+	held     session.Group
 }
 
 func newConversation() *conversation {
@@ -37,6 +38,8 @@ func newConversation() *conversation {
 // TestSession runs the scripts in testdata.
 //
 //	send SIDE     the client's messages, one a line; prints what the backend gets, (hidden) in parentheses
+//	read          the client's messages, which are not sent yet; prints nothing
+//	place SIDE    sends them; add "amid" where they are sent behind others of their group
 //	reply SIDE    the backend's messages; prints what the client sees, and the state
 //	ask SIDE      what is sent ahead of the client's messages, if anything is
 //	defined       a definition is heard of
@@ -50,6 +53,9 @@ func TestSession(t *testing.T) {
 			case "settle":
 				c.state.Settle()
 				return ""
+			case "read":
+				c.held = c.read(t, d.Input)
+				return ""
 			case "defined":
 				c.state.Definitions.Add(1)
 				return ""
@@ -58,6 +64,11 @@ func TestSession(t *testing.T) {
 			switch d.Cmd {
 			case "send":
 				return c.send(t, side, d.Input)
+			case "place":
+				if !d.HasArg("amid") {
+					c.state.Reread(&c.held)
+				}
+				return c.encode(side, c.held)
 			case "ask":
 				return c.ask(t, side, d.Input)
 			case "reply":
@@ -104,7 +115,10 @@ func kinds(raw []byte) (types []string) {
 }
 
 func (c *conversation) send(t *testing.T, side, input string) string {
-	group := c.read(t, input)
+	return c.encode(side, c.read(t, input))
+}
+
+func (c *conversation) encode(side string, group session.Group) string {
 	var out []string
 	for _, m := range group.Messages {
 		types := kinds(c.trackers[side].Encode(nil, m))

@@ -19,6 +19,7 @@ type Statement struct {
 	Text    []byte            // its text, or PREPARE's body
 
 	passed bool // the Parse that would have made it was passed over after an error
+	gone   bool // it was dropped
 
 	gen   uint64 // tells it from others of the same name
 	told  uint64 // which columns a Describe of it told the client; 0: none yet
@@ -67,7 +68,7 @@ type State struct {
 	reset      uint64 // the seq of the last DISCARD ALL
 	seq        uint64
 	block      []classify.Effect // what the open block did, for its COMMIT
-	stale      bool              // a Parse was passed over since Settle
+	undone     []uint64          // of what drops statements: what was passed over since Settle
 	defined    uint64            // definitions of the session's own that were sent
 	trial      trial
 }
@@ -100,7 +101,7 @@ func (s *State) lookup(name []byte) *Statement {
 
 // Settle forgets what was only expected: all replies are in.
 func (s *State) Settle() {
-	s.stale = false
+	s.undone = s.undone[:0]
 	if len(s.ahead) > 0 {
 		clear(s.ahead)
 	}

@@ -70,11 +70,14 @@ func (s *State) name(name string, st *Statement) {
 	if s.trial.open {
 		s.trial.was = append(s.trial.was, named{name, s.statements[name]})
 	}
+	if was := s.statements[name]; was != nil {
+		was.gone = true
+	}
 	if st == nil {
 		delete(s.statements, name)
 		return
 	}
-	s.statements[name] = st
+	st.gone, s.statements[name] = false, st
 }
 
 // nameNone takes all names away, as DEALLOCATE ALL and DISCARD ALL do: the statement
