@@ -24,7 +24,7 @@ type whereMark byte
 
 const (
 	noMark    whereMark = iota
-	markFirst           // before the group, whose implicit transaction it names
+	markFirst           // before the first that the group runs, whose implicit transaction it names
 	markEnd             // before the group's last Execute, which commits
 	markAlone           // before the group, which commits the open block
 )
@@ -179,23 +179,25 @@ func (c *client) markView(folded bool) markView {
 	return v
 }
 
-// encode appends a group's messages, and its mark.
+// encode appends a group's messages, and its mark. What runs nothing and comes before
+// the mark ends as it would without: in a block that has failed after all a Close
+// succeeds, and the mark does not.
 func (u *upstream) encode(messages []session.Message, k mark) {
-	simple, last := false, -1
+	simple, first, last := false, -1, -1
 	for i, m := range messages {
 		simple = simple || m.Kind == 'Q'
+		if first < 0 && (m.Kind == 'E' || m.Kind == 'Q' || m.Kind == 'F') {
+			first = i
+		}
 		if m.Kind == 'E' {
 			last = i
 		}
 	}
-	switch k.where {
-	case markFirst:
-		u.out = u.tracker.Emit(u.out, k.handle)
-	case markAlone:
+	if k.where == markAlone {
 		u.out = u.tracker.EmitAlone(u.out, k.handle)
 	}
 	for i, m := range messages {
-		if k.where == markEnd && i == last {
+		if k.where == markFirst && i == first || k.where == markEnd && i == last {
 			u.out = u.tracker.Emit(u.out, k.handle)
 		}
 		u.out = u.tracker.Encode(u.out, m)
