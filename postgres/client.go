@@ -78,6 +78,8 @@ type client struct {
 	canceling  chan struct{} // closed once the cancel request that is on its way is done; nil if none is
 	cut        bool          // what runs on the standby was canceled there
 
+	broken bool // the block that it stands in was never begun: it has failed
+
 	fatal error // why the client must be let go once out is sent
 }
 
@@ -291,8 +293,7 @@ func (c *client) skip(f wire.Frame) error {
 	c.skipping = false
 	c.group.Reset()
 	c.mu.Lock()
-	c.reportLocked()
-	c.out = wire.Builder(c.out).Ready('I')
+	c.readyLocked()
 	c.mu.Unlock()
 	return nil
 }
@@ -328,15 +329,28 @@ func (c *client) flush() error {
 func (c *client) fail(e *wire.Error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.failLocked(e)
+	return nil
+}
+
+func (c *client) failLocked(e *wire.Error) {
 	c.out = wire.Builder(c.out).Error(e)
 	if c.group.Ended {
-		c.reportLocked()
-		c.out = wire.Builder(c.out).Ready('I')
+		c.readyLocked()
 	} else {
 		c.skipping = true
 	}
 	c.endGroup()
-	return nil
+}
+
+// readyLocked puts out the end of a group that the proxy itself has failed.
+func (c *client) readyLocked() {
+	c.reportLocked()
+	status := byte('I')
+	if c.block == onNear || c.broken { // which has failed
+		status = 'E'
+	}
+	c.out = wire.Builder(c.out).Ready(status)
 }
 
 // reportLocked puts out what PostgreSQL reports at the end of a group.

@@ -337,7 +337,7 @@ func TestAForwardedBlockShowsWhatAStandbyShowed(t *testing.T) {
 }
 
 // Nobody confirms what a session was shown: its block is refused within the
-// primary's time, and the session goes on.
+// primary's time, and has failed then, and the session goes on.
 func TestABlockIsRefusedWhileNobodyConfirms(t *testing.T) {
 	t.Parallel()
 	w := newTrio(t, durable(meridian.Durability{Sync: dub}), func(c *Config, _ *Deps) { c.PrimaryTimeout = 300 * time.Millisecond })
@@ -350,6 +350,10 @@ func TestABlockIsRefusedWhileNobodyConfirms(t *testing.T) {
 	if !errors.As(err, &said) || said.Code != stateTooOld {
 		t.Errorf("the block ends with %v, want %s", err, stateTooOld)
 	}
+	if _, err := here.Exec(t.Context(), "update early set v = 3"); state(err) != "25P02" {
+		t.Errorf("what its block goes on with ends with %v", err)
+	}
+	w.exec(here, "rollback")
 	if n := get[int](w.world, here, "select count(*) from early"); n != 1 {
 		t.Errorf("then the session counts %d", n)
 	}

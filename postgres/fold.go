@@ -79,6 +79,11 @@ func (c *client) endEmpty() {
 			tag = "ROLLBACK"
 		}
 	}
+	c.endAs(tag)
+}
+
+// endAs answers the end of a block that no backend has.
+func (c *client) endAs(tag string) {
 	c.block, c.begin = nowhere, begun{}
 	c.answer(tag, 'I')
 }

@@ -167,15 +167,30 @@ func (c *client) failBlock(ctx context.Context, code, why string) error {
 	defer c.mu.Unlock()
 	c.near.tracker.Status = 'E'
 	c.state.Tried()
-	c.out = wire.Builder(c.out).Error(&wire.Error{Severity: "ERROR", Code: code,
+	c.failLocked(&wire.Error{Severity: "ERROR", Code: code,
 		Message: "meridian: this READ ONLY block is open on a standby and cannot move to the primary any more: " + why,
 		Hint:    "Begin the block without READ ONLY, or run the statement outside of it."})
-	if c.group.Ended {
-		c.out = wire.Builder(c.out).Ready('E')
-		c.endGroup()
-		return nil
+	return nil
+}
+
+// notBrought answers for a group that needs what could not be brought to the open
+// block on the standby, which has failed with it.
+func (c *client) notBrought(ctx context.Context, err error) error {
+	var e *wire.Error
+	if !errors.As(err, &e) || e.Fatal() {
+		return c.blockLost(err)
 	}
-	return &fatalError{&wire.Error{Code: code, Message: "meridian: " + why}}
+	if r := refused(e, !c.begin.lazy); r.moves && c.begin.movable {
+		if err := c.leaveNear(); err != nil {
+			return err
+		}
+		return c.runMain(ctx, r.why)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.near.tracker.Status = 'E'
+	c.failLocked(e)
+	return nil
 }
 
 // blockLost ends the session: the client must not go on as if its block were.

@@ -43,6 +43,7 @@ type debt struct {
 	wrote    bool // it may have
 	owed     bool // the client waits for something
 	answered bool // all of it, by what became of the writes
+	begun    bool // the client stands in a block that was to be begun there
 }
 
 // dieLocked notes that the primary is lost, and returns what it owes. A session
@@ -58,7 +59,7 @@ func (u *upstream) dieLocked() debt {
 	if u.moved = u.movesLocked(); u.moved {
 		c.pokeLocked()
 	}
-	d := debt{groups: groups, flights: u.flights, wrote: wrote, owed: groups > 0 || u.tracker.Open() || u.tracker.Skipping() || u.mid}
+	d := debt{groups: groups, flights: u.flights, wrote: wrote, begun: u.tracker.Begun(), owed: groups > 0 || u.tracker.Open() || u.tracker.Skipping() || u.mid}
 	for _, g := range d.flights {
 		g.end()
 	}
@@ -86,7 +87,7 @@ func (u *upstream) resolveLocked(ctx context.Context, d *debt, cause error) {
 func (u *upstream) lastWordsLocked(d debt, cause error) (e *wire.Error, ends bool) {
 	c := u.c
 	executed := u.refusal != nil && u.refusal.Ended
-	ends = u.tracker.Status != 'I' || c.immovable() != "" || u.last || executed
+	ends = u.tracker.Status != 'I' || d.begun && d.answered || c.immovable() != "" || u.last || executed
 	e = u.verdict(cause, d.wrote)
 	if ends && u.refusal != nil && u.refusal.Away {
 		e = u.cannotMove()
@@ -99,9 +100,10 @@ func (u *upstream) lastWordsLocked(d debt, cause error) (e *wire.Error, ends boo
 		e.Severity = "FATAL"
 		c.out = wire.Builder(c.out).Error(e)
 	case d.owed:
+		c.broken = d.begun
 		for range d.groups {
-			c.reportLocked()
-			c.out = wire.Builder(c.out).Error(e).Ready('I')
+			c.out = wire.Builder(c.out).Error(e)
+			c.readyLocked()
 		}
 		if u.tracker.Open() || u.mid && u.tracker.Idle() && !u.tracker.Skipping() {
 			c.out = wire.Builder(c.out).Error(e)

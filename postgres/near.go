@@ -18,6 +18,7 @@ type near struct {
 	tracker *session.Tracker
 	out     []byte
 	lapsed  bool // PostgreSQL is the primary's, whose right to act has ended
+	spoilt  bool // what side has noted may not be there
 }
 
 // openNear gets a backend on a replica.
@@ -62,7 +63,7 @@ func (c *client) runNear(ctx context.Context, v *classify.Verdict) error {
 	}
 	if err := c.prepareNear(ctx, v); err != nil {
 		if c.block == onNear {
-			return c.blockLost(err)
+			return c.notBrought(ctx, err)
 		}
 		if c.elsewhere(err) {
 			return c.runNear(ctx, v)
@@ -171,7 +172,11 @@ func why(v *classify.Verdict) string {
 
 // prepareNear brings the standby's backend to where the session is.
 func (c *client) prepareNear(ctx context.Context, v *classify.Verdict) error {
-	if c.near != nil && (c.near.lapsed != c.p.lapsed() || c.near.on != c.at) && c.group.Sent == 0 {
+	switch n := c.near; {
+	case n == nil || c.group.Sent > 0:
+	case n.spoilt && c.block != onNear:
+		c.closeNear()
+	case n.lapsed != c.p.lapsed() || n.on != c.at:
 		c.leaveStandby() // its PostgreSQL is another thing now, or another one is better
 	}
 	if c.near == nil {
@@ -179,7 +184,7 @@ func (c *client) prepareNear(ctx context.Context, v *classify.Verdict) error {
 			return err
 		}
 	}
-	if c.group.Sent > 0 { // what a Query brings would end its transaction: see Bring
+	if c.group.Sent > 0 || c.near.tracker.Status == 'E' { // what a Query brings would end its transaction, see Bring, or fail
 		return nil
 	}
 	use := uses(c.group.Messages)
@@ -190,7 +195,9 @@ func (c *client) prepareNear(ctx context.Context, v *classify.Verdict) error {
 		return nil
 	}
 	if _, err := c.near.backend.Run(sql...); err != nil {
-		c.closeNear()
+		if c.near.spoilt = true; c.block != onNear {
+			c.closeNear()
+		}
 		return fmt.Errorf("bring the session's state: %w", err)
 	}
 	return nil

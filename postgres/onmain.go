@@ -179,7 +179,7 @@ func (c *client) send(ctx context.Context, m session.Message) {
 
 // copyData passes COPY data on, or drops it where nobody waits for it.
 func (c *client) copyData(ctx context.Context, f wire.Frame) error {
-	if len(c.group.Messages) > 0 && !c.placed && !c.skipping {
+	if len(c.group.Messages) > 0 && !c.placed && !c.skipping && !c.inBroken() {
 		v := c.view()
 		d := route(v)
 		if c.goesOn() || d.Do != toMain && d.Do != doMove {

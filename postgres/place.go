@@ -10,6 +10,9 @@ import (
 // place finds a backend for the group at hand and runs it there.
 func (c *client) place(ctx context.Context) error {
 	defer c.atHand.Store(false)
+	if c.mends() {
+		return nil
+	}
 	if c.group.Sent == 0 {
 		c.mu.Lock()
 		c.state.Reread(&c.group)
@@ -112,7 +115,7 @@ func (c *client) blockLocked() place {
 	if c.block == onNear || c.block == deferred {
 		return c.block
 	}
-	if c.main != nil && !c.main.dead && c.main.tracker.Status != 'I' {
+	if c.broken || c.main != nil && !c.main.dead && c.main.tracker.Status != 'I' {
 		return onMain
 	}
 	return nowhere

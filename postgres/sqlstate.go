@@ -24,6 +24,7 @@ const (
 	statePassword      = "28P01"
 	stateNotSupported  = "0A000"
 	stateReadOnly      = "25006"
+	stateFailed        = "25P02" // a block has failed
 	stateShutdown      = "57P01"
 	stateCanceled      = "57014"
 	stateInternal      = "XX000"
