@@ -21,7 +21,7 @@ type peer struct {
 	backend *pool.Backend
 	from    string   // the secondary's region
 	began   uint32   // the timeline on which its server was when it was taken; 0 if that could not be asked
-	late    []string // what is to be brought once PostgreSQL passes over nothing more; of the goroutine of requests
+	late    []string // what is to be brought once PostgreSQL passes over nothing more, and no block has failed; of the goroutine of requests
 	defines bool     // what ran since the last transaction's end may have changed the catalogues; of the goroutine of replies
 
 	canceled atomic.Bool // because the primary moves
@@ -207,7 +207,7 @@ func (s *peer) requests(ctx context.Context) error {
 			out = out[:0]
 			continue
 		}
-		if out = append(out, f...); f.Type() == 'S' && len(s.late) > 0 {
+		if out = append(out, f...); len(s.late) > 0 && (f.Type() == 'S' || f.Type() == 'Q' || f.Type() == 'F') {
 			if err := s.belated(ctx, out); err != nil {
 				return err
 			}

@@ -25,18 +25,26 @@ func (s *peer) state(ctx context.Context, f wire.Frame, out []byte) error {
 	if err := s.catchUp(ctx, st.Floor); err != nil {
 		return err
 	}
-	if s.late = append(s.late, st.SQL...); len(st.SQL) == 0 || s.answered(ctx) {
+	if s.late = append(s.late, st.SQL...); len(st.SQL) == 0 || s.answered(ctx) || s.failed() {
 		return nil
 	}
 	return s.apply(ctx)
 }
 
-// belated brings what could not be before, once out is sent, which ends with a Sync.
+// belated brings what could not be before, once out is sent, which ends a group.
 func (s *peer) belated(ctx context.Context, out []byte) error {
-	if err := s.write(out); err != nil || s.answered(ctx) {
+	if err := s.write(out); err != nil || s.answered(ctx) || s.failed() {
 		return err
 	}
 	return s.apply(ctx)
+}
+
+// failed reports whether the block that is open has failed: nothing can be brought to
+// it.
+func (s *peer) failed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.status == 'E'
 }
 
 // answered waits until PostgreSQL has answered all that it was sent, so that what it
