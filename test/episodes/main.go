@@ -38,7 +38,7 @@ func command(ctx context.Context, args []string, out io.Writer) error {
 	block := flags.Int("block", 0, "the world of its own uses 127.`N`.0.0/16; 0: the first that is free")
 	episodes := flags.Int("episodes", 30, "how many")
 	first := flags.Uint64("first", 0, "the number of the first, to play one again")
-	list := flags.String("faults", "planned", "all, planned, none, or some of down, pause, cut, oneway, slow, switchover, kill, freeze, isolate")
+	list := flags.String("faults", "planned", "all, planned, none, or some of down, pause, cut, oneway, slow, sleep, switchover, kill, freeze, isolate")
 	flags.Uint64Var(&s.seed, "seed", uint64(time.Now().Unix()), "the faults and the operations are drawn from it")
 	flags.DurationVar(&s.length, "duration", 6*time.Second, "how long clients are busy in each episode")
 	flags.IntVar(&s.clients, "clients", 3, "in each region")

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"meridian/client"
@@ -61,6 +62,8 @@ func (n *nemesis) commands(ctx context.Context, e event) (out [][]string) {
 			return nil
 		case e.fault == isolate:
 			return [][]string{{"fault", "heal", regions[0], regions[1]}, {"fault", "heal", regions[0], regions[2]}}
+		case e.fault == sleep:
+			return each(regions, "fault", "heal")
 		}
 		return [][]string{append([]string{"fault", "heal"}, regions...)}
 	}
@@ -81,6 +84,9 @@ func (n *nemesis) commands(ctx context.Context, e event) (out [][]string) {
 	case oneWay:
 		n.hit[id] = []string{a, n.roles[e.b]}
 		return [][]string{{"fault", "cut", "--one-way", a, n.roles[e.b]}}
+	case sleep:
+		n.hit[id] = slices.Clone(n.roles)
+		return each(n.roles, "fault", "pause")
 	case pause, freeze:
 		n.hit[id] = []string{a}
 		return [][]string{{"fault", "pause", a}}
@@ -88,6 +94,14 @@ func (n *nemesis) commands(ctx context.Context, e event) (out [][]string) {
 		n.hit[id] = []string{a}
 		return [][]string{{"fault", "down", a}}
 	}
+}
+
+// each returns a command line for each region.
+func each(regions []string, args ...string) (out [][]string) {
+	for _, r := range regions {
+		out = append(out, append(slices.Clone(args), r))
+	}
+	return out
 }
 
 // cast gives the roles anew, if the status tells who is primary.

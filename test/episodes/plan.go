@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"meridian/postgres/failover"
 )
 
 // A fault is something that an episode may do to its world.
@@ -20,13 +22,14 @@ const (
 	cut        fault = "cut"        // cut the link between two regions
 	oneWay     fault = "oneway"     // cut it in one direction
 	slow       fault = "slow"       // slow it down
+	sleep      fault = "sleep"      // stop all regions, as a machine that is suspended does
 	switchover fault = "switchover" // move the primary
 	kill       fault = "kill"       // kill the primary's region
 	freeze     fault = "freeze"     // stop it
 	isolate    fault = "isolate"    // cut all its links
 )
 
-var planned = []fault{down, pause, cut, oneWay, slow, switchover}
+var planned = []fault{down, pause, cut, oneWay, slow, sleep, switchover}
 var unplanned = []fault{kill, freeze, isolate}
 
 // parseFaults reads a list of faults; "all" and "planned" are lists.
@@ -62,6 +65,8 @@ func (e event) String() string {
 	switch e.fault {
 	case cut, slow, oneWay:
 		what = fmt.Sprintf("%s %d-%d", e.fault, e.a, e.b)
+	case sleep:
+		what = string(sleep)
 	default:
 		what = fmt.Sprintf("%s %d", e.fault, e.a)
 	}
@@ -111,6 +116,9 @@ func draw(r *rand.Rand, faults []fault, length time.Duration) (p plan) {
 	for range 1 + r.IntN(3) {
 		e := event{at: at, fault: faults[r.IntN(len(faults))]}
 		lasts := part(0.1, 0.5)
+		if e.fault == sleep { // for longer than a lease
+			lasts += failover.Lease + failover.Drift
+		}
 		switch e.fault {
 		case down, pause, switchover:
 			e.a = 1 + r.IntN(2)

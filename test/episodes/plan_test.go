@@ -31,7 +31,7 @@ func TestAPlanLosesOneRegionAtATimeAndHealsIt(t *testing.T) {
 		for _, e := range draw(dice(seed, 1), all, 6*time.Second) {
 			met[e.fault] = true
 			switch e.fault {
-			case down, pause, kill, freeze, isolate:
+			case down, pause, sleep, kill, freeze, isolate:
 				if away++; e.heal {
 					away -= 2
 				}
