@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -220,13 +221,13 @@ func (s *steward) asked(view *store.View) (m failover.Move) {
 }
 
 func (s *steward) state() failover.State {
-	switch s.pg.Role() {
-	case instance.Primary:
+	switch {
+	case s.pg.Role() == instance.Primary:
 		return failover.Primary
-	case instance.Standby:
-		return failover.Standby
+	case s.pg.Role() != instance.Standby || s.pg.Lacks() != "":
+		return failover.Stopped
 	}
-	return failover.Stopped
+	return failover.Standby
 }
 
 // raise renews in a term above what standbys pledged, so that they follow again.
@@ -236,6 +237,7 @@ func (s *steward) raise(ctx context.Context, d failover.Decision) error {
 		if r.Region != s.self.Region || r.Term >= d.Term {
 			return nil
 		}
+		r.Took = cmp.Or(r.Took, r.Term)
 		r.Term, r.Count, r.Gate, r.From = d.Term, 0, 0, ""
 		if ok, err := s.tenure.replace(ctx, r, rev); ok || err != nil {
 			return err

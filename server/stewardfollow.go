@@ -30,7 +30,11 @@ func (s *steward) handBack(ctx context.Context, r failover.Record) error {
 // follow makes this standby follow the holder of a term.
 func (s *steward) follow(ctx context.Context, term uint64) error {
 	s.streams.cut("")
-	if err := s.pg.Follow(ctx, term); err != nil {
+	took := term
+	if r, _, _ := s.tenure.now(); r.Term == term && r.Took != 0 {
+		took = r.Took
+	}
+	if err := s.pg.FollowOn(ctx, term, took); err != nil {
 		return err
 	}
 	s.follows = term

@@ -22,6 +22,9 @@ type Record struct {
 	Region meridian.Region `json:"region"`
 	Term   uint64          `json:"term"`  // counts holders; never goes back
 	Count  uint64          `json:"count"` // of renewals in this term: it makes each a new revision
+	// Took is the term in which Region took the writes, if it raised its term
+	// since; 0: Term. Who follows it in a term from that on follows the same log.
+	Took uint64 `json:"took,omitempty"`
 	// Gate is the position that Region must have replayed before it opens, in
 	// a planned move; 0 in any other.
 	Gate meridian.LSN    `json:"gate,omitempty"`

@@ -9,6 +9,22 @@ func (in *Instance) Doing() string {
 		return ""
 	case s.stopped:
 		return "is stopped"
+	case s.lacks() != "":
+		return s.lacks()
+	}
+	return "starts"
+}
+
+// Lacks says why there is no data on which PostgreSQL can start, for people: it is
+// copied, or undone up to where the primary's history left it; "" if there is.
+func (in *Instance) Lacks() string {
+	s, _ := in.life.now()
+	return s.lacks()
+}
+
+func (s lifeState) lacks() string {
+	if s.up || s.stopped {
+		return ""
 	}
 	switch s.step {
 	case Clone:
@@ -22,5 +38,5 @@ func (in *Instance) Doing() string {
 	case Refuse:
 		return "is refused"
 	}
-	return "starts"
+	return ""
 }

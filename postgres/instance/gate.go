@@ -97,8 +97,8 @@ func (g *gate) promise(term uint64) error {
 	return g.pledge(term)
 }
 
-// follow opens the gate to the primary of term.
-func (g *gate) follow(term uint64) error {
+// follow opens the gate to the primary of term, which has been it since term took.
+func (g *gate) follow(term, took uint64) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if term < g.pledged {
@@ -110,7 +110,9 @@ func (g *gate) follow(term uint64) error {
 	if g.followed == term {
 		return nil
 	}
-	g.cut()
+	if g.followed < took {
+		g.cut()
+	}
 	g.followed = term
 	g.tell()
 	return nil
