@@ -16,7 +16,8 @@
 // What it never does: block a read, show an older view after a newer one of
 // the same cluster, or start from a copy on disk that is not whole.
 //
-// When members are lost: with a majority left, writes go on. Without one,
+// When members are lost: with a majority left, writes go on. A leader that hears
+// no other member has another elected, if they hear it. Without a majority,
 // writes fail with kind Unavailable when their context ends, and reads go on
 // with the last good copy (guarantee 5).
 package store

@@ -47,6 +47,7 @@ type Member struct {
 	once   sync.Once              // closes it
 	server atomic.Pointer[served] // nil while etcd is not up
 	relays *relays                // of the other members
+	heard  atomic.Uint64          // counts what came from the other members' etcds
 	seats  struct {
 		mu      sync.Mutex      // guards what follows
 		sockets map[string]bool // by the name of a peer: whether it was made
@@ -135,6 +136,9 @@ func (m *Member) Run(ctx context.Context, ready func()) error {
 	parts.Go(func() { m.trail(ctx, ready) })
 	if err := m.joinPeers(ctx, &parts); err != nil {
 		return fmt.Errorf("store member %s: %w", m.cfg.Name, err)
+	}
+	if m.deps.DialPeer != nil { // else nobody counts what is heard
+		parts.Go(func() { m.listen(ctx) })
 	}
 	for ctx.Err() == nil {
 		cfg, err := m.takeSeat(ctx)

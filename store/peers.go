@@ -100,7 +100,7 @@ func (m *Member) makeSockets(ctx context.Context, parts *sync.WaitGroup) error {
 		m.seats.sockets[name] = true
 		if name == m.cfg.Name {
 			parts.Go(func() {
-				relay.Serve(ctx, m.deps.PeerListener, func(ctx context.Context) (net.Conn, error) {
+				relay.Serve(ctx, earsOn{m.deps.PeerListener, &m.heard}, func(ctx context.Context) (net.Conn, error) {
 					var d net.Dialer
 					return d.DialContext(ctx, "unix", file)
 				}, failed)
@@ -115,7 +115,13 @@ func (m *Member) makeSockets(ctx context.Context, parts *sync.WaitGroup) error {
 			return fmt.Errorf("socket for peer %s: %w", name, err)
 		}
 		parts.Go(func() {
-			relay.Serve(ctx, l, func(ctx context.Context) (net.Conn, error) { return m.deps.DialPeer(ctx, name) }, failed)
+			relay.Serve(ctx, l, func(ctx context.Context) (net.Conn, error) {
+				c, err := m.deps.DialPeer(ctx, name)
+				if err != nil {
+					return nil, err
+				}
+				return ear{c, &m.heard}, nil
+			}, failed)
 		})
 	}
 	return nil

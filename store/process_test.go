@@ -105,3 +105,49 @@ func TestMemberGetsTheLeadThatItAsksFor(t *testing.T) {
 		c.says("")
 	}
 }
+
+// TestLeaderThatHearsNobodyIsReplacedWhileItSends is a link that is lost in one
+// direction: the leader's heartbeats arrive, and keep the others from electing
+// another until it knows better.
+func TestLeaderThatHearsNobodyIsReplacedWhileItSends(t *testing.T) {
+	t.Parallel()
+	all := trio(t, "STORE_TEST_ELECTION=12s") // which is how long it leads at the least, if nobody is asked
+	deaf, other, leads := deafen(t, all)
+	if !leads {
+		t.Error("the leader gave up before another was elected")
+	}
+	other.ask("put k 2 14s")
+	other.says("")
+	deaf.ask("put k 3 1s")
+	deaf.says(string(meridian.Unavailable))
+	deaf.ask("hear")
+	deaf.says("hear")
+	deaf.ask("await k 2")
+	deaf.says("2")
+}
+
+// TestLeaderThatCannotAskIsReplacedOnceItIsSilent is the control: without relays
+// nobody is asked.
+func TestLeaderThatCannotAskIsReplacedOnceItIsSilent(t *testing.T) {
+	t.Parallel()
+	if _, _, leads := deafen(t, trio(t, "STORE_TEST_ALONE=1")); leads {
+		t.Error("another was elected while the leader led, though nobody was asked")
+	}
+}
+
+// deafen has the leader hear nobody, waits until another is elected, and reports
+// whether the one that is deaf thinks then that it still leads.
+func deafen(t *testing.T, all []*child) (deaf, other *child, leads bool) {
+	led := leader(t, all)
+	deaf, other = all[led], all[(led+1)%3]
+	other.ask("await k 1")
+	other.says("1")
+	other.ask("another")
+	other.says("waits")
+	deaf.ask("deaf")
+	deaf.says("deaf")
+	began := time.Now()
+	t.Logf("the leader is deaf; %s is elected after %v", other.line(), time.Since(began))
+	deaf.ask("leads")
+	return deaf, other, deaf.line() == "true"
+}

@@ -20,6 +20,7 @@ import (
 //	GET /v1/members the members, as a majority has them
 //	POST /v1/try    a conditional write; the answer is what the store found, or a
 //	                failure. It is never passed on to another member
+//	POST /v1/campaign  the leader hears nobody, and wants another elected
 const (
 	watchPath = "/v1/watch"
 	tryPath   = "/v1/try"
@@ -68,6 +69,7 @@ func (m *Member) Serve(ctx context.Context, l net.Listener) error {
 	mux.Handle("GET "+watchPath, counted(func(w http.ResponseWriter, r *http.Request) { m.serveWatch(ctx, w, r) }))
 	mux.Handle("GET "+membersPath, counted(m.serveMembers))
 	mux.Handle("POST "+tryPath, counted(m.serveTry))
+	mux.Handle("POST "+campaignPath, counted(func(w http.ResponseWriter, r *http.Request) { m.serveCampaign(ctx, w, r) }))
 	srv := &http.Server{Handler: mux, ReadHeaderTimeout: lineLimit}
 	stop := context.AfterFunc(ctx, func() { srv.Close() })
 	defer stop()

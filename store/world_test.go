@@ -36,8 +36,8 @@ func TestMain(m *testing.M) {
 
 // node runs a member in this process's working folder, as package server does.
 // Beside that folder stand the sockets that take the backbone's place. It does
-// what it reads, "put KEY VALUE LIMIT", "await KEY VALUE", "leads", "lead" or
-// "cut MEMBER", and answers each line.
+// what it reads, "put KEY VALUE LIMIT", "await KEY VALUE", "leads", "lead",
+// "another", "cut MEMBER", "deaf" or "hear", and answers each line.
 func node(name string) error {
 	l, err := net.Listen("unix", "../"+name)
 	if err != nil {
@@ -48,13 +48,15 @@ func node(name string) error {
 		return err
 	}
 	var w wires
+	l, served = hardOfHearing{l, &w}, hardOfHearing{served, &w}
 	deps := Deps{PeerListener: l, DialPeer: w.dial}
 	for _, other := range []string{"a", "b", "c"} {
 		if other != name && os.Getenv("STORE_TEST_ALONE") == "" {
 			deps.Relays = append(deps.Relays, func(ctx context.Context) (net.Conn, error) { return w.reach(ctx, other, "relay-"+other) })
 		}
 	}
-	m, err := NewMember(MemberConfig{Dir: ".", Name: name, Peers: map[string]string{"a": "", "b": "", "c": ""}}, deps)
+	election, _ := time.ParseDuration(os.Getenv("STORE_TEST_ELECTION"))
+	m, err := NewMember(MemberConfig{Dir: ".", Name: name, Peers: map[string]string{"a": "", "b": "", "c": ""}, Election: election}, deps)
 	if err != nil {
 		return err
 	}
@@ -82,9 +84,17 @@ func node(name string) error {
 			fmt.Println(st.Leader == st.Header.MemberId)
 		case "lead":
 			fmt.Println(meridian.KindOf(m.Lead(ctx)))
+		case "another": // is elected
+			changed := m.server.Load().LeaderChangedNotify()
+			fmt.Println("waits")
+			<-changed
+			fmt.Println(m.Leader())
 		case "cut":
 			w.cut(f[1])
 			fmt.Println("cut")
+		case "deaf", "hear":
+			w.listen(f[0] == "hear")
+			fmt.Println(f[0])
 		case "await":
 			for {
 				changed := m.Watch()
@@ -105,6 +115,7 @@ type wires struct {
 	mu   sync.Mutex // guards what follows
 	gone map[string]bool
 	open map[string][]net.Conn
+	deaf chan struct{} // closed once the node hears again; nil while it does
 }
 
 func (w *wires) dial(ctx context.Context, member string) (net.Conn, error) {
@@ -128,7 +139,56 @@ func (w *wires) reach(ctx context.Context, member, socket string) (net.Conn, err
 		w.open = map[string][]net.Conn{}
 	}
 	w.open[member] = append(w.open[member], c)
-	return far(c), nil
+	return far(deafened{c, w}), nil
+}
+
+// listen says whether what others send arrives from now on. What did not is not
+// lost: it comes later.
+func (w *wires) listen(hears bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.deaf != nil {
+		close(w.deaf)
+	}
+	if w.deaf = nil; !hears {
+		w.deaf = make(chan struct{})
+	}
+}
+
+// arrive returns once the node hears.
+func (w *wires) arrive() {
+	w.mu.Lock()
+	deaf := w.deaf
+	w.mu.Unlock()
+	if deaf != nil {
+		<-deaf
+	}
+}
+
+// A deafened connection brings nothing while its node is deaf.
+type deafened struct {
+	net.Conn
+	w *wires
+}
+
+func (d deafened) Read(b []byte) (int, error) {
+	n, err := d.Conn.Read(b)
+	d.w.arrive()
+	return n, err
+}
+
+// hardOfHearing is a listener of deafened connections.
+type hardOfHearing struct {
+	net.Listener
+	w *wires
+}
+
+func (l hardOfHearing) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return deafened{c, l.w}, nil
 }
 
 // cut ends what this node opened to a member, for good.
