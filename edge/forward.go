@@ -44,6 +44,11 @@ func (x *exchange) forward() {
 		x.fail(err)
 		return
 	}
+	x.pass(resp)
+}
+
+// pass answers with a response, or with the page that stands for it.
+func (x *exchange) pass(resp *cache.Response) {
 	if _, ok := x.pageFor(resp.Status); ok && x.replaced(resp.Status, resp.Header, x.learn(x.mine(resp.Tokens))) {
 		resp.Body.Close()
 		return

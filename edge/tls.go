@@ -95,7 +95,7 @@ func (e *Edge) tlsConfig() *tls.Config {
 	c := &tls.Config{
 		MinVersion: p.min, CipherSuites: p.ciphers,
 		GetCertificate: e.deps.Certs.GetCertificate,
-		NextProtos:     []string{"h2", "http/1.1"},
+		NextProtos:     []string{"h2", "http/1.1", "http/1.0"},
 	}
 	e.shareTickets(c)
 	e.askClients(c)

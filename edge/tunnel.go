@@ -91,7 +91,7 @@ func (x *exchange) tunnel() {
 		x.answer(refuseUnopened)
 		return
 	case far == nil:
-		x.respond(declined(resp))
+		x.pass(declined(resp))
 		return
 	}
 	near, err := x.open(resp.Header)

@@ -209,9 +209,18 @@ func TestWhoGetsNoTunnel(t *testing.T) {
 // To who asks by extended CONNECT a 2xx says that its tunnel is open, so what an
 // origin, a page or a function answers with one in place of a tunnel must not.
 func TestWhatOpensNoTunnelIsNo2xx(t *testing.T) {
-	_, o := stranger(t, false, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "a page") })
-	w := newWorld(t, []*region{named("eu-west-1", 0)}, behaviors(o, Behavior{Path: "/paged", Errors: map[int]ErrorPage{501: {Path: "/page", Status: 200}}}, Behavior{Path: "*", Origin: "assets"}))
-	for path, want := range map[string]string{"/page": `"message":"The origin answered the handshake`, "/paged": "a page"} {
+	_, o := stranger(t, false, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/declined" {
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
+		io.WriteString(w, "a page")
+	})
+	w := newWorld(t, []*region{named("eu-west-1", 0)}, behaviors(o,
+		Behavior{Path: "/paged", Errors: map[int]ErrorPage{501: {Path: "/page", Status: 200}}},
+		Behavior{Path: "/declined", Origin: "assets", Errors: map[int]ErrorPage{403: {Path: "/page", Status: 200}}},
+		Behavior{Path: "*", Origin: "assets"}))
+	for path, want := range map[string]string{"/page": `"message":"The origin answered the handshake`, "/paged": "a page", "/declined": "a page"} {
 		req, _ := http.NewRequest("CONNECT", w.url+path, http.NoBody)
 		req.Header = http.Header{":protocol": {"websocket"}, "Sec-Websocket-Version": {"13"}}
 		resp, err := w.connecting().RoundTrip(req)

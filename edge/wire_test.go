@@ -284,3 +284,22 @@ func TestAnEdgeThatStopsLetsRequestsEndForItsDrain(t *testing.T) {
 		<-stopped
 	}
 }
+
+// A client of HTTP/1.0 may say that in its handshake, as curl --http1.0 does.
+func TestHTTP10MayBeAgreedOn(t *testing.T) {
+	w := newWorld(t, []*region{named("eu-west-1", 0)})
+	https, _ := w.Addrs()
+	for want, offer := range map[string][]string{"http/1.0": {"http/1.0"}, "http/1.1": {"http/1.0", "http/1.1"}} {
+		c, err := tls.Dial("tcp", https.String(), &tls.Config{RootCAs: w.roots, ServerName: domain, NextProtos: offer})
+		if err != nil {
+			t.Errorf("%v: %v", offer, err)
+			continue
+		}
+		defer c.Close()
+		io.WriteString(c, "GET / HTTP/1.0\r\nHost: a\r\n\r\n")
+		out, err := io.ReadAll(c)
+		if got := c.ConnectionState().NegotiatedProtocol; err != nil || got != want || !strings.HasPrefix(string(out), "HTTP/1.0 200 OK\r\n") {
+			t.Errorf("%v: %q: %.100q, %v", offer, got, out, err)
+		}
+	}
+}

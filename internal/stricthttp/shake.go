@@ -42,7 +42,7 @@ func Guard(c *tls.Conn, cfg framing.Config) (net.Conn, error) {
 	switch proto := c.ConnectionState().NegotiatedProtocol; proto {
 	case "h2":
 		return framing.NewH2(c, cfg), nil
-	case "", "http/1.1":
+	case "", "http/1.1", "http/1.0": // each request says which of the two it is
 		return framing.NewH1(c, cfg), nil
 	default:
 		c.CloseWrite()
