@@ -1,12 +1,15 @@
 package edge
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
+
+	"meridian/edge/origin"
 )
 
 // isGRPC reports whether a request is a call of gRPC, or of gRPC-Web, whose
@@ -100,6 +103,45 @@ func (a answer) writeGRPC(w http.ResponseWriter, r *http.Request) {
 	h.Set("Grpc-Message", percent(a.message))
 	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusOK)
+}
+
+// hangUp ends a call whose response broke off by a status in its trailers, and
+// reports whether it could. A reset has no words, and gRPC's clients take most for a
+// mistake (INTERNAL), where what was lost with a connection is worth another try.
+func (x *exchange) hangUp(err error) bool {
+	web := strings.HasPrefix(x.r.Header.Get("Content-Type"), "application/grpc-web") // has its trailers in the body
+	if !x.streams() || web || x.r.ProtoMajor < 2 || errors.Is(err, errClient) || x.r.Context().Err() != nil {
+		return false
+	}
+	status := 14 // UNAVAILABLE
+	if code, ok := origin.ResetCode(err); ok {
+		status = resetStatus(code)
+	}
+	if x.overdue() {
+		status = 4 // DEADLINE_EXCEEDED
+	}
+	x.err, x.called = err, strconv.Itoa(status)
+	x.w.drop()
+	h := x.w.Header()
+	h.Set(http.TrailerPrefix+"Grpc-Status", x.called)
+	h.Set(http.TrailerPrefix+"Grpc-Message", percent("The origin broke off before the call had ended."))
+	return true
+}
+
+// resetStatus is what a reset by an error code of HTTP/2 is to a call (the gRPC
+// protocol, Errors).
+func resetStatus(code uint32) int {
+	switch code {
+	case 0x7: // REFUSED_STREAM
+		return 14
+	case 0x8: // CANCEL
+		return 1
+	case 0xb: // ENHANCE_YOUR_CALM
+		return 8
+	case 0xc: // INADEQUATE_SECURITY
+		return 7
+	}
+	return 13
 }
 
 // percent encodes a message (the gRPC protocol, Responses).

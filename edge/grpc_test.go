@@ -320,6 +320,44 @@ func TestTheEdgesOwnAnswersAreStatusesToACall(t *testing.T) {
 	}
 }
 
+// A call that had begun hears by a status what became of its origin.
+func TestACallThatBreaksOffHasAStatus(t *testing.T) {
+	for name, tt := range map[string]struct {
+		lost bool // the connection; else the stream is reset
+		want codes.Code
+	}{"the origin is lost": {true, codes.Unavailable}, "the origin resets the call": {false, codes.Internal}} {
+		end := make(chan bool)
+		s, o := stranger(t, true, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "application/grpc")
+			io.WriteString(w, "\x00\x00\x00\x00\x02hi")
+			http.NewResponseController(w).Flush()
+			select {
+			case <-end:
+				panic(http.ErrAbortHandler)
+			case <-r.Context().Done():
+			}
+		})
+		w := newWorld(t, []*region{named("eu-west-1", 0)}, behaviors(o, Behavior{Path: "*", Origin: "assets"}))
+		st, err := w.grpc().NewStream(t.Context(), &grpc.StreamDesc{ServerStreams: true}, "/t.T/Down")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var in, out []byte
+		if err := errors.Join(st.SendMsg(&in), st.CloseSend(), st.RecvMsg(&out)); err != nil || string(out) != "hi" {
+			t.Fatalf("%s: %q, %v", name, out, err)
+		}
+		if tt.lost {
+			s.CloseClientConnections()
+		} else {
+			end <- true
+		}
+		if err := st.RecvMsg(&out); status.Code(err) != tt.want || status.Convert(err).Message() != "The origin broke off before the call had ended." {
+			t.Errorf("%s: %v; want %v", name, err, tt.want)
+		}
+		w.until("logged", func() bool { return strings.Contains(w.log.String(), "grpc_status=") })
+	}
+}
+
 func TestGRPCWebPassesAsItIs(t *testing.T) {
 	const frames = "\x00\x00\x00\x00\x02hi\x80\x00\x00\x00\x0fgrpc-status: 0\r\n"
 	_, o := stranger(t, false, func(w http.ResponseWriter, r *http.Request) {

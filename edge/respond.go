@@ -68,6 +68,9 @@ func (x *exchange) respond(resp *cache.Response) {
 	if err == nil {
 		err = x.w.finish()
 	}
+	if err != nil && x.hangUp(err) {
+		return
+	}
 	if err != nil {
 		x.broke(err)
 	}

@@ -46,15 +46,22 @@ type streamError struct {
 
 func (streamError) Error() string { return "stream reset" }
 
+// ResetCode returns the error code by which a stream was reset, if err is of that.
+func ResetCode(err error) (code uint32, ok bool) {
+	var reset streamError
+	ok = errors.As(err, &reset)
+	return reset.Code, ok
+}
+
 // sentBy tells how far a request got that failed with err. wrote says that its
 // headers reached the connection; canceled, that the caller gave up, after
 // which net/http does not say any more what became of them.
 func sentBy(err error, wrote, canceled bool) Sent {
-	var reset streamError
+	code, reset := ResetCode(err)
 	switch {
 	case !wrote && !canceled:
 		return Unsent
-	case errors.As(err, &reset) && reset.Code == refusedStream:
+	case reset && code == refusedStream:
 		return Unsent
 	case err != nil && err.Error() == goAway:
 		return Unsent
