@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"meridian/client"
@@ -31,18 +32,31 @@ func (n *nemesis) follow(ctx context.Context, p plan) {
 			return
 		case <-time.After(time.Until(n.begin.Add(e.at))):
 		}
-		for _, args := range n.commands(ctx, e) {
-			wait := patience
-			if e.heal {
-				wait = healPatience
-			}
-			out, err := n.run(ctx, wait, args...)
-			if err != nil {
-				out = err.Error()
-			}
-			n.say("%v %s: %s", time.Since(n.begin).Round(time.Millisecond), e, out)
+		for _, said := range n.do(ctx, e) {
+			n.say("%v %s: %s", time.Since(n.begin).Round(time.Millisecond), e, said)
 		}
 	}
+}
+
+// do runs an event's commands, at once, and returns what they say.
+func (n *nemesis) do(ctx context.Context, e event) []string {
+	wait := patience
+	if e.heal {
+		wait = healPatience
+	}
+	commands := n.commands(ctx, e)
+	out := make([]string, len(commands))
+	var all sync.WaitGroup
+	for i, args := range commands {
+		all.Go(func() {
+			var err error
+			if out[i], err = n.run(ctx, wait, args...); err != nil {
+				out[i] = err.Error()
+			}
+		})
+	}
+	all.Wait()
+	return out
 }
 
 func (n *nemesis) run(ctx context.Context, wait time.Duration, args ...string) (string, error) {
