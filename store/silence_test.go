@@ -170,6 +170,39 @@ func TestSilentRelayHoldsAWriteForTwoSeconds(t *testing.T) {
 	})
 }
 
+// TestWriteThatIsSeenNeedsNoAnswer has a busy store do a write and tell nobody but
+// the view, while a silent relay is waited for. The same value of before is no
+// answer, and another's none either.
+func TestWriteThatIsSeenNeedsNoAnswer(t *testing.T) {
+	for _, c := range []struct {
+		name, value string // what the store has once it did the write
+		want        meridian.Kind
+	}{
+		{"it did", "ours", ""},
+		{"another was quicker", "theirs", meridian.Unavailable},
+	} {
+		dir := t.TempDir()
+		synctest.Test(t, func(t *testing.T) {
+			f, err := NewFollower(FollowerConfig{Dir: dir}, Deps{Relays: []func(context.Context) (net.Conn, error){
+				relayOf(func(p puppet) { http.ReadRequest(bufio.NewReader(p.conn)) }),
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			f.apply(one(1, "ours"))
+			time.AfterFunc(relayPatience+time.Second, func() { f.apply(one(2, c.value)) })
+			began := time.Now()
+			ok, err := f.CompareAndSwap(t.Context(), "k", 1, []byte("ours"))
+			if meridian.KindOf(err) != c.want || ok != (err == nil) {
+				t.Errorf("%s: %v, %v", c.name, ok, err)
+			}
+			if took := time.Since(began); err == nil && took != relayPatience+time.Second {
+				t.Errorf("%s: written after %v", c.name, took)
+			}
+		})
+	}
+}
+
 func TestWritesThatAreTooBigAreRefusedBeforeTheyAreSent(t *testing.T) {
 	f, err := NewFollower(FollowerConfig{Dir: t.TempDir()}, Deps{Relays: []func(context.Context) (net.Conn, error){
 		func(context.Context) (net.Conn, error) { t.Error("asked a relay"); return nil, net.ErrClosed },

@@ -25,7 +25,8 @@ const retryPause = 50 * time.Millisecond
 // member that is cut from the leader cannot tell. So a try that is not answered
 // soon is made again, if need be through another member. Each try is
 // conditional on the revision that the first one saw, so that at most one of
-// them takes effect, whoever carried it.
+// them takes effect, whoever carried it. It need not be answered: a slow one
+// may be seen in the view long before a relay that is silent is given up.
 func (w writer) do(ctx context.Context, o op) (result, error) {
 	t := try{op: o, old: o.OldRev}
 	if !o.CAS {
@@ -33,7 +34,7 @@ func (w writer) do(ctx context.Context, o op) (result, error) {
 		t.old = e.Rev
 	}
 	for n := 0; ; n++ {
-		f, err := w.attempt(ctx, t, n)
+		f, err := w.once(ctx, t, n)
 		switch {
 		case err == nil:
 			next, r := settle(t, f)
@@ -52,11 +53,46 @@ func (w writer) do(ctx context.Context, o op) (result, error) {
 	}
 }
 
+// once makes the nth try. One that is made again ends as well when the view shows
+// that an earlier one took effect.
+func (w writer) once(ctx context.Context, t try, n int) (finding, error) {
+	if !t.unsure {
+		return w.attempt(ctx, t, n)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var f finding
+	var err error
+	done := make(chan struct{})
+	go func() { // awaited below
+		defer close(done)
+		f, err = w.attempt(ctx, t, n)
+	}()
+	defer func() { cancel(); <-done }()
+	for {
+		changed := w.Watch()
+		if rev, ok := t.shown(w.Now()); ok {
+			return finding{did: true, rev: rev}, nil
+		}
+		select {
+		case <-done:
+			return f, err
+		case <-changed:
+		}
+	}
+}
+
 // A try is one attempt at an op.
 type try struct {
 	op
 	old    int64 // takes effect only if the key's revision is still this
 	unsure bool  // an earlier one like it was not answered, and may take effect
+}
+
+// shown reports whether a view has what the try was to write, and the view's
+// revision. A value that was there before the first try is none of its own.
+func (t try) shown(v *View) (rev int64, ok bool) {
+	e, ok := v.Get(t.Key)
+	return v.Rev(), ok && !t.Delete && e.Rev > t.old && bytes.Equal(e.Value, t.Value)
 }
 
 // A finding is what the store answered to a try.
