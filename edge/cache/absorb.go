@@ -128,7 +128,7 @@ func (c *Cache) object(f *flight, q *Request, resp *http.Response, now time.Time
 		return nil, v
 	}
 	o := &object{
-		status: resp.StatusCode, proto: [2]int{resp.ProtoMajor, resp.ProtoMinor}, header: stored(resp.Header, d, q.Policy.MinTTL > 0),
+		status: resp.StatusCode, proto: [2]int{resp.ProtoMajor, resp.ProtoMinor}, header: stored(resp.Header, d, q.Policy.of(resp.StatusCode).MinTTL > 0),
 		directives: d, life: life, selector: selectorOf(resp.Header, q.Header), told: tokensOf(resp.Header[headerTokens]),
 		host: q.Host, path: q.Path, tags: tagsOf(resp.Header), size: -1, body: newStream(resp.ContentLength, c.cfg.Object),
 	}
@@ -184,7 +184,7 @@ func (o *object) renewed(f *flight, q *Request, resp *http.Response, now time.Ti
 	h := updated(o.header, resp.Header)
 	d, targeted := controls(h)
 	n.directives, n.life = d, lifetimeOf(o.status, h, d, targeted, q.Policy, now)
-	n.header = stored(h, d, q.Policy.MinTTL > 0)
+	n.header = stored(h, d, q.Policy.of(o.status).MinTTL > 0)
 	n.told = newer(o.told, resp.Header[headerTokens])
 	n.version = advanced(o.version, atLeast(n.told, resp.Header, f.floor))
 	n.selector, n.tags = selectorOf(h, q.Header), tagsOf(h)

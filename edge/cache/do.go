@@ -170,7 +170,7 @@ func (c *Cache) look(ctx context.Context, q *Request, key string, fetch Fetch) (
 // candidate describes a stored response and a request to reuse.
 func (c *Cache) candidate(q *Request, key string, o *object, asked directives, now time.Time, collapsed bool) candidate {
 	v := candidate{
-		age: o.ageAt(now, collapsed), life: min(o.life.d, q.Policy.MaxTTL), stored: o.directives, asked: asked, policy: q.Policy,
+		age: o.ageAt(now, collapsed), life: min(o.life.d, q.Policy.MaxTTL), stored: o.directives, asked: asked, policy: q.Policy.of(o.status),
 		stale: !o.soft.IsZero(), covered: covers(o.version, q.Tokens),
 		before: o.began.Before(q.After),
 	}

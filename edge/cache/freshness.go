@@ -23,6 +23,7 @@ type lifetime struct {
 // lifetimeOf decides how long a response is fresh (RFC 9111, section 4.2.1),
 // within what the policy allows.
 func lifetimeOf(status int, h http.Header, d directives, targeted bool, p Policy, now time.Time) lifetime {
+	p = p.of(status)
 	l, ok := explicit(h, d, targeted, now)
 	switch {
 	case p.MinTTL > 0 && (d.noStore || d.private || d.noCache):

@@ -10,8 +10,8 @@ type Policy struct {
 	// MinTTL, DefaultTTL and MaxTTL bound how long a response is fresh, as
 	// CloudFront's do: a response that says how long is kept to MinTTL and
 	// MaxTTL, one that says nothing is fresh for DefaultTTL. MinTTL above zero
-	// also stores what says no-store, no-cache or private. MaxTTL zero stores
-	// nothing.
+	// also stores what says no-store, no-cache or private, but for errors. MaxTTL
+	// zero stores nothing.
 	MinTTL, DefaultTTL, MaxTTL time.Duration
 
 	// What the key has beside method, host and path. What is not in the key is
@@ -39,6 +39,16 @@ type Policy struct {
 
 	// Eventual lets a caller have what is older than its consistency token.
 	Eventual bool
+}
+
+// of returns what the policy is to responses of a status. An error is kept for as
+// long as it says, or as ErrorTTL says: MinTTL would show everybody what one
+// caller was refused (401, 429), or a moment's failure for long.
+func (p Policy) of(status int) Policy {
+	if status >= 400 {
+		p.MinTTL = 0
+	}
+	return p
 }
 
 // Default is the policy of what no behaviour has a policy for: the origin's own

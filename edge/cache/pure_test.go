@@ -124,7 +124,8 @@ func TestLifetime(t *testing.T) {
 		{"the minimum over no-store", 200, headers("Cache-Control: no-store"), cf, time.Minute},
 		{"an error", 404, headers(), cf, 70 * time.Second},
 		{"an error that says", 404, headers("Cache-Control: max-age=100"), cf, 100 * time.Second},
-		{"another error", 500, headers(), cf, time.Minute},
+		{"an error that says less than the minimum", 404, headers("Cache-Control: max-age=1"), cf, time.Second},
+		{"another error", 500, headers(), cf, 0},
 	} {
 		d, targeted := controls(tt.header)
 		if got := lifetimeOf(tt.status, tt.header, d, targeted, tt.policy, noon); got.d != tt.want || got.why == "" {
@@ -182,6 +183,10 @@ func TestStorable(t *testing.T) {
 		{"must-understand of another", "GET", 599, headers("Cache-Control: must-understand, max-age=1"), false, Default(), false},
 		{"HEAD", "HEAD", 200, headers("Cache-Control: max-age=1"), false, Default(), false},
 		{"PUT", "PUT", 200, headers("Cache-Control: max-age=1"), false, Default(), false},
+		{"the minimum over no-store", "GET", 200, headers("Cache-Control: no-store"), false, least, true},
+		{"no minimum of errors", "GET", 401, headers(), false, least, false},
+		{"no minimum of errors over no-store", "GET", 500, headers("Cache-Control: no-store, max-age=1"), false, least, false},
+		{"no minimum of errors over private", "GET", 404, headers("Cache-Control: private, max-age=1"), false, least, false},
 		{"304", "GET", 304, headers("Cache-Control: max-age=1"), false, Default(), false},
 		{"Vary: *", "GET", 200, headers("Cache-Control: max-age=1", "Vary: a, *"), false, Default(), false},
 		{"server-sent events", "GET", 200, headers("Cache-Control: max-age=1", "Content-Type: text/event-stream; charset=utf-8"), false, Default(), false},

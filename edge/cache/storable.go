@@ -30,6 +30,7 @@ var momentary = []string{"Meridian-Stale", "Meridian-Lost-Write", "Meridian-Prim
 
 // storable decides whether a response may be stored (RFC 9111, section 3).
 func storable(r judged) verdict {
+	r.policy = r.policy.of(r.status)
 	d, least := r.directives, r.policy.MinTTL > 0
 	for _, name := range momentary {
 		if len(r.header[name]) > 0 {
