@@ -246,6 +246,13 @@ func (c *client) message(ctx context.Context, f wire.Frame) error {
 		if err := c.place(ctx); err != nil {
 			return err
 		}
+		switch {
+		case c.skipping:
+			return c.skip(f)
+		case c.placed:
+			c.send(ctx, c.translate(ctx, m))
+			return nil
+		}
 	}
 	c.atHand.Store(true)
 	c.group.Add(c.translate(ctx, m))

@@ -35,6 +35,11 @@ func (c *client) runMain(ctx context.Context, why string) error {
 		}
 		return c.notSent(err)
 	}
+	if c.broken { // meanwhile
+		c.mu.Unlock()
+		c.mends()
+		return nil
+	}
 	k := kept{behind: c.behind, suppress: c.released.frames, kind: c.kind(), why: why, credit: c.credit, floor: floor}
 	c.credit = nil
 	if c.block == deferred {

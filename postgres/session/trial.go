@@ -49,7 +49,7 @@ func (s *State) TakeBack(g *Group) (unlike bool) {
 	for _, m := range g.Messages {
 		switch {
 		case m.Kind == 'P':
-			m.Stmt.passed, s.ahead[m.Stmt.Name] = false, expected{m.Stmt, m.Stmt.gen}
+			m.Stmt.passed, m.Stmt.gone, s.ahead[m.Stmt.Name] = false, false, expected{m.Stmt, m.Stmt.gen}
 		case m.Kind == 'Q' || m.Kind == 'C' && m.Frame.Body()[0] == 'S':
 			s.ahead[m.Name] = expected{id: m.id}
 		}
