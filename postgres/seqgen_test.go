@@ -50,6 +50,7 @@ type generator struct {
 	readOnly bool
 	later    bool
 	drivers  bool
+	newest   bool
 	portals  int
 	q        sequence
 }
@@ -61,7 +62,7 @@ func generate(seed uint64) sequence {
 	g.q.style = g.one("", "", "meridian.consistency=global", "meridian.consistency=strong", "meridian.transactions=lazy", "meridian.consistency=bounded(1s)")
 	g.readOnly = g.chance(25)
 	g.later = seed%2 == 1 && seed >= 63000 // older seeds stay what they were
-	g.drivers = seed >= driverSeeds
+	g.drivers, g.newest = seed >= driverSeeds, seed >= moreSeeds
 	for range 2 + g.r.IntN(12) {
 		g.unit()
 		if g.chance(40) {
@@ -104,6 +105,10 @@ func (g *generator) sql() string {
 
 // unit adds messages that belong together, mostly.
 func (g *generator) unit() {
+	if g.newest && g.chance(50) {
+		g.more()
+		return
+	}
 	if g.drivers && g.chance(50) {
 		g.driver()
 		return

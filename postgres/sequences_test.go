@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"encoding/binary"
 	"flag"
 	"fmt"
 	"os"
@@ -34,8 +35,12 @@ func TestSequences(t *testing.T) {
 		n = min(n, 40)
 	}
 	s := newStage(t)
-	t.Logf("%d sequences from seed %d", n, *seed)
-	for i, bad := 0, 0; i < n && bad < 10; i++ {
+	i := 0
+	defer func() { t.Logf("%d of %d sequences from seed %d", i, n, *seed) }()
+	for bad := 0; i < n && bad < 10; i++ {
+		if end, ok := t.Deadline(); ok && time.Until(end) < time.Minute { // what was played counts
+			break
+		}
 		if !s.check(generate(*seed + uint64(i))) {
 			bad++
 		}
@@ -49,12 +54,14 @@ type sequence struct {
 	steps []sent
 }
 
-// A sent is one message. After a pause nothing is sent before what PostgreSQL
-// answers by then has come.
+// A sent is one message, or a cancel request. After a pause nothing is sent before
+// what PostgreSQL answers by then has come.
 type sent struct {
-	says  string
-	bytes []byte
-	pause bool
+	says   string
+	bytes  []byte
+	pause  bool
+	cancel bool
+	awaits bool // it cancels what was sent last
 }
 
 func (q sequence) String() string {
@@ -75,6 +82,7 @@ type seqStage struct {
 	t     *testing.T
 	w     *world
 	su    *pgx.Conn
+	there *pgx.Conn         // the same on the standby
 	calls map[string]uint32 // the object ids of functions
 }
 
@@ -91,7 +99,7 @@ const seqState = `select (select coalesce(string_agg(id || '=' || v, ' ' order b
 
 func newStage(t *testing.T) *seqStage {
 	s := &seqStage{t: t, w: newWorld(t, func(c *Config, _ *Deps) { c.TransactionPooling = *pooled }), calls: map[string]uint32{}}
-	s.su = s.w.superuser(pair.primary)
+	s.su, s.there = s.w.superuser(pair.primary), s.w.superuser(pair.standby)
 	simple := func(sql string) {
 		if _, err := s.su.Exec(t.Context(), sql, pgx.QueryExecModeSimpleProtocol); err != nil {
 			t.Fatal(err)
@@ -191,11 +199,14 @@ func (s *seqStage) play(q sequence, how path, counts []int) (said string, came [
 	defer c.conn.Close()
 	var buf []byte
 	for _, m := range q.steps {
-		if buf = append(buf, m.bytes...); !m.pause {
+		if buf = append(buf, m.bytes...); !m.pause && !m.cancel {
 			continue
 		}
 		c.conn.Write(buf)
 		buf = buf[:0]
+		if m.cancel {
+			s.cancels(c, how, m.awaits)
+		}
 		if how == directly {
 			c.quiet()
 		} else {
@@ -216,7 +227,9 @@ func (s *seqStage) play(q sequence, how path, counts []int) (said string, came [
 // A listener reads what one session is sent.
 type listener struct {
 	raw
+	key    wire.Key
 	n      int
+	ends   int // of groups, and errors
 	out    strings.Builder
 	failed bool // its block has
 	closed bool
@@ -225,7 +238,7 @@ type listener struct {
 
 func (s *seqStage) dial(q sequence, how path) *listener {
 	s.t.Helper()
-	p := map[path]*Proxy{"primary": s.w.iad, "secondary": s.w.dub}[how]
+	p := s.proxy(how)
 	c := &listener{}
 	params := []wire.Param{{Name: "user", Value: "conduit"}, {Name: "database", Value: "conduit"}, {Name: "search_path", Value: "seq"}}
 	if p == nil {
@@ -245,8 +258,15 @@ func (s *seqStage) dial(q sequence, how path) *listener {
 	if p != nil {
 		c.prove("secret")
 	}
+	_, key := c.raw.until('K')
+	c.key = wire.Key{PID: binary.BigEndian.Uint32(key), Secret: string(key[4:])}
 	c.raw.until('Z')
 	return c
+}
+
+// proxy returns whose way it is; nil: nobody's.
+func (s *seqStage) proxy(how path) *Proxy {
+	return map[path]*Proxy{"primary": s.w.iad, "secondary": s.w.dub}[how]
 }
 
 // quiet reads what comes until nothing comes for a moment.
@@ -280,6 +300,9 @@ func (c *listener) take(f wire.Frame, err error) bool {
 		return c.closed
 	}
 	c.n++
+	if f.Type() == 'Z' || f.Type() == 'E' {
+		c.ends++
+	}
 	c.out.WriteString("  " + c.shows(f) + "\n")
 	c.ended = c.ended || f.Type() == 'D' && strings.Contains(string(f.Body()), seqEnd)
 	return true
