@@ -195,10 +195,17 @@ func (s *State) Reread(g *Group) {
 }
 
 // Unsure reports whether a group makes a statement of a name that the backend lacks and
-// that is taken, unless what is not answered yet drops it.
+// that is taken, unless what is not answered yet drops it; or uses one that the backend
+// lacks and that is not answered for: a handle took its place.
 func (t *Tracker) Unsure(g *Group) bool {
+	var made *Statement
 	for i := range g.Messages {
-		if m := &g.Messages[i]; m.Taken != nil && t.lacks(m.Taken) && t.dropping() {
+		switch m := &g.Messages[i]; {
+		case m.Taken != nil && t.lacks(m.Taken) && t.dropping():
+			return true
+		case m.Kind == 'P':
+			made = m.Stmt
+		case m.Stmt != nil && m.Stmt != made && m.Stmt.Name == "" && !t.Idle() && !t.state.Has(m.Stmt) && t.lacks(m.Stmt):
 			return true
 		}
 	}

@@ -39,6 +39,8 @@ func newConversation() *conversation {
 //
 //	send SIDE     the client's messages, one a line; prints what the backend gets, (hidden) in parentheses
 //	read          the client's messages, which are not sent yet; prints nothing
+//	unsure SIDE   says whether what they name is to be asked for
+//	emit SIDE     a handle
 //	place SIDE    sends them; add "amid" where they are sent behind others of their group
 //	reply SIDE    the backend's messages; prints what the client sees, and the state
 //	ask SIDE      what is sent ahead of the client's messages, if anything is
@@ -64,11 +66,16 @@ func TestSession(t *testing.T) {
 			switch d.Cmd {
 			case "send":
 				return c.send(t, side, d.Input)
+			case "unsure":
+				return fmt.Sprintln(c.trackers[side].Unsure(&c.held))
 			case "place":
 				if !d.HasArg("amid") {
 					c.state.Reread(&c.held)
 				}
 				return c.encode(side, c.held)
+			case "emit":
+				c.trackers[side].Emit(nil, "handle")
+				return ""
 			case "ask":
 				return c.ask(t, side, d.Input)
 			case "reply":
