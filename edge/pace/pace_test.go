@@ -2,6 +2,7 @@ package pace
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -113,27 +114,35 @@ func TestQuietStreamOwesNothing(t *testing.T) {
 }
 
 // A network is a client's connection to which the system holds bytes.
-type network struct{ queue int }
+type network struct{ queue atomic.Int64 }
 
-func (n *network) queued() (int, bool) { return n.queue, true }
+func (n *network) queued() (int, bool) { return int(n.queue.Load()), true }
+
+// holding returns a network that holds so many bytes.
+func holding(queue int64) *network {
+	n := &network{}
+	n.queue.Store(queue)
+	return n
+}
 
 func TestReaderThatTakesNothingIsCut(t *testing.T) {
 	for _, tt := range []struct {
 		name string
-		take int // bytes a second
+		take int64 // bytes a second
 		want bool
 	}{{"nothing", 0, true}, {"a tenth of the least", 50, true}, {"twice the least", 1000, false}} {
 		watching(t, rule, func(w *Watch) {
-			n := &network{queue: 1 << 20}
+			n := holding(1 << 20)
 			cut := false
 			c := w.Over(n.queued, func() { cut = true })
 			c.BeginWrite() // which the system has no room for
 			for range 300 {
 				time.Sleep(time.Second)
-				n.queue -= tt.take
+				n.queue.Add(-tt.take)
 			}
 			c.EndWrite(1 << 14)
 			c.Close()
+			synctest.Wait()
 			if cut != tt.want {
 				t.Errorf("%s: cut %v", tt.name, cut)
 			}
@@ -143,9 +152,9 @@ func TestReaderThatTakesNothingIsCut(t *testing.T) {
 
 // A response waits for room that its client gives once it has what is on its way.
 func TestStreamOfASlowNetworkIsTheConnectionsAffair(t *testing.T) {
-	for _, take := range []int{1000, 0} {
+	for _, take := range []int64{1000, 0} {
 		watching(t, rule, func(w *Watch) {
-			n := &network{queue: 1 << 20}
+			n := holding(1 << 20)
 			cut, stream := false, false
 			c := w.Over(n.queued, func() { cut = true })
 			c.BeginWrite()
@@ -155,10 +164,11 @@ func TestStreamOfASlowNetworkIsTheConnectionsAffair(t *testing.T) {
 			r.Begin()
 			for range 300 {
 				time.Sleep(time.Second)
-				n.queue -= take
+				n.queue.Add(-take)
 			}
 			r.Close()
 			c.Close()
+			synctest.Wait()
 			if cut != (take == 0) || stream && take > 0 {
 				t.Errorf("taking %d bytes a second: the connection was cut %v, its stream %v", take, cut, stream)
 			}

@@ -139,6 +139,7 @@ func TestWithoutTheStoreItIsSaidThatNothingIsKept(t *testing.T) {
 		l.store = nil
 		l.mu.Unlock()
 		time.Sleep(2 * time.Second) // and it is, as soon as the store is back
+		synctest.Wait()
 		if ids(l.log.Purges) != "a" {
 			t.Errorf("the log has %q", ids(l.log.Purges))
 		}
@@ -154,14 +155,17 @@ func TestInvalidationsAreGatheredAndBounded(t *testing.T) {
 			s.Invalidated(named(fmt.Sprint("slow-", i))[0])
 			time.Sleep(500 * time.Millisecond)
 		}
+		synctest.Wait()
 		if n := len(l.told["near"]); n != 10 || l.writes != 0 {
 			t.Errorf("%d were told in %d writes of the log, want 10 in none: they reached every edge", n, l.writes)
 		}
 		time.Sleep(time.Second)
+		synctest.Wait()
 		for i := range 10_000 {
 			s.Invalidated(named(fmt.Sprint("fast-", i))[0])
 		}
 		time.Sleep(time.Second)
+		synctest.Wait()
 		if n := len(l.told["near"]) - 10; n != 100 || l.writes != 0 {
 			t.Errorf("of 10,000 at once %d were told in %d writes of the log, want 100 in none", n, l.writes)
 		}
@@ -169,6 +173,7 @@ func TestInvalidationsAreGatheredAndBounded(t *testing.T) {
 			s.Invalidated(cache.Purge{ID: NewID(), Path: "/same", At: time.Now()})
 		}
 		time.Sleep(time.Second)
+		synctest.Wait()
 		if n := len(l.told["near"]) - 110; n > 2 {
 			t.Errorf("1000 of one path were told as %d", n)
 		}
@@ -179,6 +184,7 @@ func TestInvalidationsAreGatheredAndBounded(t *testing.T) {
 			s.Invalidated(named(fmt.Sprint("missed-", i))[0])
 		}
 		time.Sleep(5 * time.Second)
+		synctest.Wait()
 		if n := len(l.log.Purges); n != 50 || l.writes > 3 {
 			t.Errorf("of 50 that an edge did not hear %d are in the log, in %d writes, want all in a few", n, l.writes)
 		}
