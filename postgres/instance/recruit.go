@@ -34,7 +34,9 @@ func (in *Instance) Pledge(term uint64) error { return in.gate.promise(term) }
 // Follow lets this instance reach the primary of term, which Deps.Upstream
 // connects to, and cuts what is left of older terms. A standby that waits for
 // that streams within milliseconds. Below the pledge the error is Forbidden.
-func (in *Instance) Follow(ctx context.Context, term uint64) error { return in.FollowOn(ctx, term, term) }
+func (in *Instance) Follow(ctx context.Context, term uint64) error {
+	return in.FollowOn(ctx, term, term)
+}
 
 // FollowOn is Follow of a primary that took the writes in term took and raised its
 // term since: what was connected to it in a term from that on stays. A copy or a
