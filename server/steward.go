@@ -184,7 +184,7 @@ func (s *steward) do(ctx context.Context, v failover.View, d failover.Decision) 
 func (s *steward) look() failover.View {
 	r, _, age := s.tenure.now()
 	v := failover.View{
-		Self: s.self.Region, Record: r, Age: age, State: s.state(), Pledged: s.pg.Term(),
+		Self: s.self.Region, Record: r, Age: age, State: s.state(), Lacks: s.pg.Lacks(), Pledged: s.pg.Term(),
 		Follows: s.follows, Since: time.Since(s.since), Witness: s.file.Witness, MaxLoss: s.file.Database.Failover.MaxLoss, Alive: map[meridian.Region]bool{},
 	}
 	v.Regions = r.Promise.Of.Regions(s.counted())
@@ -221,13 +221,13 @@ func (s *steward) asked(view *store.View) (m failover.Move) {
 }
 
 func (s *steward) state() failover.State {
-	switch {
-	case s.pg.Role() == instance.Primary:
+	switch s.pg.Role() {
+	case instance.Primary:
 		return failover.Primary
-	case s.pg.Role() != instance.Standby || s.pg.Lacks() != "":
-		return failover.Stopped
+	case instance.Standby:
+		return failover.Standby
 	}
-	return failover.Standby
+	return failover.Stopped
 }
 
 // raise renews in a term above what standbys pledged, so that they follow again.

@@ -95,6 +95,7 @@ type View struct {
 	Record  Record
 	Age     time.Duration // since the newest renewal was received here, or since this node's mark in it
 	State   State
+	Lacks   string        // what is done to a standby's data, which are not there yet, for people; "" if they are
 	Pledged uint64        // the highest term that this node pledged
 	Follows uint64        // the term whose holder this standby streams from; 0: nobody's
 	Since   time.Duration // since it did
@@ -188,6 +189,8 @@ func (v View) successor() Decision {
 	switch {
 	case v.State != Standby:
 		return wait("%s has no running standby", v.Self)
+	case v.Lacks != "": // to pledge would cut that off, and there is nothing to report
+		return wait("PostgreSQL of %s %s", v.Self, v.Lacks)
 	case !slices.Contains(v.Regions, v.Self): // it joins or leaves: commits did not wait for it
 		return wait("%s does not count among %d regions", v.Self, len(v.Regions))
 	}

@@ -65,6 +65,8 @@ func readLine(t *testing.T, v *failover.View, line string) {
 			v.Record.Promise = v.Record.Promise.Ask(durability(t, next))
 		}
 	case scan(line, "witness %s", &v.Witness):
+	case line == "rewinds":
+		v.Lacks = line
 	case scan(line, "dead %s", &dead):
 		v.Alive[dead] = false
 	case scan(line, "regions %s", &dead):

@@ -12,31 +12,32 @@ func (in *Instance) Doing() string {
 	case s.lacks() != "":
 		return s.lacks()
 	}
-	return "starts"
-}
-
-// Lacks says why there is no data on which PostgreSQL can start, for people: it is
-// copied, or undone up to where the primary's history left it; "" if there is.
-func (in *Instance) Lacks() string {
-	s, _ := in.life.now()
-	return s.lacks()
-}
-
-func (s lifeState) lacks() string {
-	if s.up || s.stopped {
-		return ""
-	}
 	switch s.step {
-	case Clone:
-		return "is copied anew"
-	case Rewind:
-		return "rewinds"
 	case Wait:
 		return "waits for the primary"
 	case Aside:
 		return "is set aside"
 	case Refuse:
 		return "is refused"
+	}
+	return "starts"
+}
+
+// Lacks says what is being done to data on which PostgreSQL cannot start before, for
+// people: they are copied, or wound back to where the primary's history left them; ""
+// if nothing is.
+func (in *Instance) Lacks() string {
+	s, _ := in.life.now()
+	return s.lacks()
+}
+
+func (s lifeState) lacks() string {
+	switch {
+	case s.up || s.stopped:
+	case s.step == Clone:
+		return "is copied anew"
+	case s.step == Rewind:
+		return "rewinds"
 	}
 	return ""
 }
