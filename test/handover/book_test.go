@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"meridian/postgres/failover"
 	"meridian/test/harness"
 	"meridian/test/history"
 )
@@ -28,6 +29,7 @@ type book struct {
 	again  atomic.Int64 // keyed writes that were asked again
 	denied atomic.Int64 // writes without a key that were told to fail
 	open   atomic.Int64 // writes by key of which nobody can tell, for good
+	stuck  atomic.Int64 // requests that were not answered for as long as stuckAfter
 	began  int          // how long the edge's log was then
 
 	mu      sync.Mutex // guards what follows
@@ -76,8 +78,12 @@ func (b *book) browser(two bool) browser {
 	return browser{b, c}
 }
 
+// stuckAfter is how long a client waits that notices something: a third of a lease.
+const stuckAfter = failover.Lease / 3
+
 // ask makes one request, and returns status 0 if it was not answered.
 func (c browser) ask(ctx context.Context, method string, id int64, key string) (status int, text string) {
+	defer time.AfterFunc(stuckAfter, func() { c.b.stuck.Add(1) }).Stop()
 	req, err := http.NewRequestWithContext(ctx, method, fmt.Sprintf("https://%s/entries/%d", domain, id), nil)
 	if err != nil {
 		return 0, err.Error()
