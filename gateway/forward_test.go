@@ -99,7 +99,7 @@ func TestThePlacedAnswerComesBackUnchanged(t *testing.T) {
 func TestTheTripLeavesTimeForTheAnswer(t *testing.T) {
 	p := newPair(t, &functions{}, &functions{}, nil)
 	p.home.ask(p.home.inner, "POST", "/pets", "", "Meridian-Time-Left", "1000").want(t, 200, "ok")
-	left, err := time.ParseDuration(p.sent.Header.Get("Meridian-Time-Left") + "ms")
+	left, err := time.ParseDuration(p.sent.Load().Header.Get("Meridian-Time-Left") + "ms")
 	if err != nil || left > 930*time.Millisecond || left < 500*time.Millisecond {
 		t.Errorf("Meridian-Time-Left %v, %v; want 1 s less the round trip and what was spent", left, err)
 	}
@@ -107,7 +107,7 @@ func TestTheTripLeavesTimeForTheAnswer(t *testing.T) {
 	if p.home.fns.count() != 1 {
 		t.Error("a request with less than two round trips to go left home")
 	}
-	if p.sent.GetBody != nil {
+	if p.sent.Load().GetBody != nil {
 		t.Error("net/http could send the request twice")
 	}
 }
@@ -125,7 +125,7 @@ func TestBothRegionsVerifyTheCaller(t *testing.T) {
 	}
 	n := p.primary.fns.count()
 	p.home.ask(p.home.public, "GET", "/private", "", append(sealed, "X-Api-Key", "junk")...).want(t, 403, forbidden)
-	if p.sent.Header.Get("Meridian-Identity") == "" || p.primary.fns.count() != n {
+	if p.sent.Load().Header.Get("Meridian-Identity") == "" || p.primary.fns.count() != n {
 		t.Error("a stranger's seal, or a refused request, went on")
 	}
 }

@@ -135,8 +135,10 @@ func newWorld(t *testing.T, fns *functions, change func(*gateway.Config, *gatewa
 		t.Fatal(err)
 	}
 	w := &world{Gateway: g, t: t, fns: fns, inner: httptest.NewServer(g.Inner()), public: httptest.NewTLSServer(g.Public())}
-	t.Cleanup(w.inner.Close)
-	t.Cleanup(w.public.Close)
+	for _, door := range []*httptest.Server{w.inner, w.public} {
+		t.Cleanup(door.Close)
+		door.Client().CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	}
 	return w
 }
 
@@ -157,9 +159,7 @@ func (w *world) ask(door *httptest.Server, method, target, body string, extra ..
 	for i := 0; i+1 < len(extra); i += 2 {
 		r.Header.Add(extra[i], extra[i+1])
 	}
-	client := door.Client()
-	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	res, err := client.Do(r)
+	res, err := door.Client().Do(r)
 	if err != nil {
 		w.t.Fatal(err)
 	}

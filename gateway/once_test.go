@@ -264,8 +264,8 @@ func TestAKeyedRequestIsPlacedByItsKey(t *testing.T) {
 	s := newShared()
 	p := newPair(t, &functions{}, &functions{}, func(_ *gateway.Config, d *gateway.Deps) { d.Ledger = s })
 	p.home.ask(p.home.inner, "POST", "/pets", "x", "Idempotency-Key", "k").want(t, 200, "ok")
-	if p.sent.Header.Get("Meridian-Once") == "" || p.primary.fns.count() != 1 || p.home.fns.count() != 0 {
-		t.Errorf("sent %v, executed %d times there and %d at home", p.sent.Header, p.primary.fns.count(), p.home.fns.count())
+	if p.sent.Load().Header.Get("Meridian-Once") == "" || p.primary.fns.count() != 1 || p.home.fns.count() != 0 {
+		t.Errorf("sent %v, executed %d times there and %d at home", p.sent.Load().Header, p.primary.fns.count(), p.home.fns.count())
 	}
 	again := p.home.ask(p.home.inner, "POST", "/pets", "x", "Idempotency-Key", "k")
 	again.want(t, 200, "ok")

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,9 +34,9 @@ func atlas(change func(primary *topology.Region)) *topology.Map {
 // us-east-1, over HTTP/2, unless a test says otherwise.
 type pair struct {
 	home, primary *world
-	way           http.RoundTripper // to the primary's gateway
-	sent          *http.Request     // the last on the way
-	deaf          bool              // answers are lost on the way
+	way           http.RoundTripper            // to the primary's gateway
+	sent          atomic.Pointer[http.Request] // the last on the way
+	deaf          bool                         // answers are lost on the way
 }
 
 func newPair(t *testing.T, home, primary *functions, change func(*gateway.Config, *gateway.Deps)) *pair {
@@ -61,7 +62,7 @@ func newPair(t *testing.T, home, primary *functions, change func(*gateway.Config
 
 // RoundTrip implements http.RoundTripper.
 func (p *pair) RoundTrip(r *http.Request) (*http.Response, error) {
-	p.sent = r
+	p.sent.Store(r)
 	resp, err := p.way.RoundTrip(r)
 	if err == nil && p.deaf {
 		resp.Body.Close()
