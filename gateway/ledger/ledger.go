@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -248,14 +249,18 @@ func (l *Ledger) create(ctx context.Context) error {
 		_, err := db.Exec(ctx, createSQL, pgx.QueryExecModeSimpleProtocol)
 		return err
 	})
-	var e *pgconn.PgError
-	if errors.As(err, &e) && (e.Code == "23505" || e.Code == "42P06" || e.Code == "42P07") {
-		return nil // another region was faster
-	}
-	if err != nil {
+	if err != nil && !there(err) {
 		return fmt.Errorf("make the table meridian.idempotency: %w", err)
 	}
 	return nil
+}
+
+// there reports whether a ledger could not be made because another was made
+// meanwhile. IF NOT EXISTS fails of two who make a thing at once one, and how it
+// does depends on how far it was when the other's became visible.
+func there(err error) bool {
+	var e *pgconn.PgError
+	return errors.As(err, &e) && slices.Contains([]string{"23505", "42P06", "42P07", "42710", "42701"}, e.Code)
 }
 
 // absent reports whether there is no ledger yet, or one of an older version.

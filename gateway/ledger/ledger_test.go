@@ -135,6 +135,26 @@ func TestOneOfManyGetsTheClaim(t *testing.T) {
 	}
 }
 
+// The ledger is made by whoever first needs it, and by as many as do at once.
+func TestManyMakeTheLedgerAtOnce(t *testing.T) {
+	here, there := regions(t, ledger.Config{})
+	for round := range 20 {
+		if err := servers.primary.Exec("shop", "DROP SCHEMA IF EXISTS meridian CASCADE"); err != nil {
+			t.Fatal(err)
+		}
+		var made sync.WaitGroup
+		for i := range 12 {
+			made.Go(func() {
+				l := []*ledger.Ledger{here, there}[i%2]
+				if _, err := l.Claim(t.Context(), wish(fmt.Sprint("made-", round, "-", i))); err != nil {
+					t.Errorf("round %d: %v", round, err)
+				}
+			})
+		}
+		made.Wait()
+	}
+}
+
 // What one region settled the other finds at once, and the claim that has it may
 // ask again.
 func TestASettledClaimIsFoundInTheOtherRegion(t *testing.T) {
