@@ -70,11 +70,11 @@ func (e *engine) run(ctx context.Context, f *fn, work func(*vm) error) (time.Dur
 	r := &running{done: make(chan struct{})}
 	start := time.Now()
 	e.work.Go(func() { e.execute(r, f, func() error { return work(v) }) })
-	err := e.await(r, v, start)
+	used, err := e.await(r, v, start)
 	if err == nil && f.program.Backtrack && time.Since(start) >= regexTime {
 		err = errTime
 	}
-	return r.used, err
+	return used, err
 }
 
 // throttles reports whether a function is not run for now.
@@ -129,9 +129,9 @@ func guarded(work func() error) (err error) {
 	return work()
 }
 
-// await waits for a run. It interrupts one that exceeds its time, and leaves one
-// that does not heed that.
-func (e *engine) await(r *running, v *vm, start time.Time) error {
+// await waits for a run, and returns its processor time. It interrupts one that
+// exceeds its time, and leaves one that does not heed that.
+func (e *engine) await(r *running, v *vm, start time.Time) (used time.Duration, err error) {
 	t := time.NewTimer(e.limits.Time)
 	defer t.Stop()
 	interrupted := false
@@ -139,9 +139,9 @@ func (e *engine) await(r *running, v *vm, start time.Time) error {
 		select {
 		case <-r.done:
 			if interrupted {
-				return errTime
+				return r.used, errTime
 			}
-			return r.err
+			return r.used, r.err
 		case <-t.C:
 		}
 		spent := r.spent(start, e.patience)
@@ -156,7 +156,7 @@ func (e *engine) await(r *running, v *vm, start time.Time) error {
 		case over < grace:
 			t.Reset(grace)
 		case e.leave(r, v.fn):
-			return errTime
+			return spent, errTime
 		}
 	}
 }
