@@ -210,7 +210,8 @@ func (s *site) waitsForReplay(primary, standby string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.sql(fmt.Sprintf("host=%s user=%s dbname=postgres", dir, instance.Superuser), "select pg_wal_replay_pause()")
+	own := fmt.Sprintf("host=%s user=%s dbname=postgres", dir, instance.Superuser)
+	harness.Eventually(s.t, patience, func() error { return s.exec(own, "select pg_wal_replay_pause()") }) // it may be winding back still
 	s.sql(s.dsn(primary), "insert into entries values (-1)")
 	given := func() int {
 		b, err := os.ReadFile(s.state(primary) + ".log")
@@ -224,12 +225,19 @@ func (s *site) waitsForReplay(primary, standby string) {
 	if given() == before {
 		s.t.Error("the node ended, and a standby had not replayed what was committed")
 	}
-	s.sql(fmt.Sprintf("host=%s user=%s dbname=postgres", dir, instance.Superuser), "select pg_wal_replay_resume()")
+	s.sql(own, "select pg_wal_replay_resume()")
 }
 
-// sql runs a statement.
+// sql runs a statement that must succeed.
 func (s *site) sql(dsn, text string) {
 	s.t.Helper()
+	if err := s.exec(dsn, text); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// exec runs a statement.
+func (s *site) exec(dsn, text string) error {
 	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
 	defer cancel()
 	c, err := pgx.Connect(ctx, dsn)
@@ -238,8 +246,9 @@ func (s *site) sql(dsn, text string) {
 		err = errors.Join(err, c.Close(ctx))
 	}
 	if err != nil {
-		s.t.Fatalf("%s: %v", text, err)
+		return fmt.Errorf("%s: %w", text, err)
 	}
+	return nil
 }
 
 // dsn is how the database's role reaches it by way of a node.
