@@ -28,7 +28,7 @@ type CachePolicy struct {
 	Query     Selection `key:"query" default:"all" doc:"Parameters of the query that tell requests apart." want:"none, all, a list of names, or {allExcept: [NAME]}"`
 	Encodings []string  `key:"encodings" doc:"Codings that the origin is asked for, of those that the viewer accepts. Default: br and gzip." want:"some of br, gzip, zstd"`
 
-	ErrorTTL             map[string]time.Duration `key:"errorTTL" doc:"How long an error that does not say is fresh, by its status." want:"a duration such as 10s"`
+	ErrorTTL             map[string]time.Duration `key:"errorTTL" doc:"How long an error is fresh at least, by its status." want:"a duration such as 10s"`
 	StaleWhileRevalidate time.Duration            `key:"staleWhileRevalidate" default:"0s" doc:"How long past its freshness a response that does not say is served while the origin is asked again." want:"a duration such as 30s"`
 	StaleIfError         time.Duration            `key:"staleIfError" default:"0s" doc:"How long past its freshness a response that does not say is served while the origin fails." want:"a duration such as 1h"`
 	StaleIfUnreachable   time.Duration            `key:"staleIfUnreachable" default:"1h" doc:"How long past its freshness a response that does not say, and forbids nothing, is served while nothing is heard of the origin. maxTTL bounds it." want:"a duration such as 10m"`

@@ -358,6 +358,23 @@ func TestACallThatBreaksOffHasAStatus(t *testing.T) {
 	}
 }
 
+// What an origin says that is no gRPC passes: a client makes a status of it by
+// the protocol's own table, and says what it met. The edge cannot know more.
+func TestAnAnswerThatIsNoGRPCIsTheClientsToRead(t *testing.T) {
+	_, o := stranger(t, true, func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(map[string]int{"/t.T/a": 200, "/t.T/b": 401, "/t.T/c": 503, "/t.T/d": 404}[r.URL.Path])
+		io.WriteString(w, "a page")
+	})
+	w := newWorld(t, []*region{named("eu-west-1", 0)}, behaviors(o, Behavior{Path: "*", Origin: "assets"}))
+	cc := w.grpc()
+	for path, want := range map[string]codes.Code{"/t.T/a": codes.Unknown, "/t.T/b": codes.Unauthenticated, "/t.T/c": codes.Unavailable, "/t.T/d": codes.Unimplemented} {
+		in, out := []byte("x"), []byte(nil)
+		if err := cc.Invoke(t.Context(), path, &in, &out); status.Code(err) != want || !strings.Contains(err.Error(), "text/plain") {
+			t.Errorf("%s: %v; want %v", path, err, want)
+		}
+	}
+}
+
 func TestGRPCWebPassesAsItIs(t *testing.T) {
 	const frames = "\x00\x00\x00\x00\x02hi\x80\x00\x00\x00\x0fgrpc-status: 0\r\n"
 	_, o := stranger(t, false, func(w http.ResponseWriter, r *http.Request) {

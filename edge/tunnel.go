@@ -102,6 +102,9 @@ func (x *exchange) tunnel() {
 	}
 	ended := tunnel.Run(x.tunnels.ctx, x.cfg.Tunnels, near, far)
 	x.ended, x.w.bytes = &ended, ended.Out
+	if ended.Broke && x.shake.Extended {
+		panic(http.ErrAbortHandler) // a reset is one of the stream (RFC 8441, section 5)
+	}
 }
 
 // shakeHands asks the origin for a connection. far is nil if it declines.

@@ -30,6 +30,8 @@ func lifetimeOf(status int, h http.Header, d directives, targeted bool, p Policy
 		return lifetime{min(p.MinTTL, p.MaxTTL), false, "the policy's minimum"}
 	case !ok:
 		l = implied(status, h, d, p, now)
+	case status >= 400 && p.ErrorTTL[status] > l.d:
+		l = lifetime{p.ErrorTTL[status], false, "the policy's time for this status"}
 	}
 	switch {
 	case l.d > p.MaxTTL:

@@ -19,8 +19,9 @@ type Policy struct {
 	// unless Vary says otherwise.
 	Headers, Cookies, Query Selection
 
-	// ErrorTTL is how long an error of this status is stored where it says
-	// nothing of itself: negative caching. None is stored by default but what
+	// ErrorTTL is how long an error of this status is stored at least: negative
+	// caching. What it says of itself counts where that is longer, as it does at
+	// CloudFront. None is stored by default but what
 	// RFC 9111 lets a cache store heuristically.
 	ErrorTTL map[int]time.Duration
 
@@ -42,7 +43,7 @@ type Policy struct {
 }
 
 // of returns what the policy is to responses of a status. An error is kept for as
-// long as it says, or as ErrorTTL says: MinTTL would show everybody what one
+// long as it says, or as ErrorTTL says, whichever is longer: MinTTL would show everybody what one
 // caller was refused (401, 429), or a moment's failure for long.
 func (p Policy) of(status int) Policy {
 	if status >= 400 {

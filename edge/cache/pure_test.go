@@ -124,7 +124,10 @@ func TestLifetime(t *testing.T) {
 		{"the minimum over no-store", 200, headers("Cache-Control: no-store"), cf, time.Minute},
 		{"an error", 404, headers(), cf, 70 * time.Second},
 		{"an error that says", 404, headers("Cache-Control: max-age=100"), cf, 100 * time.Second},
-		{"an error that says less than the minimum", 404, headers("Cache-Control: max-age=1"), cf, time.Second},
+		{"an error that says less than the minimum", 410, headers("Cache-Control: max-age=1"), cf, time.Second},
+		{"an error that says less than the policy for it", 404, headers("Cache-Control: max-age=1, s-maxage=2"), cf, 70 * time.Second},
+		{"an error that has expired", 404, headers("Date: "+at(noon), "Expires: "+at(noon)), cf, 70 * time.Second},
+		{"another error that says", 500, headers("Cache-Control: max-age=1"), cf, time.Second},
 		{"another error", 500, headers(), cf, 0},
 	} {
 		d, targeted := controls(tt.header)

@@ -189,6 +189,25 @@ func TestOurOwnGrantsPass(t *testing.T) {
 	}
 }
 
+// 0.0.0.0/0 is how CloudFront's policies say everybody; ::/0 is IPv6 alone.
+func TestTheNetworkOfAPolicyIsWhoItSays(t *testing.T) {
+	public, private := keys(t)
+	for network, want := range map[string][2]bool{ // an IPv4 client, an IPv6 one
+		"0.0.0.0/0": {true, true}, "::/0": {false, true}, "0.0.0.0/1": {false, false}, "192.0.2.0/24": {true, false}, "2001:db8::/32": {false, true}, "::ffff:0:0/96": {false, false},
+	} {
+		ours, err := Signer{KeyID: "ec", Key: private["ec"]}.Custom(Policy{Resource: "*", Until: during.Add(time.Hour), Client: netip.MustParsePrefix(network)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, client := range []string{"192.0.2.7", "2001:db8::7"} {
+			r := Request{Host: "api.example.test", Path: "/a", Client: netip.MustParseAddr(client)}
+			if v := Judge(ours, public, r, during); v.Passes != want[i] {
+				t.Errorf("%s of %s: %+v", client, network, v)
+			}
+		}
+	}
+}
+
 // What a policy has that is not understood may be a restriction.
 func TestAPolicyThatIsNotUnderstoodLetsNobodyIn(t *testing.T) {
 	public, private := keys(t)

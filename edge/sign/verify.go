@@ -96,6 +96,10 @@ func policyOf(g Grant, r Request) (text []byte, p Policy, v Verdict) {
 	return text, p, v
 }
 
+// everybody is the network by which CloudFront's policies mean whoever asks, over
+// IPv6 as well. ::/0 says no more than it does: all of IPv6.
+var everybody = netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+
 // refuses returns why a policy is not for a request, or "". The Resource of a
 // canned policy is the request's own URL, and empty here.
 func (p Policy) refuses(r Request, now time.Time) string {
@@ -104,7 +108,7 @@ func (p Policy) refuses(r Request, now time.Time) string {
 		return "the grant has expired"
 	case !p.From.IsZero() && !now.After(p.From):
 		return "the grant has not begun"
-	case p.Client.IsValid() && p.Client.Bits() > 0 && !p.Client.Contains(r.Client.Unmap()):
+	case p.Client.IsValid() && p.Client != everybody && !p.Client.Contains(r.Client.Unmap()):
 		return "the grant is another address's"
 	case p.Resource != "" && !p.covers(r):
 		return "the grant is for other URLs"

@@ -34,14 +34,16 @@ func (c Config) Defaults() Config {
 type Ended struct {
 	In, Out int64 // bytes from the viewer, and to it
 	Why     string
+	Broke   bool // the origin broke off, where it had not closed
 }
 
 // A relay is one tunnel at work. Toward each end there is one side.
 type relay struct {
 	cfg            Config
 	viewer, origin side
-	mu             sync.Mutex // guards why
+	mu             sync.Mutex // guards what follows
 	why            string
+	broke          bool
 	cut            context.CancelFunc
 }
 
@@ -73,7 +75,7 @@ func Run(ctx context.Context, cfg Config, viewer, origin io.ReadWriteCloser) End
 	work.Wait()
 	stopCut()
 	closeBoth() // or wait for the one that is under way: what is closed is the caller's again
-	return Ended{In: r.origin.n.Load(), Out: r.viewer.n.Load(), Why: r.because("")}
+	return Ended{In: r.origin.n.Load(), Out: r.viewer.n.Load(), Why: r.because(""), Broke: r.broke}
 }
 
 // because returns why the tunnel ends; the first reason counts.
@@ -84,6 +86,16 @@ func (r *relay) because(why string) string {
 		r.why = why
 	}
 	return r.why
+}
+
+// breaks is because for an end that broke off; mute if it is the origin, and said
+// nothing of it. What comes of the other's end is not the reason.
+func (r *relay) breaks(why string, mute bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.why == "" {
+		r.why, r.broke = why, mute
+	}
 }
 
 // watch ends the tunnel when it is idle or told to.
@@ -138,7 +150,7 @@ func (r *relay) carry(to *side, from io.Reader, name string, back *side) {
 				return
 			}
 		} else {
-			r.because(name + " broke off: " + err.Error())
+			r.breaks(name+" broke off: "+err.Error(), to == &r.viewer && !to.closes(nil))
 		}
 		break
 	}
