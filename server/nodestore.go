@@ -21,9 +21,12 @@ func (n *node) newStore() (store.Store, error) {
 	if !seatable(n.self) {
 		return store.NewFollower(store.FollowerConfig{Dir: dir}, deps)
 	}
-	founders := map[string]string{}
-	for _, o := range membersOf(n.file) {
+	founders, opens := map[string]string{}, ""
+	for i, o := range membersOf(n.file) {
 		founders[memberName(o.Name)] = ""
+		if i == 0 { // the primary's
+			opens = memberName(o.Name)
+		}
 	}
 	deps.PeerListener = n.backbone.Listener("etcd")
 	deps.DialPeer = func(ctx context.Context, member string) (net.Conn, error) {
@@ -34,7 +37,7 @@ func (n *node) newStore() (store.Store, error) {
 		}
 		return nil, meridian.WithKind(meridian.NotFound, fmt.Errorf("no member of the store is named %s", member))
 	}
-	m, err := store.NewMember(store.MemberConfig{Dir: dir, Name: memberName(n.self.Name), Peers: founders, Names: seatNames(n.world()), Heartbeat: n.heartbeat()}, deps)
+	m, err := store.NewMember(store.MemberConfig{Dir: dir, Name: memberName(n.self.Name), Peers: founders, Opens: opens, Names: seatNames(n.world()), Heartbeat: n.heartbeat()}, deps)
 	if err != nil {
 		return nil, err
 	}

@@ -76,6 +76,11 @@ func (m *Member) runEtcd(ctx context.Context, c MemberConfig, ready func()) erro
 	}
 	stop := sync.OnceFunc(func() { stop(e) })
 	defer stop()
+	opening, opened := context.WithCancel(ctx)
+	var open sync.WaitGroup
+	open.Go(func() { m.open(opening, c, e) })
+	defer open.Wait()
+	defer opened()
 	select {
 	case <-e.Server.ReadyNotify():
 		err = m.lead(ctx, e, ready)

@@ -23,6 +23,7 @@ type MemberConfig struct {
 	// Names are all who may become members, this one and the peers too. Peers are
 	// the founders: who votes later is for KeepSeats.
 	Names   []string
+	Opens   string // of them the one that leads first, best the primary's; "": chance decides
 	Cluster string // keeps worlds apart; "" is "meridian"; never changes once chosen
 
 	// Heartbeat should be half the largest round trip between members (0 is

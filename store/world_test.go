@@ -2,6 +2,7 @@ package store
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -56,7 +57,7 @@ func node(name string) error {
 		}
 	}
 	election, _ := time.ParseDuration(os.Getenv("STORE_TEST_ELECTION"))
-	m, err := NewMember(MemberConfig{Dir: ".", Name: name, Peers: map[string]string{"a": "", "b": "", "c": ""}, Election: election}, deps)
+	m, err := NewMember(MemberConfig{Dir: ".", Name: name, Peers: map[string]string{"a": "", "b": "", "c": ""}, Opens: cmp.Or(os.Getenv("STORE_TEST_OPENS"), "a"), Election: election}, deps)
 	if err != nil {
 		return err
 	}
