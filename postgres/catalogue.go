@@ -33,6 +33,7 @@ type catalogue struct {
 	need  meridian.Token // names read before this position may be wrong
 	as    meridian.Token // where the catalogues were no older than the names in force
 	from  *replica       // whose they are; of run alone
+	begin string         // what sessions begin with there, "" before it was read; of run alone
 	tells map[chan struct{}]bool
 }
 
@@ -229,8 +230,20 @@ func (k *catalogue) refresh(ctx context.Context, conn **pool.Backend, seen *stri
 		k.p.verdicts.SetNames(names)
 		*seen = rows[0][0]
 	}
+	k.settled(rows[0][1])
 	k.caughtUp(at.served)
 	return nil
+}
+
+// settled takes what sessions begin with. Warm connections began with what was
+// there before.
+func (k *catalogue) settled(begin string) {
+	if k.begin != "" && begin != k.begin {
+		for _, r := range k.p.replicas {
+			r.pool.Renew()
+		}
+	}
+	k.begin = begin
 }
 
 // held notes how far PostgreSQL is once the names were read.
@@ -251,8 +264,10 @@ func (k *catalogue) held(ctx context.Context) error {
 // builtin are the schemas that come with PostgreSQL.
 const builtin = `('pg_catalog'::regnamespace, 'information_schema'::regnamespace, 'pg_toast'::regnamespace)`
 
-// fingerprintSQL changes whenever readNames would read something else.
-const fingerprintSQL = `SELECT md5(coalesce(string_agg(x, ',' ORDER BY x), '')) FROM (
+// fingerprintSQL changes whenever readNames would read something else. Its second
+// column does when the settings change that roles and databases give to sessions.
+const fingerprintSQL = `SELECT md5(coalesce(string_agg(x, ',' ORDER BY x), '')),
+ (SELECT md5(coalesce(string_agg(d::text, ',' ORDER BY d::text), '')) FROM pg_db_role_setting AS d) FROM (
  SELECT 'f' || oid || ':' || xmin AS x FROM pg_proc WHERE pronamespace NOT IN ` + builtin + `
  UNION ALL SELECT 'r' || oid || ':' || xmin FROM pg_rewrite WHERE oid >= 16384
  UNION ALL SELECT 'p' || oid || ':' || xmin FROM pg_policy

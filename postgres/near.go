@@ -19,6 +19,7 @@ type near struct {
 	out     []byte
 	lapsed  bool // PostgreSQL is the primary's, whose right to act has ended
 	spoilt  bool // what side has noted may not be there
+	early   bool // it was taken before what had been defined was replayed
 }
 
 // openNear gets a backend on a replica.
@@ -28,6 +29,7 @@ func (c *client) openNear(ctx context.Context, on *replica) error {
 		defer cancel()
 		ctx = bounded
 	}
+	early := c.p.catalogue.behind()
 	b, err := on.pool.Acquire(ctx, c.who(), c.role, c.params)
 	if err != nil {
 		return err
@@ -37,7 +39,7 @@ func (c *client) openNear(ctx context.Context, on *replica) error {
 	}
 	c.beside(b)
 	side := session.NewSide()
-	n := &near{on: on, backend: b, side: side, lapsed: c.p.lapsed()}
+	n := &near{on: on, backend: b, side: side, lapsed: c.p.lapsed(), early: early}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	n.tracker = session.NewTracker(c.state, side)
@@ -178,6 +180,8 @@ func (c *client) prepareNear(ctx context.Context, v *classify.Verdict) error {
 		c.closeNear()
 	case n.lapsed != c.p.lapsed() || n.on != c.at:
 		c.leaveStandby() // its PostgreSQL is another thing now, or another one is better
+	case n.early && n.backend.Old() && c.block != onNear:
+		c.leaveStandby() // a setting of the role's was on its way as the session began
 	}
 	if c.near == nil {
 		if err := c.openNear(ctx, c.at); err != nil {

@@ -22,6 +22,7 @@ type peer struct {
 	from    string   // the secondary's region
 	began   uint32   // the timeline on which its server was when it was taken; 0 if that could not be asked
 	late    []string // what is to be brought once PostgreSQL passes over nothing more, and no block has failed; of the goroutine of requests
+	settles bool     // what ran since the last transaction's end may have changed what sessions begin with; as defines
 	defines bool     // what ran since the last transaction's end may have changed the catalogues; of the goroutine of replies
 
 	canceled atomic.Bool // because the primary moves

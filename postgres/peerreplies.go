@@ -54,6 +54,7 @@ func (s *peer) replies(ctx context.Context) {
 			s.p.senders.names(s.from, f)
 		case 'C':
 			s.defines = s.defines || defines(f.Body())
+			s.settles = s.settles || settles(f.Body())
 		case 'Z':
 			if out, err = s.finish(ctx, out, f, ran); err != nil {
 				s.p.deps.Log.Error("no position after a transaction: its session ends", "error", err)
@@ -183,6 +184,10 @@ func (s *peer) finish(ctx context.Context, out []byte, f wire.Frame, ran bool) (
 	if err != nil {
 		return out, err
 	}
+	if s.settles {
+		s.settles = false
+		s.p.pool.Renew()
+	}
 	if s.defines {
 		s.defines = false
 		s.p.catalogue.defined()
@@ -199,6 +204,12 @@ func defines(tag []byte) bool {
 		}
 	}
 	return false
+}
+
+// settles reports whether a command's tag is one of those that may have changed
+// what sessions begin with: ALTER ROLE SET and ALTER DATABASE SET.
+func settles(tag []byte) bool {
+	return strings.HasPrefix(string(tag), "ALTER ROLE") || strings.HasPrefix(string(tag), "ALTER DATABASE")
 }
 
 func position(t meridian.Token) wire.Position {

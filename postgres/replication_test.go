@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -23,5 +24,9 @@ func TestReplicationIsRefusedAndItsAbsenceIsNot(t *testing.T) {
 			t.Errorf("%s: no session", said)
 		}
 		c.Close(t.Context())
+	}
+	physical := strings.Replace(dsn(w.dub), "/conduit?", "/replication?", 1) + "&replication=true" // as libpq asks for it
+	if _, err := pgx.Connect(t.Context(), physical); state(err) != "0A000" {
+		t.Errorf("of no database: %v", err)
 	}
 }

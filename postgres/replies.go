@@ -97,6 +97,8 @@ func (u *upstream) reply(ctx context.Context, f wire.Frame) {
 		defer u.quieted()
 	}
 	switch t := f.Type(); {
+	case t == 'C' && u.backend != nil && settles(f.Body()):
+		u.settles = true
 	case t == 'Z' && show:
 		c.reportLocked()
 		u.finish(f)
@@ -146,6 +148,10 @@ func (u *upstream) finish(f wire.Frame) {
 	}
 	if u.tracker.Passed() {
 		u.pass()
+	}
+	if u.tracker.Status == 'I' && u.settles {
+		u.settles = false
+		u.c.p.pool.Renew()
 	}
 	if u.tracker.Status == 'I' && u.tracker.TookDDL() {
 		if u.backend != nil {

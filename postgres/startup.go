@@ -156,10 +156,10 @@ func (p *Proxy) login(ctx context.Context, conn net.Conn, rd *wire.Reader, start
 		return nil, &wire.Error{Severity: "FATAL", Code: statePassword, Message: fmt.Sprintf("password authentication failed for user %q", name)}
 	}
 	switch {
+	case replicates != nil: // of no database, as libpq says "replication"
+		return nil, replicates
 	case database != p.cfg.Database:
 		return nil, &wire.Error{Severity: "FATAL", Code: stateNoDatabase, Message: fmt.Sprintf("database %q does not exist", database)}
-	case replicates != nil:
-		return nil, replicates
 	}
 	return p.open(ctx, conn, rd, u, start.Forwarded())
 }
@@ -195,8 +195,12 @@ func (p *Proxy) open(ctx context.Context, conn net.Conn, rd *wire.Reader, u *use
 	}
 	p.register(c)
 	out := wire.Builder(nil).AuthenticationOk()
-	pool.Parameters(status, func(name, value string) {
-		if name != paramProcess && name != paramTimeline {
+	pool.Greeting(status, func(m wire.Frame) {
+		name, value, err := wire.ParseParameter(m.Body())
+		switch {
+		case m.Type() == 'N':
+			out = append(out, m...)
+		case err == nil && name != paramProcess && name != paramTimeline:
 			out = out.Parameter(name, honest(name, value))
 		}
 	})

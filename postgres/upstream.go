@@ -56,6 +56,7 @@ type upstream struct {
 	resolving chan struct{}  // closed once it is known what became of what was sent; nil: nothing is being asked
 	holder    holder         // of the goroutine that brings replies
 	quiet     chan struct{}  // closed once it is quiet; nil: nobody waits for that
+	settles   bool           // what ran since the last transaction's end may have changed what sessions begin with
 	wrote     bool           // what is answered by the next ReadyForQuery may have written
 	told      string         // what the primary's proxy was told of why the session cannot move
 	claimed   string         // what it was told of the claims in flight

@@ -19,10 +19,11 @@ type Backend struct {
 	Conn   net.Conn
 	Reader *wire.Reader
 	Key    wire.Key // what cancels its work
-	Params []byte   // the ParameterStatus messages of its start-up, raw
+	Params []byte   // the ParameterStatus and NoticeResponse messages of its start-up, raw
 
 	pool  *Pool // nil if it counts against no cap
 	key   string
+	era   uint64
 	since time.Time                 // idle since
 	once  atomic.Pointer[sync.Once] // of who has it: the last one's may not have ended yet
 }
@@ -63,7 +64,7 @@ func (b *Backend) startup(role, database string, params []wire.Param) error {
 			if len(f.Body()) < 4 || binary.BigEndian.Uint32(f.Body()) != 0 {
 				return fmt.Errorf("PostgreSQL wants a password, the private socket should not: %w", wire.ErrProtocol)
 			}
-		case 'S':
+		case 'S', 'N':
 			b.Params = append(b.Params, f...)
 		case 'K':
 			if len(f.Body()) < 8 {
@@ -152,6 +153,9 @@ func (b *Backend) Release(clean bool) {
 	})
 }
 
+// Old reports whether the pool was renewed since the backend logged in.
+func (b *Backend) Old() bool { return b.pool != nil && b.era != b.pool.era.Load() }
+
 // Close closes the backend and gives its place to the next in the queue.
 func (b *Backend) Close() { b.Release(false) }
 
@@ -175,16 +179,26 @@ func keyOf(role string, params []wire.Param) string {
 	return k.String()
 }
 
-// Parameters calls f with each parameter in raw ParameterStatus messages.
+// Parameters calls f with each parameter in the raw messages of a start-up.
 func Parameters(raw []byte, f func(name, value string)) {
+	Greeting(raw, func(m wire.Frame) {
+		if m.Type() != 'S' {
+			return
+		}
+		if name, value, err := wire.ParseParameter(m.Body()); err == nil {
+			f(name, value)
+		}
+	})
+}
+
+// Greeting calls f with each of the raw messages of a start-up.
+func Greeting(raw []byte, f func(wire.Frame)) {
 	r := wire.NewReader(bytes.NewReader(raw))
 	for {
 		m, err := r.Frame()
 		if err != nil {
 			return
 		}
-		if name, value, err := wire.ParseParameter(m.Body()); err == nil {
-			f(name, value)
-		}
+		f(m)
 	}
 }

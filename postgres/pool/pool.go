@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"meridian"
@@ -43,6 +44,7 @@ func (c Config) withDefaults() Config {
 type Pool struct {
 	cfg  Config
 	dial func(context.Context) (net.Conn, error)
+	era  atomic.Uint64 // how often it was renewed
 
 	mu     sync.Mutex // guards what follows
 	open   int        // places taken: backends in use and warm, and those being dialled
@@ -100,6 +102,13 @@ func (p *Pool) expire(before time.Time, all bool) {
 // Flush closes all warm connections: the PostgreSQL behind them changed.
 func (p *Pool) Flush() { p.expire(time.Time{}, true) }
 
+// Renew has nobody get a backend that has logged in before: what a new one begins
+// with has changed.
+func (p *Pool) Renew() {
+	p.era.Add(1)
+	p.Flush()
+}
+
 // Acquire returns a backend for a role and its start-up parameters, warm if
 // there is one. When all places are taken it waits its turn: who is for whom, a
 // function or a person, and all of them get places in turn. The error's kind
@@ -112,6 +121,7 @@ func (p *Pool) Acquire(ctx context.Context, who, role string, params []wire.Para
 		return b, err
 	}
 	p.waits()
+	era := p.era.Load()
 	b, err = Connect(ctx, p.dial, role, p.cfg.Database, params)
 	if err != nil {
 		p.free()
@@ -121,7 +131,7 @@ func (p *Pool) Acquire(ctx context.Context, who, role string, params []wire.Para
 		}
 		return nil, err
 	}
-	b.pool, b.key = p, key
+	b.pool, b.key, b.era = p, key, era
 	return b, nil
 }
 
@@ -207,7 +217,7 @@ func (p *Pool) evictLocked() *Backend {
 // goes to the next in the queue, whose parameters may well be others.
 func (p *Pool) release(b *Backend, clean bool) {
 	p.mu.Lock()
-	keep := clean && !p.closed && len(p.idle) < p.cfg.Idle && p.queue.n == 0
+	keep := clean && !b.Old() && !p.closed && len(p.idle) < p.cfg.Idle && p.queue.n == 0
 	if keep {
 		b.since = time.Now()
 		p.idle = append(p.idle, b)
