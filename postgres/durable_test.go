@@ -262,6 +262,8 @@ func TestThePrimaryShowsWhatAStandbyShowed(t *testing.T) {
 				if a := <-got; a.err != nil || a.n != 0 {
 					t.Errorf("%+v: nothing was shown", a)
 				}
+				thaw()
+				<-written
 				return
 			}
 			w.eventually("the read waits", func() bool { return w.proxies[iad].watch.waits() > 0 })
