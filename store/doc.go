@@ -3,7 +3,7 @@
 //
 // Three regions are members: each runs etcd inside the node's process, and their
 // peers speak over the backbone. Who they are may change while they run, one seat
-// after another (KeepSeats). Every other node is a follower: it
+// after another (KeepSeats). One of its founders opens it, which leads at once. Every other node is a follower: it
 // gets a snapshot and then the changes from the nearest member that answers,
 // and sends its writes there. A member does the same at the other members
 // beside its own etcd, so that one that is cut from the leader alone still sees
