@@ -50,10 +50,10 @@ type lanes struct {
 // names that functions make are no closed set.
 const dynamicName = "function"
 
-// get returns the way to an origin that a function named. The one that was used
-// the longest ago makes room.
-func (l *lanes) get(cfg origin.CustomConfig, now time.Time) *origin.Custom {
-	key := fmt.Sprintf("%s|%s|%v|%v|%v|%p", cfg.URL, cfg.HostHeader, cfg.Headers, cfg.ConnectTimeout, cfg.ResponseTimeout, cfg.Roots)
+// get returns the way to an origin that a function named; named says that the file
+// names its host as well. The one that was used the longest ago makes room.
+func (l *lanes) get(cfg origin.CustomConfig, named bool, now time.Time) *origin.Custom {
+	key := fmt.Sprintf("%s|%s|%v|%v|%v|%p|%v", cfg.URL, cfg.HostHeader, cfg.Headers, cfg.ConnectTimeout, cfg.ResponseTimeout, cfg.Roots, named)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if c := l.kept[key]; c != nil {
@@ -74,7 +74,11 @@ func (l *lanes) get(cfg origin.CustomConfig, now time.Time) *origin.Custom {
 		delete(l.kept, oldest)
 		delete(l.used, oldest)
 	}
-	c := origin.NewCustom(cfg, l.dial)
+	dial := l.dial
+	if named {
+		dial = nil
+	}
+	c := origin.NewCustom(cfg, dial)
 	l.kept[key], l.used[key] = c, now
 	return c
 }
@@ -158,7 +162,7 @@ func (x *exchange) turn(t function.Target) error {
 		if err != nil {
 			return err
 		}
-		x.custom = x.lanes.get(cfg, x.deps.Now())
+		x.custom = x.lanes.get(cfg, x.names(cfg.URL), x.deps.Now())
 		x.way = x.custom
 		if t.Origin != nil {
 			x.signs(cfg, t.Origin.Sign)
@@ -235,6 +239,21 @@ func (x *exchange) target(t function.Target) (origin.CustomConfig, error) {
 		return cfg, fmt.Errorf("%s is the API's own name: a request would come back to an edge, again and again", x.cfg.Domain)
 	}
 	return cfg, nil
+}
+
+// names reports whether the file has an origin of this host and port. A function
+// that says another path, timeout or header of it needs no leave to go there.
+func (x *exchange) names(u *url.URL) bool {
+	for _, c := range x.customs {
+		if of := c.Config().URL; strings.EqualFold(of.Hostname(), u.Hostname()) && portOf(of) == portOf(u) {
+			return true
+		}
+	}
+	return false
+}
+
+func portOf(u *url.URL) string {
+	return cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
 }
 
 // overlay writes what a function said over an origin's configuration.

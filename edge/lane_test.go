@@ -2,12 +2,14 @@ package edge
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"meridian"
 	"meridian/edge/cache"
@@ -100,6 +102,42 @@ func TestAFunctionReachesNoPrivateAddress(t *testing.T) {
 		if ok, why := mayDial(netip.MustParseAddr(addr), nil); ok != want {
 			t.Errorf("%s: %v, %s", addr, ok, why)
 		}
+	}
+}
+
+// What a function says of an origin that the file names needs no leave, wherever
+// that stands: its host and port are the operator's own.
+func TestAFunctionMaySayMoreOfAnOriginOfTheFile(t *testing.T) {
+	s, o := stranger(t, false, func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "stranger %s own=%s", r.RequestURI, r.Header.Get("X-Own"))
+	})
+	o.ResponseTimeout = 1500 * time.Millisecond // no whole seconds, as a function is told them
+	elsewhere, _ := stranger(t, false, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "elsewhere") })
+	at, _ := url.Parse(elsewhere.URL)
+	w := newWorld(t, []*region{named("eu-west-1", 0)}, beside(o), running(map[string]string{
+		"viewer": `import cf from 'cloudfront';
+			function handler(event) { cf.updateRequestOrigin({originPath: '/v2', customHeaders: {'x-own': '1'}}); return event.request; }`,
+		"byid": `import cf from 'cloudfront';
+			function handler(event) { cf.selectRequestOriginById('assets', {originPath: '/v3'}); return event.request; }`,
+		"same":  `exports.handler = async (event) => event.Records[0].cf.request;`,
+		"path":  `exports.handler = async (event) => { const r = event.Records[0].cf.request; r.origin.custom.path = '/v4'; r.origin.custom.customHeaders['x-own'] = [{key: 'X-Own', value: '2'}]; return r; };`,
+		"other": `exports.handler = async (event) => { const r = event.Records[0].cf.request; r.origin.custom.port = ` + at.Port() + `; return r; };`,
+	},
+		Behavior{Path: "/viewer", Origin: "assets", Functions: Functions{ViewerRequest: "viewer"}}, Behavior{Path: "/byid", Functions: Functions{ViewerRequest: "byid"}},
+		Behavior{Path: "/same", Origin: "assets", Functions: Functions{OriginRequest: "same"}}, Behavior{Path: "/path", Origin: "assets", Functions: Functions{OriginRequest: "path"}},
+		Behavior{Path: "/other", Origin: "assets", Functions: Functions{OriginRequest: "other"}}))
+	for path, want := range map[string]string{
+		"/viewer": "stranger /v2/viewer own=1", "/byid": "stranger /v3/byid own=", "/same": "stranger /same own=", "/path": "stranger /v4/path own=2",
+	} {
+		if got := w.do("GET", path, ""); got.body != want {
+			t.Errorf("%s: %d %s; want %s\n%s", path, got.status, got.body, want, w.log)
+		}
+	}
+	if got := w.do("GET", "/other", ""); got.status != 503 { // control: another port is another origin
+		t.Errorf("another port: %d %s", got.status, got.body)
+	}
+	if !strings.Contains(s.URL, "127.0.0.1") {
+		t.Fatalf("%s: the test wants an origin by its address", s.URL)
 	}
 }
 

@@ -130,11 +130,14 @@ func (v *vm) lambdaOrigin(in *Origin) *goja.Object {
 	c.Set("keepaliveTimeout", 5)
 	c.Set("port", in.Port)
 	c.Set("protocol", in.Protocol)
-	c.Set("readTimeout", int(max(in.ReadTimeout, time.Second)/time.Second))
+	c.Set("readTimeout", wholeSeconds(in.ReadTimeout))
 	c.Set("sslProtocols", v.rt.NewArray("TLSv1.2"))
 	o.Set("custom", c)
 	return o
 }
+
+// wholeSeconds is how a function is told a time.
+func wholeSeconds(d time.Duration) int { return int(max(d, time.Second) / time.Second) }
 
 // bucket reports whether a name is one of S3's, which is no website's.
 func bucket(domain string) bool {

@@ -90,19 +90,23 @@ func (v *vm) lambdaRoute(ev *Event, x goja.Value, host string) (r *Route, err er
 	if custom == isBucket {
 		return nil, bad("request.origin: expected one of custom and s3")
 	}
-	to := *ev.Origin
+	to, was := *ev.Origin, v.toldOf(ev.Origin)
+	if isBucket && !bucket(to.Domain) {
+		to.Protocol, to.Port = "https", 443
+	}
 	if isBucket {
-		c, to.Protocol, to.Port = s3, "https", 443
+		c = s3
 	}
 	_, thrown := v.try(func() goja.Value {
-		if given(c, "domainName") {
+		changed := func(name string) bool { return given(c, name) && c.Get(name).String() != was[name] }
+		if changed("domainName") {
 			to.Domain = v.domain(c.Get("domainName"))
 		}
-		if given(c, "path") {
+		if changed("path") {
 			to.Path = v.originPath(c.Get("path").String())
 			to.Bare = to.Path == ""
 		}
-		if given(c, "readTimeout") {
+		if changed("readTimeout") {
 			to.ReadTimeout = v.seconds(c, "readTimeout", 120)
 		}
 		v.customOrigin(c, &to)
@@ -113,7 +117,7 @@ func (v *vm) lambdaRoute(ev *Event, x goja.Value, host string) (r *Route, err er
 			}
 		}
 		if h, ok := c.Get("customHeaders").(*goja.Object); ok {
-			to.Headers = v.lambdaOriginHeaders(h)
+			to.Headers = v.lambdaOriginHeaders(h, ev.Origin.Headers)
 		}
 		return nil
 	})
@@ -127,6 +131,13 @@ func (v *vm) lambdaRoute(ev *Event, x goja.Value, host string) (r *Route, err er
 		return nil, nil
 	}
 	return &Route{To: []Target{{Origin: &to}}}, nil
+}
+
+// toldOf returns what a function is told of an origin, by its names. What it leaves
+// as it was is not judged: the file may say more of an origin than a function
+// may, such as an address for its name.
+func (v *vm) toldOf(in *Origin) map[string]string {
+	return map[string]string{"domainName": in.Domain, "path": in.Path, "readTimeout": strconv.Itoa(wholeSeconds(in.ReadTimeout))}
 }
 
 func sameOrigin(a, b *Origin) bool {
@@ -145,7 +156,7 @@ func sameHeaders(a, b http.Header) bool {
 	return true
 }
 
-func (v *vm) lambdaOriginHeaders(o *goja.Object) http.Header {
+func (v *vm) lambdaOriginHeaders(o *goja.Object, was http.Header) http.Header {
 	list, err := v.keyedLists(o)
 	if err != nil {
 		v.fail("customHeaders: %v", err)
@@ -153,7 +164,7 @@ func (v *vm) lambdaOriginHeaders(o *goja.Object) http.Header {
 	h := http.Header{}
 	for _, m := range list {
 		name := http.CanonicalHeaderKey(m.name)
-		if err := mayChange(name, m.values, OriginRequest); err != nil {
+		if err := mayChange(name, m.values, OriginRequest); err != nil && !slices.Equal(m.values, was[name]) {
 			v.fail("customHeaders: %v", err)
 		}
 		h[name] = m.values
