@@ -159,8 +159,9 @@ func (d *decoder) checkEdgeCORS(p position, c CORS) {
 		d.fail(d.at(p, "allowOrigins"), "* beside others", "* alone, or the others")
 	}
 	for i, o := range c.AllowOrigins {
-		if scheme, host, ok := strings.Cut(o, "://"); o != "*" && (!ok || scheme == "" || !validHost(host)) {
-			d.fail(d.at(p, fmt.Sprintf("allowOrigins[%d]", i)), "found "+short(o), "an origin such as https://www.example.test, without a path, or *")
+		scheme, host, ok := strings.Cut(o, "://")
+		if o != "*" && (!ok || scheme == "" || !validHost(strings.TrimPrefix(host, "*."))) {
+			d.fail(d.at(p, fmt.Sprintf("allowOrigins[%d]", i)), "found "+short(o), "an origin such as https://www.example.test or https://*.example.test, without a path, or *")
 		}
 	}
 	if c.MaxAge > 24*time.Hour {

@@ -24,7 +24,7 @@ type ResponsePolicy struct {
 // CORS says which scripts may read a response (the Fetch standard, section
 // 3.2). The API's own rules are the gateways'; these are for other origins.
 type CORS struct {
-	Origins     []string // * is any
+	Origins     []string // * is any; https://*.example.test is every name below
 	Methods     []string // of a preflight's answer
 	Headers     []string // of a preflight's answer
 	Expose      []string
@@ -60,7 +60,7 @@ func (c *CORS) apply(h http.Header, r *http.Request) {
 	switch {
 	case from != "" && slices.Contains(c.Origins, "*"):
 		h.Set("Access-Control-Allow-Origin", "*")
-	case slices.Contains(c.Origins, from):
+	case c.lists(from):
 		h.Set("Access-Control-Allow-Origin", from)
 		fallthrough
 	case !slices.Contains(c.Origins, "*"): // the answer is another to another Origin
@@ -71,6 +71,19 @@ func (c *CORS) apply(h http.Header, r *http.Request) {
 	if h.Get("Access-Control-Allow-Origin") != "" {
 		c.allow(h, r)
 	}
+}
+
+// lists reports whether an origin is one of the policy's, or below one.
+func (c *CORS) lists(from string) bool {
+	return slices.ContainsFunc(c.Origins, func(o string) bool {
+		scheme, host, wild := strings.Cut(o, "://*.")
+		if !wild {
+			return o == from
+		}
+		name, ok := strings.CutPrefix(from, scheme+"://")
+		below, under := strings.CutSuffix(name, "."+host)
+		return ok && under && below != "" && !strings.ContainsAny(below, "/@:")
+	})
 }
 
 // allow says the rest to a script that may read the response.

@@ -30,6 +30,7 @@ func TestAResponsePolicySaysWhichHeadersThereAre(t *testing.T) {
 func TestCORSOfAResponsePolicy(t *testing.T) {
 	some := &CORS{Origins: []string{"https://www.example.test"}, Methods: []string{"GET", "PUT"}, Headers: []string{"X-A"}, Expose: []string{"Etag"}, Credentials: true, MaxAge: time.Minute}
 	any := &CORS{Origins: []string{"*"}}
+	below := &CORS{Origins: []string{"https://*.example.test", "https://*.other.test:8443"}}
 	for _, tt := range []struct {
 		name           string
 		c              *CORS
@@ -42,6 +43,16 @@ func TestCORSOfAResponsePolicy(t *testing.T) {
 		{"another", some, "GET", "https://evil.test", nil, "Vary=Origin"},
 		{"null", some, "GET", "null", nil, "Vary=Origin"},
 		{"none", some, "GET", "", nil, "Vary=Origin"},
+		{"below: below", below, "GET", "https://a.b.example.test", nil, "Access-Control-Allow-Origin=https://a.b.example.test Vary=Origin"},
+		{"below: below, a port", below, "GET", "https://a.other.test:8443", nil, "Access-Control-Allow-Origin=https://a.other.test:8443 Vary=Origin"},
+		{"below: the name itself", below, "GET", "https://example.test", nil, "Vary=Origin"},
+		{"below: an empty label", below, "GET", "https://.example.test", nil, "Vary=Origin"},
+		{"below: another that ends so", below, "GET", "https://evilexample.test", nil, "Vary=Origin"},
+		{"below: another scheme", below, "GET", "http://a.example.test", nil, "Vary=Origin"},
+		{"below: another port", below, "GET", "https://a.example.test:444", nil, "Vary=Origin"},
+		{"below: a path", below, "GET", "https://evil.test/.example.test", nil, "Vary=Origin"},
+		{"below: a name and more", below, "GET", "https://a.example.test.evil.test", nil, "Vary=Origin"},
+		{"below: a user", below, "GET", "https://evil.test:x@a.example.test", nil, "Vary=Origin"},
 		{"any", any, "GET", "https://evil.test", nil, "Access-Control-Allow-Origin=*"},
 		{"any, of none", any, "GET", "", nil, ""},
 		{"the origin said it", any, "GET", "https://evil.test", http.Header{"Access-Control-Allow-Origin": {"https://a.test"}}, "Access-Control-Allow-Origin=https://a.test"},
