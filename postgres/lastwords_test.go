@@ -95,3 +95,18 @@ func TestTheLastWordsOfAServerAreHeard(t *testing.T) {
 		t.Errorf("%v; closed: %t", err, c.IsClosed())
 	}
 }
+
+// TestWhoIsEndedWithAllOthersIsToldSo ends all connections to the primary, the
+// proxy's own among them, as an operator does before a maintenance.
+func TestWhoIsEndedWithAllOthersIsToldSo(t *testing.T) {
+	w := newWorld(t)
+	root := w.superuser(pair.primary)
+	for range 5 {
+		c := w.connect(dsn(w.iad))
+		w.exec(c, "select 1")
+		w.exec(root, "select pg_terminate_backend(pid) from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()")
+		if _, err := c.Exec(t.Context(), "select 1"); state(err) != "57P01" {
+			t.Errorf("%v", err)
+		}
+	}
+}

@@ -150,6 +150,9 @@ func (p *Proxy) ended(ctx context.Context, code string, here bool) bool {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	_, err := p.watch.sample(ctx)
+	if err != nil {
+		_, err = p.watch.sample(ctx) // its connection may have been ended with the client's
+	}
 	return err == nil
 }
 
