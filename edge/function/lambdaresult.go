@@ -172,7 +172,8 @@ func (v *vm) lambdaOriginHeaders(o *goja.Object, was http.Header) http.Header {
 	return h
 }
 
-// keyedLists decodes {name: [{key, value}]}.
+// keyedLists decodes {name: [{key, value}]}. The name counts, and no key beside it
+// that says another: an example of AWS's own copies a header's list to a name.
 func (v *vm) keyedLists(o *goja.Object) (out []many, err error) {
 	for _, name := range o.Keys() {
 		if x := o.Get(name); x == nil || goja.IsUndefined(x) { // as JSON has it: it is not there
@@ -188,9 +189,6 @@ func (v *vm) keyedLists(o *goja.Object) (out []many, err error) {
 		}
 		m := many{name: name}
 		for _, one := range each {
-			if key := one.Get("key"); key != nil && !goja.IsUndefined(key) && !strings.EqualFold(key.String(), name) {
-				return nil, bad("headers[%q] has the key %q", name, oneLine(key.String()))
-			}
 			if !given(one, "value") {
 				return nil, bad("headers[%q] has no value", name)
 			}
