@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/net/http2"
@@ -52,6 +53,45 @@ func TestABlockOfHeadersIsOneRequestOrNone(t *testing.T) {
 		if got != tt.want {
 			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
 		}
+	}
+}
+
+// A body that ends short of its length is malformed (RFC 9113, section 8.1.1):
+// nobody is shown it for whole, and its sender hears so.
+func TestABodyShortOfItsLengthIsMalformed(t *testing.T) {
+	var whole atomic.Bool
+	srv, o := stranger(t, false, func(w http.ResponseWriter, r *http.Request) {
+		if _, err := io.ReadAll(r.Body); err == nil {
+			whole.Store(true)
+		}
+	})
+	w := newWorld(t, []*region{named("eu-west-1", 0)}, behaviors(o, Behavior{Path: "*", Origin: "assets"}))
+	_, fr := w.frames()
+	var packed bytes.Buffer
+	pack := hpack.NewEncoder(&packed)
+	for _, f := range [][2]string{{":method", "POST"}, {":scheme", "https"}, {":path", "/x"}, {":authority", "a"}, {"content-length", "70000"}} {
+		pack.WriteField(hpack.HeaderField{Name: f[0], Value: f[1]})
+	}
+	fr.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: packed.Bytes(), EndHeaders: true})
+	fr.WriteData(1, true, []byte("abc"))
+	fr.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
+	for {
+		f, err := fr.ReadFrame()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r, ok := f.(*http2.RSTStreamFrame); ok {
+			t.Fatalf("reset with %s", r.ErrCode)
+		}
+		if h, ok := f.(*http2.MetaHeadersFrame); ok {
+			if s := h.PseudoValue("status"); s != "400" {
+				t.Errorf("answered %s", s)
+			}
+			break
+		}
+	}
+	if srv.Close(); whole.Load() { // it waits for what goes on
+		t.Error("the origin took it for whole")
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/textproto"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -62,10 +63,11 @@ const (
 var ErrMalformed = errors.New("the body breaks the framing of HTTP/1.1")
 
 // Broken reports whether the body of a request ended with err because it breaks
-// its framing. Of trailers net/http says so in words of its own.
+// its framing. Of trailers, and of a body of HTTP/2 that ends short of its
+// Content-Length (RFC 9113, section 8.1.1), net/http says so in words of its own.
 func Broken(err error) bool {
 	var trailers textproto.ProtocolError
-	return errors.Is(err, ErrMalformed) || errors.As(err, &trailers)
+	return errors.Is(err, ErrMalformed) || errors.As(err, &trailers) || err != nil && strings.Contains(err.Error(), "request declared a Content-Length of")
 }
 
 // readSize is how much is read at once where lines are looked at, in bytes.
