@@ -2,6 +2,9 @@ package cert
 
 import (
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -115,7 +118,7 @@ func (cfg Config) check(c *source) error {
 	chain, err := parse(c.Certificate.Certificate)
 	if err == nil {
 		c.Leaf = chain[0]
-		err = first(matches(c.Leaf, c.PrivateKey), joins(chain), inTime(chain, cfg.Now()), cfg.trusted(chain), cfg.fits(c.Leaf))
+		err = first(matches(c.Leaf, c.PrivateKey), strong(c.Leaf), joins(chain), inTime(chain, cfg.Now()), cfg.trusted(chain), cfg.fits(c.Leaf))
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.name, err)
@@ -156,6 +159,23 @@ func matches(leaf *x509.Certificate, key crypto.PrivateKey) error {
 	public, ok := leaf.PublicKey.(interface{ Equal(crypto.PublicKey) bool })
 	if !ok || !public.Equal(signer.Public()) {
 		return fmt.Errorf("found the key of another certificate, want that of %s, a key of type %s", subject(leaf), leaf.PublicKeyAlgorithm)
+	}
+	return nil
+}
+
+// strong checks that clients take a certificate's key: none takes RSA of less than
+// 2048 bits (NIST SP 800-131A, and the rules of browsers), and TLS has no curve but
+// these (RFC 8446, section 4.2.3).
+func strong(leaf *x509.Certificate) error {
+	switch k := leaf.PublicKey.(type) {
+	case *rsa.PublicKey:
+		if n := k.N.BitLen(); n < 2048 {
+			return fmt.Errorf("found %s with an RSA key of %d bits, want 2048 at least: clients refuse it", subject(leaf), n)
+		}
+	case *ecdsa.PublicKey:
+		if c := k.Curve; c != elliptic.P256() && c != elliptic.P384() && c != elliptic.P521() {
+			return fmt.Errorf("found %s with a key on %s, want P-256, P-384 or P-521: TLS has no other", subject(leaf), c.Params().Name)
+		}
 	}
 	return nil
 }

@@ -1,9 +1,11 @@
 package cert_test
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -47,7 +49,7 @@ func newAuthority(t *testing.T, name string, parent *authority) *authority {
 	return a
 }
 
-func (a *authority) sign(c *x509.Certificate, key *ecdsa.PrivateKey) *x509.Certificate {
+func (a *authority) sign(c *x509.Certificate, key crypto.Signer) *x509.Certificate {
 	c.SerialNumber = big.NewInt(1)
 	if c.NotAfter.IsZero() {
 		c.NotBefore, c.NotAfter = noon.Add(-time.Hour), noon.Add(time.Hour)
@@ -64,7 +66,7 @@ func (a *authority) sign(c *x509.Certificate, key *ecdsa.PrivateKey) *x509.Certi
 }
 
 // files writes a certificate, its chain and a key.
-func files(t *testing.T, key *ecdsa.PrivateKey, chain ...*x509.Certificate) cert.Pair {
+func files(t *testing.T, key crypto.Signer, chain ...*x509.Certificate) cert.Pair {
 	dir := t.TempDir()
 	p := cert.Pair{Cert: filepath.Join(dir, "tls.pem"), Key: filepath.Join(dir, "tls.key")}
 	var text []byte
@@ -133,6 +135,28 @@ func TestBadCertificateIsRefusedAndNeverReplacesAGoodOne(t *testing.T) {
 	}
 	if got := store.Certificates(); len(got) != 1 || !got[0].Equal(good) {
 		t.Errorf("the good certificate was replaced: %v", got)
+	}
+}
+
+// A key that no client takes is found before clients do.
+func TestAKeyThatNoClientTakesIsRefused(t *testing.T) {
+	root := newAuthority(t, "root", nil)
+	weak, _ := rsa.GenerateKey(rand.Reader, 1024)
+	strong, _ := rsa.GenerateKey(rand.Reader, 2048)
+	odd, _ := ecdsa.GenerateKey(elliptic.P224(), rand.Reader)
+	even, _ := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	for _, tt := range []struct {
+		key  crypto.Signer
+		want string // "" if it is taken
+	}{
+		{weak, `found "api.example.test" with an RSA key of 1024 bits, want 2048 at least: clients refuse it`}, {strong, ""},
+		{odd, `found "api.example.test" with a key on P-224, want P-256, P-384 or P-521: TLS has no other`}, {even, ""},
+	} {
+		store := cert.New(cert.Config{Domains: []string{"api.example.test"}, Roots: pool(root), Now: func() time.Time { return noon }})
+		leaf := root.sign(&x509.Certificate{DNSNames: []string{"api.example.test"}}, tt.key)
+		if err := store.Load([]cert.Pair{files(t, tt.key, leaf)}); (err == nil) != (tt.want == "") || err != nil && !strings.HasSuffix(err.Error(), tt.want) {
+			t.Errorf("%T: %v, want ... %s", tt.key, err, tt.want)
+		}
 	}
 }
 
