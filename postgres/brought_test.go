@@ -1,6 +1,10 @@
 package postgres
 
-import "testing"
+import (
+	"testing"
+
+	"meridian/postgres/wire"
+)
 
 // TestABlockIsOpenUntilItIsSaidToBeOver has blocks need prepared statements that cannot
 // be brought to them: the client must not go on as if nothing were open, for what it
@@ -34,5 +38,33 @@ func TestABlockIsOpenUntilItIsSaidToBeOver(t *testing.T) {
 				t.Errorf("%d rows were written in READ ONLY blocks that had failed", n)
 			}
 		})
+	}
+}
+
+// TestABlockThatWasNeverBegunIsEndedByAScript has a block fail for a role that cannot be
+// brought to the primary: the end of the block counts, and what is behind it runs
+// outside.
+func TestABlockThatWasNeverBegunIsEndedByAScript(t *testing.T) {
+	w := newWorld(t)
+	su := w.superuser(pair.primary)
+	w.exec(su, "drop role if exists short_lived", "create role short_lived", "grant short_lived to conduit")
+	w.settle()
+	r := dialRaw(t, w.dub, 0)
+	for _, k := range []struct{ sql, want, status string }{
+		{"set role short_lived", "CZ", "I"},
+		{"begin read only", "CZ", "T"},
+		{"select pg_advisory_lock(1)", "EZ", "E"},
+		{"select 1", "EZ", "E"},
+		{"rollback; select pg_advisory_lock(1)", "CEZ", "I"},
+		{"reset role", "CZ", "I"},
+		{"select pg_advisory_lock(1)", "TDCZ", "I"},
+	} {
+		r.send(wire.Builder(nil).Query(k.sql))
+		if types, status := r.until('Z'); types != k.want || string(status) != k.status {
+			t.Errorf("%s: %s, %s; want %s, %s", k.sql, types, status, k.want, k.status)
+		}
+		if k.status == "T" {
+			w.exec(su, "drop role short_lived")
+		}
 	}
 }

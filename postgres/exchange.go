@@ -14,6 +14,9 @@ func (n *near) exchange(c *client) (*refusal, error) {
 	n.out, c.cut = n.out[:0], false
 	if c.group.Sent == 0 {
 		c.state.Try()
+		if n.tracker.Status != 'E' {
+			n.out = n.tracker.Ahead(n.out, c.group.Messages)
+		}
 	}
 	for i, m := range c.group.Messages[c.group.Sent:] {
 		if c.group.Sent > 0 { // before, it was brought
@@ -65,7 +68,7 @@ func (n *near) replies(c *client) (*refusal, error) {
 			f = n.tracker.Words(f)
 			c.mu.Unlock()
 		}
-		if f.Type() == 'E' && !c.released.data {
+		if f.Type() == 'E' && !c.released.data && !n.tracker.Aside() {
 			e, err := wire.ParseError(f.Body())
 			if err != nil {
 				return nil, err
@@ -80,6 +83,7 @@ func (n *near) replies(c *client) (*refusal, error) {
 		}
 		c.mu.Lock()
 		show := n.tracker.Reply(f)
+		c.hold = append(c.hold, n.tracker.Owed()...)
 		differs := n.tracker.Differs()
 		c.mu.Unlock()
 		if differs && !c.released.data {

@@ -188,12 +188,11 @@ func (c *client) prepareNear(ctx context.Context, v *classify.Verdict) error {
 			return err
 		}
 	}
-	if c.group.Sent > 0 || c.near.tracker.Status == 'E' { // what a Query brings would end its transaction, see Bring, or fail
+	if c.group.Sent > 0 || c.near.tracker.Status == 'E' { // it would end the group's transaction, or fail
 		return nil
 	}
-	use := uses(c.group.Messages)
 	c.mu.Lock()
-	sql := c.state.Missing(c.near.side, use...)
+	sql := c.state.Missing(c.near.side)
 	c.mu.Unlock()
 	if len(sql) == 0 {
 		return nil

@@ -102,7 +102,7 @@ func (u *upstream) bringLocked(messages []session.Message) {
 	if u.tracker.Skipping() || u.tracker.Status == 'E' { // it would be passed over, or fail, as they are
 		return
 	}
-	sql := u.c.state.Missing(u.side, uses(messages)...)
+	sql := u.c.state.Missing(u.side)
 	switch {
 	case len(sql) == 0:
 	case u.backend == nil:
@@ -112,19 +112,7 @@ func (u *upstream) bringLocked(messages []session.Message) {
 			u.out = u.tracker.Hidden(u.out, s)
 		}
 	}
-}
-
-// uses returns the prepared statements that texts name.
-func uses(messages []session.Message) (names []string) {
-	for _, m := range messages {
-		switch {
-		case m.Verdict != nil:
-			names = append(names, m.Verdict.Uses...)
-		case m.Kind == 'P' || m.Kind == 'D' && m.Stmt != nil: // the columns of EXECUTE are those of what it names
-			names = append(names, m.Stmt.Verdict.Uses...)
-		}
-	}
-	return names
+	u.out = u.tracker.Ahead(u.out, messages)
 }
 
 // send passes a message of a group that is placed on main.

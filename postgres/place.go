@@ -10,6 +10,9 @@ import (
 // place finds a backend for the group at hand and runs it there.
 func (c *client) place(ctx context.Context) error {
 	defer c.atHand.Store(false)
+	if done, err := c.endFirst(); done || err != nil {
+		return err
+	}
 	if c.mends() {
 		return nil
 	}

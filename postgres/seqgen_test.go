@@ -188,8 +188,12 @@ func (g *generator) batch() {
 
 // odd returns a Bind, which now and then has formats that do not fit.
 func (g *generator) odd(portal string, args int) (string, []byte) {
-	b := append(wire.String(portal), wire.String("")...)
 	formats := g.r.IntN(12)
+	return fmt.Sprintf("bind %q \"\" with %d parameters, formats %d", portal, args, formats), oddBind(portal, args, formats)
+}
+
+func oddBind(portal string, args, formats int) []byte {
+	b := append(wire.String(portal), wire.String("")...)
 	switch formats {
 	case 0:
 		b = append(b, 0, 2, 0, 0, 0, 0) // for two parameters
@@ -210,7 +214,7 @@ func (g *generator) odd(portal string, args int) (string, []byte) {
 	default:
 		b = append(b, 0, 0)
 	}
-	return fmt.Sprintf("bind %q \"\" with %d parameters, formats %d", portal, args, formats), wire.Builder(nil).Message('B', b)
+	return wire.Builder(nil).Message('B', b)
 }
 
 // portal returns the name of a portal. None is opened twice: one that was opened
@@ -292,7 +296,7 @@ func (g *generator) stray() {
 	case 6:
 		g.message("copy done", 'c')
 	case 7:
-		g.message("copy fail", 'f', wire.String("stray"))
+		g.message("copy fail", 'f', wire.String("no more"))
 	case 8:
 		kind := g.one("S", "P")
 		g.message("close "+kind+" "+name, 'C', []byte(kind), wire.String(name))
@@ -308,8 +312,9 @@ func (g *generator) stray() {
 }
 
 // call adds a function call.
-func (g *generator) call() {
-	name := g.one("int4pl", "int4div", "writes", "swallows", "nosuch")
+func (g *generator) call() { g.calls(g.one("int4pl", "int4div", "writes", "swallows", "nosuch")) }
+
+func (g *generator) calls(name string) {
 	oid, args := calls[name], [][]byte{{0, 0, 0, 90}}
 	switch name {
 	case "int4pl":

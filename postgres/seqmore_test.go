@@ -206,7 +206,7 @@ func (g *generator) describes() {
 func (s *seqStage) cancels(c *listener, how path, awaits bool) {
 	s.t.Helper()
 	const runs = "select count(*) from pg_stat_activity where state = 'active' and pid <> pg_backend_pid() and query like '%pg_sleep(20)%'"
-	for began, n := time.Now(), c.ends; awaits && time.Since(began) < 5*time.Second && c.ends == n && !c.closed; c.quiet() {
+	for began, n := time.Now(), c.ends; awaits && time.Since(began) < 5*time.Second && c.ends == n && !c.closed; c.drain() {
 		if get[int](s.w, s.su, runs)+get[int](s.w, s.there, runs) > 0 {
 			break
 		}

@@ -52,6 +52,7 @@ func judge(text []byte, n *Names) *Verdict {
 // transaction, so they run in one place.
 func script(all []*Verdict) *Verdict {
 	v := &Verdict{Where: Standby, Why: "reads only", Plain: true, Handle: true, Count: len(all)}
+	v.Ends = all[0].Block == End && all[0].Foldable
 	parted := false
 	for _, one := range all {
 		parted = parted || one.Block != NoBlock && one.Block != Aside

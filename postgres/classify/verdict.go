@@ -63,6 +63,12 @@ func (v *Verdict) Undone() bool {
 	return false
 }
 
+// NameOnly reports whether of the prepared statement that the text names nothing
+// matters but that there is one of the name.
+func (v *Verdict) NameOnly() bool {
+	return v.Count == 1 && len(v.Effects) == 1 && (v.Effects[0].Act == Prepare || v.Effects[0].Act == Deallocate)
+}
+
 // Undone reports whether an effect is undone by a rollback.
 func (e *Effect) Undone() bool {
 	return e.Act == Set || e.Act == SetLocal || e.Act == ResetAll || e.Act == Pin
@@ -90,6 +96,7 @@ type Verdict struct {
 	Signals bool     // it names pg_terminate_backend or pg_cancel_backend
 	DDL     bool     // may change what the catalogues say
 	Commits bool     // of End: it is no ROLLBACK
+	Ends    bool     // of several statements: the first one is an End
 	Writes  bool     // it may write, as far as the words tell
 	Handle  bool     // it may run in one transaction with the statement that leaves a handle
 	Copies  bool     // it may read COPY data

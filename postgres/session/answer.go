@@ -47,7 +47,7 @@ func (t *Tracker) Refuse(dst []byte, e *wire.Error) []byte {
 	for told := false; !t.Idle(); {
 		s := t.steps[t.head]
 		f := wire.Frame(wire.Builder(nil).Ready('I'))
-		if !told && !(s.hidden && ends(s.kind)) {
+		if !told && !s.unseen() {
 			f, told = wire.Frame(wire.Builder(nil).Error(e)), true
 		}
 		show := t.Reply(f)

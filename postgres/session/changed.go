@@ -10,13 +10,17 @@ import (
 )
 
 // Words returns a backend's message as PostgreSQL would have said it if the
-// session stood on one backend alone. A statement that was brought to a backend
+// session stood on one backend alone. What is not there since it could not be brought
+// fails as that did. A statement that was brought to a backend
 // after its table had changed has other columns there than the client was told,
 // and a Bind that names a format for each fails as malformed. PostgreSQL would
 // have said that the plan must not change, for which drivers prepare anew.
 func (t *Tracker) Words(f wire.Frame) wire.Frame {
-	if f.Type() != 'E' || t.Idle() || !t.steps[t.head].brought {
+	switch {
+	case f.Type() != 'E' || t.Idle():
 		return f
+	case !t.steps[t.head].brought:
+		return t.instead(t.steps[t.head], f)
 	}
 	e, err := wire.ParseError(f.Body())
 	if err != nil || e.Code != "08P01" || !strings.HasPrefix(e.Message, "bind message ") || t.steps[t.head].stmt.other == 0 && !strings.Contains(e.Message, "result formats but query has") {

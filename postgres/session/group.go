@@ -19,6 +19,7 @@ type Message struct {
 	Name    string            // of the statement that Close drops, or that Bind or Describe names
 	Verdict *classify.Verdict // on what Query or Execute runs
 	Text    []byte            // the text that it runs
+	Ended   bool              // its first statement ended a block elsewhere: the client has its answer
 
 	id      uint64 // of Close and Query: see expected
 	without uint64 // of Bind and Describe: what is to drop the statement that they name

@@ -50,7 +50,7 @@ func (t *Tracker) redo() {
 		s := &t.steps[i]
 		name, ok := s.touches()
 		switch s.was = t.side.known[name]; {
-		case ok && s.kind == 'P':
+		case ok && !s.closes && s.kind != 'Q':
 			t.side.known[name] = s.stmt.gen
 		case ok:
 			delete(t.side.known, name)
@@ -61,7 +61,7 @@ func (t *Tracker) redo() {
 // touches returns the name of the statement that a message makes or drops.
 func (s *step) touches() (name string, ok bool) {
 	switch {
-	case s.kind == 'P':
+	case s.kind == 'P', s.kind == 'E' && s.brings:
 		return s.stmt.Name, true
 	case s.closes:
 		return s.name, true
@@ -95,7 +95,7 @@ func (t *Tracker) pass(s step) {
 
 // lacks reports whether the backend may lack a statement that it needs next: where it
 // was brought in a group that is not answered, behind something of the client's
-// that may fail, it may have been passed over.
+// that may fail, or in a block that has failed, it may have been passed over.
 func (t *Tracker) lacks(st *Statement) bool {
 	if t.side.known[st.Name] != st.gen {
 		return true
@@ -109,7 +109,7 @@ func (t *Tracker) lacks(st *Statement) bool {
 		case ends(s.kind):
 			behind, unsure = false, unsure || brought
 		case s.brings && s.stmt == st:
-			brought, unsure = behind, false
+			brought, unsure = behind || s.failing, false
 		case !s.hidden:
 			behind = true
 		}
@@ -196,17 +196,37 @@ func (s *State) Reread(g *Group) {
 
 // Unsure reports whether a group makes a statement of a name that the backend lacks and
 // that is taken, unless what is not answered yet drops it; or uses one that the backend
-// lacks and that is not answered for: a handle took its place.
+// lacks and that is not answered for: a handle took its place, or has it if that was
+// passed over; or names one that the
+// backend lacks, and may be passed over.
 func (t *Tracker) Unsure(g *Group) bool {
 	var made *Statement
 	for i := range g.Messages {
 		switch m := &g.Messages[i]; {
 		case m.Taken != nil && t.lacks(m.Taken) && t.dropping():
 			return true
+		case t.Loose() && t.Misses(g.Messages[i:i+1]): // the Sync behind it would end the passing over
+			return true
 		case m.Kind == 'P':
 			made = m.Stmt
-		case m.Stmt != nil && m.Stmt != made && m.Stmt.Name == "" && !t.Idle() && !t.state.Has(m.Stmt) && t.lacks(m.Stmt):
+		case m.Stmt != nil && m.Stmt != made && m.Stmt.Name == "" && !t.Idle() && !t.state.Has(m.Stmt) && (t.lacks(m.Stmt) || t.hides(m.Stmt)):
 			return true
+		}
+	}
+	return false
+}
+
+// hides reports whether a statement without a name is on its way to a backend that has
+// another one there than the session, as a handle's, which a Bind would find if it were
+// passed over.
+func (t *Tracker) hides(st *Statement) bool {
+	var gen uint64
+	if has := t.state.statements[""]; has != nil {
+		gen = has.gen
+	}
+	for _, s := range t.steps[t.head:] {
+		if s.kind == 'P' && s.stmt == st {
+			return s.was != gen
 		}
 	}
 	return false

@@ -46,7 +46,9 @@ func newConversation() *conversation {
 //	ask SIDE      what is sent ahead of the client's messages, if anything is
 //	defined       a definition is heard of
 //	settle        all replies of both are in
-//	missing SIDE  prints what would bring the backend to where the session is
+//	missing SIDE  prints what would bring the backend to the session's settings
+//	bring SIDE    one message, amid a group, with what it needs
+//	ahead SIDE    the prepared statements that the client's messages name, which are not sent
 func TestSession(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
 		c := newConversation()
@@ -81,11 +83,12 @@ func TestSession(t *testing.T) {
 			case "reply":
 				return c.reply(t, side, d.Input)
 			case "missing":
-				var use []string
-				for _, a := range d.CmdArgs[1:] {
-					use = append(use, a.Vals...)
-				}
-				return strings.Join(append(c.state.Missing(c.sides[side], use...), ""), "\n")
+				return strings.Join(append(c.state.Missing(c.sides[side]), ""), "\n")
+			case "bring":
+				g := c.read(t, d.Input)
+				return "(" + strings.Join(kinds(c.trackers[side].Bring(nil, &g.Messages[0])), " ") + ") " + c.encode(side, g)
+			case "ahead":
+				return "(" + strings.Join(kinds(c.trackers[side].Ahead(nil, c.read(t, d.Input).Messages)), " ") + ")\n"
 			}
 			t.Fatalf("unknown command %s", d.Cmd)
 			return ""
@@ -183,7 +186,9 @@ func (c *conversation) reply(t *testing.T, side, input string) string {
 		}
 		f := wire.Frame(b)
 		words := tr.Words(f)
-		if !tr.Reply(f) {
+		show := tr.Reply(f)
+		out = append(out, kinds(tr.Owed())...)
+		if !show {
 			continue
 		}
 		if e, err := wire.ParseError(words.Body()); kind == "E" && err == nil && string(words) != string(f) {

@@ -1,7 +1,6 @@
 package session
 
 import (
-	"bytes"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -204,10 +203,9 @@ func NewSide() *Side {
 	return &Side{known: map[string]uint64{}, brought: map[string]uint64{}, fresh: true}
 }
 
-// Missing returns the statements that bring a side to where the session is, in
-// order, and counts them as run. use are the prepared statements that a text is
-// about to name.
-func (s *State) Missing(side *Side, use ...string) (sql []string) {
+// Missing returns the statements that bring a side to where the session's settings
+// are, in order, and counts them as run.
+func (s *State) Missing(side *Side) (sql []string) {
 	if s.reset > side.applied {
 		if !side.fresh {
 			sql = append(sql, "DISCARD ALL")
@@ -222,30 +220,8 @@ func (s *State) Missing(side *Side, use ...string) (sql []string) {
 		}
 	}
 	side.fresh = false
-	for _, name := range use {
-		sql = append(sql, s.missingStatement(side, name)...)
-	}
 	if len(sql) > 0 {
 		delete(side.known, "") // a simple query drops the unnamed statement
-	}
-	return sql
-}
-
-// missingStatement returns what makes a prepared statement on a side what it is
-// for the session, which may be dropped.
-func (s *State) missingStatement(side *Side, name string) (sql []string) {
-	st := s.lookup([]byte(name))
-	gen, there := side.known[name]
-	if st != nil && there && gen == st.gen {
-		return nil
-	}
-	if there && (gen != 0 || st != nil) {
-		sql = append(sql, "DEALLOCATE "+ident(name))
-		delete(side.known, name)
-	}
-	if st != nil {
-		sql = append(sql, st.prepare())
-		side.known[name] = st.gen
 	}
 	return sql
 }
@@ -253,14 +229,6 @@ func (s *State) missingStatement(side *Side, name string) (sql []string) {
 // ran notes that the settings that were just logged came from this side.
 func (s *State) ran(side *Side) {
 	side.applied, side.fresh = max(side.applied, s.seq), false
-}
-
-// prepare returns the PREPARE that makes the statement.
-func (st *Statement) prepare() string {
-	if st.SQL != "" {
-		return st.SQL
-	}
-	return "PREPARE " + ident(st.Name) + " AS " + string(bytes.TrimRight(st.Text, "; \t\r\n"))
 }
 
 func ident(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }

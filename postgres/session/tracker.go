@@ -19,7 +19,10 @@ type step struct {
 	guard   bool   // a hidden Sync behind a Query: it answers if the Query was passed over
 	loose   bool   // see Loose
 	asks    bool   // of the same, ahead of its group: nobody sees that it fails
-	brings  bool   // a hidden Parse of a statement that the client prepared elsewhere
+	failing bool   // of the same, in a block that has failed
+	stands  bool   // of the same, for a Bind that would not fail: see Bring
+	brings  bool   // a hidden Parse, or Execute of PREPARE, of a statement that the client prepared elsewhere
+	ended   bool   // see Message
 	was     uint64 // what the backend had of the name before Parse, Close or Query
 	id      uint64 // of Close and Query: see expected
 	verdict *classify.Verdict
@@ -32,23 +35,26 @@ type Tracker struct {
 	// that the client was told: see Differs.
 	Compares bool
 
-	state   *State
-	side    *Side
-	steps   []step
-	head    int
-	sent    int  // groups
-	failed  bool // the group at the head had an error
-	mid     bool // the last message that was sent ends no group
-	loose   int  // steps that are
-	brings  int  // steps that do
-	asking  bool // what is sent asks: see Ask
-	passed  bool // see Passed
-	kept    bool // see Committed
-	copying bool // what is at the head takes COPY data
-	tag     string
-	effects []classify.Effect // of the group at the head
-	ddl     bool              // something since TookDDL may have changed the catalogues
-	differs bool              // see Differs
+	state    *State
+	side     *Side
+	steps    []step
+	head     int
+	sent     int    // groups
+	failed   bool   // the group at the head had an error
+	mid      bool   // the last message that was sent ends no group
+	loose    int    // steps that are
+	brings   int    // steps that do
+	asking   bool   // what is sent asks: see Ask
+	standing bool   // what is sent stands for a Bind
+	owed     []byte // see Owed
+	passed   bool   // see Passed
+	kept     bool   // see Committed
+	copying  bool   // what is at the head takes COPY data
+	tag      string
+	effects  []classify.Effect // of the group at the head
+	ddl      bool              // something since TookDDL may have changed the catalogues
+	differs  bool              // see Differs
+	missed   map[string]missed // see Ahead
 }
 
 // NewTracker returns the Tracker of an idle backend.
@@ -127,6 +133,8 @@ func (t *Tracker) Encode(dst []byte, m Message) []byte {
 	case 'B', 'D':
 		_, there := t.side.known[m.Name]
 		switch {
+		case m.Stmt != nil && t.lacks(m.Stmt) && m.Kind == 'D' && t.Status == 'E' && m.Stmt.mute():
+			dst = t.inject(dst, quiet(m.Stmt))
 		case m.Stmt != nil && t.lacks(m.Stmt):
 			dst = t.inject(dst, m.Stmt)
 		case m.Stmt == nil && there && (m.Kind == 'B' || m.Frame.Body()[0] == 'S'): // dropped elsewhere, or Emit's
@@ -155,7 +163,7 @@ func (t *Tracker) Encode(dst []byte, m Message) []byte {
 		t.state.defined++
 	}
 	if m.Kind != 'H' {
-		t.push(step{kind: m.Kind, stmt: stmt, name: m.Name, closes: closes, brought: brought, verdict: m.Verdict, loose: loose, was: was, id: m.id})
+		t.push(step{kind: m.Kind, stmt: stmt, name: m.Name, closes: closes, brought: brought, verdict: m.Verdict, loose: loose, was: was, id: m.id, ended: m.Ended})
 	}
 	switch {
 	case brought && m.Stmt.other > 0:
@@ -164,39 +172,6 @@ func (t *Tracker) Encode(dst []byte, m Message) []byte {
 		return spread(dst, m.Frame, m.Stmt.width)
 	}
 	return append(dst, m.Frame...)
-}
-
-// inject sends a statement that the client prepared elsewhere.
-func (t *Tracker) inject(dst []byte, st *Statement) []byte {
-	if _, there := t.side.known[st.Name]; there && st.Name != "" {
-		dst = t.close(dst, st.Name)
-	}
-	t.push(step{kind: 'P', hidden: true, stmt: st, brings: true, was: t.side.known[st.Name]})
-	t.side.known[st.Name], t.side.brought[st.Name] = st.gen, st.gen
-	if st.Frame == nil { // PREPARE made it
-		dst = wire.Builder(dst).Message('P', wire.String(st.Name), append(st.Text[:len(st.Text):len(st.Text)], 0, 0, 0))
-	} else {
-		dst = append(dst, st.Frame...)
-	}
-	return t.compare(dst, st)
-}
-
-// Bring sends what the backend lacks of the prepared statements that a message's text
-// names, amid a group: a Query would end its transaction.
-func (t *Tracker) Bring(dst []byte, m *Message) []byte {
-	if m.Stmt == nil || len(m.Stmt.Verdict.Uses) == 0 || t.Skipping() {
-		return dst
-	}
-	for _, name := range m.Stmt.Verdict.Uses {
-		gen, there := t.side.known[name]
-		switch st := t.state.lookup([]byte(name)); {
-		case st != nil && t.lacks(st):
-			dst = t.inject(dst, st)
-		case st == nil && there && gen != 0: // dropped elsewhere
-			dst = t.close(dst, name)
-		}
-	}
-	return dst
 }
 
 func (t *Tracker) close(dst []byte, name string) []byte {
@@ -209,7 +184,7 @@ func (t *Tracker) push(s step) {
 	if t.head == len(t.steps) {
 		t.steps, t.head = t.steps[:0], 0
 	}
-	s.asks = t.asking
+	s.asks, s.stands = t.asking, t.standing
 	t.steps = append(t.steps, s)
 	if ends(s.kind) {
 		t.sent++
@@ -219,6 +194,7 @@ func (t *Tracker) push(s step) {
 	}
 	if s.brings {
 		t.brings++
+		t.steps[len(t.steps)-1].failing = t.Status == 'E'
 	}
 }
 
@@ -235,7 +211,7 @@ func (t *Tracker) Reply(f wire.Frame) (show bool) {
 	s := t.steps[t.head]
 	switch f.Type() {
 	case 'N', 'S':
-		return !s.hidden
+		return !s.hidden && !(s.ended && f.Type() == 'N')
 	case 'A':
 		return true
 	case '1':
@@ -243,6 +219,7 @@ func (t *Tracker) Reply(f wire.Frame) (show bool) {
 			t.state.name(s.stmt.Name, s.stmt)
 			t.state.unexpect(s.stmt.Name, s.stmt.gen)
 		}
+		t.brought(s)
 		t.advance()
 	case '2', 'n', 's', 'I':
 		t.described(s, f)
@@ -263,12 +240,18 @@ func (t *Tracker) Reply(f wire.Frame) (show bool) {
 	case 'G':
 		t.takesData()
 	case 'C':
+		if s.ended { // there was no block to end here
+			t.steps[t.head].ended = false
+			return false
+		}
 		t.complete(s, f)
 	case 'E':
+		t.misses(f)
+		t.owes(s)
 		t.tookData(f)
 		t.fail()
 		// An injected Parse that fails stands for the statement that needed it.
-		return !(s.hidden && (ends(s.kind) || s.asks))
+		return !s.unseen()
 	case 'Z':
 		t.ready(s, f)
 	}
@@ -277,6 +260,12 @@ func (t *Tracker) Reply(f wire.Frame) (show bool) {
 
 // complete takes a CommandComplete.
 func (t *Tracker) complete(s step, f wire.Frame) {
+	if s.hidden {
+		if t.brought(s); s.kind == 'E' {
+			t.advance()
+		}
+		return
+	}
 	t.tag = tagOf(f.Body())
 	t.tookData(f)
 	if s.kind == 'E' {
