@@ -28,7 +28,7 @@ func (c *client) endFirst() (done bool, err error) {
 		c.broken, c.out = false, wire.Builder(c.out).Complete("ROLLBACK")
 		c.mu.Unlock()
 	case c.block == onNear:
-		if done, err = c.endNear(classify.IsRollback(m.Text)); done || err != nil {
+		if done, err = c.endNear(classify.IsRollback(m.Text), true); done || err != nil {
 			return done, err
 		}
 	default:
@@ -39,8 +39,8 @@ func (c *client) endFirst() (done bool, err error) {
 }
 
 // endNear ends the block on the standby. It reports whether that failed, which the
-// client is told.
-func (c *client) endNear(rollback bool) (failed bool, err error) {
+// client is told; shown says that it is told of the end, too.
+func (c *client) endNear(rollback, shown bool) (failed bool, err error) {
 	sql := "COMMIT"
 	if rollback {
 		sql = "ROLLBACK"
@@ -60,7 +60,7 @@ func (c *client) endNear(rollback bool) (failed bool, err error) {
 			return false, c.blockLost(err)
 		}
 		failed = failed || f.Type() == 'E'
-		c.ended(f)
+		c.ended(f, shown)
 	}
 	c.block, c.begin = nowhere, begun{}
 	if failed {
@@ -73,14 +73,33 @@ func (c *client) endNear(rollback bool) (failed bool, err error) {
 }
 
 // ended takes what the standby says of the end of a block.
-func (c *client) ended(f wire.Frame) {
+func (c *client) ended(f wire.Frame, shown bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	show := c.near.tracker.Reply(f)
 	switch {
 	case f.Type() == 'S':
 		c.reports = reported(c.reports, f)
-	case show && f.Type() != 'Z':
+	case show && f.Type() != 'Z' && (shown || f.Type() == 'E'):
 		c.out = append(c.out, f...)
 	}
+}
+
+// endPrepared ends a block on the standby that has failed, if the group at hand is
+// PREPARE TRANSACTION: PostgreSQL rolls back, and a standby refuses the words.
+func (c *client) endPrepared() (done bool, err error) {
+	if c.block != onNear || c.near.tracker.Status != 'E' || !c.group.Ended || c.group.Sent > 0 || !surely(c.group.Messages) {
+		return false, nil
+	}
+	for _, m := range c.group.Messages {
+		if m.Verdict == nil || !classify.IsPrepared(m.Text) {
+			continue
+		}
+		if failed, err := c.endNear(true, false); failed || err != nil {
+			return true, err
+		}
+		c.endAs("ROLLBACK")
+		return true, nil
+	}
+	return false, nil
 }

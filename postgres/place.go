@@ -16,6 +16,9 @@ func (c *client) place(ctx context.Context) error {
 	if c.mends() {
 		return nil
 	}
+	if done, err := c.endPrepared(); done || err != nil {
+		return err
+	}
 	if c.group.Sent == 0 {
 		c.mu.Lock()
 		c.state.Reread(&c.group)

@@ -114,6 +114,13 @@ func IsRollback(text []byte) bool {
 	return s.is(0, "rollback") || s.is(0, "abort")
 }
 
+// IsPrepared reports whether a statement is PREPARE TRANSACTION, which ends a block that
+// has failed as ROLLBACK does.
+func IsPrepared(text []byte) bool {
+	s := scan{text: text, toks: lex(nil, text)}
+	return s.are(0, "prepare", "transaction")
+}
+
 // BeginTag returns the tag that a statement which begins a block is completed
 // with.
 func BeginTag(text []byte) string {
