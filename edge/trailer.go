@@ -35,8 +35,22 @@ func (x *exchange) trails(name string) bool {
 }
 
 // follows reports whether the viewer is sent a trailer of that name: as to the
-// origin, nothing by which a body ends or is read.
-func follows(name string) bool { return !internal(name) && httpguts.ValidTrailerHeader(name) }
+// origin, nothing by which a body ends or is read, and nothing that says what to
+// do with the response (RFC 9110, section 6.5.1) or that the edge alone says.
+func follows(name string) bool {
+	switch {
+	case internal(name), !httpguts.ValidTrailerHeader(name), strings.HasPrefix(name, "Access-Control-"), strings.HasPrefix(name, "X-Meridian-"):
+		return false
+	}
+	return !slices.Contains(controlling, name)
+}
+
+// controlling are headers that come too late behind a body: who makes headers of
+// trailers would set another's cookie, or store by another's time.
+var controlling = []string{
+	"Age", "Alt-Svc", "Cache-Status", "Cdn-Cache-Control", "Clear-Site-Data", "Date", "Expires", "Location", "Refresh", "Retry-After", "Set-Cookie",
+	"Strict-Transport-Security", "Surrogate-Control", "Vary", "Via",
+}
 
 // A trailing body fills in the request's trailers when the client's have come,
 // which is when its body ends.
