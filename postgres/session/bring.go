@@ -170,12 +170,17 @@ func (t *Tracker) Ahead(dst []byte, messages []Message) []byte {
 
 // aside brings a statement in a group of its own. PREPARE outlives its savepoint.
 func (t *Tracker) aside(dst []byte, name string, st *Statement) []byte {
-	block := t.Status != 'I' || !t.Idle()
+	answered := t.Idle()
+	block := t.Status != 'I' || !answered
 	if block {
 		dst = t.harmless(dst, "SAVEPOINT "+preparer)
 	}
 	t.asking = true
+	from := len(t.steps)
 	dst = t.give(dst, name, st)
+	for i := from; i < len(t.steps) && !answered; i++ {
+		t.steps[i].failing = t.steps[i].brings // the block may fail of what is not answered yet
+	}
 	t.asking = false
 	t.push(step{kind: 'S', hidden: true})
 	if dst = wire.Builder(dst).Sync(); block {

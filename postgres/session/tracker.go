@@ -19,7 +19,7 @@ type step struct {
 	guard   bool   // a hidden Sync behind a Query: it answers if the Query was passed over
 	loose   bool   // see Loose
 	asks    bool   // of the same, ahead of its group: nobody sees that it fails
-	failing bool   // of the same, in a block that has failed
+	failing bool   // of the same, in a block that has failed, or may have
 	stands  bool   // of the same, for a Bind that would not fail: see Bring
 	brings  bool   // a hidden Parse, or Execute of PREPARE, of a statement that the client prepared elsewhere
 	ended   bool   // see Message
