@@ -73,9 +73,14 @@ func (x *exchange) estrange(h http.Header) {
 // regions and edges may say: internal headers, the caller's token, the names of
 // this edge and request, and where else the viewer should connect.
 func distrust(resp *http.Response) {
-	h := resp.Header
-	stripInternal(h)
+	distrustHeader(resp.Header)
 	stripInternal(resp.Trailer)
+	resp.Body = &distrusted{resp.Body, resp}
+}
+
+// distrustHeader is distrust for headers, those of an interim response too.
+func distrustHeader(h http.Header) {
+	stripInternal(h)
 	for _, name := range []string{"X-Meridian-Request", "X-Meridian-Edge", headerRollout, "Alt-Svc"} {
 		delete(h, name)
 	}
@@ -88,7 +93,6 @@ func distrust(resp *http.Response) {
 	if h["Set-Cookie"] = kept; len(kept) == 0 {
 		delete(h, "Set-Cookie")
 	}
-	resp.Body = &distrusted{resp.Body, resp}
 }
 
 // A distrusted body takes internal names out of its trailers, too, which come

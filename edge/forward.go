@@ -201,7 +201,7 @@ func (x *exchange) attempt(left time.Duration) (*http.Response, error) {
 	defer span.End()
 	req := x.outgoing(left)
 	propagator.Inject(ctx, propagation.HeaderCarrier(req.Header))
-	early := &interim{x: x}
+	early := &interim{x: x, strange: x.custom != nil}
 	resp, err := x.way.RoundTrip(req.WithContext(ctx), origin.Trip{
 		Region: x.choice.Region, Class: origin.ClassOf(x.r.Method, x.sent.path), FirstByte: max(left, time.Millisecond), Interim: early.pass, Patient: x.streams(),
 		Waiting: origin.Waiting{Elsewhere: len(x.deps.Map.Now().Serving()) > 1, Movable: origin.Safe(x.r.Method) || x.once},
@@ -268,9 +268,10 @@ func (g *gate) shut() {
 // An interim passes the 1xx responses of one attempt on while its final one has
 // not come.
 type interim struct {
-	x     *exchange
-	mu    sync.Mutex // guards what follows
-	ended bool
+	x       *exchange
+	strange bool       // they are of an origin that is no region
+	mu      sync.Mutex // guards what follows
+	ended   bool
 }
 
 // pass hands one interim response to the client. 100 Continue is not passed
@@ -289,6 +290,9 @@ func (i *interim) pass(status int, h textproto.MIMEHeader) error {
 	maps.Copy(out, http.Header(h))
 	stripHops(out)
 	stripInternal(out)
+	if i.strange {
+		distrustHeader(out)
+	}
 	i.x.w.WriteHeader(status)
 	clear(out)
 	maps.Copy(out, before)

@@ -10,6 +10,8 @@ import (
 	"net/textproto"
 	"strings"
 	"testing"
+
+	"meridian/identity"
 )
 
 // echoBits sends each byte back as it comes.
@@ -150,6 +152,40 @@ func TestInterimResponsesAndTrailersPassFromEveryOrigin(t *testing.T) {
 			if string(text) != "done u" || resp.Trailer.Get("X-Announced") != "a" || resp.Trailer.Get("X-Late") != "l" || resp.Trailer.Get("Meridian-Identity") != "" {
 				t.Errorf("from %s to %s: %q, trailers %v", from, to, text, resp.Trailer)
 			}
+		}
+	}
+}
+
+// An interim response says no more of the edge and of its viewer than the final
+// one of a strange origin may.
+func TestAStrangersInterimResponseIsNoMoreTrusted(t *testing.T) {
+	_, o := stranger(t, false, func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Link", "</a.css>; rel=preload; as=style")
+		for name, value := range map[string]string{"Alt-Svc": `h3="evil.test:443"`, "X-Meridian-Request": "x", "X-Meridian-Edge": "x", "Meridian-Identity": "x"} {
+			h.Set(name, value)
+		}
+		h["Set-Cookie"] = []string{identity.CookieConsistency + "=x; Path=/", "sid=1"}
+		w.WriteHeader(http.StatusEarlyHints)
+		clear(h)
+		io.WriteString(w, "done")
+	})
+	w := newWorld(t, []*region{named("eu-west-1", 0)}, behaviors(o, Behavior{Path: "*", Origin: "assets"}))
+	for from, c := range map[string]*http.Client{"h1": w.h1, "h2": w.h2} {
+		var early []string
+		trace := &httptrace.ClientTrace{Got1xxResponse: func(_ int, h textproto.MIMEHeader) error {
+			early = append(early, fmt.Sprint(h))
+			return nil
+		}}
+		req, _ := http.NewRequestWithContext(httptrace.WithClientTrace(t.Context(), trace), "GET", w.url, nil)
+		resp, err := c.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
+		if want := "map[Link:[</a.css>; rel=preload; as=style] Set-Cookie:[sid=1]]"; len(early) != 1 || early[0] != want {
+			t.Errorf("%s: %q, want %s", from, early, want)
 		}
 	}
 }
