@@ -16,6 +16,7 @@ import (
 	"github.com/quic-go/quic-go/http3"
 
 	"meridian/edge/quicroute"
+	"meridian/internal/headroom"
 )
 
 // HTTP3 is what an operator may say of HTTP/3.
@@ -145,6 +146,7 @@ func (d *quicDoor) accepted(ctx context.Context, c *quic.Conn) context.Context {
 
 // serveRequest makes a request of HTTP/3 such as net/http makes of the others.
 func (d *quicDoor) serveRequest(w http.ResponseWriter, r *http.Request) {
+	headroom.Make()
 	http.NewResponseController(w).SetReadDeadline(time.Time{}) // that of the head
 	g, _ := r.Context().Value(guestKey{}).(*guest)
 	g.begin()

@@ -9,6 +9,7 @@ import (
 	"meridian/config"
 	"meridian/gateway"
 	"meridian/internal/framing"
+	"meridian/internal/headroom"
 	"meridian/internal/stricthttp"
 )
 
@@ -47,7 +48,7 @@ func strangersServer(h http.Handler, f *config.File, log *slog.Logger) *http.Ser
 // than 4.8 MB/s over 219 ms.
 func nodesServer(h http.Handler, f *config.File) *http.Server {
 	srv := &http.Server{
-		Handler: h, ReadHeaderTimeout: headLimit, IdleTimeout: 5 * time.Minute, MaxHeaderBytes: 2 * int(f.Limits.Header),
+		Handler: headroom.Handler(h), ReadHeaderTimeout: headLimit, IdleTimeout: 5 * time.Minute, MaxHeaderBytes: 2 * int(f.Limits.Header),
 		HTTP2:     &http.HTTP2Config{MaxConcurrentStreams: 1000, MaxReceiveBufferPerConnection: 16 << 20, MaxReceiveBufferPerStream: 8 << 20},
 		Protocols: new(http.Protocols),
 	}

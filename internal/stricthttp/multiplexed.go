@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"meridian/internal/framing"
+	"meridian/internal/headroom"
 )
 
 // A Multiplexed is net/http's server of HTTP/2, behind framing's guard. It serves
@@ -164,6 +165,7 @@ func (h *oneClient) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Write(make([]byte, n))
 		return
 	}
+	headroom.Make()
 	h.c.Enter()
 	defer h.c.Leave()
 	h.h.ServeHTTP(w, r)
