@@ -297,3 +297,22 @@ func TestAfterASwitchOfProtocolsBytesPass(t *testing.T) {
 		t.Errorf("%q, %v", got, err)
 	}
 }
+
+// Judging a head makes next to nothing.
+func TestAHeadIsJudgedInPlace(t *testing.T) {
+	lines := [][]byte{
+		[]byte("Host: api.example.test:8443"), []byte("Content-Length: 12"),
+		[]byte("User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"),
+	}
+	made := testing.AllocsPerRun(100, func() {
+		var m message
+		for _, line := range lines {
+			if why := m.header(line); why != "" {
+				t.Error(why)
+			}
+		}
+	})
+	if made > 1 { // the host, which is taken apart
+		t.Errorf("%v objects were made of a head, want at most 1", made)
+	}
+}

@@ -182,9 +182,8 @@ func (c *H1) fill() error {
 
 // ended turns the end of what is read into what net/http should hear of it.
 func (c *H1) ended(err error) error {
-	var timeout net.Error
 	half := c.state == inHeader || c.state == inRequestLine && len(c.in) > 0 // the rest is the handler's to wait for
-	if half && !c.slow && errors.As(err, &timeout) && timeout.Timeout() && c.cfg.now().Sub(c.began) >= c.cfg.Slow && c.cfg.Tell != nil {
+	if half && !c.slow && timedOut(err) && c.cfg.now().Sub(c.began) >= c.cfg.Slow && c.cfg.Tell != nil {
 		c.slow = true // net/http also lets reads time out to end them
 		c.cfg.Tell(Slow, "a head that did not come in time")
 	}
@@ -194,8 +193,14 @@ func (c *H1) ended(err error) error {
 	return err
 }
 
+func timedOut(err error) bool {
+	var timeout net.Error
+	return errors.As(err, &timeout) && timeout.Timeout()
+}
+
 // line looks at one line and hands it out. It returns false if no whole line was
-// read yet.
+// read yet. The next one waits: net/http reads the first byte of the next request
+// while it answers this one, and what that head says must not count before.
 func (c *H1) line() bool {
 	i := bytes.IndexByte(c.in[c.seen:], '\n')
 	if i < 0 {

@@ -51,30 +51,34 @@ func (m *message) header(text []byte) (why string) {
 	if why != "" {
 		return why
 	}
-	switch strings.ToLower(name) {
-	case "host":
-		if m.hosts++; m.hosts > 1 || !ValidHost(value) {
+	switch {
+	case is(name, "host"):
+		if m.hosts++; m.hosts > 1 || !ValidHost(string(value)) {
 			return "a host that is not one name"
 		}
-	case "content-length":
-		if m.lengths++; m.lengths > 1 || !digits(value) {
+	case is(name, "content-length"):
+		if m.lengths++; m.lengths > 1 || !digits(string(value)) {
 			return "a content-length that is not one number"
 		}
-		m.length, _ = strconv.ParseInt(value, 10, 64)
-	case "transfer-encoding":
-		if m.codings++; m.codings > 1 || !strings.EqualFold(value, "chunked") {
+		m.length, _ = strconv.ParseInt(string(value), 10, 64)
+	case is(name, "transfer-encoding"):
+		if m.codings++; m.codings > 1 || !strings.EqualFold(string(value), "chunked") {
 			return "a transfer-encoding that is not chunked alone"
 		}
 		m.chunked = true
-	case "upgrade":
+	case is(name, "upgrade"):
 		m.upgrade = true
-	case "expect":
+	case is(name, "expect"):
 		m.expect = true
-	}
-	if Disguised(name) {
+	case Disguised(string(name)):
 		return disguised
 	}
 	return ""
+}
+
+// is reports whether a header's name is one that is given in small letters.
+func is(name []byte, small string) bool {
+	return len(name) == len(small) && strings.EqualFold(string(name), small)
 }
 
 // disguised is why a name like Transfer_Encoding is refused.
@@ -108,17 +112,28 @@ func (m *message) verdict() (why string) {
 
 // field reads a field line: a name, a colon right after it, and a value of
 // visible characters, spaces and tabs.
-func field(text []byte) (name, value, why string) {
-	n, v, ok := bytes.Cut(text, []byte(":"))
+func field(text []byte) (name, value []byte, why string) {
+	name, value, ok := bytes.Cut(text, []byte(":"))
 	switch {
 	case text[0] == ' ' || text[0] == '\t':
-		return "", "", "a folded line"
-	case !ok || !isToken(n):
-		return "", "", "a header's name that is no token right before its colon"
-	case !httpguts.ValidHeaderFieldValue(string(v)):
-		return "", "", "a header's value with a control character"
+		return nil, nil, "a folded line"
+	case !ok || !isToken(name):
+		return nil, nil, "a header's name that is no token right before its colon"
+	case !printable(value):
+		return nil, nil, "a header's value with a control character"
 	}
-	return string(n), string(bytes.Trim(v, " \t")), ""
+	return name, bytes.Trim(value, " \t"), ""
+}
+
+// printable reports whether a value has no control character but tabs, as
+// httpguts.ValidHeaderFieldValue does of a string.
+func printable(value []byte) bool {
+	for _, c := range value {
+		if c < ' ' && c != '\t' || c == 0x7f {
+			return false
+		}
+	}
+	return true
 }
 
 // framers are the names that must not come after a body (RFC 9110, section 6.5.1).
@@ -126,11 +141,11 @@ var framers = []string{"host", "content-length", "transfer-encoding", "trailer",
 
 func trailer(text []byte) (why string) {
 	name, _, why := field(text)
-	if Disguised(name) {
+	if Disguised(string(name)) {
 		return disguised
 	}
 	for _, f := range framers {
-		if strings.EqualFold(name, f) {
+		if is(name, f) {
 			return "a trailer that says where a message ends, or for whom it is"
 		}
 	}
