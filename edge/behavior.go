@@ -1,9 +1,9 @@
 package edge
 
 import (
-	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"meridian/edge/cache"
@@ -80,10 +80,10 @@ func MatchPath(bs []Behavior, path string) Match {
 	path = pathpattern.Normalize(path)
 	for i := range bs {
 		if pathpattern.Match(bs[i].Path, path) {
-			return Match{&bs[i], fmt.Sprintf("%s is the first pattern that matches, of %d", bs[i].Path, len(bs))}
+			return Match{&bs[i], bs[i].Path + " is the first pattern that matches, of " + strconv.Itoa(len(bs))}
 		}
 	}
-	return Match{&everything, fmt.Sprintf("none of %d patterns matches", len(bs))}
+	return Match{&everything, "none of " + strconv.Itoa(len(bs)) + " patterns matches"}
 }
 
 // admits returns the answer to a request whose method the behaviour does not

@@ -118,6 +118,9 @@ func (x *exchange) presentClient(h http.Header) {
 // programs that functions are written in do not tell those apart.
 func stripClient(h http.Header) {
 	for name := range h {
+		if len(name) < len(headerClientCert) || name[0]|0x20 != headerClientCert[0]|0x20 {
+			continue
+		}
 		if n := strings.ReplaceAll(name, "_", "-"); strings.EqualFold(n, headerClientCert) || strings.EqualFold(n, headerClientChain) {
 			delete(h, name)
 		}

@@ -88,20 +88,28 @@ type exchange struct {
 	outcome cache.Outcome           // "" if the edge answered itself
 }
 
-var propagator propagation.TraceContext
+var (
+	propagator propagation.TraceContext
+	serverSpan = trace.WithSpanKind(trace.SpanKindServer)
+	clientSpan = trace.WithSpanKind(trace.SpanKindClient)
+)
 
 // begin opens an exchange: its id, its clock and its span, which continues the
 // client's trace or starts one.
 func (e *Edge) begin(w http.ResponseWriter, r *http.Request) *exchange {
-	ctx := propagator.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
-	ctx, span := e.deps.Tracer.Start(ctx, "edge", trace.WithSpanKind(trace.SpanKindServer))
+	ctx := r.Context()
+	if len(r.Header["Traceparent"]) > 0 {
+		ctx = propagator.Extract(ctx, propagation.HeaderCarrier(r.Header))
+	}
+	ctx, span := e.deps.Tracer.Start(ctx, "edge", serverSpan)
 	if !span.SpanContext().IsValid() {
 		ctx = trace.ContextWithSpanContext(ctx, newTrace())
 	}
 	x := e.exchange(&recorder{ResponseWriter: w, now: e.deps.Now}, r.WithContext(ctx), uuid.NewString(), span)
 	x.watchResponse()
-	w.Header().Set("X-Meridian-Request", x.id)
-	w.Header().Set("X-Meridian-Edge", string(e.cfg.Place))
+	h := w.Header()
+	h["X-Meridian-Request"] = []string{x.id}
+	h["X-Meridian-Edge"] = []string{string(e.cfg.Place)}
 	e.metrics.inFlight.Inc()
 	return x
 }
@@ -124,7 +132,7 @@ func newTrace() trace.SpanContext {
 
 // prepare verifies who asks and makes what every region will be sent.
 func (x *exchange) prepare() error {
-	h := x.r.Header.Clone()
+	h := cloned(x.r.Header)
 	if x.deps.Verify != nil {
 		p, err := x.deps.Verify.Verify(h)
 		if err != nil {
@@ -173,13 +181,14 @@ func (x *exchange) forwarded(h http.Header) {
 	if host, _, err := net.SplitHostPort(x.r.RemoteAddr); err == nil {
 		h["X-Forwarded-For"] = []string{strings.Join(append(h["X-Forwarded-For"], host), ", ")}
 	}
-	h.Set("X-Forwarded-Proto", "https")
-	h.Set("X-Forwarded-Port", "443")
-	if _, port, err := net.SplitHostPort(x.r.Host); err == nil {
-		h.Set("X-Forwarded-Port", port)
+	port := "443"
+	if _, p, err := net.SplitHostPort(x.r.Host); err == nil {
+		port = p
 	}
-	h.Add("Via", x.via(x.r.ProtoMajor, x.r.ProtoMinor))
-	h.Set(identity.HeaderRequest, x.id)
+	h["X-Forwarded-Proto"] = []string{"https"}
+	h["X-Forwarded-Port"] = []string{port}
+	h["Via"] = append(h["Via"], x.via(x.r.ProtoMajor, x.r.ProtoMinor))
+	h[identity.HeaderRequest] = []string{x.id}
 	if _, ok := h["User-Agent"]; !ok {
 		h["User-Agent"] = nil // or net/http would name itself
 	}

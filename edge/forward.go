@@ -14,7 +14,6 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/propagation"
-	"go.opentelemetry.io/otel/trace"
 
 	"meridian"
 	"meridian/edge/cache"
@@ -197,7 +196,7 @@ func (x *exchange) failed(err error, left time.Duration) origin.Attempt {
 // attempt sends the request to the chosen region, once.
 func (x *exchange) attempt(left time.Duration) (*http.Response, error) {
 	x.tries++
-	ctx, span := x.deps.Tracer.Start(x.r.Context(), "origin", trace.WithSpanKind(trace.SpanKindClient))
+	ctx, span := x.deps.Tracer.Start(x.r.Context(), "origin", clientSpan)
 	defer span.End()
 	req := x.outgoing(left)
 	propagator.Inject(ctx, propagation.HeaderCarrier(req.Header))

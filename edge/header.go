@@ -23,6 +23,24 @@ const internalPrefix = "Meridian-"
 // saw, which CloudFront does not pass on either.
 var forged = []string{"Proxy", "X-Real-Ip"}
 
+// added is how many headers an edge adds to a request, more or less.
+const added = 8
+
+// cloned returns a copy of a request's headers that has room for what is added.
+func cloned(h http.Header) http.Header {
+	n := 0
+	for _, values := range h {
+		n += len(values)
+	}
+	all := make([]string, n)
+	out := make(http.Header, len(h)+added)
+	for name, values := range h {
+		n = copy(all, values)
+		out[name], all = all[:n:n], all[n:]
+	}
+	return out
+}
+
 // stripForged removes the headers that no viewer is believed.
 func stripForged(h http.Header) {
 	for _, name := range forged {
@@ -70,7 +88,7 @@ func stripInternal(h http.Header, keep ...string) {
 }
 
 func internal(name string) bool {
-	if len(name) < len(internalPrefix) {
+	if len(name) < len(internalPrefix) || name[0]|0x20 != internalPrefix[0]|0x20 {
 		return false
 	}
 	head := strings.ReplaceAll(name[:len(internalPrefix)], "_", "-")

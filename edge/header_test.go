@@ -1,8 +1,10 @@
 package edge
 
 import (
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -164,4 +166,21 @@ func FuzzTarget(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A copy of a request's headers shares no line with them, and what is added to one
+// header of it is not written over another.
+func TestClonedHeadersAreTheirOwn(t *testing.T) {
+	h := http.Header{"A": {"1", "2"}, "B": {"3"}, "C": {}}
+	c := cloned(h)
+	if !maps.EqualFunc(h, c, slices.Equal) {
+		t.Fatalf("%v became %v", h, c)
+	}
+	for name := range h {
+		c[name] = append(c[name], "more")
+	}
+	c["A"][0] = "changed"
+	if !slices.Equal(c["A"], []string{"changed", "2", "more"}) || !slices.Equal(c["B"], []string{"3", "more"}) || h["A"][0] != "1" || len(h["B"]) != 1 {
+		t.Errorf("of %v came %v", h, c)
+	}
 }

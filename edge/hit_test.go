@@ -67,8 +67,8 @@ func TestAHitMakesLittle(t *testing.T) {
 	runtime.ReadMemStats(&after)
 	bytes, objects := (after.TotalAlloc-before.TotalAlloc)/n, (after.Mallocs-before.Mallocs)/n
 	t.Logf("%d bytes in %d objects", bytes, objects)
-	if bytes > 11<<10 || objects > 95 {
-		t.Errorf("a hit makes %d bytes in %d objects, want at most 11 KiB in 95", bytes, objects)
+	if bytes > 11<<10 || objects > 80 {
+		t.Errorf("a hit makes %d bytes in %d objects, want at most 11 KiB in 80", bytes, objects)
 	}
 }
 

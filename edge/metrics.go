@@ -104,13 +104,16 @@ func newForgotten(count func() int64) prometheus.Collector {
 
 func (m *metrics) guarded(guard, why string) { m.refused.WithLabelValues(guard, why).Inc() }
 
+// classes are the classes of statuses, by their first digit; 0 is that of no status.
+var classes = [10]string{"0xx", "1xx", "2xx", "3xx", "4xx", "5xx", "6xx", "7xx", "8xx", "9xx"}
+
 func (m *metrics) observe(c origin.Choice, status int, took time.Duration) {
-	m.requests.WithLabelValues(string(c.Region), string(c.Cause), strconv.Itoa(status/100)+"xx").Inc()
+	m.requests.WithLabelValues(string(c.Region), string(c.Cause), classes[status/100%10]).Inc()
 	m.seconds.WithLabelValues(string(c.Region)).Observe(took.Seconds())
 }
 
 func (m *metrics) tallied(staged bool, status int) {
-	m.rollout.WithLabelValues(map[bool]string{false: "current", true: "staged"}[staged], strconv.Itoa(status/100)+"xx").Inc()
+	m.rollout.WithLabelValues(map[bool]string{false: "current", true: "staged"}[staged], classes[status/100%10]).Inc()
 }
 
 // queues tells how much later than usual each region answers.

@@ -42,7 +42,7 @@ func (w *recorder) WriteHeader(status int) {
 			w.body.Close() // from now on both may talk as they like
 		}
 		if delete(w.Header(), "Alt-Svc"); w.altSvc != "" {
-			w.Header().Set("Alt-Svc", w.altSvc)
+			w.Header()["Alt-Svc"] = []string{w.altSvc}
 		}
 		w.ready()
 		if w.sticky != "" { // after what the origin sets, and policies remove

@@ -34,12 +34,12 @@ func (x *exchange) respond(resp *cache.Response) {
 	}
 	stripHops(h)
 	stripInternal(h, passed...)
-	h.Add("Via", x.via(resp.Proto[0], resp.Proto[1]))
+	h["Via"] = append(h["Via"], x.via(resp.Proto[0], resp.Proto[1]))
 	if resp.Age != "" {
-		h.Set("Age", resp.Age)
+		h["Age"] = []string{resp.Age}
 	}
 	if resp.Outcome != cache.Bypass {
-		h.Add("Cache-Status", resp.CacheStatus)
+		h["Cache-Status"] = append(h["Cache-Status"], resp.CacheStatus)
 	}
 	if len(told) > 0 {
 		tell(h, told, x.cfg.Carriers)

@@ -1,7 +1,6 @@
 package compress
 
 import (
-	"mime"
 	"net/http"
 	"strings"
 )
@@ -61,11 +60,8 @@ var types = map[string]bool{
 // compressible reports whether bodies of a media type get smaller. Event streams
 // do, but each would hold an encoder's memory for as long as its viewer stays.
 func compressible(contentType string) bool {
-	t, _, err := mime.ParseMediaType(contentType)
-	if err != nil {
-		t, _, _ = strings.Cut(strings.ToLower(contentType), ";")
-		t = strings.TrimSpace(t)
-	}
+	t, _, _ := strings.Cut(contentType, ";")
+	t = strings.TrimSpace(strings.ToLower(t)) // as mime.ParseMediaType does, which judges parameters as well
 	switch {
 	case t == "text/event-stream":
 		return false

@@ -206,7 +206,7 @@ func (c *Custom) send(ctx context.Context, l *lane, req *http.Request, t Trip) (
 	var wrote atomic.Bool
 	trace := &httptrace.ClientTrace{WroteHeaders: func() { wrote.Store(true) }, Got1xxResponse: t.Interim}
 	req = req.WithContext(httptrace.WithClientTrace(ctx, trace))
-	if !conn.multiplexed() {
+	if _, ok := req.Header["Te"]; ok && !conn.multiplexed() {
 		// RFC 9110, section 10.1.4: TE would have to stand in Connection, too.
 		req.Header = req.Header.Clone()
 		delete(req.Header, "Te")
