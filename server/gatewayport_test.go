@@ -193,6 +193,12 @@ func TestTheGatewaysPortDrains(t *testing.T) {
 		answered <- resp.StatusCode
 	}()
 	p.until(func() bool { p.mu.Lock(); defer p.mu.Unlock(); return p.held == 2 })
+	idle := p.dial("http/1.1")
+	io.WriteString(idle, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	rest := bufio.NewReader(idle)
+	if resp, err := http.ReadResponse(rest, nil); err != nil || resp.StatusCode != 200 {
+		t.Fatalf("before it stops: %v, %v", resp, err)
+	}
 	stopped := make(chan error, 1)
 	go func() { stopped <- p.stop() }()
 	p.until(func() bool {
@@ -202,6 +208,7 @@ func TestTheGatewaysPortDrains(t *testing.T) {
 		}
 		return err != nil
 	})
+	io.Copy(io.Discard, rest) // an idle connection ends once the server knows that it stops, which may be behind its port
 	close(p.hold)
 	resp, err := http.ReadResponse(bufio.NewReader(one), nil)
 	if err != nil || resp.StatusCode != 200 || !resp.Close {
