@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -37,16 +38,16 @@ func TestFollowSeesEachChangeAndLooksNowAndThen(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		var p page
-		did := 0
+		var did atomic.Int64
 		go follow(ctx, &p, time.Minute, func() {
-			if did++; did == 1 {
+			if did.Add(1) == 1 {
 				p.turn() // while it looks
 			}
 		})
 		for _, x := range []struct {
 			what string
 			do   func()
-			want int
+			want int64
 		}{
 			{"at once, and what changed meanwhile", func() {}, 2},
 			{"a change", p.turn, 3},
@@ -54,8 +55,8 @@ func TestFollowSeesEachChangeAndLooksNowAndThen(t *testing.T) {
 			{"the end", func() { cancel(); synctest.Wait(); p.turn() }, 4},
 		} {
 			x.do()
-			if synctest.Wait(); did != x.want {
-				t.Errorf("%s: looked %d times, want %d", x.what, did, x.want)
+			if synctest.Wait(); did.Load() != x.want {
+				t.Errorf("%s: looked %d times, want %d", x.what, did.Load(), x.want)
 			}
 		}
 	})
@@ -66,9 +67,9 @@ func TestAwaitEndsWithTheChangeOrItsTime(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		var p page
-		there := false
-		time.AfterFunc(time.Millisecond, func() { there = true; p.turn() })
-		if !await(ctx, &p, func() bool { return there }) || time.Until(must(ctx.Deadline())) < 900*time.Millisecond {
+		var there atomic.Bool
+		time.AfterFunc(time.Millisecond, func() { there.Store(true); p.turn() })
+		if !await(ctx, &p, there.Load) || time.Until(must(ctx.Deadline())) < 900*time.Millisecond {
 			t.Error("the change was not seen when it came")
 		}
 		if await(ctx, &p, func() bool { return false }) {
