@@ -440,6 +440,15 @@ def copy_in(c):
 # --- pipelines
 
 
+def settle(p):
+    """Ends what was aborted: each sync raises what it comes to read of it."""
+    while True:
+        try:
+            return p.sync()
+        except (psycopg.errors.DivisionByZero, psycopg.errors.PipelineAborted):
+            pass
+
+
 @case()
 def pipelines(c):
     c.execute("create table t(i int primary key)")
@@ -470,7 +479,7 @@ def pipelines(c):
             p.sync()
         except (psycopg.errors.DivisionByZero, psycopg.errors.PipelineAborted):
             say("it is aborted")
-            p.sync()
+            settle(p)
         z = c.execute("insert into t values(6) returning i")
         say(z.fetchone())
     say(rows(c, "table t"))
