@@ -147,7 +147,7 @@ func (t *Tracker) passOver(m Message) {
 }
 
 // again has a message use what a statement's name means, where the Parse that it
-// was read with was passed over since.
+// was read with was passed over since, or what that made was dropped.
 func (t *Tracker) again(m *Message) {
 	if m.Taken != nil && (m.Taken.passed || m.Taken.gone) {
 		m.Taken = t.state.statements[m.Taken.Name]
@@ -156,10 +156,19 @@ func (t *Tracker) again(m *Message) {
 	case m.Kind == 'P':
 		m.Stmt.passed = false
 	case m.Kind == 'B' || m.Kind == 'D':
-		if t.state.outdated(m) {
+		if t.dropped(m) || t.state.outdated(m) {
 			m.Stmt = t.state.statements[m.Name]
 		}
 	}
+}
+
+// dropped reports whether the named statement that a message binds, or describes, was
+// dropped after it was read.
+func (t *Tracker) dropped(m *Message) bool {
+	if m.Stmt == nil || m.Stmt.Name == "" || m.Kind == 'D' && m.Frame.Body()[0] == 'P' {
+		return false
+	}
+	return m.Stmt.gone && t.state.statements[m.Stmt.Name] == nil
 }
 
 // outdated reports whether what a message names was to be made, or dropped, by one
@@ -197,13 +206,15 @@ func (s *State) Reread(g *Group) {
 // Unsure reports whether a group makes a statement of a name that the backend lacks and
 // that is taken, unless what is not answered yet drops it; or uses one that the backend
 // lacks and that is not answered for: a handle took its place, or has it if that was
-// passed over; or names one that the
-// backend lacks, and may be passed over.
+// passed over; or names one that the backend lacks, and may be passed over, or is dropped
+// by what is not answered yet.
 func (t *Tracker) Unsure(g *Group) bool {
 	var made *Statement
 	for i := range g.Messages {
 		switch m := &g.Messages[i]; {
 		case m.Taken != nil && t.lacks(m.Taken) && t.dropping():
+			return true
+		case m.Stmt != nil && m.Kind != 'P' && m.Stmt.Name != "" && m.Stmt != made && t.lacks(m.Stmt) && t.dropping():
 			return true
 		case t.Loose() && t.Misses(g.Messages[i:i+1]): // the Sync behind it would end the passing over
 			return true
