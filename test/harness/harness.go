@@ -121,12 +121,12 @@ func (w *World) complaints() {
 }
 
 // lastComplaints returns the last n lines of a log that a reader of a failed
-// test wants: warnings, errors, decisions about the primary, and what is no log
-// line at all, as a panic.
+// test wants: warnings, errors, decisions about the primary, what functions
+// wrote, and what is no log line at all, as a panic.
 func lastComplaints(log string, n int) (out []string) {
 	for line := range strings.Lines(log) {
 		news := strings.Contains(line, `"level":"INFO"`) || strings.Contains(line, "level=INFO")
-		if !news || strings.Contains(line, "primary") {
+		if !news || strings.Contains(line, `"msg":"primary"`) || strings.Contains(line, `"msg":"function output"`) {
 			out = append(out, line)
 		}
 	}
