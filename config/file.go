@@ -128,6 +128,7 @@ type Database struct {
 	Password       string              `key:"password" doc:"A file with the password of the role, for psql and other clients of the proxy. An up world makes one."`
 	Connections    int                 `key:"connections" default:"60" doc:"Server connections that one region's proxy opens at most." want:"a number from 4 to 1000"`
 	QueueTimeout   time.Duration       `key:"queueTimeout" default:"10s" doc:"How long a client waits for a server connection."`
+	LendAfter      time.Duration       `key:"lendAfter" default:"1s" doc:"How long a session is idle before it lends its server connection to a client that waits for one; 0s: it never does."`
 	Pooling        string              `key:"pooling" default:"session" doc:"How long a client keeps a server connection on the primary: for its session, or for one transaction." want:"session or transaction"`
 	LocalFunctions []string            `key:"localFunctions" doc:"User-defined volatile functions that only read: they may run on a standby." want:"names of functions"`
 	Servers        map[string]Server   `key:"servers" doc:"PostgreSQL servers that somebody else runs, by region: for every region, or none. Meridian follows whoever is primary there. Default: it runs its own."`

@@ -43,8 +43,10 @@ func (p *Proxy) admit(ctx context.Context, hello wire.Hello) *wire.Refusal {
 // begins notes a frame that is about to be sent to PostgreSQL. It reports false
 // if the frame begins a group and the gate is shut: the group must wait.
 func (s *peer) begins(f wire.Frame) bool {
+	s.use()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.asked = false
 	t := f.Type()
 	switch {
 	case s.farewell != nil:

@@ -20,6 +20,7 @@ import (
 // and replies are held until it is sure that they stay; and main, the primary,
 // where groups flow without waiting and a goroutine brings the replies.
 type client struct {
+	idleness
 	p      *Proxy
 	conn   net.Conn
 	rd     *wire.Reader
@@ -208,6 +209,7 @@ func (c *client) goodbye(e *wire.Error) {
 
 // message takes one message of the client.
 func (c *client) message(ctx context.Context, f wire.Frame) error {
+	c.use()
 	switch f.Type() {
 	case 'Q', 'P', 'B':
 		c.p.heed(f.Body())

@@ -49,6 +49,7 @@ type Config struct {
 
 	MaxServer    int           // connections to the local PostgreSQL; default 80
 	QueueTimeout time.Duration // how long a client waits for one of them; default 10 s
+	LendAfter    time.Duration // how long a session is idle before it lends its one to who waits; 0: never
 	LoginTimeout time.Duration // how long a stranger may take to log in; default 30 s
 	// PrimaryTimeout is how long the primary's proxy may be silent before it is
 	// taken for lost; default 2 s.

@@ -47,7 +47,9 @@ func (c *client) abandonNear() error {
 	}
 	if err := c.near.settle(c); err != nil {
 		c.closeNear()
+		return nil
 	}
+	c.near.open.Store(false)
 	return nil
 }
 

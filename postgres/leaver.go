@@ -9,6 +9,7 @@ import (
 
 // A leaver is a session that stands on the local PostgreSQL.
 type leaver interface {
+	lender
 	// leave takes the session off the local PostgreSQL if that is possible at
 	// this stage of a pause.
 	leave(context.Context, stage) leaving

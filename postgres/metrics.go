@@ -17,6 +17,7 @@ type metrics struct {
 	probes   prometheus.Counter
 	late     prometheus.Counter
 	killed   prometheus.Counter
+	lent     prometheus.Counter
 	moved    prometheus.Counter
 	beyond   prometheus.Counter
 	stale    prometheus.Counter
@@ -34,6 +35,7 @@ func newMetrics(p *Proxy) (*metrics, error) {
 		probes:   prometheus.NewCounter(prometheus.CounterOpts{Name: "meridian_postgres_probes_total", Help: "How often the primary was asked how far it is."}),
 		late:     prometheus.NewCounter(prometheus.CounterOpts{Name: "meridian_postgres_late_successes_total", Help: "Successes of PostgreSQL that came while the lease was not valid, and had to wait."}),
 		killed:   prometheus.NewCounter(prometheus.CounterOpts{Name: "meridian_postgres_sessions_killed_total", Help: "Sessions that were told 57P01 because the primary moved and they could not, or their statement ran for too long."}),
+		lent:     prometheus.NewCounter(prometheus.CounterOpts{Name: "meridian_postgres_connections_lent_total", Help: "Server connections that idle sessions gave back because others waited for one."}),
 		moved:    prometheus.NewCounter(prometheus.CounterOpts{Name: "meridian_postgres_groups_moved_total", Help: "Groups that a primary did not run any more and that were sent again."}),
 		beyond:   prometheus.NewCounter(prometheus.CounterOpts{Name: "meridian_postgres_lost_tokens_total", Help: "Reads whose token names a position that was lost with an old primary."}),
 		unsure:   prometheus.NewCounter(prometheus.CounterOpts{Name: "meridian_postgres_unconfirmed_successes_total", Help: "Successes of PostgreSQL that had to wait for the word of its standbys."}),
@@ -49,7 +51,7 @@ func newMetrics(p *Proxy) (*metrics, error) {
 	gauge := func(name, help string, f func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f)
 	}
-	for _, c := range []prometheus.Collector{m.routes, m.replicas, m.logins, m.waited, m.away, m.probes, m.late, m.killed, m.moved, m.beyond, m.stale, m.unsure, m.doubts, m.lost,
+	for _, c := range []prometheus.Collector{m.routes, m.replicas, m.logins, m.waited, m.away, m.probes, m.late, m.killed, m.lent, m.moved, m.beyond, m.stale, m.unsure, m.doubts, m.lost,
 		gauge("meridian_postgres_server_connections", "Connections to the local PostgreSQL, in use and warm.", func() float64 { return float64(p.pool.Stats().Open) }),
 		gauge("meridian_postgres_server_connections_idle", "Warm connections to the local PostgreSQL.", func() float64 { return float64(p.pool.Stats().Idle) }),
 		gauge("meridian_postgres_queue_length", "Callers that wait for a connection.", func() float64 { return float64(p.pool.Stats().Queued) }),

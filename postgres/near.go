@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 
 	"meridian/postgres/classify"
 	"meridian/postgres/pool"
@@ -20,6 +21,9 @@ type near struct {
 	lapsed  bool // PostgreSQL is the primary's, whose right to act has ended
 	spoilt  bool // what side has noted may not be there
 	early   bool // it was taken before what had been defined was replayed
+
+	open atomic.Bool // a group was flushed there, and goes on
+	lent atomic.Bool // the backend is closed: others waited for its place
 }
 
 // openNear gets a backend on a replica.
@@ -82,7 +86,7 @@ func (c *client) runNear(ctx context.Context, v *classify.Verdict) error {
 	end := c.span("postgres.read", or(c.near.on.name, string(c.p.cfg.Region)), why(v))
 	defer end()
 	c.nearBusy.Store(true)
-	defer c.nearBusy.Store(false)
+	defer c.nearRested(c.near)
 	r, err := c.near.exchange(c)
 	switch {
 	case err != nil:
@@ -98,6 +102,13 @@ func (c *client) runNear(ctx context.Context, v *classify.Verdict) error {
 	}
 	c.finishNear()
 	return nil
+}
+
+// nearRested notes that the client is waited for, for the rest of its group or for
+// another one.
+func (c *client) nearRested(n *near) {
+	n.open.Store(c.group.Sent > 0)
+	c.nearBusy.Store(false)
 }
 
 // freshEnough finds a standby that may answer the group at hand. Where none is to,
@@ -136,7 +147,7 @@ func (c *client) nearLost(ctx context.Context, v *classify.Verdict, err error) e
 		return &fatalError{&wire.Error{Code: stateConnection, Message: "meridian: the standby was lost: " + err.Error()}}
 	}
 	again := !c.retried
-	if again && len(c.p.replicas) > 1 { // the others of its pool may be lost too
+	if again && len(c.p.replicas) > 1 && !c.near.lent.Load() { // the others of its pool may be lost too
 		c.avoid = c.near.on
 		c.near.on.watch.doubt(err)
 		c.near.on.pool.Flush()
@@ -176,7 +187,7 @@ func why(v *classify.Verdict) string {
 func (c *client) prepareNear(ctx context.Context, v *classify.Verdict) error {
 	switch n := c.near; {
 	case n == nil || c.group.Sent > 0:
-	case n.spoilt && c.block != onNear:
+	case (n.spoilt || n.lent.Load()) && c.block != onNear:
 		c.closeNear()
 	case n.lapsed != c.p.lapsed() || n.on != c.at:
 		c.leaveStandby() // its PostgreSQL is another thing now, or another one is better

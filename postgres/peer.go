@@ -15,6 +15,7 @@ import (
 // A peer is a session of another region's proxy, served here because this
 // region is the primary.
 type peer struct {
+	idleness
 	p       *Proxy
 	conn    net.Conn
 	rd      *wire.Reader
@@ -40,6 +41,8 @@ type peer struct {
 	mid      bool       // a group has begun and not ended
 	status   byte
 	given    bool          // the backend is about to go to others
+	lends    bool          // the secondary may be asked to give it back
+	asked    bool          // and was, since it was used
 	pinned   string        // why the session cannot move
 	farewell *wire.Refusal // what the secondary is told once all else is; nothing more is run
 	strip    chan error    // where the end of a hidden statement is told; nil: nothing is hidden
@@ -116,7 +119,7 @@ func (p *Proxy) servePeerSession(ctx context.Context, conn net.Conn, rd *wire.Re
 		conn.Write(wire.Builder(nil).JSON(wire.FrameRefuse, wire.Refusal{Code: e.Code, Message: e.Message, Others: e.Rest(), Away: passes(err)}))
 		return
 	}
-	s := &peer{p: p, conn: conn, rd: rd, backend: b, from: h.From, began: p.timeline(ctx), status: 'I'}
+	s := &peer{p: p, conn: conn, rd: rd, backend: b, from: h.From, began: p.timeline(ctx), status: 'I', lends: h.Lends}
 	defer p.senders.stands(b.Key.PID, sender{h.From, h.Number})()
 	p.mu.Lock()
 	p.peers[h.ID] = s

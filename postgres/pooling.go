@@ -9,8 +9,12 @@ package postgres
 // givesBackLocked reports whether the session's backend on the primary is given
 // back now: nothing is open there, and nothing that only it has.
 func (c *client) givesBackLocked(u *upstream) bool {
-	return c.p.cfg.TransactionPooling && u != nil && !u.dead && u.tracker.Idle() && u.tracker.Status == 'I' && !u.mid &&
-		len(c.again) == 0 && c.immovable() == ""
+	return c.p.cfg.TransactionPooling && u != nil && u.freeLocked()
+}
+
+// freeLocked reports whether another backend would do as well for what comes next.
+func (u *upstream) freeLocked() bool {
+	return !u.dead && u.tracker.Idle() && u.tracker.Status == 'I' && !u.mid && len(u.c.again) == 0 && u.c.immovable() == ""
 }
 
 // giveBack gives the backends back that the session does not need until the

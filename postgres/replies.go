@@ -213,6 +213,9 @@ func (u *upstream) private(f wire.Frame) error {
 			u.c.p.probe.awaitReturn(u.region)
 		}
 		return err
+	case wire.FrameLend:
+		u.lentLocked()
+		return nil
 	case wire.FramePosition:
 		pos, err := wire.ParsePosition(f.Body())
 		if err != nil {

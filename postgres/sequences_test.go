@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"context"
 	"encoding/binary"
 	"flag"
 	"fmt"
@@ -22,6 +23,7 @@ var (
 	sequences = flag.Int("sequences", 200, "how many random sequences of messages TestSequences compares")
 	seed      = flag.Uint64("seed", 1, "the first sequence's; each next one's is one more")
 	pooled    = flag.Bool("pooled", false, "have the proxies of TestSequences pool transactions")
+	lent      = flag.Bool("lent", false, "have the sessions of TestSequences lend their server connections whenever they can")
 )
 
 // TestSequences sends random sequences of messages to PostgreSQL itself and
@@ -104,7 +106,15 @@ const seqState = `select (select coalesce(string_agg(id || '=' || v, ' ' order b
  (select last_value from seq.sq) || coalesce(to_regclass('seq.u')::text, '')`
 
 func newStage(t *testing.T, pools bool) *seqStage {
-	s := &seqStage{t: t, w: newWorld(t, func(c *Config, _ *Deps) { c.TransactionPooling = pools }), calls: map[string]uint32{}}
+	s := &seqStage{t: t, w: newWorld(t, func(c *Config, _ *Deps) {
+		c.TransactionPooling = pools
+		if *lent {
+			c.LendAfter = time.Nanosecond
+		}
+	}), calls: map[string]uint32{}}
+	if *lent {
+		go s.lends(t.Context())
+	}
 	s.su, s.there = s.w.superuser(pair.primary), s.w.superuser(pair.standby)
 	simple := func(sql string) {
 		if _, err := s.su.Exec(t.Context(), sql, pgx.QueryExecModeSimpleProtocol); err != nil {
@@ -119,6 +129,18 @@ func newStage(t *testing.T, pools bool) *seqStage {
 	s.w.settle()
 	s.w.catalogued(s.w.dub)
 	return s
+}
+
+// lends has every session give its server connections back whenever it can.
+func (s *seqStage) lends(ctx context.Context) {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		for _, p := range []*Proxy{s.w.iad, s.w.dub} {
+			p.lend(p.pool, 1000)
+		}
+		<-tick.C
+	}
 }
 
 // calls are the object ids of the functions that are made for the sequences.

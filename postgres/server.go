@@ -84,7 +84,7 @@ func New(cfg Config, deps Deps) (*Proxy, error) {
 		p.loops = loop.New(cfg.Loops)
 	}
 	for _, s := range slices.Concat([]Standby{{Dial: deps.Local}}, deps.Standbys) {
-		r := &replica{name: s.Name, dial: s.Dial, pool: pool.New(pool.Config{Database: cfg.Database, Max: cfg.MaxServer, Queue: cfg.QueueTimeout, Waits: p.loops.Slow}, s.Dial)}
+		r := &replica{name: s.Name, dial: s.Dial, pool: p.newPool(s.Dial)}
 		r.watch = newWatch(p, r)
 		p.replicas = append(p.replicas, r)
 	}
@@ -107,6 +107,16 @@ func New(cfg Config, deps Deps) (*Proxy, error) {
 		p.users[name] = &user{role: name, verifier: v}
 	}
 	return p, nil
+}
+
+// newPool returns an empty pool of connections that dial makes.
+func (p *Proxy) newPool(dial func(context.Context) (net.Conn, error)) (made *pool.Pool) {
+	cfg := pool.Config{Database: p.cfg.Database, Max: p.cfg.MaxServer, Queue: p.cfg.QueueTimeout, Waits: p.loops.Slow}
+	if p.cfg.LendAfter > 0 {
+		cfg.Short, cfg.AskAgain = func(n int) { p.lend(made, n) }, p.cfg.LendAfter/4
+	}
+	made = pool.New(cfg, dial)
+	return made
 }
 
 // Run serves clients and peers until ctx is canceled. It calls ready once it

@@ -132,7 +132,7 @@ func (u *upstream) openRemote(ctx context.Context) error {
 	u.conn, u.rd, u.id = conn, wire.NewReader(conn), secret(16)
 	u.out = wire.Builder(u.out).JSON(wire.FrameHello, wire.Hello{
 		Version: wire.PeerVersion, Purpose: wire.PurposeSession, From: string(c.p.cfg.Region), ID: u.id, Who: c.who(),
-		Role: c.role, Database: c.p.cfg.Database, Params: c.params, State: wire.State{SQL: sql}, Term: c.p.term(), Number: c.sender(0).number,
+		Role: c.role, Database: c.p.cfg.Database, Params: c.params, State: wire.State{SQL: sql}, Term: c.p.term(), Lends: c.p.cfg.LendAfter > 0, Number: c.sender(0).number,
 	})
 	return nil
 }

@@ -153,7 +153,7 @@ func (n *node) newProxy(local func(context.Context) (net.Conn, error), deps post
 	cfg := postgres.Config{
 		Region: n.self.Region, Database: db.Name, Role: db.Name,
 		Listen:    netip.AddrPortFrom(n.self.Address, n.self.Ports.Postgres).String(),
-		MaxServer: db.Connections, QueueTimeout: db.QueueTimeout, Consistency: promise, Unreachable: meridian.Unreachable(db.OnUnreachable),
+		MaxServer: db.Connections, QueueTimeout: db.QueueTimeout, LendAfter: db.LendAfter, Consistency: promise, Unreachable: meridian.Unreachable(db.OnUnreachable),
 		LocalFunctions: db.LocalFunctions, TransactionPooling: db.Pooling == "transaction",
 		Users: map[string]string{db.Name: word},
 		// Who writes while the primary is lost hears so at once and tries again:

@@ -22,6 +22,8 @@ type Config struct {
 	IdleFor  time.Duration // how long a warm one is kept; default 5 min
 	Queue    time.Duration // how long a caller waits for a place; default 10 s
 	Waits    func()        // called before a caller waits for a place or a new connection; default nil
+	Short    func(n int)   // called while n callers wait for a place, again after AskAgain: somebody may give one back; default nil
+	AskAgain time.Duration
 }
 
 func (c Config) withDefaults() Config {
@@ -50,6 +52,7 @@ type Pool struct {
 	open   int        // places taken: backends in use and warm, and those being dialled
 	idle   []*Backend // warm, the longest idle first
 	queue  line
+	asking bool // for places
 	closed bool
 }
 
@@ -161,6 +164,10 @@ func (p *Pool) place(ctx context.Context, who, key string) (*Backend, error) {
 	}
 	turn := make(chan struct{}, 1)
 	p.queue.join(who, turn)
+	if p.cfg.Short != nil && !p.asking {
+		p.asking = true
+		go p.ask()
+	}
 	p.mu.Unlock()
 	p.waits()
 	err := p.wait(ctx, turn)
@@ -169,6 +176,22 @@ func (p *Pool) place(ctx context.Context, who, key string) (*Backend, error) {
 		p.leaveLocked(turn)
 	}
 	return nil, err
+}
+
+// ask has those who hold places asked for them, for as long as somebody waits.
+func (p *Pool) ask() {
+	again := time.NewTicker(p.cfg.AskAgain)
+	defer again.Stop()
+	for ; ; <-again.C {
+		p.mu.Lock()
+		n := p.queue.n
+		p.asking = n > 0
+		p.mu.Unlock()
+		if n == 0 {
+			return
+		}
+		p.cfg.Short(n)
+	}
 }
 
 func (p *Pool) waits() {

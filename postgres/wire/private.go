@@ -21,6 +21,7 @@ const (
 	FramePin      = 0x07 // secondary to primary, any time: why the session cannot move, or nothing
 	FrameDefined  = 0x08 // primary to secondary on a probe stream whose Hello asks for it: the catalogues changed
 	FrameDoubt    = 0x09 // on a stream for doubts: a Doubt, and a Doubted back
+	FrameLend     = 0x0a // primary to secondary whose Hello lends: others wait for the connection of an idle session
 )
 
 // PeerVersion counts incompatible changes of these frames.
@@ -48,6 +49,7 @@ type Hello struct {
 	State    State   `json:"state"`
 	Defined  bool    `json:"defined,omitempty"` // of a probe stream: FrameDefined is understood
 	Groups   int     `json:"groups,omitempty"`  // of a cancel: it is for what is of the stream's first so many
+	Lends    bool    `json:"lends,omitempty"`   // FrameLend is understood
 	Number   uint32  `json:"number,omitempty"`  // that the client was told at its login
 }
 
