@@ -99,7 +99,7 @@ func (c *client) count(n int) {
 
 // bringLocked sends what the backend lacks of the session's state.
 func (u *upstream) bringLocked(messages []session.Message) {
-	if u.tracker.Skipping() || u.tracker.Status == 'E' { // it would be passed over, or fail, as they are
+	if u.tracker.Skipping() || u.tracker.Failed() { // it would be passed over, or fail, as they are
 		return
 	}
 	sql := u.c.state.Missing(u.side)

@@ -15,6 +15,14 @@ import (
 // Sync that does.
 func (t *Tracker) Loose() bool { return t.loose > 0 || t.mid || t.Skipping() }
 
+// Failed reports whether a block has failed, and nothing that is on its way ends it.
+func (t *Tracker) Failed() bool {
+	ends := slices.ContainsFunc(t.steps[t.head:], func(s step) bool {
+		return !s.hidden && (s.kind == 'Q' || s.kind == 'E') && (s.verdict == nil || s.verdict.Block != classify.NoBlock)
+	})
+	return t.Status == 'E' && !ends
+}
+
 // drops notes that a message failed: Parse drops the statement without a name first.
 func (t *Tracker) drops(s step) {
 	if s.kind != 'P' || s.stmt.Name != "" {
