@@ -113,7 +113,7 @@ func (c *client) moveRefused(ctx context.Context, r *refusal) error {
 func (c *client) answered(ctx context.Context) error {
 	c.mu.Lock()
 	u := c.main
-	if u == nil || u.dead || u.tracker.Quiet() {
+	if u == nil || u.dead || u.tracker.Quiet() || u.tracker.Awaits() {
 		c.mu.Unlock()
 		return nil
 	}

@@ -94,7 +94,7 @@ func (u *upstream) reply(ctx context.Context, f wire.Frame) {
 	f = u.tracker.Words(f)
 	show := u.tracker.Reply(f)
 	c.out = append(c.out, u.tracker.Owed()...)
-	if u.quiet != nil && (f.Type() == 'G' || f.Type() == 'W' || u.tracker.Quiet()) {
+	if u.quiet != nil && (f.Type() == 'W' || u.tracker.Awaits() || u.tracker.Quiet()) {
 		defer u.quieted()
 	}
 	switch t := f.Type(); {

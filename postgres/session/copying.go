@@ -29,6 +29,16 @@ func (t *Tracker) CopyData(kind byte) {
 	}
 }
 
+// Awaits reports whether PostgreSQL takes COPY data, whose end it was not sent.
+func (t *Tracker) Awaits() bool {
+	for _, s := range t.steps[t.head:] {
+		if s.kind == 'c' {
+			return false
+		}
+	}
+	return t.copying
+}
+
 // data returns behind which of the steps before a place the last COPY data stand,
 // or 0.
 func (t *Tracker) data(before int) (behind int) {
