@@ -12,6 +12,7 @@ func Classify(text []byte, n *Names) *Verdict {
 	v := judge(text, n)
 	v.Names = n
 	v.Signals = v.Where == Primary && (bytes.Contains(text, []byte("pg_terminate_backend")) || bytes.Contains(text, []byte("pg_cancel_backend")))
+	v.Lists = bytes.Contains(text, []byte("pg_prepared_statement"))
 	v.promise(text)
 	return v
 }

@@ -94,6 +94,7 @@ type Verdict struct {
 	Looks   bool     // of Plain: it takes a snapshot
 	Alike   bool     // it belongs on the primary, but within a READ ONLY block any server gives the same answer
 	Signals bool     // it names pg_terminate_backend or pg_cancel_backend
+	Lists   bool     // it names pg_prepared_statements: all that the session has prepared
 	DDL     bool     // may change what the catalogues say
 	Commits bool     // of End: it is no ROLLBACK
 	Ends    bool     // of several statements: the first one is an End

@@ -37,7 +37,7 @@ const preparer = "meridian_prepare"
 
 // prepare runs the PREPARE that made a statement. It alone knows the parameters' types.
 func (t *Tracker) prepare(dst []byte, st *Statement) []byte {
-	if _, there := t.side.known[preparer]; there {
+	if _, there := t.side.known[preparer]; there || t.brings > 0 { // one that fails leaves it there
 		dst = t.close(dst, preparer)
 	}
 	made := &Statement{Name: preparer, gen: math.MaxUint64 - 2}
@@ -89,15 +89,13 @@ func (t *Tracker) give(dst []byte, name string, st *Statement) []byte {
 // names, amid a group: they come before the text is bound, which finds them, and fail
 // as its Execute would.
 func (t *Tracker) Bring(dst []byte, m *Message) []byte {
-	if m.Kind == 'P' || m.Stmt == nil || t.Skipping() {
+	if m.Kind == 'P' || m.Stmt == nil || m.Stmt.Verdict.Lists || t.Skipping() { // of what is listed some may not be there any more
 		return dst
 	}
-	for _, name := range m.Stmt.Verdict.Uses {
-		if st, lacks := t.wants(name, m.Stmt.Verdict.NameOnly()); lacks {
-			t.standing = m.Kind == 'B'
-			dst = t.give(dst, name, st)
-			t.standing = false
-		}
+	for _, x := range t.lacking(nil, m.Stmt.Verdict, nil) {
+		t.standing = m.Kind == 'B'
+		dst = t.give(dst, x.name, x.st)
+		t.standing = false
 	}
 	return dst
 }
@@ -127,14 +125,8 @@ func (t *Tracker) Owed() []byte {
 // group's texts name.
 func (t *Tracker) Misses(messages []Message) bool {
 	for i := range messages {
-		v := messages[i].text()
-		if v == nil {
-			continue
-		}
-		for _, name := range v.Uses {
-			if _, lacks := t.wants(name, v.NameOnly()); lacks {
-				return true
-			}
+		if v := messages[i].text(); v != nil && len(t.lacking(nil, v, messages)) > 0 {
+			return true
 		}
 	}
 	return false
@@ -159,10 +151,8 @@ func (t *Tracker) Ahead(dst []byte, messages []Message) []byte {
 		if v == nil {
 			continue
 		}
-		for _, name := range v.Uses {
-			if st, lacks := t.wants(name, v.NameOnly()); lacks {
-				dst = t.aside(dst, name, st)
-			}
+		for _, x := range t.lacking(nil, v, messages) {
+			dst = t.aside(dst, x.name, x.st)
 		}
 	}
 	return dst

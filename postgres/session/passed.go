@@ -215,11 +215,13 @@ func (s *State) Reread(g *Group) {
 // that is taken, unless what is not answered yet drops it; or uses one that the backend
 // lacks and that is not answered for: a handle took its place, or has it if that was
 // passed over; or names one that the backend lacks, and may be passed over, or is dropped
-// by what is not answered yet.
+// by what is not answered yet; or lists all of them behind that.
 func (t *Tracker) Unsure(g *Group) bool {
 	var made *Statement
 	for i := range g.Messages {
 		switch m := &g.Messages[i]; {
+		case m.lists() && !t.Idle(): // what there is to be listed is not known
+			return true
 		case m.Taken != nil && t.lacks(m.Taken) && t.dropping():
 			return true
 		case m.Stmt != nil && m.Kind != 'P' && m.Stmt.Name != "" && m.Stmt != made && t.lacks(m.Stmt) && t.dropping():

@@ -21,6 +21,7 @@ type Statement struct {
 	gone   bool // it was dropped
 
 	gen   uint64 // tells it from others of the same name
+	made  uint64 // the order in which the client made its statements; 0: that is not answered
 	told  uint64 // which columns a Describe of it told the client; 0: none yet
 	width int    // how many they are
 	since uint64 // definitions had been heard of when it was described

@@ -77,7 +77,9 @@ func (s *State) name(name string, st *Statement) {
 		delete(s.statements, name)
 		return
 	}
-	st.gone, s.statements[name] = false, st
+	if st.gone, s.statements[name] = false, st; st.made == 0 {
+		st.made = s.nextGen()
+	}
 }
 
 // nameNone takes all names away, as DEALLOCATE ALL and DISCARD ALL do: the statement
