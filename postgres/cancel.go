@@ -126,7 +126,7 @@ func (p *Proxy) spent(cancels <-chan struct{}) {
 const untaken = time.Second
 
 // takenUp is how long PostgreSQL may take to begin with what it has read: until
-// then it drops a cancel request.
+// then it drops a cancel request. It is not asked again (ADR 0067).
 const takenUp = 5 * time.Millisecond
 
 // cancelAt cancels what a backend runs, by PostgreSQL's own key, once PostgreSQL

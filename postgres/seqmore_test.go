@@ -201,11 +201,12 @@ func (g *generator) describes() {
 	g.end("S")
 }
 
-// cancels sends a cancel request, once a server runs what it cancels, or that was
-// answered.
+// cancels sends a cancel request, once a server sleeps in what it cancels, or that was
+// answered. That it is active, with that text, is not enough: so it is as it parses, and
+// between that and the next message PostgreSQL drops a cancel request.
 func (s *seqStage) cancels(c *listener, how path, awaits bool) {
 	s.t.Helper()
-	const runs = "select count(*) from pg_stat_activity where state = 'active' and pid <> pg_backend_pid() and query like '%pg_sleep(20)%'"
+	const runs = "select count(*) from pg_stat_activity where wait_event = 'PgSleep' and query like '%pg_sleep(20)%'"
 	for began, n := time.Now(), c.ends; awaits && time.Since(began) < 5*time.Second && c.ends == n && !c.closed; c.drain() {
 		if get[int](s.w, s.su, runs)+get[int](s.w, s.there, runs) > 0 {
 			break
