@@ -1,7 +1,10 @@
 package postgres
 
 import (
+	"slices"
+
 	"meridian/postgres/classify"
+	"meridian/postgres/session"
 	"meridian/postgres/wire"
 )
 
@@ -28,6 +31,14 @@ func (c *client) mends() bool {
 		c.endAs("ROLLBACK")
 		return true
 	}
+	if n := endsFirst(c.group.Messages); n > 0 { // what follows is outside of it
+		c.mu.Lock()
+		c.broken, c.block, c.begin = false, nowhere, begun{}
+		c.answerLocked(c.group.Messages[:n], "ROLLBACK", 'I')
+		c.mu.Unlock()
+		c.group.Drop(n)
+		return false
+	}
 	c.fail(&wire.Error{Severity: "ERROR", Code: stateFailed, Message: "current transaction is aborted, commands ignored until end of transaction block"})
 	return true
 }
@@ -45,4 +56,17 @@ func (c *client) endsAlone() bool {
 		}
 	}
 	return n == 1 && c.group.Ended && surely(c.group.Messages)
+}
+
+// endsFirst returns how many messages of a group are those of a COMMIT or ROLLBACK that
+// comes first in it; 0: it begins with something else.
+func endsFirst(group []session.Message) int {
+	n := 1 + slices.IndexFunc(group, func(m session.Message) bool { return m.Kind == 'E' })
+	if n == 0 || !surely(group[:n]) {
+		return 0
+	}
+	if v := group[n-1].Verdict; v == nil || v.Block != classify.End || !v.Foldable || v.Count != 1 {
+		return 0
+	}
+	return n
 }

@@ -41,30 +41,55 @@ func TestABlockIsOpenUntilItIsSaidToBeOver(t *testing.T) {
 	}
 }
 
-// TestABlockThatWasNeverBegunIsEndedByAScript has a block fail for a role that cannot be
-// brought to the primary: the end of the block counts, and what is behind it runs
-// outside.
-func TestABlockThatWasNeverBegunIsEndedByAScript(t *testing.T) {
+// TestABlockThatWasNeverBegunIsEndedByWhatComesFirst has a block fail for a role that
+// cannot be brought to the primary: the end of the block counts, and what is behind it,
+// in a script or a group, runs outside.
+func TestABlockThatWasNeverBegunIsEndedByWhatComesFirst(t *testing.T) {
 	w := newWorld(t)
 	su := w.superuser(pair.primary)
-	w.exec(su, "drop role if exists short_lived", "create role short_lived", "grant short_lived to conduit")
-	w.settle()
-	r := dialRaw(t, w.dub, 0)
-	for _, k := range []struct{ sql, want, status string }{
-		{"set role short_lived", "CZ", "I"},
-		{"begin read only", "CZ", "T"},
-		{"select pg_advisory_lock(1)", "EZ", "E"},
-		{"select 1", "EZ", "E"},
-		{"rollback; select pg_advisory_lock(1)", "CEZ", "I"},
-		{"reset role", "CZ", "I"},
-		{"select pg_advisory_lock(1)", "TDCZ", "I"},
+	lock := "select pg_try_advisory_lock(1)"
+	query := func(sql string) []byte { return wire.Builder(nil).Query(sql) }
+	for _, k := range []struct {
+		how       string
+		ends      []byte
+		want, end string
+	}{
+		{"a script", query("rollback; " + lock), "CEZ", "I"},
+		{"a group", seqGroup("rollback", lock), "12CEZ", "I"},
+		{"a group, which goes on with a read", seqGroup("commit", "show work_mem", "select 1"), "12C12DC12DCZ", "I"},
+		{"a group that begins with something else", seqGroup("select 1", "rollback"), "EZ", "E"},
 	} {
-		r.send(wire.Builder(nil).Query(k.sql))
-		if types, status := r.until('Z'); types != k.want || string(status) != k.status {
-			t.Errorf("%s: %s, %s; want %s, %s", k.sql, types, status, k.want, k.status)
-		}
-		if k.status == "T" {
-			w.exec(su, "drop role short_lived")
+		w.exec(su, "drop role if exists short_lived", "create role short_lived", "grant short_lived to conduit")
+		w.settle()
+		r := dialRaw(t, w.dub, 0)
+		for _, m := range []struct {
+			sends        []byte
+			want, status string
+		}{
+			{query("set role short_lived"), "CZ", "I"},
+			{query("begin read only"), "CZ", "T"},
+			{query(lock), "EZ", "E"},
+			{query("select 1"), "EZ", "E"},
+			{k.ends, k.want, k.end},
+			{query("rollback"), "", ""},
+			{query("reset role"), "CZ", "I"},
+			{query(lock), "TDCZ", "I"},
+		} {
+			r.send(m.sends)
+			if types, status := r.until('Z'); m.want != "" && (types != m.want || string(status) != m.status) {
+				t.Errorf("%s: %q: %s, %s; want %s, %s", k.how, m.sends, types, status, m.want, m.status)
+			}
+			if m.status == "T" {
+				w.exec(su, "drop role short_lived")
+			}
 		}
 	}
+}
+
+// seqGroup returns statements as a group of the extended protocol.
+func seqGroup(sql ...string) (out []byte) {
+	for _, s := range sql {
+		out = append(append(append(out, parse("", s)...), bind("", "")...), wire.Builder(nil).Message('E', make([]byte, 5))...)
+	}
+	return append(out, syncMsg...)
 }

@@ -93,8 +93,14 @@ func (c *client) endAs(tag string) {
 func (c *client) answer(tag string, status byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.answerLocked(c.group.Messages, tag, status)
+	c.state.EndPortals()
+	c.endGroup()
+}
+
+func (c *client) answerLocked(messages []session.Message, tag string, status byte) {
 	out := wire.Builder(c.out)
-	for _, m := range c.group.Messages {
+	for _, m := range messages {
 		switch m.Kind {
 		case 'Q':
 			out = out.Complete(tag).Ready(status)
@@ -118,6 +124,4 @@ func (c *client) answer(tag string, status byte) {
 		}
 	}
 	c.out = out
-	c.state.EndPortals()
-	c.endGroup()
 }
