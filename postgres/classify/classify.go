@@ -261,6 +261,11 @@ func (s *scan) read(i int, why string) *Verdict {
 		}
 		return v
 	}
+	if name := s.asksOf(i); name != "" && !s.setsByFunction() {
+		v := primary(name + ": a standby says on")
+		v.Alike = name == "transaction_read_only"
+		return v
+	}
 	v := &Verdict{Where: Standby, Why: why, Plain: true, Looks: true, Count: 1}
 	if s.setsByFunction() {
 		v.Plain = false
@@ -271,6 +276,25 @@ func (s *scan) read(i int, why string) *Verdict {
 	}
 	return v
 }
+
+// asksOf returns the setting that a standby answers for by itself and that the tokens
+// from i name in quotes, as current_setting() has it, or "".
+func (s *scan) asksOf(i int) string {
+	for ; i < len(s.toks); i++ {
+		if s.toks[i].kind != str {
+			continue
+		}
+		for _, name := range saysOn {
+			if equalFold(bytes.Trim(s.raw(i), "'"), name) {
+				return name
+			}
+		}
+	}
+	return ""
+}
+
+// saysOn are the settings that are on where a standby is asked, wherever writes go.
+var saysOn = []string{"transaction_read_only", "in_hot_standby"}
 
 func (s *scan) locksForSession() bool {
 	for i, t := range s.toks {

@@ -1,6 +1,9 @@
 package classify
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // byFirst judges statements other than plain writes by their first word. It
 // returns nil for a word that it does not know.
@@ -47,9 +50,9 @@ func (s *scan) byFirst(first string) *Verdict {
 	return nil
 }
 
-// show judges SHOW. Of these two a standby says on, wherever writes go.
+// show judges SHOW.
 func (s *scan) show() *Verdict {
-	if name, _ := s.parameter(1); name == "transaction_read_only" || name == "in_hot_standby" {
+	if name, _ := s.parameter(1); slices.Contains(saysOn, name) {
 		v := primary(name + ": a standby says on")
 		v.Alike = name == "transaction_read_only"
 		return v
