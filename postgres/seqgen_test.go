@@ -51,6 +51,7 @@ type generator struct {
 	later    bool
 	drivers  bool
 	newest   bool
+	widest   bool
 	portals  int
 	q        sequence
 }
@@ -62,7 +63,7 @@ func generate(seed uint64) sequence {
 	g.q.style = g.one("", "", "meridian.consistency=global", "meridian.consistency=strong", "meridian.transactions=lazy", "meridian.consistency=bounded(1s)")
 	g.readOnly = g.chance(25)
 	g.later = seed%2 == 1 && seed >= 63000 // older seeds stay what they were
-	g.drivers, g.newest = seed >= driverSeeds, seed >= moreSeeds
+	g.drivers, g.newest, g.widest = seed >= driverSeeds, seed >= moreSeeds, seed >= wideSeeds
 	for range 2 + g.r.IntN(12) {
 		g.unit()
 		if g.chance(40) {
@@ -105,6 +106,10 @@ func (g *generator) sql() string {
 
 // unit adds messages that belong together, mostly.
 func (g *generator) unit() {
+	if g.widest && g.chance(50) {
+		g.wide()
+		return
+	}
 	if g.newest && g.chance(50) {
 		g.more()
 		return

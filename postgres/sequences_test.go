@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/binary"
 	"flag"
 	"fmt"
@@ -379,7 +380,15 @@ func (c *listener) shows(f wire.Frame) string {
 	if f.Type() == 'E' && failed && !c.exact {
 		return "E in a block that has failed"
 	}
-	return unlike.ReplaceAllString(unexpected.ReplaceAllString(show(f), "$1"), "cannot be run")
+	return unlike.ReplaceAllString(unexpected.ReplaceAllString(short(show(f)), "$1"), "cannot be run")
+}
+
+// short tells long texts apart without showing all of them.
+func short(s string) string {
+	if len(s) < 1000 {
+		return s
+	}
+	return fmt.Sprintf("%s... %d bytes, %x", s[:60], len(s), sha256.Sum256([]byte(s)))
 }
 
 // unlike are the words of a portal that is not there, or is at its end: that of a
