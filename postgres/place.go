@@ -101,7 +101,8 @@ func (c *client) view() routeView {
 	if c.signals.near && v.Verdict != nil {
 		v.Verdict, v.Reads = signalsHere, false // whatever it was promised: a process is on one server alone
 	}
-	v.Single = n == 1 && v.Verdict.Count == 1
+	v.Alone = n == 1
+	v.Single = v.Alone && v.Verdict.Count == 1
 	return v
 }
 

@@ -29,6 +29,7 @@ type routeView struct {
 
 	Verdict  *classify.Verdict // on the group: the strictest of its statements; nil if it runs none
 	Single   bool              // the group is that one statement
+	Alone    bool              // or that one text of several
 	Opens    bool              // it opens a block, or sets something, and its end has not come
 	Mode     meridian.Consistency
 	Reads    bool // it reads data: Mode matters
@@ -117,7 +118,7 @@ func inLazy(v routeView) routeDecision {
 func inReadOnly(v routeView) routeDecision {
 	why := whyStrong
 	switch strong := v.Mode.Level == meridian.Strong && v.Reads; {
-	case v.Verdict == nil, v.Verdict.Where != classify.Primary && !strong, v.Verdict.Alike && v.Single:
+	case v.Verdict == nil, v.Verdict.Where != classify.Primary && !strong, v.Verdict.Alike && v.Alone:
 		return routeDecision{toNear, "its block is there"}
 	case v.Verdict.Where == classify.Primary:
 		why = v.Verdict.Why

@@ -21,7 +21,7 @@ func TestRoute(t *testing.T) {
 		v.Block = map[string]place{"": nowhere, "near": onNear, "main": onMain, "deferred": deferred}[block]
 		if d.Input != "" {
 			v.Verdict = classify.Classify([]byte(d.Input), nil)
-			v.Single = true
+			v.Single, v.Alone = true, true
 			v.Reads = reads(v.Verdict)
 			if v.Verdict.Consistency != nil {
 				v.Mode = *v.Verdict.Consistency

@@ -52,10 +52,11 @@ func judge(text []byte, n *Names) *Verdict {
 // script joins the verdicts on a text's statements. They run in one implicit
 // transaction, so they run in one place.
 func script(all []*Verdict) *Verdict {
-	v := &Verdict{Where: Standby, Why: "reads only", Plain: true, Handle: true, Count: len(all)}
+	v := &Verdict{Where: Standby, Why: "reads only", Plain: true, Handle: true, Alike: true, Count: len(all)}
 	v.Ends = all[0].Block == End && all[0].Foldable
 	parted := false
 	for _, one := range all {
+		v.Alike = v.Alike && one.alike()
 		parted = parted || one.Block != NoBlock && one.Block != Aside
 		v.Effects = append(v.Effects, one.Effects...)
 		v.Uses = append(v.Uses, one.Uses...)
@@ -77,6 +78,18 @@ func script(all []*Verdict) *Verdict {
 		v.Effects = append(v.Effects, Effect{Act: Pin, Name: "settings in a script with a transaction of its own"})
 	}
 	return v
+}
+
+// alike reports whether any server gives the same answer within a READ ONLY block, which
+// is open behind it as well.
+func (v *Verdict) alike() bool {
+	switch v.Block {
+	case Begin:
+		return false
+	case End:
+		return v.Commits && !v.Foldable // COMMIT AND CHAIN
+	}
+	return v.Where != Primary || v.Alike
 }
 
 // A scan is one statement's tokens.
