@@ -226,6 +226,8 @@ func (t *Tracker) Unsure(g *Group) bool {
 			return true
 		case m.Stmt != nil && m.Kind != 'P' && m.Stmt.Name != "" && m.Stmt != made && t.lacks(m.Stmt) && t.dropping():
 			return true
+		case m.Kind == 'D' && m.Stmt != nil && m.Stmt != made && t.lacks(m.Stmt) && m.Stmt.mute() && !t.Idle(): // if the block fails it is described as what is mute
+			return true
 		case t.Loose() && t.Misses(g.Messages[i:i+1]): // the Sync behind it would end the passing over
 			return true
 		case m.Kind == 'P':
