@@ -222,12 +222,7 @@ var seqEnds = join(wire.Builder(nil).Message('f', wire.String("the end")), syncM
 // messages had come after each pause; by the proxies' ways so many are awaited.
 func (s *seqStage) play(q sequence, how path, counts []int) (said string, came []int) {
 	s.t.Helper()
-	if get[bool](s.w, s.su, "select exists (select from pg_prepared_xacts where gid = 'x')") {
-		s.w.exec(s.su, "rollback prepared 'x'")
-	}
-	if _, err := s.su.Exec(s.t.Context(), seqReset, pgx.QueryExecModeSimpleProtocol); err != nil {
-		s.t.Fatal(err)
-	}
+	s.reset()
 	s.w.settle()
 	c := s.dial(q, how)
 	c.exact = s.exact
@@ -257,6 +252,24 @@ func (s *seqStage) play(q sequence, how path, counts []int) (said string, came [
 	}
 	state := func() string { return get[string](s.w, s.su, seqState) }
 	return out + state() + "\n", came
+}
+
+// reset makes the tables what they were, once nobody holds them: what the last client
+// sent before its connection ended may be under way.
+func (s *seqStage) reset() {
+	s.t.Helper()
+	for began := time.Now(); ; {
+		if get[bool](s.w, s.su, "select exists (select from pg_prepared_xacts where gid = 'x')") {
+			s.w.exec(s.su, "rollback prepared 'x'")
+		}
+		_, err := s.su.Exec(s.t.Context(), "set lock_timeout = '200ms'; "+seqReset, pgx.QueryExecModeSimpleProtocol)
+		switch {
+		case err == nil:
+			return
+		case state(err) != "55P03" || time.Since(began) > time.Minute:
+			s.t.Fatal(err)
+		}
+	}
 }
 
 // A listener reads what one session is sent.
