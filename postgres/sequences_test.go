@@ -289,7 +289,8 @@ func (s *seqStage) dial(q sequence, how path) *listener {
 	s.t.Helper()
 	p := s.proxy(how)
 	c := &listener{}
-	params := []wire.Param{{Name: "user", Value: "conduit"}, {Name: "database", Value: "conduit"}, {Name: "search_path", Value: "seq"}}
+	params := []wire.Param{{Name: "user", Value: "conduit"}, {Name: "database", Value: "conduit"}, {Name: "search_path", Value: "seq"},
+		{Name: "lock_timeout", Value: "500"}} // a transaction that the client itself prepared holds its locks for good
 	if p == nil {
 		conn, err := pair.primary.Dial(s.t.Context())
 		if err != nil {
