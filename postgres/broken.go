@@ -36,8 +36,11 @@ func (c *client) mends() bool {
 		c.broken, c.block, c.begin = false, nowhere, begun{}
 		c.answerLocked(c.group.Messages[:n], "ROLLBACK", 'I')
 		c.mu.Unlock()
-		c.group.Drop(n)
-		return false
+		if c.group.Drop(n); len(c.group.Messages) > 0 {
+			return false
+		}
+		c.endGroup()
+		return true
 	}
 	c.fail(&wire.Error{Severity: "ERROR", Code: stateFailed, Message: "current transaction is aborted, commands ignored until end of transaction block"})
 	return true

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"bytes"
 	"testing"
 
 	"meridian/postgres/wire"
@@ -57,6 +58,7 @@ func TestABlockThatWasNeverBegunIsEndedByWhatComesFirst(t *testing.T) {
 		{"a script", query("rollback; " + lock), "CEZ", "I"},
 		{"a group", seqGroup("rollback", lock), "12CEZ", "I"},
 		{"a group, which goes on with a read", seqGroup("commit", "show work_mem", "select 1"), "12C12DC12DCZ", "I"},
+		{"a group whose rest comes late", bytes.TrimSuffix(seqGroup("rollback"), syncMsg), "12C", ""},
 		{"a group that begins with something else", seqGroup("select 1", "rollback"), "EZ", "E"},
 	} {
 		w.exec(su, "drop role if exists short_lived", "create role short_lived", "grant short_lived to conduit")
@@ -76,6 +78,13 @@ func TestABlockThatWasNeverBegunIsEndedByWhatComesFirst(t *testing.T) {
 			{query(lock), "TDCZ", "I"},
 		} {
 			r.send(m.sends)
+			if m.want == "12C" { // what comes next ends the group
+				if types, _ := r.until('C'); types != m.want {
+					t.Errorf("%s: %s", k.how, types)
+				}
+				r.send(syncMsg)
+				m.want, m.status = "Z", "I"
+			}
 			if types, status := r.until('Z'); m.want != "" && (types != m.want || string(status) != m.status) {
 				t.Errorf("%s: %q: %s, %s; want %s, %s", k.how, m.sends, types, status, m.want, m.status)
 			}
