@@ -194,7 +194,7 @@ func (c *Cache) share(ctx context.Context, q *Request, f *flight, n note, out Ou
 		r.Header = f.full
 	}
 	n.name, n.collapsed, n.stored = c.cfg.Name, collapsed, f.kept
-	n.hasTTL, n.ttl = true, f.obj.life.d-age
+	n.hasTTL, n.ttl = true, f.obj.left(q.Policy, now, false)
 	r.CacheStatus, r.Outcome, r.Why = n.String(), out, f.why
 	return r, true
 }
@@ -217,7 +217,7 @@ func (c *Cache) instead(ctx context.Context, q *Request, o *object, why string, 
 	if !ok {
 		return nil, err
 	}
-	return c.hit(r, o, choice{why: why, stale: true, detail: "stale-if-error"}, now), nil
+	return c.hit(r, o, q, choice{why: why, stale: true, detail: "stale-if-error"}, now), nil
 }
 
 // alone asks the origin for one request, whose end is the end of that.

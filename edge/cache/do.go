@@ -152,7 +152,7 @@ func (c *Cache) look(ctx context.Context, q *Request, key string, fetch Fetch) (
 				if recalled && ch.detail == "" && !ch.stale {
 					ch.detail = "disk"
 				}
-				return c.hit(r, o, ch, now), nil
+				return c.hit(r, o, q, ch, now), nil
 			}
 			c.lose(key, o)
 			o, ch = nil, choice{do: validate, why: "it cannot be read from disk", fwd: "uri-miss"}
@@ -184,7 +184,7 @@ func (c *Cache) candidate(q *Request, key string, o *object, asked directives, n
 }
 
 // hit completes an answer from what is stored.
-func (c *Cache) hit(r *Response, o *object, ch choice, now time.Time) *Response {
+func (c *Cache) hit(r *Response, o *object, q *Request, ch choice, now time.Time) *Response {
 	r.Outcome, r.Why = Hit, ch.why
 	if ch.stale {
 		r.Outcome = Stale
@@ -193,7 +193,7 @@ func (c *Cache) hit(r *Response, o *object, ch choice, now time.Time) *Response 
 	if ch.stale && detail == "" {
 		detail = "stale"
 	}
-	r.CacheStatus = note{name: c.cfg.Name, hit: true, hasTTL: true, ttl: o.life.d - o.ageAt(now, false), detail: detail}.String()
+	r.CacheStatus = note{name: c.cfg.Name, hit: true, hasTTL: true, ttl: o.left(q.Policy, now, ch.stale), detail: detail}.String()
 	return r
 }
 

@@ -98,6 +98,20 @@ func (o *object) ageAt(now time.Time, collapsed bool) time.Duration {
 	return age + max(now.Sub(o.received), 0)
 }
 
+// left returns how much longer it is fresh, as a policy lets it; of what is
+// stale, for how long it has been, which is less than nothing whatever its age
+// (RFC 9211, section 2.6).
+func (o *object) left(p Policy, now time.Time, stale bool) time.Duration {
+	d := min(o.life.d, p.MaxTTL) - o.ageAt(now, false)
+	if !o.soft.IsZero() {
+		d = min(d, o.soft.Sub(now))
+	}
+	if stale {
+		d = min(d, -1)
+	}
+	return d
+}
+
 // softened returns a copy that is stale from now on.
 func (o *object) softened(now time.Time) *object {
 	c := *o

@@ -339,6 +339,9 @@ func TestCovers(t *testing.T) {
 func TestCacheStatus(t *testing.T) {
 	for want, n := range map[string]note{
 		"edge; hit; ttl=57": {name: "edge", hit: true, hasTTL: true, ttl: 57 * time.Second},
+		"edge; hit; ttl=0":  {name: "edge", hit: true, hasTTL: true, ttl: time.Second - 1},
+		"edge; hit; ttl=-1": {name: "edge", hit: true, hasTTL: true, ttl: -1},
+		"edge; hit; ttl=-2": {name: "edge", hit: true, hasTTL: true, ttl: -2 * time.Second},
 		`edge; fwd=uri-miss; fwd-status=200; ttl=60; stored; collapsed; detail="a \"b\" ?"`: {
 			name: "edge", fwd: "uri-miss", fwdStatus: 200, stored: true, collapsed: true, hasTTL: true, ttl: time.Minute, detail: "a \"b\" \n"},
 	} {

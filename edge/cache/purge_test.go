@@ -60,6 +60,38 @@ func TestSoftPurgeMakesStale(t *testing.T) {
 	})
 }
 
+// A response that is stale says so in its ttl too, whyever it is (RFC 9211,
+// section 2.6), and one that a policy lets live less says how long that is.
+func TestTTLOfWhatIsStaleIsNegative(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		after  time.Duration // between the use and what ends its freshness
+		change func(*rig, *Request)
+		want   string
+	}{
+		{"fresh", 0, func(*rig, *Request) {}, "meridian; hit; ttl=590"},
+		{"a policy with less time", 0, func(_ *rig, q *Request) { q.Policy.MaxTTL = time.Minute }, "meridian; hit; ttl=50"},
+		{"purged now", 0, func(r *rig, _ *Request) { r.c.Purge(Purge{Path: "/x", Soft: true}) }, "meridian; hit; ttl=-1; detail=stale"},
+		{"purged a while ago", 3 * time.Second, func(r *rig, _ *Request) { r.c.Purge(Purge{Path: "/x", Soft: true}) }, "meridian; hit; ttl=-3; detail=stale"},
+		{"behind a horizon", 0, func(_ *rig, q *Request) { q.After, q.Down = time.Now(), func() bool { return true } }, "meridian; hit; ttl=-1; detail=unconfirmed"},
+		{"its time is over", 593*time.Second + time.Second/2, func(*rig, *Request) {}, "meridian; hit; ttl=-4; detail=stale"},
+	} {
+		in(t, func(r *rig) {
+			r.answering(200, "one", "Cache-Control: max-age=600, stale-while-revalidate=60")
+			r.do("GET /x")
+			time.Sleep(10 * time.Second)
+			q := Request{Method: "GET", Host: "a.test", Path: "/x", Header: http.Header{}, Policy: r.policy}
+			tt.change(r, &q)
+			time.Sleep(tt.after)
+			got, err := r.c.Do(r.t.Context(), q, r.fetch)
+			if err != nil || got.CacheStatus != tt.want {
+				t.Errorf("%s: %+v %v, want %s", tt.name, got, err, tt.want)
+			}
+			synctest.Wait()
+		})
+	}
+}
+
 // What was asked for before a purge is not stored as fresh, and nobody who asks
 // after it waits for that.
 func TestPurgeReachesWhatIsOnItsWay(t *testing.T) {

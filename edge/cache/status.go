@@ -48,7 +48,11 @@ func (n note) String() string {
 		b.WriteString("; fwd-status=" + strconv.Itoa(n.fwdStatus))
 	}
 	if n.hasTTL {
-		b.WriteString("; ttl=" + strconv.FormatInt(int64(n.ttl/time.Second), 10))
+		s := int64(n.ttl / time.Second)
+		if n.ttl%time.Second < 0 { // no staleness is rounded to none
+			s--
+		}
+		b.WriteString("; ttl=" + strconv.FormatInt(s, 10))
 	}
 	if n.stored {
 		b.WriteString("; stored")
