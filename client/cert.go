@@ -2,9 +2,14 @@ package client
 
 import (
 	"context"
+	"fmt"
+	"math/big"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
+
+	"meridian"
 )
 
 // A NewCertificate is a certificate that all edges are to show.
@@ -60,6 +65,16 @@ type RevokedClient struct {
 	Serial string    `json:"serial"` // hexadecimal
 	Why    string    `json:"why,omitempty"`
 	At     time.Time `json:"at,omitzero"`
+}
+
+// ParseSerial reads the serial number of a certificate, as openssl prints it, and
+// returns it as it is kept.
+func ParseSerial(text string) (string, error) {
+	n, ok := new(big.Int).SetString(strings.ReplaceAll(strings.ToLower(text), ":", ""), 16)
+	if !ok || n.Sign() < 0 || n.BitLen() > 20*8 {
+		return "", meridian.WithKind(meridian.Invalid, fmt.Errorf("the serial number %.80q; expected up to 40 hexadecimal digits", text))
+	}
+	return n.Text(16), nil
 }
 
 // RevokeClient refuses a client's certificate at every edge, for good.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"math/big"
 	"os"
 	"strings"
 	"time"
@@ -120,20 +119,20 @@ func (r *revocations) lists() {
 
 // Revoke refuses a client's certificate at every edge.
 func (a certAdmin) Revoke(ctx context.Context, in client.RevokedClient) (client.RevokedClient, error) {
-	n, ok := new(big.Int).SetString(strings.ReplaceAll(strings.ToLower(in.Serial), ":", ""), 16)
-	if !ok || n.Sign() < 0 || n.BitLen() > 20*8 {
-		return in, meridian.WithKind(meridian.Invalid, fmt.Errorf("the serial number %.80q; expected up to 40 hexadecimal digits", in.Serial))
+	serial, err := client.ParseSerial(in.Serial)
+	if err != nil {
+		return in, err
 	}
 	if c := a.file.TLS.Clients; c == nil || c.CA == "" {
 		return in, meridian.WithKind(meridian.Invalid, fmt.Errorf("the file has no trust store; expected tls: {clients: {ca: FILE}}"))
 	}
-	in.Serial, in.At = n.Text(16), a.now().UTC()
+	in.Serial, in.At = serial, a.now().UTC()
 	key := revokedPrefix + in.Serial
 	if e, ok := a.store.View().Get(key); ok { // once is enough
 		json.Unmarshal(e.Value, &in)
 		return in, nil
 	}
-	_, err := a.store.CompareAndSwap(ctx, key, 0, mustJSON(in))
+	_, err = a.store.CompareAndSwap(ctx, key, 0, mustJSON(in))
 	return in, err
 }
 

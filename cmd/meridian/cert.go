@@ -180,6 +180,9 @@ func (c *certRevokeCmd) Run(ctx context.Context, g *Global) error {
 	if c.Serial == "" {
 		return listRevoked(ctx, g)
 	}
+	if _, err := client.ParseSerial(c.Serial); err != nil {
+		return mistake{err}
+	}
 	if err := confirm(c.Yes, "revoke the client's certificate "+c.Serial+": whoever shows it is refused, everywhere, for good"); err != nil {
 		return err
 	}

@@ -95,6 +95,7 @@ func TestMistakesExitWith2AndSayWhere(t *testing.T) {
 func TestBadCommandLinesExitWith2(t *testing.T) {
 	for _, args := range [][]string{
 		{"frobnicate"}, {"up"}, {"up", "--block", "300", "x.yaml"}, {"status", "--stat", "x"}, {"fault"}, {"fault", "slow", "a", "b", "--by", "x"},
+		{"cert", "revoke", "xyz"}, {"cert", "revoke", "11223344556677889900aabbccddeeff1122334455667788"},
 	} {
 		if code, text := said(t, args...); code != 2 || strings.Count(text, "\n") != 1 {
 			t.Errorf("meridian %s: exit code %d: %q; want 2, and one line", strings.Join(args, " "), code, text)
