@@ -42,7 +42,7 @@ func (c Config) checkBehaviors() error {
 // behave finds the request's behaviour, and the way that it names.
 func (x *exchange) behave() {
 	x.behavior = x.match()
-	if p := x.behavior.Response; p != nil {
+	if p := x.behavior.Response; p != nil && !x.inner { // the first edge stores what the origin said, too
 		x.w.before = func() { p.apply(x.w.Header(), x.r) }
 	}
 	x.way = x.origin

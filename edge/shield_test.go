@@ -130,6 +130,21 @@ func TestMissesOfAllEdgesAreOneRequest(t *testing.T) {
 	}
 }
 
+// What an edge stores is what the origin said: a policy of the shield's rules would
+// outlive its place in them.
+func TestTheShieldHandsOnWhatTheOriginSaid(t *testing.T) {
+	s := newShieldWorld(t, 1, func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Server", "mine"); cacheable(w, "x") }, func(c *Config, _ *Deps, _ *world) {
+		c.Behaviors = []Behavior{{Path: "/*"}}
+		if c.Place == "us-east-1" {
+			c.Behaviors[0].Response = &ResponsePolicy{Set: http.Header{"X-Frame-Options": {"DENY"}}, Remove: []string{"Server"}}
+		}
+	})
+	got := s.edges[0].do("GET", "/a", "")
+	if h := got.header; !strings.HasPrefix(h.Get("Cache-Status"), "us-east-1.meridian") || h.Get("X-Frame-Options") != "" || h.Get("Server") != "mine" {
+		t.Errorf("%v", h)
+	}
+}
+
 func TestTheShieldHandsOnAllThatMatters(t *testing.T) {
 	var seen atomic.Pointer[http.Request]
 	token := meridian.Token{Database: "hello", System: 7, Timeline: 1, LSN: 99}
