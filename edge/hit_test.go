@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"io"
 	"net/http"
-	"runtime"
 	"testing"
 )
 
@@ -52,23 +51,6 @@ func (a asker) ask() {
 	}
 	if x, err := a.rd.ReadByte(); x != 'x' {
 		a.t.Fatal(x, err)
-	}
-}
-
-// A hit makes no more than this, all of net/http and TLS with it.
-func TestAHitMakesLittle(t *testing.T) {
-	a := askedBefore(t)
-	var before, after runtime.MemStats
-	const n = 500
-	runtime.ReadMemStats(&before)
-	for range n {
-		a.ask()
-	}
-	runtime.ReadMemStats(&after)
-	bytes, objects := (after.TotalAlloc-before.TotalAlloc)/n, (after.Mallocs-before.Mallocs)/n
-	t.Logf("%d bytes in %d objects", bytes, objects)
-	if bytes > 11<<10 || objects > 80 {
-		t.Errorf("a hit makes %d bytes in %d objects, want at most 11 KiB in 80", bytes, objects)
 	}
 }
 
