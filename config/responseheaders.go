@@ -23,15 +23,29 @@ type ResponseHeadersPolicy struct {
 	Set     map[string]string `key:"set" doc:"Headers that every response has, over what the origin says."`
 	Default map[string]string `key:"default" doc:"Headers that a response has where the origin says nothing."`
 	Remove  []string          `key:"remove" doc:"Headers that no response has." want:"names of headers"`
-	CORS    *CORS             `key:"cors" doc:"Cross-origin rules, where the origin states none. The API's own are the key cors of the file."`
-	pos     position
+	CORS    *EdgeCORS         `key:"cors" doc:"Cross-origin rules, where the origin states none. The API's own are the key cors of the file."`
+
+	ServerTiming *float64 `key:"serverTiming" doc:"Percent of the responses that say in Server-Timing what the edge did, and how long the origin took. 0: those alone whose request asks for it by Pragma: server-timing. Default: none." want:"a number from 0 to 100"`
+
+	pos position
+}
+
+// EdgeCORS is a policy's CORS.
+type EdgeCORS struct {
+	AllowOrigins     []string      `key:"allowOrigins" doc:"Origins, also https://*.example.test, or *."`
+	AllowMethods     []string      `key:"allowMethods" doc:"Methods, or *."`
+	AllowHeaders     []string      `key:"allowHeaders" doc:"Request headers, or *."`
+	ExposeHeaders    []string      `key:"exposeHeaders" doc:"Response headers that scripts may read."`
+	AllowCredentials bool          `key:"allowCredentials" doc:"Whether cookies may be sent."`
+	MaxAge           time.Duration `key:"maxAge" doc:"How long a browser may keep a preflight's answer."`
+	Override         bool          `key:"override" default:"false" doc:"Whether all that the origin says in Access-Control headers goes, and these stand alone."`
 }
 
 var responseHeadersType = reflect.TypeFor[ResponseHeaders]()
 
 // security are CloudFront's security headers. Of these only nosniff is said
 // over what the origin says.
-func security(cors *CORS) ResponseHeadersPolicy {
+func security(cors *EdgeCORS) ResponseHeadersPolicy {
 	return ResponseHeadersPolicy{
 		Set: map[string]string{"X-Content-Type-Options": "nosniff"},
 		Default: map[string]string{
@@ -43,8 +57,8 @@ func security(cors *CORS) ResponseHeadersPolicy {
 }
 
 var (
-	simpleCORS    = &CORS{AllowOrigins: []string{"*"}}
-	preflightCORS = &CORS{AllowOrigins: []string{"*"}, AllowMethods: []string{"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"}, ExposeHeaders: []string{"*"}}
+	simpleCORS    = &EdgeCORS{AllowOrigins: []string{"*"}}
+	preflightCORS = &EdgeCORS{AllowOrigins: []string{"*"}, AllowMethods: []string{"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"}, ExposeHeaders: []string{"*"}}
 )
 
 // managedResponses are CloudFront's managed response headers policies, by their
@@ -128,6 +142,9 @@ func (d *decoder) checkResponsePolicy(p ResponseHeadersPolicy) {
 	if c := p.CORS; c != nil {
 		d.checkEdgeCORS(d.at(p.pos, "cors"), *c)
 	}
+	if s := p.ServerTiming; s != nil && (*s < 0 || *s > 100) {
+		d.fail(d.at(p.pos, "serverTiming"), fmt.Sprintf("serverTiming is %v", *s), "a number from 0 to 100: percent of the responses")
+	}
 }
 
 // framing are headers that say how to read a response, and those that are the
@@ -148,7 +165,7 @@ func (d *decoder) checkResponseHeader(p position, name string) {
 	}
 }
 
-func (d *decoder) checkEdgeCORS(p position, c CORS) {
+func (d *decoder) checkEdgeCORS(p position, c EdgeCORS) {
 	any := slices.Contains(c.AllowOrigins, "*")
 	switch {
 	case len(c.AllowOrigins) == 0:

@@ -43,7 +43,7 @@ func (c Config) checkBehaviors() error {
 func (x *exchange) behave() {
 	x.behavior = x.match()
 	if p := x.behavior.Response; p != nil && !x.inner { // the first edge stores what the origin said, too
-		x.w.before = func() { p.apply(x.w.Header(), x.r) }
+		x.w.before = func() { p.apply(x.w.Header(), x.r); x.tellTiming(p) }
 	}
 	x.way = x.origin
 	if x.behavior.Origin != "" {

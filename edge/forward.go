@@ -33,6 +33,7 @@ var errNotServing = errors.New("the region is not serving")
 type asking struct {
 	choice origin.Choice
 	tries  int
+	from   time.Time // when that began
 	began  time.Time // when its headers came
 }
 
@@ -137,10 +138,10 @@ func unheard(err error) bool {
 // is safe. It works on a copy of the exchange: the client that it began for may
 // be gone before it ends.
 func (x *exchange) fetch(ctx context.Context, h http.Header) (*http.Response, error) {
-	y := *x
+	y, from := *x, x.deps.Now()
 	y.r, y.header = x.r.WithContext(ctx), h
 	resp, err := y.dispatch()
-	y.went.Store(&asking{y.choice, y.tries, y.began})
+	y.went.Store(&asking{y.choice, y.tries, from, y.began})
 	return resp, err
 }
 

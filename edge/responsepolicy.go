@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -19,6 +20,8 @@ type ResponsePolicy struct {
 	Set     http.Header // over what the origin says
 	Default http.Header // where it says nothing
 	CORS    *CORS       // where it says nothing of who may read
+
+	ServerTiming *float64 // percent of the responses that say what was done; nil: none does
 }
 
 // CORS says which scripts may read a response (the Fetch standard, section
@@ -30,6 +33,7 @@ type CORS struct {
 	Expose      []string
 	Credentials bool
 	MaxAge      time.Duration
+	Override    bool // what the origin says of it goes
 }
 
 // apply changes the headers of a response to r.
@@ -51,8 +55,11 @@ func (p *ResponsePolicy) apply(h http.Header, r *http.Request) {
 }
 
 // apply lets scripts of the request's Origin read the response, if they may and
-// the origin has not said it itself.
+// the origin has not said it itself, or is not heard.
 func (c *CORS) apply(h http.Header, r *http.Request) {
+	if c.Override {
+		maps.DeleteFunc(h, func(name string, _ []string) bool { return strings.HasPrefix(name, "Access-Control-") })
+	}
 	if h.Get("Access-Control-Allow-Origin") != "" {
 		return
 	}

@@ -30,6 +30,7 @@ func TestAResponsePolicySaysWhichHeadersThereAre(t *testing.T) {
 func TestCORSOfAResponsePolicy(t *testing.T) {
 	some := &CORS{Origins: []string{"https://www.example.test"}, Methods: []string{"GET", "PUT"}, Headers: []string{"X-A"}, Expose: []string{"Etag"}, Credentials: true, MaxAge: time.Minute}
 	any := &CORS{Origins: []string{"*"}}
+	over := &CORS{Origins: some.Origins, Override: true}
 	below := &CORS{Origins: []string{"https://*.example.test", "https://*.other.test:8443"}}
 	for _, tt := range []struct {
 		name           string
@@ -56,6 +57,9 @@ func TestCORSOfAResponsePolicy(t *testing.T) {
 		{"any", any, "GET", "https://evil.test", nil, "Access-Control-Allow-Origin=*"},
 		{"any, of none", any, "GET", "", nil, ""},
 		{"the origin said it", any, "GET", "https://evil.test", http.Header{"Access-Control-Allow-Origin": {"https://a.test"}}, "Access-Control-Allow-Origin=https://a.test"},
+		{"over what the origin says", over, "GET", "https://www.example.test", http.Header{"Access-Control-Allow-Origin": {"*"}, "Access-Control-Allow-Methods": {"PUT"}, "Etag": {"e"}},
+			"Access-Control-Allow-Origin=https://www.example.test Etag=e Vary=Origin"},
+		{"over what the origin says to another", over, "GET", "https://evil.test", http.Header{"Access-Control-Allow-Origin": {"*"}, "Access-Control-Expose-Headers": {"etag"}}, "Vary=Origin"},
 		{"a token", any, "GET", "https://a.test", http.Header{identity.HeaderConsistency: {"t"}}, "Access-Control-Allow-Origin=* Access-Control-Expose-Headers=Meridian-Consistency Meridian-Consistency=t"},
 	} {
 		h, r := http.Header{}, &http.Request{Method: tt.method, Header: http.Header{"Access-Control-Request-Method": {"PUT"}}}

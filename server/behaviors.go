@@ -43,13 +43,13 @@ func behaviors(f *config.File, keys map[string]sign.Keys, walls map[string]*waf.
 }
 
 func responsePolicy(name string, p *config.ResponseHeadersPolicy) *edge.ResponsePolicy {
-	out := &edge.ResponsePolicy{Name: name, Set: headersOf(p.Set), Default: headersOf(p.Default)}
+	out := &edge.ResponsePolicy{Name: name, Set: headersOf(p.Set), Default: headersOf(p.Default), ServerTiming: p.ServerTiming}
 	for _, n := range p.Remove {
 		out.Remove = append(out.Remove, http.CanonicalHeaderKey(n))
 	}
 	if c := p.CORS; c != nil {
 		out.CORS = &edge.CORS{
-			Origins: c.AllowOrigins, Methods: c.AllowMethods, Headers: c.AllowHeaders, Expose: c.ExposeHeaders, Credentials: c.AllowCredentials, MaxAge: c.MaxAge,
+			Origins: c.AllowOrigins, Methods: c.AllowMethods, Headers: c.AllowHeaders, Expose: c.ExposeHeaders, Credentials: c.AllowCredentials, MaxAge: c.MaxAge, Override: c.Override,
 		}
 	}
 	return out

@@ -38,7 +38,7 @@ behaviors:
   - {path: /d, originRequest: {query: {allExcept: [a]}}}
   - {path: /e, cache: UseOriginCacheControlHeaders}
   - {path: /f, cache: {defaultTTL: 1m, errorTTL: {404: 10s}, staleIfError: 1h, encodings: [gzip]}}
-  - {path: /g, responseHeaders: {set: {x-frame-options: DENY}, remove: [server], cors: {allowOrigins: ["*"], maxAge: 1m}}}
+  - {path: /g, responseHeaders: {set: {x-frame-options: DENY}, remove: [server], cors: {allowOrigins: ["*"], maxAge: 1m, override: true}, serverTiming: 0.5}}
   - {path: /h, compress: false, errors: {404: {page: /missing.html, status: 200}, 503: {page: /sorry.html}}}
 origins: {assets: {url: "http://assets.example.test"}}
 originRequestPolicies: {mine: {headers: [accept, x-API-key], cookies: none}}
@@ -62,7 +62,7 @@ originRequestPolicies: {mine: {headers: [accept, x-API-key], cookies: none}}
 			Headers: cache.Selection{Mode: cache.None}, Cookies: cache.Selection{Mode: cache.None}, Query: all}})
 	want = append(want, edge.Behavior{Path: "/g", Response: &edge.ResponsePolicy{
 		Name: "of /g", Set: http.Header{"X-Frame-Options": {"DENY"}}, Default: http.Header{}, Remove: []string{"Server"},
-		CORS: &edge.CORS{Origins: []string{"*"}, MaxAge: time.Minute}}})
+		ServerTiming: new(0.5), CORS: &edge.CORS{Origins: []string{"*"}, MaxAge: time.Minute, Override: true}}})
 	want = append(want, edge.Behavior{Path: "/h", Plain: true, Errors: map[int]edge.ErrorPage{404: {Path: "/missing.html", Status: 200}, 503: {Path: "/sorry.html"}}})
 	if diff := cmp.Diff(want, behaviors(f, nil, nil), cmpopts.IgnoreUnexported(edge.RequestPolicy{}, edge.Guard{}, edge.Behavior{})); diff != "" {
 		t.Errorf("(- want, + got)\n%s", diff)
