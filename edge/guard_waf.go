@@ -22,7 +22,7 @@ func (x *exchange) inspect() error {
 	}
 	client, _ := netip.ParseAddrPort(x.r.RemoteAddr) // the zero one stands for an unknown
 	v := x.behavior.Guard.WAF.Judge(waf.Request{
-		Method: x.r.Method, Target: x.at.String(strings.Contains(x.r.RequestURI, "?")), Proto: x.r.Proto, Host: x.r.Host, Header: x.r.Header, Body: head, Client: client,
+		Method: x.r.Method, Target: x.at.String(strings.Contains(x.r.RequestURI, "?")), Proto: x.r.Proto, Host: x.r.Host, Header: x.r.Header, Body: head, Cut: x.body != nil && int64(len(head)) >= x.body.keep, Client: client,
 	})
 	if len(v.Rules) == 0 && v.Passes {
 		return nil

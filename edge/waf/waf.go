@@ -58,6 +58,9 @@ func directives(cfg Config) string {
 		"SecRuleEngine " + map[bool]string{true: "DetectionOnly", false: "On"}[cfg.Detect],
 		"SecResponseBodyAccess Off", "SecAuditEngine Off", "SecRequestBodyAccess On",
 		fmt.Sprintf("SecRequestBodyLimit %d", cfg.Body), fmt.Sprintf("SecRequestBodyInMemoryLimit %d", cfg.Body), "SecRequestBodyLimitAction ProcessPartial",
+		fmt.Sprintf("SecArgumentsLimit %d", maxAsked),
+		beyond(200004, 1, `ARGUMENTS_LIMIT_REACHED "@eq 1"`, "parameters"), beyond(200005, 2, `ARGUMENTS_LIMIT_REACHED "@eq 1"`, "values of the body"),
+		beyond(200010, 1, fmt.Sprintf(`&REQUEST_COOKIES "@gt %d"`, maxAsked), "cookies"), beyond(200011, 2, fmt.Sprintf(`&ARGS_POST "@gt %d"`, maxAsked), "parts of the body"),
 		"Include @crs-setup.conf.example",
 		fmt.Sprintf(`SecAction "id:900000,phase:1,pass,t:none,nolog,setvar:tx.blocking_paranoia_level=%d,setvar:tx.detection_paranoia_level=%d"`, cfg.Paranoia, cfg.Paranoia),
 		// The edge itself says which methods a behaviour takes.
@@ -70,12 +73,24 @@ func directives(cfg Config) string {
 	return strings.Join(lines, "\n")
 }
 
+// maxAsked is how many parameters, values of a body and cookies the rules are
+// asked of, each: every rule is asked of every one, which takes a quarter of a
+// millisecond together.
+const maxAsked = 256
+
+// beyond is a rule that refuses more of something than are looked at. The numbers
+// are those of coraza's own, where it has one.
+func beyond(id, phase int, what, name string) string {
+	return fmt.Sprintf(`SecRule %s "id:%d,phase:%d,t:none,log,deny,status:403,msg:'More %s than are looked at (%d)'"`, what, id, phase, name, maxAsked)
+}
+
 // A Request is what is judged.
 type Request struct {
 	Method, Target, Proto string // as in the request line
 	Host                  string
 	Header                http.Header
 	Body                  []byte // as much as is looked at
+	Cut                   bool   // more of it comes
 	Client                netip.AddrPort
 }
 
@@ -121,6 +136,9 @@ func phases(tx types.Transaction, r Request) bool {
 	tx.AddRequestHeader("Host", r.Host)
 	for name, lines := range r.Header {
 		for _, line := range lines {
+			if name == "Cookie" {
+				line = firstCookies(line)
+			}
 			tx.AddRequestHeader(name, line)
 		}
 	}
@@ -128,10 +146,24 @@ func phases(tx types.Transaction, r Request) bool {
 		return true
 	}
 	if len(r.Body) > 0 {
-		if it, _, err := tx.WriteRequestBody(r.Body); it != nil || err != nil {
+		if it, _, err := tx.WriteRequestBody(shown(r.Header.Get("Content-Type"), r.Body, r.Cut)); it != nil || err != nil {
 			return it != nil
 		}
 	}
 	it, _ := tx.ProcessRequestBody() // a body that cannot be parsed has matched a rule
 	return it != nil
+}
+
+// firstCookies returns as many cookies as the rules are asked of, and one more that
+// tells of the others.
+func firstCookies(line string) string {
+	at := 0
+	for range maxAsked + 1 {
+		i := strings.IndexByte(line[at:], ';')
+		if i < 0 {
+			return line
+		}
+		at += i + 1
+	}
+	return line[:at-1]
 }
