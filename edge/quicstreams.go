@@ -3,7 +3,6 @@ package edge
 import (
 	"context"
 	"errors"
-	"net"
 	"os"
 	"sync"
 	"time"
@@ -71,13 +70,14 @@ func (d *quicDoor) converse(c *quic.Conn) {
 	defer all.Wait()
 	all.Go(func() { d.listenTo(h, c, &all) })
 	ctx := d.streams.leaving
+	given := &givenUp{}
 	var next quic.StreamID
 	for told := 0; ; {
 		s, err := c.AcceptStream(ctx)
 		switch {
 		case err == nil && told < 2:
 			next = s.StreamID() + 4
-			all.Go(func() { d.attend(h, c.RemoteAddr(), s) })
+			all.Go(func() { d.attend(h, c, s, given) })
 		case err == nil:
 			reject(s)
 		case c.Context().Err() != nil:
@@ -114,14 +114,53 @@ func reject(s *quic.Stream) {
 }
 
 // attend answers one request, if its head comes in time.
-func (d *quicDoor) attend(h *http3.RawServerConn, from net.Addr, s *quic.Stream) {
+func (d *quicDoor) attend(h *http3.RawServerConn, c *quic.Conn, s *quic.Stream, given *givenUp) {
 	began, limit := time.Now(), d.cfg.Timeouts.Header
 	s.SetReadDeadline(began.Add(limit)) // until serveRequest is called
 	h.HandleRequestStream(s)
 	var e *quic.StreamError
-	if errors.As(context.Cause(s.Context()), &e) && !e.Remote && e.ErrorCode == quic.StreamErrorCode(http3.ErrCodeRequestIncomplete) && time.Since(began) >= limit {
-		d.watch.cut(from, Cut(framing.Slow), "a head that did not come in time")
+	if !errors.As(context.Cause(s.Context()), &e) {
+		return
 	}
+	if !e.Remote && e.ErrorCode == quic.StreamErrorCode(http3.ErrCodeRequestIncomplete) && time.Since(began) >= limit {
+		d.watch.cut(c.RemoteAddr(), Cut(framing.Slow), "a head that did not come in time")
+	}
+	if clients(e) && given.exceeds(d.deps.Now()) {
+		d.watch.cut(c.RemoteAddr(), Cut(framing.Resets), "more requests given up, or that are none, than any client needs")
+		c.CloseWithError(quic.ApplicationErrorCode(http3.ErrCodeExcessiveLoad), "")
+	}
+}
+
+// clients reports whether a stream ended early by the client's doing: it gave up,
+// or sent what had to be reset (as rapid reset and MadeYouReset have it).
+func clients(e *quic.StreamError) bool {
+	switch http3.ErrCode(e.ErrorCode) {
+	case http3.ErrCodeMessageError, http3.ErrCodeRequestIncomplete, http3.ErrCodeFrameError, http3.ErrCodeFrameUnexpected, http3.ErrCodeGeneralProtocolError, qpackFailed:
+		return true
+	}
+	return e.Remote
+}
+
+// qpackFailed is QPACK_DECOMPRESSION_FAILED (RFC 9204, section 6).
+const qpackFailed http3.ErrCode = 0x200
+
+// givenUp counts the requests of a connection that ended so, by the allowance that
+// HTTP/2 has for RST_STREAM.
+type givenUp struct {
+	mu     sync.Mutex // guards what follows
+	budget framing.Budget
+	told   bool
+}
+
+// exceeds counts one more, and reports once that they are too many.
+func (g *givenUp) exceeds(now time.Time) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.told || g.budget.Spend(framing.Resets.Allowance(), now) {
+		return false
+	}
+	g.told = true
+	return true
 }
 
 // listenTo takes the streams on which a client speaks of the connection. What one

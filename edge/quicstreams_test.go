@@ -96,6 +96,53 @@ func (b bare) goodbyes() <-chan quic.StreamID {
 	return out
 }
 
+// Who gives up request after request is sent away, however it is done. Controls:
+// as many as a browser may give up, and others on other connections.
+func TestHTTP3RapidResetEndsTheConnection(t *testing.T) {
+	head := asking3("/")
+	for name, ask := range map[string]func(b bare, s *quic.Stream){
+		"before the head is read": func(_ bare, s *quic.Stream) { s.Write(head); s.CancelRead(0x10c); s.CancelWrite(0x10c) },
+		"with a head":             func(_ bare, s *quic.Stream) { s.Write(head); s.Close(); s.CancelRead(0x10c) },
+		"with half a head":        func(_ bare, s *quic.Stream) { s.Write(head[:len(head)-1]); s.Close() },
+		"with a head that is none": func(_ bare, s *quic.Stream) {
+			s.Write([]byte{1, 3, 0, 0, 0xc0 | 0x11}) // :method alone
+			s.Close()
+		},
+	} {
+		w := newWorld(t, []*region{named("eu-west-1", 0)})
+		good := func(b bare) {
+			s := b.ask(head)
+			s.Close()
+			if text, err := io.ReadAll(s); err != nil || !bytes.Contains(text, []byte("eu-west-1 GET")) {
+				t.Errorf("%s: %q, %v", name, text, err)
+			}
+		}
+		b, other := w.bare(t), w.bare(t)
+		flood := func(n int) {
+			for range n {
+				s, err := b.OpenStreamSync(b.Context())
+				if err != nil {
+					return
+				}
+				ask(b, s)
+			}
+		}
+		flood(300)
+		good(b)
+		if w.cuts(Cut(framing.Resets)) != 0 {
+			t.Errorf("%s: cut for too few", name)
+		}
+		flood(100_000)
+		var e *quic.ApplicationError
+		if errors.As(context.Cause(b.Context()), &e); e == nil || !e.Remote || e.ErrorCode != quic.ApplicationErrorCode(http3.ErrCodeExcessiveLoad) {
+			t.Errorf("%s: %v", name, context.Cause(b.Context()))
+		}
+		w.until("counted", func() bool { return w.cuts(Cut(framing.Resets)) == 1 })
+		w.until("logged", func() bool { return strings.Contains(w.log.String(), "cause=resets") })
+		good(other)
+	}
+}
+
 func reset3(err error, code http3.ErrCode) bool {
 	var e *quic.StreamError
 	return errors.As(err, &e) && e.Remote && e.ErrorCode == quic.StreamErrorCode(code)

@@ -35,6 +35,9 @@ var allowances = map[Kind]Allowance{
 	Others:   {1000, 200},
 }
 
+// Allowance is what a client has of a kind; of one that is never allowed, nothing.
+func (k Kind) Allowance() Allowance { return allowances[k] }
+
 // A Budget is what is left of an allowance.
 type Budget struct {
 	left float64
