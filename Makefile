@@ -127,8 +127,9 @@ conformance: deps ## pgx's own test suite, directly and through both regions' pr
 
 .PHONY: conformance-drivers
 conformance-drivers: deps ## the suites of other Go drivers for PostgreSQL, and programs on drivers of other languages, by the same three ways
-	apt-get install -y --no-install-recommends python3-asyncpg python3-psycopg python3-psycopg2 python3-pyodbc odbc-postgresql odbcinst libdbd-pg-perl ruby-pg php-cli php-pgsql libpostgresql-jdbc-java openjdk-17-jdk-headless
+	apt-get install -y --no-install-recommends python3-asyncpg python3-psycopg python3-psycopg2 python3-pyodbc odbc-postgresql odbcinst libdbd-pg-perl ruby-pg php-cli php-pgsql libpostgresql-jdbc-java openjdk-17-jdk-headless python3-alembic python3-django postgresql-15-pgtap libtap-parser-sourcehandler-pgtap-perl pgcli
 	npm install --ignore-scripts --no-package-lock --no-audit --no-fund --prefix test/conformance/drivers/node
+	go mod download -C test/conformance/drivers/go
 	go run ./test/conformance -programs .
 	for s in pq pgconn pgx4 pgtype pgdriver gopg; do go run ./test/conformance -suite $$s || exit 1; done
 

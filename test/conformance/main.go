@@ -30,6 +30,7 @@ func main() {
 	names := flag.String("programs", "", "instead: the programs of "+programs+" whose names match")
 	consistency := flag.String("consistency", "session", "what reads are promised")
 	pooling := flag.String("pooling", "session", "session or transaction")
+	transactions := flag.String("transactions", "", "what the proxies' clients set meridian.transactions to as they log in, without TLS: lazy")
 	lag := flag.Duration("lag", 0, "how far the standby is behind in what it shows")
 	keep := flag.Bool("keep", false, "print how to reach each way, and wait for a signal")
 	flag.Parse()
@@ -44,7 +45,7 @@ func main() {
 	case flag.NArg() > 0:
 		work = func(r *rig) error { return each(ctx, r.chosen(*only), flag.Args()) }
 	}
-	if err := conform(ctx, options{*rtt, *lag, *consistency, *pooling}, work); err != nil {
+	if err := conform(ctx, options{*rtt, *lag, *consistency, *pooling, *transactions}, work); err != nil {
 		fmt.Fprintln(os.Stderr, "conformance:", err)
 		stop()
 		os.Exit(1)
@@ -56,6 +57,8 @@ type options struct {
 	rtt, lag    time.Duration
 	consistency string
 	pooling     string // session or transaction
+
+	transactions string
 }
 
 func conform(ctx context.Context, o options, work func(*rig) error) error {

@@ -34,6 +34,8 @@ var languages = []program{
 	{name: "asyncpg", needs: python("import asyncpg"), install: "apt-get install python3-asyncpg", command: python3("asyncpg_cases.py")},
 	{name: "psycopg3", needs: python("import psycopg"), install: "apt-get install python3-psycopg", command: python3("psycopg3_cases.py")},
 	{name: "psycopg2", needs: python("import psycopg2"), install: "apt-get install python3-psycopg2", command: python3("psycopg2_cases.py")},
+	{name: "alembic", needs: python("import alembic, psycopg2, asyncpg"), install: "apt-get install python3-alembic python3-psycopg2 python3-asyncpg", command: python3("alembic_cases.py")},
+	{name: "django", needs: python("import django, psycopg2"), install: "apt-get install python3-django python3-psycopg2", command: python3("django_cases.py")},
 	{name: "odbc", needs: []string{"bash", "-c", "/usr/bin/python3 -c 'import pyodbc' && odbcinst -q -d -n 'PostgreSQL Unicode'"}, install: "apt-get install odbc-postgresql python3-pyodbc odbcinst",
 		command: python3("odbc_cases.py")},
 	{name: "perl", needs: []string{"perl", "-MDBD::Pg", "-e", "1"}, install: "apt-get install libdbd-pg-perl", command: []string{"perl", programs + "/perl/cases.pl"}},
@@ -47,13 +49,20 @@ var languages = []program{
 	onNode("drizzle", "drizzle_cases.js", "drizzle-orm"),
 	onNode("builders", "builders_cases.js", "kysely"),
 	onNode("mikroorm", "mikroorm_cases.js", "@mikro-orm/postgresql"),
+	onNode("queues", "queues_cases.js", "pg-boss"),
 	onNode("prisma", "prisma_cases.js", "@prisma/client"),
+	{name: "go", needs: []string{"go", "list", "-C", goModule, "-deps", "."}, install: "go mod download -C " + goModule, command: []string{"go", "run", "-C", goModule, "."}},
 	{name: "jdbc", needs: []string{"bash", "-c", "javac -version && test -f " + jar}, install: "apt-get install openjdk-17-jdk-headless libpostgresql-jdbc-java",
 		command: []string{"java", "-cp", jar, programs + "/java/Cases.java"}},
 	{name: "psql", needs: []string{"psql", "--version"}, install: "apt-get install postgresql-client", command: []string{"bash", programs + "/shell/psql_cases.sh"}},
+	{name: "tools", needs: []string{"bash", "-c", "pg_prove --version && pgcli --version && ls /usr/share/postgresql/*/extension/pgtap.control"}, install: "apt-get install libtap-parser-sourcehandler-pgtap-perl postgresql-15-pgtap pgcli",
+		command: []string{"bash", programs + "/shell/tools_cases.sh"}},
 	{name: "pg_dump", needs: []string{"pg_dump", "--version"}, install: "apt-get install postgresql-client", command: []string{"bash", programs + "/shell/dump_cases.sh"}},
 	{name: "pgbench", needs: []string{"pgbench", "--version"}, install: "apt-get install postgresql-contrib", command: []string{"bash", programs + "/shell/pgbench_cases.sh"}},
 }
+
+// goModule is a module of its own, so that what it needs is not this one's.
+const goModule = programs + "/go"
 
 // jar is where Debian puts the driver.
 const jar = "/usr/share/java/postgresql.jar"

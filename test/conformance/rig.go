@@ -127,10 +127,10 @@ func (r *rig) connect(ctx context.Context, primary, standby *pgtest.Server, o op
 		Links:   []topology.Link{{From: near, To: far, RTT: rtt}},
 	})
 	links, line := delay.NewGroup(delay.NewClock()), delay.NewLine(rtt, rtt)
-	if err := r.proxy(ctx, "primary", cfg(near), postgres.Deps{Local: primary.Dial, Map: &topo, Peers: peers, TLS: secure}); err != nil {
+	if err := r.proxy(ctx, "primary", o.transactions, cfg(near), postgres.Deps{Local: primary.Dial, Map: &topo, Peers: peers, TLS: secure}); err != nil {
 		return err
 	}
-	return r.proxy(ctx, "secondary", cfg(far), postgres.Deps{Local: standby.Dial, Map: &topo, TLS: secure,
+	return r.proxy(ctx, "secondary", o.transactions, cfg(far), postgres.Deps{Local: standby.Dial, Map: &topo, TLS: secure,
 		Remote: func(ctx context.Context, _ meridian.Region) (net.Conn, error) {
 			return links.Dial(ctx, line, func(ctx context.Context) (net.Conn, error) {
 				var d net.Dialer
@@ -149,8 +149,8 @@ func lagging(standby *pgtest.Server, lag time.Duration) error {
 	return nil
 }
 
-// proxy runs a region's proxy.
-func (r *rig) proxy(ctx context.Context, name string, cfg postgres.Config, deps postgres.Deps) error {
+// proxy runs a region's proxy. transactions is what its clients ask for, "" for nothing.
+func (r *rig) proxy(ctx context.Context, name, transactions string, cfg postgres.Config, deps postgres.Deps) error {
 	cfg.Database, cfg.Listen, cfg.MaxServer, cfg.Users = database, "127.0.0.1:0", 50, map[string]string{database: password}
 	p, err := postgres.New(cfg, deps)
 	if err != nil {
@@ -163,7 +163,13 @@ func (r *rig) proxy(ctx context.Context, name string, cfg postgres.Config, deps 
 	case err := <-ended:
 		return err
 	}
-	r.ways = append(r.ways, way{name, p.Addr().String(), r.ca, r.ways[0].pooling})
+	addr := p.Addr().String()
+	if transactions != "" {
+		if addr, err = r.front(ctx, "meridian.transactions", transactions, addr); err != nil {
+			return err
+		}
+	}
+	r.ways = append(r.ways, way{name, addr, r.ca, r.ways[0].pooling})
 	return nil
 }
 
@@ -187,6 +193,12 @@ func (r *rig) tls() (*tls.Config, error) {
 
 // relay copies bytes between TCP and the server's socket until ctx is canceled.
 func (r *rig) relay(ctx context.Context, l net.Listener, s *pgtest.Server) {
+	serve(ctx, l, s.Dial, func(a, b net.Conn) error { return nil })
+}
+
+// serve copies bytes between a listener's clients and a server, once begin has
+// passed on what comes first.
+func serve(ctx context.Context, l net.Listener, dial func(context.Context) (net.Conn, error), begin func(a, b net.Conn) error) {
 	defer context.AfterFunc(ctx, func() { l.Close() })()
 	var conns sync.WaitGroup
 	defer conns.Wait()
@@ -197,12 +209,15 @@ func (r *rig) relay(ctx context.Context, l net.Listener, s *pgtest.Server) {
 		}
 		conns.Go(func() {
 			defer a.Close()
-			b, err := s.Dial(ctx)
+			b, err := dial(ctx)
 			if err != nil {
 				return
 			}
 			defer b.Close()
 			defer context.AfterFunc(ctx, func() { a.Close(); b.Close() })()
+			if begin(a, b) != nil {
+				return
+			}
 			done := make(chan struct{})
 			go func() { io.Copy(b, a); b.Close(); close(done) }()
 			io.Copy(a, b)
