@@ -92,7 +92,7 @@ func (t *Tracker) Bring(dst []byte, m *Message) []byte {
 	if m.Kind == 'P' || m.Stmt == nil || m.Stmt.Verdict.Lists || t.Skipping() { // of what is listed some may not be there any more
 		return dst
 	}
-	for _, x := range t.lacking(nil, m.Stmt.Verdict, nil) {
+	for _, x := range t.lacking(m.Stmt.Verdict, nil) {
 		t.standing = m.Kind == 'B'
 		dst = t.give(dst, x.name, x.st)
 		t.standing = false
@@ -125,7 +125,7 @@ func (t *Tracker) Owed() []byte {
 // group's texts name.
 func (t *Tracker) Misses(messages []Message) bool {
 	for i := range messages {
-		if v := messages[i].text(); v != nil && len(t.lacking(nil, v, messages)) > 0 {
+		if v := messages[i].text(); v != nil && len(t.lacking(v, messages)) > 0 {
 			return true
 		}
 	}
@@ -151,7 +151,7 @@ func (t *Tracker) Ahead(dst []byte, messages []Message) []byte {
 		if v == nil {
 			continue
 		}
-		for _, x := range t.lacking(nil, v, messages) {
+		for _, x := range t.lacking(v, messages) {
 			dst = t.aside(dst, x.name, x.st)
 		}
 	}

@@ -12,28 +12,28 @@ import (
 // first, in the order in which the client made them, and nothing else is there: a
 // driver's tests, and poolers, count them.
 
-// lacking appends to dst the names that a text with a verdict needs the backend to know,
-// as the session does, and what they are to mean there. group is what is about to be
-// sent: what it makes itself is not brought.
-func (t *Tracker) lacking(dst []named, v *classify.Verdict, group []Message) []named {
+// lacking returns the names that a text with a verdict needs the backend to know, as the
+// session does, and what they are to mean there. group is what is about to be sent: what
+// it makes itself is not brought.
+func (t *Tracker) lacking(v *classify.Verdict, group []Message) (all []named) {
 	if v.Lists {
-		return t.unlisted(dst, group)
+		return t.unlisted(group)
 	}
-	for _, name := range v.Uses {
-		if st, lacks := t.wants(name, v.NameOnly()); lacks {
-			dst = append(dst, named{name, st})
+	for i, name := range v.Uses {
+		if st, lacks := t.wants(name, v.NameOnly()); lacks && !slices.Contains(v.Uses[:i], name) {
+			all = append(all, named{name, st})
 		}
 	}
-	return dst
+	return all
 }
 
 // unlisted is lacking for what lists all statements. What was made after one that is
 // brought is brought again: the list tells when each was made.
-func (t *Tracker) unlisted(dst []named, group []Message) []named {
+func (t *Tracker) unlisted(group []Message) (lacks []named) {
 	var all []named
 	for name := range t.side.known {
 		if name != "" && t.state.lookup([]byte(name)) == nil {
-			dst = append(dst, named{name, nil})
+			lacks = append(lacks, named{name, nil})
 		}
 	}
 	for name, st := range t.state.statements {
@@ -44,9 +44,9 @@ func (t *Tracker) unlisted(dst []named, group []Message) []named {
 	slices.SortFunc(all, func(a, b named) int { return cmp.Compare(a.st.made, b.st.made) })
 	first := slices.IndexFunc(all, func(x named) bool { return t.lacks(x.st) })
 	if first < 0 {
-		return dst
+		return lacks
 	}
-	return append(append(dst, all[first:]...), named{preparer, nil}) // which is there yet if the last one fails
+	return append(append(lacks, all[first:]...), named{preparer, nil}) // which is there yet if the last one fails
 }
 
 // makes reports whether messages make a statement.
