@@ -8,10 +8,10 @@ type Kind string
 
 // The kinds. They are labels of a metric.
 const (
-	Resets    Kind = "resets"    // RST_STREAM: rapid reset (CVE-2023-44487)
+	Resets    Kind = "resets"    // RST_STREAM: rapid reset (CVE-2023-44487), and what makes the server send one (CVE-2025-8671)
 	Pings     Kind = "pings"     // PING
 	Settings  Kind = "settings"  // SETTINGS
-	Empties   Kind = "empties"   // DATA that carries nothing and ends nothing
+	Empties   Kind = "empties"   // DATA that carries nothing, or padding alone, and ends nothing
 	Windows   Kind = "windows"   // WINDOW_UPDATE
 	Others    Kind = "others"    // PRIORITY and frames of unknown types
 	Headers   Kind = "headers"   // a block of headers that does not end (CVE-2024-27316), or is far larger unpacked

@@ -3,6 +3,7 @@ package framing
 import (
 	"bytes"
 	"crypto/tls"
+	"encoding/binary"
 	"errors"
 	"io"
 	"net"
@@ -201,6 +202,7 @@ func TestFloodsEndTheConnection(t *testing.T) {
 		{Settings, 10, 50, func(fr *http2.Framer) { fr.WriteSettings() }},
 		{Resets, 300, 600, func(fr *http2.Framer) { fr.WriteRSTStream(1, http2.ErrCodeCancel) }},
 		{Empties, 50, 200, func(fr *http2.Framer) { fr.WriteData(1, false, nil) }},
+		{Empties, 50, 200, func(fr *http2.Framer) { fr.WriteDataPadded(1, false, nil, make([]byte, 200)) }},
 		{Windows, 1000, 3000, func(fr *http2.Framer) { fr.WriteWindowUpdate(0, 1) }},
 		{Others, 500, 1500, func(fr *http2.Framer) { fr.WritePriority(1, http2.PriorityParam{StreamDep: 3}) }},
 		{Headers, 20, 40, func(fr *http2.Framer) { fr.WriteContinuation(1, false, nil) }},
@@ -220,6 +222,35 @@ func TestFloodsEndTheConnection(t *testing.T) {
 			if cut != bytes.Equal(said, goAway(1<<31-1, http2.ErrCodeEnhanceYourCalm)) {
 				t.Errorf("%d %s: the client was told %x", n, tt.kind, said)
 			}
+		}
+	}
+}
+
+// TestResetsThatAClientMakesAreItsOwn (MadeYouReset): what net/http resets for
+// what the client did counts as if the client had. Controls: resets for other
+// reasons, and those of one stream whose client sends on.
+func TestResetsThatAClientMakesAreItsOwn(t *testing.T) {
+	for _, tt := range []struct {
+		code http2.ErrCode
+		step uint32 // between streams
+		want []Kind
+	}{
+		{http2.ErrCodeProtocol, 2, []Kind{Resets}}, {http2.ErrCodeFlowControl, 2, []Kind{Resets}}, {http2.ErrCodeStreamClosed, 2, []Kind{Resets}},
+		{http2.ErrCodeNo, 2, nil}, {http2.ErrCodeRefusedStream, 2, nil}, {http2.ErrCodeInternal, 2, nil}, {http2.ErrCodeStreamClosed, 0, nil},
+	} {
+		text := conversation(func(fr *http2.Framer) {
+			for range 1000 {
+				fr.WriteData(1, false, []byte("x"))
+			}
+		})
+		var told []Kind
+		c := NewH2(&pipe{from: strings.NewReader(text)}, Config{Header: 1 << 10, Now: func() time.Time { return time.Unix(0, 0) }, Tell: func(k Kind, _ string) { told = append(told, k) }})
+		for i := range uint32(1000) { // the client goes on when it was told
+			c.Write(binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32([]byte{0, 0, 4, byte(http2.FrameRSTStream), 0}, 1+i*tt.step), uint32(tt.code)))
+			io.CopyN(io.Discard, c, 10)
+		}
+		if told = slices.Compact(told); !slices.Equal(told, tt.want) {
+			t.Errorf("after 1000 resets by %v, each %d streams on: told %v, want %v", tt.code, tt.step, told, tt.want)
 		}
 	}
 }

@@ -63,6 +63,7 @@ type H2 struct {
 	hpack   *hpack.Decoder // nil until there are headers
 	spent   map[Kind]*Budget
 	head    [9]byte
+	pad     [1]byte // how much of a frame of DATA is padding
 
 	stream atomic.Int64 // the window that the client gives a stream to begin with
 	given  atomic.Int64 // of the connection, with all that it added
@@ -156,8 +157,20 @@ func (c *H2) frame() error {
 		c.out = append(c.out, c.head[:]...)
 		return nil
 	}
+	padded := f.typ == http2.FrameData && f.flags.Has(http2.FlagDataPadded) && f.length > 0
+	if padded {
+		if err := c.full(c.pad[:]); err != nil {
+			return err
+		}
+		f.void = f.length == 1+int(c.pad[0])
+	}
 	if k := f.costs(); k != "" && !c.spend(k) {
 		return c.end(k, "more "+string(k)+" than any client needs")
+	}
+	for range c.writes.made.Swap(0) {
+		if !c.spend(Resets) {
+			return c.end(Resets, "more streams that had to be reset than any client needs")
+		}
 	}
 	c.said.hear(f)
 	switch f.typ {
@@ -171,7 +184,9 @@ func (c *H2) frame() error {
 		}
 	}
 	c.out = append(c.out, c.head[:]...)
-	c.pass = f.length
+	if c.pass = f.length; padded {
+		c.out, c.pass = append(c.out, c.pad[0]), f.length-1
+	}
 	return nil
 }
 
@@ -184,13 +199,14 @@ type frame struct {
 	typ    http2.FrameType
 	flags  http2.Flags
 	stream uint32
+	void   bool // DATA that is padding alone
 }
 
 // costs returns the kind by which a frame is counted, or "".
 func (f frame) costs() Kind {
 	switch f.typ {
 	case http2.FrameData:
-		if f.length == 0 && !f.flags.Has(http2.FlagDataEndStream) {
+		if (f.length == 0 || f.void) && !f.flags.Has(http2.FlagDataEndStream) {
 			return Empties
 		}
 		return ""

@@ -22,12 +22,14 @@ type writes struct {
 	ended bool // GOAWAY was written, or will be when the frame in progress is whole
 	code  http2.ErrCode
 	data  atomic.Int64 // bytes of DATA, ever
+	made  atomic.Int64 // streams that net/http reset for what the client did, and that were not counted yet
 
 	settings int     // SETTINGS frames that the client is to acknowledge
 	granted  int64   // to the client's window of the connection
 	away     bool    // net/http has said GOAWAY
-	word     [4]byte // the payload of a WINDOW_UPDATE of the connection
+	word     [4]byte // the payload of a WINDOW_UPDATE of the connection, or of RST_STREAM
 	words    int     // bytes of it that are to come
+	reset    uint32  // the stream of the last RST_STREAM
 	hush     *hush   // nil, or what keeps from the client what it has heard before
 }
 
@@ -81,7 +83,7 @@ func (w *writes) follow(p []byte) {
 			if w.words > 0 {
 				w.words -= copy(w.word[4-w.words:], p[:n])
 				if w.words == 0 {
-					w.granted += int64(binary.BigEndian.Uint32(w.word[:]))
+					w.worded(binary.BigEndian.Uint32(w.word[:]))
 				}
 			}
 			w.left -= n
@@ -97,6 +99,23 @@ func (w *writes) follow(p []byte) {
 	}
 }
 
+// worded takes down what a frame says in its one word. Of a stream whose client
+// sends on after it was reset, only the first reset is its doing.
+func (w *writes) worded(word uint32) {
+	if http2.FrameType(w.head[3]) == http2.FrameWindowUpdate {
+		w.granted += int64(word)
+		return
+	}
+	stream := binary.BigEndian.Uint32(w.head[5:])
+	switch http2.ErrCode(word) {
+	case http2.ErrCodeProtocol, http2.ErrCodeFlowControl, http2.ErrCodeStreamClosed, http2.ErrCodeFrameSize:
+		if stream != w.reset {
+			w.made.Add(1)
+		}
+	}
+	w.reset = stream
+}
+
 // note takes down what a frame says of the connection.
 func (w *writes) note(typ http2.FrameType) {
 	switch typ {
@@ -109,6 +128,10 @@ func (w *writes) note(typ http2.FrameType) {
 		}
 	case http2.FrameGoAway:
 		w.away = true
+	case http2.FrameRSTStream:
+		if w.left == 4 {
+			w.words = 4
+		}
 	case http2.FrameWindowUpdate:
 		if w.left == 4 && binary.BigEndian.Uint32(w.head[5:])&(1<<31-1) == 0 {
 			w.words = 4
