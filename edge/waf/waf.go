@@ -59,8 +59,8 @@ func directives(cfg Config) string {
 		"SecResponseBodyAccess Off", "SecAuditEngine Off", "SecRequestBodyAccess On",
 		fmt.Sprintf("SecRequestBodyLimit %d", cfg.Body), fmt.Sprintf("SecRequestBodyInMemoryLimit %d", cfg.Body), "SecRequestBodyLimitAction ProcessPartial",
 		fmt.Sprintf("SecArgumentsLimit %d", maxAsked),
-		beyond(200004, 1, `ARGUMENTS_LIMIT_REACHED "@eq 1"`, "parameters"), beyond(200005, 2, `ARGUMENTS_LIMIT_REACHED "@eq 1"`, "values of the body"),
-		beyond(200010, 1, fmt.Sprintf(`&REQUEST_COOKIES "@gt %d"`, maxAsked), "cookies"), beyond(200011, 2, fmt.Sprintf(`&ARGS_POST "@gt %d"`, maxAsked), "parts of the body"),
+		beyond(200004, 1, `ARGUMENTS_LIMIT_REACHED "@eq 1"`, "parameters", maxAsked), beyond(200005, 2, `ARGUMENTS_LIMIT_REACHED "@eq 1"`, "values of the body", maxAsked),
+		beyond(200010, 1, fmt.Sprintf(`&REQUEST_COOKIES "@gt %d"`, maxCookies), "cookies", maxCookies), beyond(200011, 2, fmt.Sprintf(`&ARGS_POST "@gt %d"`, maxAsked), "parts of the body", maxAsked),
 		"Include @crs-setup.conf.example",
 		fmt.Sprintf(`SecAction "id:900000,phase:1,pass,t:none,nolog,setvar:tx.blocking_paranoia_level=%d,setvar:tx.detection_paranoia_level=%d"`, cfg.Paranoia, cfg.Paranoia),
 		// The edge itself says which methods a behaviour takes.
@@ -73,15 +73,18 @@ func directives(cfg Config) string {
 	return strings.Join(lines, "\n")
 }
 
-// maxAsked is how many parameters, values of a body and cookies the rules are
-// asked of, each: every rule is asked of every one, which takes a quarter of a
-// millisecond together.
-const maxAsked = 256
+// What the rules are asked of at most: every rule is asked of every one, which
+// takes a quarter of a millisecond together. A thousand is coraza's own bound; no
+// browser keeps more than 200 cookies for a site.
+const (
+	maxAsked   = 1000 // parameters, values of a body, parts
+	maxCookies = 256
+)
 
 // beyond is a rule that refuses more of something than are looked at. The numbers
 // are those of coraza's own, where it has one.
-func beyond(id, phase int, what, name string) string {
-	return fmt.Sprintf(`SecRule %s "id:%d,phase:%d,t:none,log,deny,status:403,msg:'More %s than are looked at (%d)'"`, what, id, phase, name, maxAsked)
+func beyond(id, phase int, what, name string, most int) string {
+	return fmt.Sprintf(`SecRule %s "id:%d,phase:%d,t:none,log,deny,status:403,msg:'More %s than are looked at (%d)'"`, what, id, phase, name, most)
 }
 
 // A Request is what is judged.
@@ -158,7 +161,7 @@ func phases(tx types.Transaction, r Request) bool {
 // tells of the others.
 func firstCookies(line string) string {
 	at := 0
-	for range maxAsked + 1 {
+	for range maxCookies + 1 {
 		i := strings.IndexByte(line[at:], ';')
 		if i < 0 {
 			return line
