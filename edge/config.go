@@ -105,6 +105,7 @@ type Timeouts struct {
 	Park      time.Duration // of idleness, until net/http is taken off a connection; 0 means 2 s, less means never
 	FirstByte time.Duration // until a region's response begins, retries included; 0 means 30 s
 	Drain     time.Duration // for requests to end when the edge stops; 0 means 8 s
+	Linger    time.Duration // for a client of HTTP/2 that still sends its body to read an error; 0 means 250 ms
 	Remember  time.Duration // of a caller's consistency tokens; 0 means 5 min
 }
 
@@ -158,6 +159,7 @@ func (c Config) defaults() (Config, error) {
 	orDefault(&c.Limits.Pace.Grace, 20*time.Second)
 	orDefault(&c.Timeouts.Handshake, 10*time.Second)
 	orDefault(&c.Timeouts.Header, 10*time.Second)
+	orDefault(&c.Timeouts.Linger, 250*time.Millisecond)
 	orDefault(&c.Timeouts.Idle, 2*time.Minute)
 	orDefault(&c.Timeouts.Park, 2*time.Second)
 	orDefault(&c.Timeouts.FirstByte, 30*time.Second)

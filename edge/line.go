@@ -93,6 +93,10 @@ func (x *exchange) leave() {
 // connection under the next request (golang/go#68560). The response goes first:
 // some clients wait for it.
 func (x *exchange) rest() {
+	if x.lingers() {
+		x.linger()
+		return
+	}
 	if !x.duplex || x.body.ended() {
 		return
 	}
