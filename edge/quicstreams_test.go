@@ -133,6 +133,7 @@ func TestHTTP3RapidResetEndsTheConnection(t *testing.T) {
 			t.Errorf("%s: cut for too few", name)
 		}
 		flood(100_000)
+		w.until("ended", func() bool { return b.Context().Err() != nil })
 		var e *quic.ApplicationError
 		if errors.As(context.Cause(b.Context()), &e); e == nil || !e.Remote || e.ErrorCode != quic.ApplicationErrorCode(http3.ErrCodeExcessiveLoad) {
 			t.Errorf("%s: %v", name, context.Cause(b.Context()))
