@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -16,6 +17,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	_ "github.com/jackc/pgx/v5/stdlib"
 )
+
+// errMine is what a case itself says of a transaction that it leaves.
+var errMine = errors.New("mine")
 
 // A test is one case. It has a schema of its own, which is empty.
 type test struct {
@@ -83,7 +87,7 @@ func (s *seen) structure(ctx context.Context) {
 
 func main() {
 	only := regexp.MustCompile(strings.Join(os.Args[1:], "|"))
-	for _, all := range [][]test{goose, golangMigrate, ternCases, sqlMigrate, xormCases, bunCases, entCases, gormCases, atlasCases, riverCases, pgxCases} {
+	for _, all := range [][]test{gooseCases, golangMigrate, ternCases, sqlMigrate, xormCases, bunCases, entCases, gormCases, atlasCases, riverCases, pgxCases, lockCases} {
 		for _, t := range all {
 			if only.MatchString(t.name) {
 				t.do()

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"testing/fstest"
 
-	migrations "github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
 )
 
@@ -43,7 +43,7 @@ drop index concurrently users_mood;`)},
 var gooseBroken = fstest.MapFS{"00005_broken.sql": {Data: []byte("-- +goose Up\ncreate table half(i int);\nselect 1/0;\n-- +goose Down\ndrop table half;")}}
 
 // gooseGo are migrations that a program makes, of what the earlier ones left.
-func gooseGo() *migrations.Migration {
+func gooseGo() *goose.Migration {
 	up := func(ctx context.Context, tx *sql.Tx) error {
 		var sad int
 		if err := tx.QueryRowContext(ctx, "select count(*) from users where mood = 'sad'").Scan(&sad); err != nil {
@@ -59,20 +59,20 @@ func gooseGo() *migrations.Migration {
 		_, err := db.ExecContext(ctx, "drop table moods")
 		return err
 	}
-	return migrations.NewGoMigration(4, &migrations.GoFunc{RunTx: up}, &migrations.GoFunc{RunDB: down})
+	return goose.NewGoMigration(4, &goose.GoFunc{RunTx: up}, &goose.GoFunc{RunDB: down})
 }
 
-func (s *seen) goose(db *sql.DB, more fstest.MapFS, options ...migrations.ProviderOption) *migrations.Provider {
+func (s *seen) gooseProvider(db *sql.DB, more fstest.MapFS, options ...goose.ProviderOption) *goose.Provider {
 	files := fstest.MapFS{}
 	maps.Copy(files, gooseFiles)
 	maps.Copy(files, more)
-	p, err := migrations.NewProvider(migrations.DialectPostgres, db, files, append(options, migrations.WithGoMigrations(gooseGo()), migrations.WithDisableGlobalRegistry(true))...)
+	p, err := goose.NewProvider(goose.DialectPostgres, db, files, append(options, goose.WithGoMigrations(gooseGo()), goose.WithDisableGlobalRegistry(true))...)
 	s.done(err)
 	return p
 }
 
-func (s *seen) gooseResults(results []*migrations.MigrationResult, err error) {
-	var partial *migrations.PartialError
+func (s *seen) gooseResults(results []*goose.MigrationResult, err error) {
+	var partial *goose.PartialError
 	if errors.As(err, &partial) {
 		s.say("partial:", partial.Err)
 	} else if err != nil {
@@ -89,7 +89,7 @@ func gooseAll(driver string) func(context.Context, *seen) {
 		defer db.Close()
 		locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 60))
 		s.done(err)
-		p := s.goose(db, nil, migrations.WithSessionLocker(locker))
+		p := s.gooseProvider(db, nil, goose.WithSessionLocker(locker))
 		s.gooseResults(p.Up(ctx))
 		s.structure(ctx)
 		s.tell(ctx, "select * from moods order by 1")
@@ -99,7 +99,7 @@ func gooseAll(driver string) func(context.Context, *seen) {
 			s.say(m.Source.Version, m.State)
 		}
 		s.gooseResults(p.Up(ctx))
-		s.gooseResults(s.goose(db, gooseBroken, migrations.WithSessionLocker(locker)).Up(ctx))
+		s.gooseResults(s.gooseProvider(db, gooseBroken, goose.WithSessionLocker(locker)).Up(ctx))
 		s.tell(ctx, "select to_regclass('half')::text, (select max(version_id) from goose_db_version)")
 		v, err := p.GetDBVersion(ctx)
 		s.say(v, err)
@@ -120,7 +120,7 @@ func gooseTwice(ctx context.Context, s *seen) {
 			defer db.Close()
 			locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 60))
 			s.done(err)
-			results, err := s.goose(db, nil, migrations.WithSessionLocker(locker)).Up(ctx)
+			results, err := s.gooseProvider(db, nil, goose.WithSessionLocker(locker)).Up(ctx)
 			s.done(err)
 			applied[i] = len(results)
 		})
@@ -136,12 +136,12 @@ func gooseTables(ctx context.Context, s *seen) {
 	defer db.Close()
 	locker, err := lock.NewPostgresTableLocker()
 	s.done(err)
-	p := s.goose(db, nil, migrations.WithLocker(locker))
+	p := s.gooseProvider(db, nil, goose.WithLocker(locker))
 	s.gooseResults(p.Up(ctx))
 	s.gooseResults(p.DownTo(ctx, 0))
 }
 
-var goose = []test{
+var gooseCases = []test{
 	{"goose on pgx", gooseAll("pgx")},
 	{"goose on lib/pq", gooseAll("postgres")},
 	{"goose at once", gooseTwice},
