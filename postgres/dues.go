@@ -5,6 +5,7 @@ package postgres
 type due struct {
 	end      byte // what ended it, S, Q or F; or d, COPY data, or c, the end of COPY data
 	extended int  // how many messages of the extended protocol are in it
+	amid     bool // of data: it is the group's whose end comes behind it, not that of the Query before it
 }
 
 func (x due) data() bool { return x.end == 'd' || x.end == 'c' }
@@ -38,7 +39,7 @@ func (d *dues) sent(typ byte) bool {
 	default:
 		return false
 	}
-	d.all = append(d.all, due{typ, d.open})
+	d.all = append(d.all, due{end: typ, extended: d.open})
 	d.open = 0
 	return true
 }
@@ -56,8 +57,9 @@ func (d *dues) data(typ byte) (ignored int) {
 		ignored = d.ignore(n)
 		n -= ignored
 	}
-	if n == 0 || d.all[n-1].end != typ {
-		d.all = append(d.all, due{end: typ})
+	x := due{end: typ, amid: d.open > 0}
+	if n == 0 || d.all[n-1] != x {
+		d.all = append(d.all, x)
 	}
 	return ignored
 }
@@ -160,10 +162,10 @@ func (d *dues) failed() (passed int) {
 	return passed
 }
 
-// drop drops the first group, and the COPY data before it and behind.
+// drop drops the first group, and its COPY data before it or behind.
 func (d *dues) drop() {
 	n, groups := 0, 0
-	for n < len(d.all) && (d.all[n].data() || groups == 0) {
+	for n < len(d.all) && (groups == 0 || d.all[n].data() && !d.all[n].amid) {
 		if !d.all[n].data() {
 			groups++
 		}

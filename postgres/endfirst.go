@@ -6,7 +6,8 @@ import (
 	"meridian/postgres/wire"
 )
 
-// A Query of several statements may begin with COMMIT or ROLLBACK. The rest is not of
+// A Query of several statements may begin with COMMIT or ROLLBACK, or in a block that has
+// failed with PREPARE TRANSACTION, which is then the same. The rest is not of
 // the block that this ends: it may write, though the block was READ ONLY and is on the
 // standby, or had failed before it was begun anywhere. The block ends where it is; then
 // the primary is sent the Query as it is, so that the rest is what PostgreSQL makes of
@@ -19,22 +20,28 @@ func (c *client) endFirst() (done bool, err error) {
 		return false, nil
 	}
 	m := &c.group.Messages[0]
-	if m.Kind != 'Q' || m.Verdict == nil || !m.Verdict.Ends || m.Ended {
+	if m.Kind != 'Q' || m.Verdict == nil || m.Ended {
 		return false, nil
 	}
+	prepares := m.Verdict.Count > 1 && classify.IsPrepared(m.Text)
 	switch {
+	case !m.Verdict.Ends && !prepares:
+		return false, nil
 	case c.inBroken():
 		c.mu.Lock()
 		c.broken, c.out = false, wire.Builder(c.out).Complete("ROLLBACK")
 		c.mu.Unlock()
-	case c.block == onNear:
-		if done, err = c.endNear(classify.IsRollback(m.Text), true); done || err != nil {
+	case c.block == onNear && (!prepares || c.near.tracker.Status == 'E'):
+		if done, err = c.endNear(prepares || classify.IsRollback(m.Text), true); done || err != nil {
 			return done, err
 		}
 	default:
 		return false, nil
 	}
-	m.Ended = true
+	if m.Ended = true; prepares { // without a block PostgreSQL would prepare the script's
+		m.Text = classify.AsRollback(m.Text)
+		m.Frame = wire.Frame(wire.Builder(nil).Query(string(m.Text)))
+	}
 	return false, nil
 }
 
@@ -92,7 +99,7 @@ func (c *client) endPrepared() (done bool, err error) {
 		return false, nil
 	}
 	for _, m := range c.group.Messages {
-		if m.Verdict == nil || !classify.IsPrepared(m.Text) {
+		if m.Verdict == nil || m.Verdict.Count > 1 || !classify.IsPrepared(m.Text) {
 			continue
 		}
 		if failed, err := c.endNear(true, false); failed || err != nil {

@@ -124,6 +124,22 @@ func IsPrepared(text []byte) bool {
 	return s.are(0, "prepare", "transaction")
 }
 
+// AsRollback returns a script with ROLLBACK in place of its first statement, which is
+// longer. What follows stays where it is: errors say at which character they are.
+func AsRollback(script []byte) []byte {
+	s := scan{text: script, toks: lex(nil, script)}
+	last := 0
+	for last+1 < len(s.toks) && !s.is(last+1, ";") {
+		last++
+	}
+	out := slices.Clone(script)
+	for i := s.toks[0].start; i < s.toks[last].end; i++ {
+		out[i] = ' '
+	}
+	copy(out[s.toks[0].start:], "ROLLBACK")
+	return out
+}
+
 // BeginTag returns the tag that a statement which begins a block is completed
 // with.
 func BeginTag(text []byte) string {
