@@ -232,7 +232,12 @@ func (c *client) message(ctx context.Context, f wire.Frame) error {
 		c.mu.Unlock()
 		return c.skip(f)
 	}
-	if len(c.group.Messages) == 0 && !c.placed && c.idleLocked() {
+	first := len(c.group.Messages) == 0 && !c.placed
+	if first && f.Type() == 'H' { // what came before goes out anyway
+		c.mu.Unlock()
+		return nil
+	}
+	if first && c.idleLocked() {
 		c.settleLocked()
 	}
 	m, err := c.state.Read(f)

@@ -58,7 +58,7 @@ func (d *dues) data(typ byte) (ignored int) {
 		n -= ignored
 	}
 	x := due{end: typ, amid: d.open > 0}
-	if n == 0 || d.all[n-1] != x {
+	if n == 0 || typ == 'c' || d.all[n-1] != x { // each end may be that of a COPY of its own
 		d.all = append(d.all, x)
 	}
 	return ignored

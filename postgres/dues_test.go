@@ -19,6 +19,7 @@ func TestDues(t *testing.T) {
 		{"P B E Q -1 -E Q S -Z", 0}, {"Q P E S -E -Z", 1}, {"S Q -Z -E", 1},
 		{"P B E S -1 -2 -G d c S", 1}, {"P B E S d c S -1 -2 -G -C", 1}, {"P B E S d c S -1 -2 -G -E", 1}, // COPY
 		{"P B E S P B E d c S B S -E -Z -1 -2 -G -E -Z", 1}, {"Q Q d c P B E d c S -Z -G -C -Z -1 -2 -G -C -C", 1},
+		{"Q d c c Q P B E S -G -C -G -E", 3},
 		{"P B E d S -1 -2 -G -E", 1}, {"Q d S c Q -G -C -Z", 1}, {"Q d S -G -E -Z", 1}, {"Q d c Q -T -C -Z", 1},
 	} {
 		var d dues

@@ -24,7 +24,7 @@ func (t *Tracker) CopyData(kind byte) {
 	switch {
 	case kind == 'd' && last != 'd':
 		t.push(step{kind: 'd', hidden: true})
-	case kind != 'd' && last != 'c':
+	case kind != 'd': // each ends a COPY of its own, where a script has several
 		t.push(step{kind: 'c', hidden: true})
 	}
 }
