@@ -67,6 +67,15 @@ type acmeWorld struct {
 	most      int64        // until it has issued that many
 	urges     atomic.Bool  // it says so now
 	answers   atomic.Value // of func(name string) []string: what the name server has
+	pebble    atomic.Pointer[pebble]
+	refuses   atomic.Bool // the authority refuses orders that replace a certificate
+	open      func() *pebble
+}
+
+// A pebble is an authority with its memory.
+type pebble struct {
+	http.Handler
+	memory *db.MemoryStore
 }
 
 // newACMEWorld starts all but managers. With deaf edges and name servers nobody
@@ -139,14 +148,24 @@ func (w *acmeWorld) edge(name meridian.Region, atlas *topology.Map, deaf bool) *
 func (w *acmeWorld) authority() {
 	quiet := log.New(io.Discard, "", 0)
 	https, plain := w.b.Addrs()
-	memory := db.NewMemoryStore()
-	issuer := ca.New(quiet, memory, "", "ecdsa", 0, 1, map[string]ca.Profile{"default": {Description: "all"}})
-	prober := va.New(quiet, plain.(*net.TCPAddr).Port, https.(*net.TCPAddr).Port, true, w.dns.Addrs()[0].String(), memory)
-	front := wfe.New(quiet, memory, prober, issuer, []string{"ca.example.test"}, true, false, 0, 0)
-	handler := front.Handler()
+	w.open = func() *pebble {
+		memory := db.NewMemoryStore()
+		issuer := ca.New(quiet, memory, "", "ecdsa", 0, 1, map[string]ca.Profile{"default": {Description: "all"}})
+		prober := va.New(quiet, plain.(*net.TCPAddr).Port, https.(*net.TCPAddr).Port, true, w.dns.Addrs()[0].String(), memory)
+		front := wfe.New(quiet, memory, prober, issuer, []string{"ca.example.test"}, true, false, 0, 0)
+		return &pebble{front.Handler(), memory}
+	}
+	w.forget()
 	web := httptest.NewTLSServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		handler, memory := w.pebble.Load(), w.pebble.Load().memory
 		if r.URL.Path == newOrder {
-			knows(memory, replaces(r))
+			old := replaces(r)
+			if knows(memory, old); old != "" && w.refuses.Load() {
+				rw.Header().Set("Content-Type", "application/problem+json")
+				rw.WriteHeader(http.StatusForbidden)
+				io.WriteString(rw, `{"type":"urn:ietf:params:acme:error:unauthorized","detail":"that is another account's certificate"}`)
+				return
+			}
 		}
 		if strings.Contains(r.URL.Path, "/renewalInfo/") && w.urges.Load() && knows(memory, r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:]) {
 			rw.Header().Set("Content-Type", "application/json")
@@ -163,6 +182,9 @@ func (w *acmeWorld) authority() {
 	w.directory, w.roots = web.URL+"/dir", x509.NewCertPool()
 	w.roots.AddCert(web.Certificate())
 }
+
+// forget starts the authority anew: it knows no account, order or certificate.
+func (w *acmeWorld) forget() { w.pebble.Store(w.open()) }
 
 // statusOf notes what was answered.
 type statusOf struct {

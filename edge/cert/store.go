@@ -137,14 +137,25 @@ func (s *Store) publish() {
 	}
 	slices.SortFunc(all, preferred)
 	all = append(all, s.base...)
+	now := s.cfg.Now()
+	slices.SortStableFunc(all, func(a, b source) int { return over(a, now) - over(b, now) })
 	for i := range all {
-		if st, ok := s.staples[sha256.Sum256(all[i].Certificate.Certificate[0])]; ok && st.fresh(s.cfg.Now()) {
+		if st, ok := s.staples[sha256.Sum256(all[i].Certificate.Certificate[0])]; ok && st.fresh(now) {
 			all[i].OCSPStaple = st.text
 		}
 	}
 	if len(all) > 0 {
 		s.set.Store(newSet(all, s.cfg.Domains))
 	}
+}
+
+// over is 1 for a certificate whose time is over, else 0: it is shown where there is
+// no other.
+func over(c source, now time.Time) int {
+	if now.After(c.Leaf.NotAfter) {
+		return 1
+	}
+	return 0
 }
 
 // preferred says which of two is shown: what an operator brought, then what

@@ -212,6 +212,33 @@ func TestNamesUnderAnotherMayHaveACertificate(t *testing.T) {
 	}
 }
 
+// TestWhatIsOverIsShownLast has an operator's certificate end before one of the
+// authority, and then that one too.
+func TestWhatIsOverIsShownLast(t *testing.T) {
+	root := newAuthority(t, "root", nil)
+	root.cert.NotAfter = noon.Add(100 * time.Hour)
+	now := noon
+	store := cert.New(cert.Config{Now: func() time.Time { return now }})
+	bundle := func(source string, life time.Duration) cert.Bundle {
+		key := newKey(t)
+		leaf := root.sign(&x509.Certificate{DNSNames: []string{"a.test"}, NotBefore: noon.Add(-time.Hour), NotAfter: noon.Add(life)}, key)
+		der, err := x509.MarshalPKCS8PrivateKey(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return cert.Bundle{Name: "a.test", Source: source,
+			Chain: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: leaf.Raw}), Key: pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})}
+	}
+	both := []cert.Bundle{bundle(cert.SourceUpload, time.Hour), bundle(cert.SourceACME, 2*time.Hour)}
+	for _, at := range []struct{ after, ends time.Duration }{{0, time.Hour}, {90 * time.Minute, 2 * time.Hour}, {3 * time.Hour, time.Hour}} {
+		now = noon.Add(at.after)
+		store.Take(both)
+		if c, err := store.GetCertificate(&tls.ClientHelloInfo{ServerName: "a.test"}); err != nil || !c.Leaf.NotAfter.Equal(noon.Add(at.ends)) {
+			t.Errorf("after %v one is shown that ends at %v, %v; want %v", at.after, c.Leaf.NotAfter, err, noon.Add(at.ends))
+		}
+	}
+}
+
 func TestEveryDomainNeedsACertificate(t *testing.T) {
 	root, key := newAuthority(t, "root", nil), newKey(t)
 	store := cert.New(cert.Config{Domains: []string{"a.test", "b.test"}, Now: func() time.Time { return noon }})

@@ -54,6 +54,7 @@ type Manager struct {
 	quiet *certmagic.Config // the same, for first certificates
 	cache *certmagic.Cache
 	names map[string]bool
+	alone map[string]chan struct{} // by name: its renewal was refused for what it would replace
 }
 
 // defaultCheck is how often certificates are looked at.
@@ -86,9 +87,9 @@ func New(cfg Config, deps Deps) *Manager {
 	if cfg.Check == 0 {
 		cfg.Check = defaultCheck
 	}
-	m := &Manager{cfg: cfg, deps: deps, names: map[string]bool{}}
+	m := &Manager{cfg: cfg, deps: deps, names: map[string]bool{}, alone: map[string]chan struct{}{}}
 	for _, n := range cfg.Names {
-		m.names[n] = true
+		m.names[n], m.alone[n] = true, make(chan struct{}, 1)
 	}
 	return m
 }
@@ -152,13 +153,16 @@ func (m *Manager) issuer(log *zap.Logger) (*certmagic.ACMEIssuer, error) {
 }
 
 // keep gets a name's certificate, if there is none yet, shows it, and leaves its
-// renewal to the cache. It tries until ctx is over, with growing pauses that all
-// edges share.
+// renewal to the cache and to tend. It tries until ctx is over, with growing pauses
+// that all edges share.
 func (m *Manager) keep(ctx context.Context, name string) {
 	for ctx.Err() == nil {
 		watch := m.deps.Storage.keep.Watch()
 		again, err := m.try(ctx, name)
-		if err == nil || ctx.Err() != nil {
+		if err == nil {
+			m.tend(ctx, name)
+		}
+		if ctx.Err() != nil {
 			return
 		}
 		wait := time.NewTimer(time.Until(again))
@@ -198,13 +202,14 @@ func (m *Manager) try(ctx context.Context, name string) (again time.Time, err er
 			return later(r.Next, again), err
 		}
 	}
-	if _, err = m.magic.CacheManagedCertificate(ctx, name); err == nil {
-		err = m.show(ctx, name)
+	if _, err = m.magic.CacheManagedCertificate(ctx, name); err != nil {
+		m.deps.Log.Error("a certificate was issued and is not shown yet", "name", name, "why", err.Error())
+		return again, err
 	}
-	if err != nil {
+	if err := m.show(ctx, name); err != nil { // tend will
 		m.deps.Log.Error("a certificate was issued and is not shown yet", "name", name, "why", err.Error())
 	}
-	return again, err
+	return again, nil
 }
 
 func later(a, b time.Time) time.Time {
@@ -229,7 +234,13 @@ func pause(n int) time.Duration { return pauses[min(max(n, 1), len(pauses))-1] }
 // event hears what certmagic does.
 func (m *Manager) event(ctx context.Context, event string, data map[string]any) error {
 	name, _ := data["identifier"].(string)
+	renewal, _ := data["renewal"].(bool)
+	forced, _ := data["forced"].(bool)
 	switch event {
+	case "cert_obtaining":
+		if renewal && !forced && ctx.Value(atOnce{}) == nil {
+			return m.soon(name)
+		}
 	case "cert_obtained":
 		m.say(ctx, name, nil)
 		if err := m.show(ctx, name); err != nil {
@@ -238,6 +249,12 @@ func (m *Manager) event(ctx context.Context, event string, data map[string]any) 
 	case "cert_failed":
 		err, _ := data["error"].(error)
 		m.say(ctx, name, err)
+		if renewal && refusedFor(err) && ctx.Value(atOnce{}) == nil {
+			select {
+			case m.alone[name] <- struct{}{}:
+			default: // tend knows
+			}
+		}
 	}
 	return nil
 }

@@ -95,8 +95,11 @@ func (m *Manager) renew(ctx context.Context, name string) error {
 	if !m.issued(name) {
 		return m.quiet.ObtainCertSync(ctx, name)
 	}
-	if m.cfg.Email == "" {
-		return m.quiet.RenewCertSync(ctx, name, true)
+	ctx = context.WithValue(ctx, atOnce{}, true)
+	if m.cfg.Email != "" {
+		if err := m.magic.RenewCertSync(ctx, name, true); !refusedFor(err) {
+			return err
+		}
 	}
-	return m.magic.RenewCertSync(ctx, name, true)
+	return m.quiet.RenewCertSync(ctx, name, true)
 }
