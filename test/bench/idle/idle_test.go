@@ -32,12 +32,13 @@ var (
 const serves = "MERIDIAN_BENCH_IDLE_EDGE"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(serves) == "" {
-		os.Exit(m.Run())
-	}
-	if err := beEdge(context.Background()); err != nil {
+	is, err := be(context.Background())
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "idle:", err)
 		os.Exit(1)
+	}
+	if !is {
+		os.Exit(m.Run())
 	}
 }
 
@@ -90,7 +91,7 @@ func count(n int) int {
 // measure opens n connections, and returns by how much each raised what of says
 // of the edge, once they were idle for a while.
 func measure(ctx context.Context, n int, alpn string, asked bool, rest time.Duration, of func(*process, context.Context) (int, error)) (each float64, err error) {
-	p, err := start(ctx)
+	p, err := start(ctx, serves+"=1")
 	if err != nil {
 		return 0, err
 	}
@@ -126,7 +127,7 @@ func measure(ctx context.Context, n int, alpn string, asked bool, rest time.Dura
 	return float64(after-before) / float64(n), alive(more)
 }
 
-// A process is an edge of its own.
+// A process is an edge of its own, or clients of one.
 type process struct {
 	cmd  *exec.Cmd
 	in   io.WriteCloser
@@ -134,13 +135,14 @@ type process struct {
 	addr string
 }
 
-func start(ctx context.Context) (*process, error) {
+// start starts this program as what env says, and waits until it says where.
+func start(ctx context.Context, env string) (*process, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
 	cmd := exec.CommandContext(ctx, self)
-	cmd.Env = append(os.Environ(), serves+"=1")
+	cmd.Env = append(os.Environ(), env)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe() // the edge ends when it closes
@@ -152,12 +154,12 @@ func start(ctx context.Context) (*process, error) {
 		return nil, err
 	}
 	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start the edge: %w", err)
+		return nil, fmt.Errorf("start %s: %w", env, err)
 	}
 	p := &process{cmd: cmd, in: in, out: bufio.NewReader(out)}
 	if p.addr, err = p.line(); err != nil {
 		p.stop()
-		return nil, fmt.Errorf("the edge did not say where it listens: %w", err)
+		return nil, fmt.Errorf("%s did not say where: %w", env, err)
 	}
 	return p, nil
 }
@@ -258,7 +260,7 @@ func open(ctx context.Context, addr string, n int, alpn string, asked bool) ([]n
 // dial opens one connection.
 func dial(ctx context.Context, addr string, from net.IP, alpn string, asked bool) (net.Conn, error) {
 	d := tls.Dialer{
-		NetDialer: &net.Dialer{LocalAddr: &net.TCPAddr{IP: from}, Timeout: time.Minute},
+		NetDialer: &net.Dialer{LocalAddr: &net.TCPAddr{IP: from}, Timeout: time.Minute, KeepAlive: -1},
 		Config:    &tls.Config{InsecureSkipVerify: true, NextProtos: []string{alpn}}, // of our own making
 	}
 	c, err := d.DialContext(ctx, "tcp", addr)
