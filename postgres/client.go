@@ -220,47 +220,55 @@ func (c *client) message(ctx context.Context, f wire.Frame) error {
 		return c.copyData(ctx, f)
 	}
 	c.copies = false
-	c.mu.Lock()
-	if c.fatal != nil || c.canceling != nil && !c.atHand.Load() {
-		c.mu.Unlock()
-		if err := c.ready(); err != nil {
+	m, taken, err := c.read(f)
+	if err != nil || !taken {
+		return err
+	}
+	if !c.placed && c.parts(m) {
+		if err := c.place(ctx); err != nil {
 			return err
 		}
-		c.mu.Lock()
-	}
-	if c.skipping {
-		c.mu.Unlock()
-		return c.skip(f)
-	}
-	first := len(c.group.Messages) == 0 && !c.placed
-	if first && f.Type() == 'H' { // what came before goes out anyway
-		c.mu.Unlock()
-		return nil
-	}
-	if first && c.idleLocked() {
-		c.settleLocked()
-	}
-	m, err := c.state.Read(f)
-	c.mu.Unlock()
-	if err != nil {
-		return err
+		if c.skipping {
+			c.skip(f)
+			return nil
+		}
 	}
 	if c.placed {
 		c.send(ctx, c.translate(ctx, m))
 		return nil
 	}
-	if c.parts(m) {
-		if err := c.place(ctx); err != nil {
-			return err
-		}
-		switch {
-		case c.skipping:
-			return c.skip(f)
-		case c.placed:
-			c.send(ctx, c.translate(ctx, m))
-			return nil
-		}
+	return c.gather(ctx, m)
+}
+
+// read takes a message up into the session's state, unless it is passed over:
+// behind an error of the proxy's own, or a Flush where nothing waits.
+func (c *client) read(f wire.Frame) (m session.Message, taken bool, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.fatal != nil || c.canceling != nil && !c.atHand.Load() {
+		c.mu.Unlock()
+		err = c.ready()
+		c.mu.Lock()
 	}
+	first := len(c.group.Messages) == 0 && !c.placed
+	switch {
+	case err != nil:
+		return m, false, err
+	case c.skipping:
+		c.skipLocked(f)
+		return m, false, nil
+	case first && f.Type() == 'H': // what came before goes out anyway
+		return m, false, nil
+	case first && c.idleLocked():
+		c.settleLocked()
+	}
+	m, err = c.state.Read(f)
+	return m, err == nil, err
+}
+
+// gather adds a message to the group at hand, and places the group once it is
+// whole, or as much of it as waits for an answer or is held.
+func (c *client) gather(ctx context.Context, m session.Message) error {
 	c.atHand.Store(true)
 	c.group.Add(c.translate(ctx, m))
 	if c.group.Ended || m.Kind == 'H' || c.group.Size() > c.p.cfg.Hold {
@@ -300,16 +308,19 @@ func (c *client) settleLocked() {
 }
 
 // skip passes over what follows an error of the proxy's own, up to the Sync.
-func (c *client) skip(f wire.Frame) error {
+func (c *client) skip(f wire.Frame) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.skipLocked(f)
+}
+
+func (c *client) skipLocked(f wire.Frame) {
 	if f.Type() != 'S' {
-		return nil
+		return
 	}
 	c.skipping = false
 	c.group.Reset()
-	c.mu.Lock()
 	c.readyLocked()
-	c.mu.Unlock()
-	return nil
 }
 
 // flushAll sends what waits to the primary and to the client.

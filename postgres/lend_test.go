@@ -41,7 +41,8 @@ func TestIdleSessionsLendTheirConnections(t *testing.T) {
 }
 
 // TestABoundSessionLendsNothing fills a pool with sessions that have what only their
-// server has: who comes then waits in vain, and they still have it.
+// server has: who comes then waits in vain, and they still have it. The control's
+// sessions do not know that they are bound: theirs is lent, and gone.
 func TestABoundSessionLendsNothing(t *testing.T) {
 	w := newWorld(t, func(c *Config, _ *Deps) {
 		c.MaxServer, c.QueueTimeout, c.LendAfter = 3, 500*time.Millisecond, time.Millisecond
@@ -51,11 +52,14 @@ func TestABoundSessionLendsNothing(t *testing.T) {
 		w.exec(block, "begin", "create table if not exists unlent (v int)", "insert into unlent values (1)")
 		w.exec(temp, "create temp table mine (v int)", "insert into mine values (7)")
 		w.exec(lock, "select pg_advisory_lock(4711)")
-		c, err := pgx.Connect(t.Context(), dsn(w.iad))
-		if err == nil {
-			c.Close(t.Context())
+		comes := func() error {
+			c, err := pgx.Connect(t.Context(), dsn(w.iad))
+			if err == nil {
+				c.Close(t.Context())
+			}
+			return err
 		}
-		if state(err) != "53300" {
+		if err := comes(); state(err) != "53300" {
 			t.Errorf("%s: one more session: %v; want 53300", p.cfg.Region, err)
 		}
 		if n := get[int](w, temp, "select v from mine"); n != 7 {
@@ -64,9 +68,38 @@ func TestABoundSessionLendsNothing(t *testing.T) {
 		if !get[bool](w, lock, "select pg_advisory_unlock(4711)") {
 			t.Errorf("%s: the lock is gone", p.cfg.Region)
 		}
+		forget(w.iad, w.dub)
+		err := comes()
+		for n := 0; n < 20 && state(err) == "53300"; n++ { // each waits for 500 ms
+			err = comes()
+		}
+		if err != nil {
+			t.Errorf("%s: the control: one more session: %v", p.cfg.Region, err)
+		}
+		if _, err := temp.Exec(t.Context(), "select v from mine"); state(err) != "42P01" {
+			t.Errorf("%s: the control: the temporary table: %v; want 42P01", p.cfg.Region, err)
+		}
 		w.exec(block, "rollback")
 		for _, c := range []*pgx.Conn{block, temp, lock} {
 			c.Close(t.Context())
+		}
+	}
+}
+
+// forget has sessions of proxies not know what they are bound by.
+func forget(proxies ...*Proxy) {
+	for _, p := range proxies {
+		for _, s := range p.leavers() {
+			switch s := s.(type) {
+			case *client:
+				s.mu.Lock()
+				s.state.Pinned = ""
+				s.mu.Unlock()
+			case *peer:
+				s.mu.Lock()
+				s.pinned = ""
+				s.mu.Unlock()
+			}
 		}
 	}
 }

@@ -10,24 +10,7 @@ import (
 // place finds a backend for the group at hand and runs it there.
 func (c *client) place(ctx context.Context) error {
 	defer c.atHand.Store(false)
-	if done, err := c.endFirst(); done || err != nil {
-		return err
-	}
-	if c.mends() {
-		return nil
-	}
-	if done, err := c.endPrepared(); done || err != nil {
-		return err
-	}
-	if c.group.Sent == 0 {
-		c.mu.Lock()
-		c.state.Reread(&c.group)
-		c.mu.Unlock()
-	}
-	if e := c.reckon(ctx); e != nil {
-		return c.fail(e)
-	}
-	if err := c.condemned(ctx); err != nil {
+	if done, err := c.forestall(ctx); done || err != nil {
 		return err
 	}
 	v := c.view()
@@ -73,6 +56,30 @@ func (c *client) place(ctx context.Context) error {
 		c.leaveStandby()
 	}
 	return c.runMain(ctx, d.Why)
+}
+
+// forestall does what comes before a group has a place: what ends blocks, what is
+// read anew, and what the group must wait for or is refused for. It reports whether
+// that was all.
+func (c *client) forestall(ctx context.Context) (done bool, err error) {
+	if done, err := c.endFirst(); done || err != nil {
+		return true, err
+	}
+	if c.mends() {
+		return true, nil
+	}
+	if done, err := c.endPrepared(); done || err != nil {
+		return true, err
+	}
+	if c.group.Sent == 0 {
+		c.mu.Lock()
+		c.state.Reread(&c.group)
+		c.mu.Unlock()
+	}
+	if e := c.reckon(ctx); e != nil {
+		return true, c.fail(e)
+	}
+	return false, c.condemned(ctx)
 }
 
 // view collects what routing needs to know.
