@@ -15,6 +15,7 @@ import (
 	"meridian/edge/limit"
 	"meridian/edge/origin"
 	"meridian/edge/pace"
+	"meridian/edge/waf"
 	"meridian/internal/framing"
 )
 
@@ -44,6 +45,7 @@ type Edge struct {
 	altSvc      atomic.Value // of string, once HTTP/3 listens
 
 	limits *limit.Table
+	bench  *waf.Bench
 	log    *accesslog.Log // nil if there is none
 }
 
@@ -68,7 +70,7 @@ func New(cfg Config, deps Deps) (*Edge, error) {
 	}
 	e := &Edge{
 		cfg: cfg, deps: deps, metrics: m, retry: origin.Retry, hedges: origin.NewBudget(cfg.Upstream.Hedges),
-		crowd: crowd, watch: watch, drain: drain, pace: pace, limits: limit.NewTable(cfg.GuardClients, deps.Edges),
+		crowd: crowd, watch: watch, drain: drain, pace: pace, limits: limit.NewTable(cfg.GuardClients, deps.Edges), bench: waf.NewBench(toBeJudged),
 		origin: origin.New(cfg.origin(), origin.Deps{Map: deps.Map, Dial: deps.Dial, RTT: deps.RTT, Log: deps.Log, Turned: m.turned, Tell: deps.Tell}),
 	}
 	functions, err := function.New(cfg.Functions, function.Deps{Store: deps.Store, Resolve: e.resolve, Now: deps.Now, Log: deps.Log, Metrics: deps.Metrics})

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"meridian/edge/waf"
 )
@@ -55,4 +56,45 @@ func TestTheFirewallStandsBehindTheCache(t *testing.T) {
 	w.until("logged with its rules", func() bool {
 		return strings.Contains(w.log.String(), "the firewall found an attack") && strings.Contains(w.log.String(), "942")
 	})
+}
+
+// While as many large bodies are judged as may be, another waits, and is refused
+// in the end where attacks are blocked; nobody else waits for them. Control: where
+// there is room.
+func TestWhoCannotBeJudgedInTimeIsRefused(t *testing.T) {
+	wall := func(detect bool) *waf.Firewall {
+		f, err := waf.New(waf.Config{Detect: detect})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	w := newWorld(t, []*region{named("eu-west-1", 0)}, func(c *Config, _ *Deps, _ *world) {
+		c.Behaviors = []Behavior{{Path: "/block*", Guard: Guard{WAF: wall(false)}}, {Path: "/detect*", Guard: Guard{WAF: wall(true)}}}
+	})
+	large := `{"a": "` + strings.Repeat("fine ", 4000) + `"}`
+	dear := waf.Request{Body: []byte(large)}
+	w.bench = waf.NewBench(20 * time.Millisecond)
+	for taken := true; taken; {
+		_, err := w.bench.Sit(t.Context(), dear)
+		taken = err == nil
+	}
+	ask := func(path, body string) got {
+		return w.do("POST", path, body, "Content-Type", "application/json", "User-Agent", "curl/8")
+	}
+	if got := ask("/block", large); got.status != 503 || got.header.Get("Retry-After") == "" || !strings.Contains(got.body, "more requests to look at") {
+		t.Errorf("a large body: %d %v %s", got.status, got.header, got.body)
+	}
+	for path, body := range map[string]string{"/block": `{"a": "fine"}`, "/detect": large, "/": large} {
+		if got := ask(path, body); got.status != 200 {
+			t.Errorf("%s with %.20s: %d %s", path, body, got.status, got.body)
+		}
+	}
+	w.until("logged", func() bool {
+		return strings.Contains(w.log.String(), "more to judge than it can") && strings.Contains(w.log.String(), "passes=true") && strings.Contains(w.log.String(), "passes=false")
+	})
+	w.bench = waf.NewBench(time.Hour)
+	if got := ask("/block", large); got.status != 200 {
+		t.Errorf("when there is room: %d %s", got.status, got.body)
+	}
 }

@@ -65,6 +65,9 @@ func answerFor(err error) answer {
 	if errors.Is(err, errFunction) {
 		return functionFailed(err)
 	}
+	if errors.Is(err, errUnjudged) {
+		return refuseUnjudged
+	}
 	for _, k := range []meridian.Kind{meridian.TooLarge, meridian.Canceled} {
 		var e *meridian.Error
 		if errors.As(err, &e) && e.Kind == k {

@@ -87,6 +87,9 @@ func beyond(id, phase int, what, name string, most int) string {
 	return fmt.Sprintf(`SecRule %s "id:%d,phase:%d,t:none,log,deny,status:403,msg:'More %s than are looked at (%d)'"`, what, id, phase, name, most)
 }
 
+// Detects reports whether what is found passes.
+func (f *Firewall) Detects() bool { return f.cfg.Detect }
+
 // A Request is what is judged.
 type Request struct {
 	Method, Target, Proto string // as in the request line
