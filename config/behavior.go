@@ -48,7 +48,7 @@ type OriginRequest struct {
 // An OriginRequestPolicy says what an origin is sent of a request.
 type OriginRequestPolicy struct {
 	Headers Selection `key:"headers" default:"all" doc:"Headers that are sent." want:"none, all, a list of names, or {allExcept: [NAME]}"`
-	Cookies Selection `key:"cookies" default:"all" doc:"Cookies that are sent." want:"none, all, a list of names, or {allExcept: [NAME]}"`
+	Cookies Selection `key:"cookies" default:"all" doc:"Cookies that are sent; in a name * is anything, ? one character." want:"none, all, a list of names, or {allExcept: [NAME]}"`
 	Query   Selection `key:"query" default:"all" doc:"Parameters of the query that are sent." want:"none, all, a list of names, or {allExcept: [NAME]}"`
 	pos     position
 }

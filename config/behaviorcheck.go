@@ -164,6 +164,8 @@ func (d *decoder) checkHeaderNames(p position, s Selection) {
 		switch {
 		case !httpguts.ValidHeaderFieldName(n):
 			d.fail(p, fmt.Sprintf("found %s", short(n)), "names of headers")
+		case strings.Contains(n, "*"):
+			d.fail(p, fmt.Sprintf("found %s", short(n)), "names of headers: only cookies' names may be patterns")
 		case s.Mode == Allow && neverSent(n):
 			d.fail(p, fmt.Sprintf("%s in a list of what is sent", n), "a header that may be sent: the edge itself removes or writes this one")
 		default:

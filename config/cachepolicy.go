@@ -24,7 +24,7 @@ type CachePolicy struct {
 	MaxTTL     time.Duration `key:"maxTTL" default:"8760h" doc:"How long a response is fresh at most. 0s stores nothing." want:"a duration such as 24h"`
 
 	Headers   Selection `key:"headers" default:"none" doc:"Headers that tell requests apart, beside those of Vary." want:"none, or a list of names"`
-	Cookies   Selection `key:"cookies" default:"none" doc:"Cookies that tell requests apart." want:"none, all, a list of names, or {allExcept: [NAME]}"`
+	Cookies   Selection `key:"cookies" default:"none" doc:"Cookies that tell requests apart; in a name * is anything, ? one character." want:"none, all, a list of names, or {allExcept: [NAME]}"`
 	Query     Selection `key:"query" default:"all" doc:"Parameters of the query that tell requests apart." want:"none, all, a list of names, or {allExcept: [NAME]}"`
 	Encodings []string  `key:"encodings" doc:"Codings that the origin is asked for, of those that the viewer accepts. Default: br and gzip." want:"some of br, gzip, zstd"`
 

@@ -31,6 +31,10 @@ func TestAPolicySaysWhatIsSent(t *testing.T) {
 			"Accept": {"a"}, "Cookie": {"b=2; c=3", "b=4"}, "Content-Type": {"text/plain"}, "If-None-Match": {`"e"`}}, "a=1&%63=3"},
 		"all but some": {RequestPolicy{Headers: allExcept("Host", "Authorization", "X-Api-Key", "Origin"), Cookies: allExcept("b"), Query: allExcept("b")}, http.Header{
 			"Accept": {"a"}, "Cookie": {"a=1; c=3"}, "Content-Type": {"text/plain"}, "If-None-Match": {`"e"`}}, "a=1&%63=3"},
+		"names as patterns": {RequestPolicy{Name: "p", Headers: allow("Accept"), Cookies: cache.Selection{Mode: cache.Allow, Names: []string{"c"}, Wild: []string{"b*", "??"}}}, http.Header{
+			"Accept": {"a"}, "Cookie": {"b=2; c=3", "b=4"}, "Content-Type": {"text/plain"}, "If-None-Match": {`"e"`}}, ""},
+		"all but a pattern": {RequestPolicy{Name: "p", Cookies: cache.Selection{Mode: cache.AllExcept, Wild: []string{"?"}}}, http.Header{
+			"Content-Type": {"text/plain"}, "If-None-Match": {`"e"`}}, ""},
 	} {
 		h := in()
 		tt.p.filter(h)

@@ -25,7 +25,7 @@ func behaviors(f *config.File, keys map[string]sign.Keys, walls map[string]*waf.
 	for _, b := range f.Behaviors {
 		e := edge.Behavior{Path: b.Path, Origin: b.Origin, Methods: b.Methods, Plain: !b.Compress, EarlyHints: b.EarlyHints}
 		if p, name := f.RequestPolicy(b); p != nil {
-			e.Request = edge.RequestPolicy{Name: name, Headers: headerNames(p.Headers), Cookies: selected(p.Cookies), Query: selected(p.Query)}
+			e.Request = edge.RequestPolicy{Name: name, Headers: headerNames(p.Headers), Cookies: cookieNames(p.Cookies), Query: selected(p.Query)}
 		}
 		if p, name := f.CachePolicy(b); p != nil {
 			e.Cache, e.Encodings = cachePolicy(name, p), p.Codings()
@@ -79,7 +79,7 @@ func headersOf(values map[string]string) http.Header {
 func cachePolicy(name string, p *config.CachePolicy) *cache.Policy {
 	return &cache.Policy{
 		Name: name, MinTTL: p.MinTTL, DefaultTTL: p.DefaultTTL, MaxTTL: p.MaxTTL,
-		Headers: headerNames(p.Headers), Cookies: selected(p.Cookies), Query: selected(p.Query),
+		Headers: headerNames(p.Headers), Cookies: cookieNames(p.Cookies), Query: selected(p.Query),
 		ErrorTTL: p.Statuses(), Heuristic: p.Heuristic, StaleWhileRevalidate: p.StaleWhileRevalidate, StaleIfError: p.StaleIfError,
 		StaleIfUnreachable: p.StaleIfUnreachable, Eventual: p.Eventual,
 	}
@@ -87,6 +87,19 @@ func cachePolicy(name string, p *config.CachePolicy) *cache.Policy {
 
 func selected(s config.Selection) cache.Selection {
 	return cache.Selection{Mode: cache.Mode(s.Mode), Names: slices.Clone(s.Names)}
+}
+
+// cookieNames returns a selection of cookies, whose names may be patterns.
+func cookieNames(s config.Selection) cache.Selection {
+	out := cache.Selection{Mode: cache.Mode(s.Mode)}
+	for _, n := range s.Names {
+		if strings.ContainsAny(n, "*?") {
+			out.Wild = append(out.Wild, n)
+		} else {
+			out.Names = append(out.Names, n)
+		}
+	}
+	return out
 }
 
 // headerNames returns a selection of headers, whose case does not count.

@@ -35,9 +35,9 @@ behaviors:
   - {path: /a, methods: [GET]}
   - {path: /b, origin: assets, originRequest: CORS-CustomOrigin}
   - {path: /c, originRequest: mine}
-  - {path: /d, originRequest: {query: {allExcept: [a]}}}
+  - {path: /d, originRequest: {query: {allExcept: [a]}, cookies: [sid, "wordpress_*"]}}
   - {path: /e, cache: UseOriginCacheControlHeaders}
-  - {path: /f, cache: {defaultTTL: 1m, errorTTL: {404: 10s}, staleIfError: 1h, encodings: [gzip]}}
+  - {path: /f, cache: {defaultTTL: 1m, cookies: {allExcept: ["_ga*", "id?"]}, errorTTL: {404: 10s}, staleIfError: 1h, encodings: [gzip]}}
   - {path: /g, responseHeaders: {set: {x-frame-options: DENY}, remove: [server], cors: {allowOrigins: ["*"], maxAge: 1m, override: true}, serverTiming: 0.5}}
   - {path: /h, compress: false, errors: {404: {page: /missing.html, status: 200}, 503: {page: /sorry.html}}}
 origins: {assets: {url: "http://assets.example.test"}}
@@ -50,7 +50,8 @@ originRequestPolicies: {mine: {headers: [accept, x-API-key], cookies: none}}
 			Headers: cache.Selection{Mode: cache.Allow, Names: []string{"Origin"}}, Cookies: cache.Selection{Mode: cache.None}, Query: cache.Selection{Mode: cache.None}}},
 		{Path: "/c", Request: edge.RequestPolicy{Name: "mine",
 			Headers: cache.Selection{Mode: cache.Allow, Names: []string{"Accept", "X-Api-Key"}}, Cookies: cache.Selection{Mode: cache.None}, Query: all}},
-		{Path: "/d", Request: edge.RequestPolicy{Name: "of /d", Headers: all, Cookies: all, Query: cache.Selection{Mode: cache.AllExcept, Names: []string{"a"}}}},
+		{Path: "/d", Request: edge.RequestPolicy{Name: "of /d", Headers: all,
+			Cookies: cache.Selection{Mode: cache.Allow, Names: []string{"sid"}, Wild: []string{"wordpress_*"}}, Query: cache.Selection{Mode: cache.AllExcept, Names: []string{"a"}}}},
 	}
 	want = append(want,
 		edge.Behavior{Path: "/e", Encodings: []string{"br", "gzip"}, Cache: &cache.Policy{
@@ -59,7 +60,7 @@ originRequestPolicies: {mine: {headers: [accept, x-API-key], cookies: none}}
 			Cookies: all, Query: cache.Selection{Mode: cache.None}}},
 		edge.Behavior{Path: "/f", Encodings: []string{"gzip"}, Cache: &cache.Policy{
 			Name: "of /f", DefaultTTL: time.Minute, MaxTTL: 365 * 24 * time.Hour, StaleIfError: time.Hour, StaleIfUnreachable: time.Hour, ErrorTTL: map[int]time.Duration{404: 10 * time.Second},
-			Headers: cache.Selection{Mode: cache.None}, Cookies: cache.Selection{Mode: cache.None}, Query: all}})
+			Headers: cache.Selection{Mode: cache.None}, Cookies: cache.Selection{Mode: cache.AllExcept, Wild: []string{"_ga*", "id?"}}, Query: all}})
 	want = append(want, edge.Behavior{Path: "/g", Response: &edge.ResponsePolicy{
 		Name: "of /g", Set: http.Header{"X-Frame-Options": {"DENY"}}, Default: http.Header{}, Remove: []string{"Server"},
 		ServerTiming: new(0.5), CORS: &edge.CORS{Origins: []string{"*"}, MaxAge: time.Minute, Override: true}}})

@@ -46,6 +46,25 @@ func TestKeyHasWhatThePolicySays(t *testing.T) {
 	})
 }
 
+// TestANameOfACookieMayBeAPattern has the policy that everybody writes for
+// WordPress: whoever is logged in is not shown what strangers are, in both directions.
+func TestANameOfACookieMayBeAPattern(t *testing.T) {
+	in(t, func(r *rig) {
+		r.policy.Cookies = Selection{Mode: Allow, Names: []string{"lang"}, Wild: []string{"wordpress_logged_in_*", "v?"}}
+		r.answering(200, "x", "Cache-Control: max-age=60")
+		for i, c := range []struct {
+			cookie string
+			asked  int
+		}{
+			{"_ga=1", 1}, {"wordpress_test=1; v=2", 1}, {"wordpress_logged_in_5e=ann", 2}, {"_ga=2; wordpress_logged_in_5e=ann", 2}, {"wordpress_logged_in_5e=bob", 3}, {"v1=a", 4}, {"v12=a", 4}, {"lang=de", 5},
+		} {
+			if got := r.do("GET /", "Cookie: "+c.cookie); r.count() != c.asked {
+				t.Errorf("%d %s: asked %d times, want %d (%s)", i, c.cookie, r.count(), c.asked, got.CacheStatus)
+			}
+		}
+	})
+}
+
 func TestVariantsStandBesideEachOther(t *testing.T) {
 	in(t, func(r *rig) {
 		r.does(func(h http.Header) (*http.Response, error) {

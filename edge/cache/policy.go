@@ -1,6 +1,10 @@
 package cache
 
-import "time"
+import (
+	"time"
+
+	"meridian/internal/pathpattern"
+)
 
 // A Policy says what a behaviour stores, for how long, and what tells its
 // requests apart: CloudFront's cache policy. The zero Policy stores nothing.
@@ -65,6 +69,7 @@ func Default() Policy {
 type Selection struct {
 	Mode  Mode
 	Names []string // header names in canonical form; others as they are
+	Wild  []string // patterns of cookies' names: * is anything, ? one character
 }
 
 // A Mode says how a Selection's names are meant.
@@ -94,6 +99,11 @@ func (s Selection) Has(name string) bool {
 func (s Selection) has(name string) bool {
 	for _, n := range s.Names {
 		if n == name {
+			return true
+		}
+	}
+	for _, p := range s.Wild {
+		if pathpattern.Glob(p, name) {
 			return true
 		}
 	}

@@ -9,15 +9,17 @@ import (
 )
 
 // Match reports whether a pattern matches the whole of a path.
-func Match(pattern, path string) bool {
-	pattern = Rooted(pattern)
+func Match(pattern, path string) bool { return Glob(Rooted(pattern), path) }
+
+// Glob reports whether a pattern matches the whole of a text that is no path.
+func Glob(pattern, text string) bool {
 	p, s, star, mark := 0, 0, -1, 0
-	for s < len(path) {
+	for s < len(text) {
 		switch {
 		case p < len(pattern) && pattern[p] == '*':
 			star, mark = p, s
 			p++
-		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == path[s]):
+		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == text[s]):
 			p, s = p+1, s+1
 		case star >= 0: // the last * takes one more
 			mark++
