@@ -161,10 +161,10 @@ func (o *object) dated(f *flight, h http.Header, now time.Time) {
 func (c *Cache) renew(f *flight, q *Request, old *object, resp *http.Response, now time.Time) {
 	o := old.renewed(f, q, resp, now)
 	f.obj, f.valid, f.why = o, true, "the origin says that it holds"
-	v := storable(judged{
-		method: http.MethodGet, status: o.status, header: o.header, directives: o.directives, life: o.life, credential: q.Credential, policy: q.Policy,
+	v := storable(judged{ // whoever asks: that it may be shared was said when it was stored
+		method: http.MethodGet, status: o.status, header: o.header, directives: o.directives, life: o.life, policy: q.Policy,
 	})
-	if !v.ok && !(q.Credential && v.why == "the request has a credential") {
+	if !v.ok {
 		c.store.change(f.key, func(x *object) *object {
 			if x == old {
 				return nil

@@ -35,7 +35,7 @@ func TestKeyHasWhatThePolicySays(t *testing.T) {
 			line   string
 			header []string
 		}{
-			{"GET /x?a=1&utm=2", nil}, {"GET /x?a=1", []string{"Cookie: other=1"}}, {"GET /x?utm=3&a=1", nil},
+			{"GET /x?a=1&utm=2", nil}, {"GET /x?a=1", []string{"Cookie: other=1"}}, {"GET /x?utm=3&&a=1", nil},
 			{"GET /x?a=2", nil}, {"GET /x?a=1", []string{"X-Tenant: t"}}, {"GET /x?a=1", []string{"Cookie: ab=1"}}, {"GET /X?a=1", nil},
 		} {
 			got := r.do(same.line, same.header...)
@@ -44,6 +44,22 @@ func TestKeyHasWhatThePolicySays(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestAQueryOfWhichNothingCountsIsNone has a campaign's links share what the page
+// itself is answered with.
+func TestAQueryOfWhichNothingCountsIsNone(t *testing.T) {
+	for _, s := range []Selection{{Mode: None}, {Mode: Allow, Names: []string{"page"}}, {Mode: AllExcept, Names: []string{"utm"}}} {
+		in(t, func(r *rig) {
+			r.policy.Query = s
+			r.answering(200, "x", "Cache-Control: max-age=60")
+			for _, target := range []string{"/x", "/x?utm=1", "/x?", "/x?utm=1&utm=2"} {
+				if got := r.do("GET " + target); r.count() != 1 {
+					t.Errorf("%v, %s: asked %d times (%s)", s, target, r.count(), got.CacheStatus)
+				}
+			}
+		})
+	}
 }
 
 // TestANameOfACookieMayBeAPattern has the policy that everybody writes for
@@ -105,6 +121,21 @@ func TestValidationRenews(t *testing.T) {
 			t.Error("what a 304 forbade to store is still there")
 		}
 	})
+}
+
+// TestARenewalIsJudgedAlikeWhoeverAsks has a 304 say what keeps a response from
+// being stored any longer.
+func TestARenewalIsJudgedAlikeWhoeverAsks(t *testing.T) {
+	for _, who := range [][]string{nil, {"Authorization: Bearer x"}} {
+		in(t, func(r *rig) {
+			r.answering(200, "one", `Etag: "1"`, "Cache-Control: max-age=0")
+			r.want(r.do("GET /x"), 200, "one", Miss, 1)
+			r.answering(304, "", `Etag: "1"`, "Cache-Control: max-age=60", "Vary: *")
+			r.want(r.do("GET /x", who...), 200, "one", Revalidated, 2)
+			r.answering(200, "two")
+			r.want(r.do("GET /x"), 200, "two", Miss, 3)
+		})
+	}
 }
 
 func TestQualifiedDirectivesKeepFieldsFromOthers(t *testing.T) {

@@ -52,13 +52,15 @@ func lower(b *strings.Builder, s string) {
 	}
 }
 
-// writeQuery writes the parameters that count, in their order.
+// writeQuery writes the parameters that count, in their order. Without any it is
+// the key of no query at all.
 func writeQuery(b *strings.Builder, query string, s Selection) {
-	b.WriteByte('?')
+	before := byte('?')
 	for pair := range strings.SplitSeq(query, "&") {
-		if s.Has(ParameterName(pair)) {
+		if pair != "" && s.Has(ParameterName(pair)) {
+			b.WriteByte(before)
 			b.WriteString(pair)
-			b.WriteByte('&')
+			before = '&'
 		}
 	}
 }
