@@ -28,7 +28,7 @@ func (x *exchange) access(took time.Duration) {
 		Referer: x.r.Header.Get("Referer"), UserAgent: x.r.Header.Get("User-Agent"), Cookie: strings.Join(x.r.Header["Cookie"], "; "), Forwarded: strings.Join(x.r.Header["X-Forwarded-For"], ", "),
 		BytesIn: max(x.r.ContentLength, 0), BytesOut: x.w.bytes, Status: x.w.status, Took: took,
 		ContentType: h.Get("Content-Type"), ContentLength: h.Get("Content-Length"), ContentRange: h.Get("Content-Range"),
-		Outcome: string(x.outcome), Behavior: x.behavior.path(), Region: string(x.choice.Region), Why: x.choice.Why, Guard: x.guarded, Fault: x.fault(), Rollout: x.arm(), Notes: x.notes,
+		Outcome: string(x.outcome), Behavior: x.behavior.path(), Region: string(x.choice.Region), Why: x.choice.Why, Guard: x.guarded, Fault: x.fault(), Rollout: x.arm(), Notes: x.notes, Function: x.wrote,
 	}
 	if x.deps.Geo != nil {
 		p, _ := x.deps.Geo.Find(addressOf(x.r.RemoteAddr))
@@ -43,6 +43,9 @@ func (x *exchange) access(took time.Duration) {
 	}
 	if x.err != nil {
 		e.Error = x.err.Error()
+	}
+	if errors.Is(x.err, errFunction) {
+		e.Function = functionFailed(x.err).code
 	}
 	x.log.Write(e)
 }

@@ -53,6 +53,7 @@ type exchange struct {
 	route     *function.Route // that a function chose; nil if none did
 	signing   *signature      // of requests to it; nil if they go as they are
 	claims    http.Header     // what the viewer said of overriding, if a function may have said something else
+	wrote     string          // CloudFront's word for a response that an edge function made; "" if none did
 	notes     [2]string       // what functions of the viewer's events left for the access log
 
 	start     time.Time

@@ -35,6 +35,7 @@ type asking struct {
 	tries  int
 	from   time.Time // when that began
 	began  time.Time // when its headers came
+	wrote  string    // of the exchange, of that name
 }
 
 // forward answers from the cache, or from a region.
@@ -63,7 +64,7 @@ func (x *exchange) ask(q cache.Request) (*cache.Response, error) {
 	resp, err := x.cache.Do(x.r.Context(), q, first.fetch)
 	x.gate.shut()
 	if w := x.went.Load(); w != nil {
-		x.choice, x.tries, x.began = w.choice, w.tries, w.began
+		x.choice, x.tries, x.began, x.wrote = w.choice, w.tries, w.began, w.wrote
 	} else if err == nil {
 		x.choice = origin.Choice{Cause: fromCache, Why: resp.Why}
 	}
@@ -141,7 +142,7 @@ func (x *exchange) fetch(ctx context.Context, h http.Header) (*http.Response, er
 	y, from := *x, x.deps.Now()
 	y.r, y.header = x.r.WithContext(ctx), h
 	resp, err := y.dispatch()
-	y.went.Store(&asking{y.choice, y.tries, from, y.began})
+	y.went.Store(&asking{y.choice, y.tries, from, y.began, y.wrote})
 	return resp, err
 }
 

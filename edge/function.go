@@ -128,6 +128,7 @@ func (x *exchange) viewerRequest() (answered bool) {
 		x.answer(functionFailed(err))
 		return true
 	case out.Response != nil:
+		x.wrote = x.functions.Generated(name)
 		x.generated(out.Response)
 		return true
 	}

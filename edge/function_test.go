@@ -183,6 +183,47 @@ func TestAFunctionMaySayWhatAViewerMayNot(t *testing.T) {
 	}
 }
 
+// What edge functions did of a request is in the access log in CloudFront's words:
+// that they answered, and how they failed. Control: who goes on says nothing.
+func TestWhatFunctionsDidIsInTheAccessLog(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	const lambda = `exports.handler = async (event) => {
+		const r = event.Records[0].cf.request, at = r.uri.split('/').pop();
+		if (at === 'answers') return {status: '302', headers: {location: [{key: 'Location', value: '/'}]}};
+		if (at === 'throws') throw new Error('no');
+		return at === 'wrong' ? {status: '999'} : r;
+	}`
+	w := newWorld(t, []*region{showing(nil)}, running(map[string]string{"lambda": lambda, "f": `function handler(event) {
+		const r = event.request, at = r.uri.split('/').pop();
+		if (at === 'answers') return {statusCode: 401};
+		if (at === 'throws') throw new Error('no');
+		return at === 'wrong' ? {} : r;
+	}`}, Behavior{Path: "/l/*", Functions: Functions{ViewerRequest: "lambda"}}, Behavior{Path: "/o/*", Functions: Functions{OriginRequest: "lambda"}}, Behavior{Path: "*", Functions: Functions{ViewerRequest: "f"}}),
+		func(c *Config, _ *Deps, _ *world) {
+			c.AccessLog = &accesslog.Config{To: path, Format: accesslog.CloudFront}
+		})
+	want := []struct{ path, result, detailed string }{
+		{"/answers", "FunctionGeneratedResponse", "FunctionGeneratedResponse"}, {"/throws", "Error", "FunctionExecutionError"}, {"/wrong", "Error", "FunctionValidationError"}, {"/goes", "Miss", "Miss"},
+		{"/l/answers", "LambdaGeneratedResponse", "LambdaGeneratedResponse"}, {"/l/throws", "Error", "LambdaExecutionError"}, {"/l/wrong", "Error", "LambdaValidationError"}, {"/l/goes", "Miss", "Miss"},
+		{"/o/answers", "LambdaGeneratedResponse", "LambdaGeneratedResponse"}, {"/o/throws", "Error", "LambdaExecutionError"}, {"/o/goes", "Miss", "Miss"},
+	}
+	for _, tt := range want {
+		w.do("GET", tt.path, "")
+	}
+	w.stop()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, line := range strings.Split(strings.TrimSpace(string(text)), "\n") {
+		for _, part := range []string{`"cs-uri-stem":"` + want[i].path + `"`, `"x-edge-result-type":"` + want[i].result + `"`, `"x-edge-detailed-result-type":"` + want[i].detailed + `"`} {
+			if !strings.Contains(line, part) {
+				t.Errorf("%s: not %s", line, part)
+			}
+		}
+	}
+}
+
 // The last word of a run counts, that of a response's beside that of the request's.
 // Control: who says nothing leaves nothing.
 func TestWhatFunctionsSayOfARequestIsInTheAccessLog(t *testing.T) {

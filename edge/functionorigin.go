@@ -59,7 +59,7 @@ func (x *exchange) originRequest() (*http.Response, error) {
 		return nil, err
 	case out.Response != nil:
 		x.choice = origin.Choice{Cause: origin.Named, Why: "the function " + name + " answered"}
-		x.began = x.deps.Now()
+		x.began, x.wrote = x.deps.Now(), x.functions.Generated(name)
 		return x.made(out.Response), nil
 	}
 	return nil, x.onward(out)

@@ -130,6 +130,9 @@ func TestResultsAreCloudFronts(t *testing.T) {
 		{Entry{Status: 200, Outcome: "revalidated"}, "RefreshHit RefreshHit"}, {Entry{Status: 200, Outcome: "miss"}, "Miss Miss"}, {Entry{Status: 304, Outcome: "bypass"}, "Miss Miss"},
 		{Entry{Status: 301}, "Redirect Redirect"}, {Entry{Status: 404, Outcome: "hit"}, "Error OriginError"}, {Entry{Status: 400}, "Error InvalidRequest"},
 		{Entry{Status: 429, Fault: FaultRate}, "LimitExceeded LimitExceeded"}, {Entry{Status: 403, Fault: FaultBlocked}, "Error InvalidRequestBlocked"},
+		{Entry{Status: 401, Function: "FunctionGeneratedResponse"}, "FunctionGeneratedResponse FunctionGeneratedResponse"}, {Entry{Status: 301, Outcome: "miss", Function: "LambdaGeneratedResponse"}, "LambdaGeneratedResponse LambdaGeneratedResponse"},
+		{Entry{Status: 503, Fault: FaultFunction, Function: "FunctionThrottledError"}, "Error FunctionThrottledError"}, {Entry{Status: 502, Fault: FaultResult, Function: "LambdaValidationError"}, "Error LambdaValidationError"},
+		{Entry{Status: 499, Fault: FaultClient, Function: "FunctionGeneratedResponse"}, "Error ClientCommError"},
 		{Entry{Status: 503, Fault: FaultConnect}, "Error OriginConnectError"}, {Entry{Status: 504, Fault: FaultTimeout}, "Error OriginReadError"}, {Entry{Status: 499, Fault: FaultClient}, "Error ClientCommError"},
 	} {
 		if a, b := Result(&tt.e); a+" "+b != tt.want {

@@ -30,6 +30,7 @@ type Entry struct {
 	Guard    string // why the request was let in, or not
 	Country  string
 	Rollout  string    // the version and its arm, staged or current; "" while there is no rollout
+	Function string    // CloudFront's word for what an edge function did: it answered, or failed; "" if neither
 	Notes    [2]string // what a viewer-request and a viewer-response function left for this line
 	Fault    Fault
 	Error    string
@@ -55,8 +56,13 @@ const (
 
 // Result returns CloudFront's x-edge-result-type and x-edge-detailed-result-type.
 func Result(e *Entry) (result, detailed string) {
-	if r, ok := byFault[e.Fault]; ok {
+	switch r, ok := byFault[e.Fault]; {
+	case ok && e.Function != "" && (e.Fault == FaultFunction || e.Fault == FaultResult):
+		return r[0], e.Function
+	case ok:
 		return r[0], r[1]
+	case e.Function != "" && (e.Outcome == "" || e.Outcome == "miss" || e.Outcome == "bypass"):
+		return e.Function, e.Function
 	}
 	if e.Status >= 400 {
 		if e.Outcome == "" {

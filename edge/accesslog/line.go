@@ -100,6 +100,7 @@ func (o *object) own(e *Entry) {
 	o.text("why", e.Why)
 	o.text("guard", e.Guard)
 	o.text("rollout", e.Rollout)
+	o.text("function", e.Function)
 	o.text("viewer_request_log_data", e.Notes[0])
 	o.text("viewer_response_log_data", e.Notes[1])
 	o.text("fault", string(e.Fault))

@@ -104,6 +104,15 @@ func orDefault[T comparable](v *T, d T) {
 // Has reports whether there is a function of that name.
 func (s *Set) Has(name string) bool { return s != nil && s.fns[name] != nil }
 
+// Generated is CloudFront's word for a response that a function made, as its logs
+// have it.
+func (s *Set) Generated(name string) string {
+	if s.Has(name) && s.fns[name].lambda {
+		return "LambdaGeneratedResponse"
+	}
+	return "FunctionGeneratedResponse"
+}
+
 // Says reports whether a function's source has a word.
 func (s *Set) Says(name, word string) bool { return s.Has(name) && s.fns[name].program.Says(word) }
 
