@@ -74,6 +74,8 @@ func (m *Member) runEtcd(ctx context.Context, c MemberConfig, ready func()) erro
 	if err != nil {
 		return errors.Join(err, context.Cause(ctx))
 	}
+	m.serves.Store(true)
+	defer m.serves.Store(false)
 	stop := sync.OnceFunc(func() { stop(e) })
 	defer stop()
 	opening, opened := context.WithCancel(ctx)

@@ -49,6 +49,7 @@ type Member struct {
 	server atomic.Pointer[served] // nil while etcd is not up
 	relays *relays                // of the other members
 	heard  atomic.Uint64          // counts what came from the other members' etcds
+	serves atomic.Bool            // this member's etcd answers the others'
 	seats  struct {
 		mu      sync.Mutex      // guards what follows
 		sockets map[string]bool // by the name of a peer: whether it was made

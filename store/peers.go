@@ -100,10 +100,7 @@ func (m *Member) makeSockets(ctx context.Context, parts *sync.WaitGroup) error {
 		m.seats.sockets[name] = true
 		if name == m.cfg.Name {
 			parts.Go(func() {
-				relay.Serve(ctx, earsOn{m.deps.PeerListener, &m.heard}, func(ctx context.Context) (net.Conn, error) {
-					var d net.Dialer
-					return d.DialContext(ctx, "unix", file)
-				}, failed)
+				relay.Serve(ctx, earsOn{m.deps.PeerListener, &m.heard}, m.atHome(file), failed)
 			})
 			continue
 		}
@@ -125,4 +122,19 @@ func (m *Member) makeSockets(ctx context.Context, parts *sync.WaitGroup) error {
 		})
 	}
 	return nil
+}
+
+var errNotServing = errors.New("this member's etcd has not started")
+
+// atHome returns how peers reach this member's etcd. Before it answers nobody is
+// kept waiting: founders ask each other whether they are founded already, and each
+// would wait for a second for each that cannot know.
+func (m *Member) atHome(file string) relay.Dial {
+	return func(ctx context.Context) (net.Conn, error) {
+		if !m.serves.Load() {
+			return nil, errNotServing
+		}
+		var d net.Dialer
+		return d.DialContext(ctx, "unix", file)
+	}
 }
