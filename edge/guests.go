@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"io"
 	"sync"
 	"time"
 
@@ -25,8 +26,37 @@ type guest struct {
 	line   *line
 	shaken func() // its handshake is over; may be called again
 
+	mu      sync.Mutex                     // guards what follows
+	streams map[quic.StreamID]*quic.Stream // of requests
+
 	busy  int         // requests that are being answered; guarded by of.mu
 	timer *time.Timer // closes it; guarded by of.mu
+}
+
+// asks notes the stream of a request until it is answered.
+func (g *guest) asks(s *quic.Stream) (done func()) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.streams == nil {
+		g.streams = map[quic.StreamID]*quic.Stream{}
+	}
+	g.streams[s.StreamID()] = s
+	return func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		delete(g.streams, s.StreamID())
+	}
+}
+
+// stream returns the one that a body comes on; nil if it bears no number.
+func (g *guest) stream(body io.Reader) *quic.Stream {
+	b, ok := body.(interface{ StreamID() quic.StreamID })
+	if !ok {
+		return nil
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.streams[b.StreamID()]
 }
 
 func (gs *guests) add(g *guest) {

@@ -151,6 +151,9 @@ func (d *quicDoor) serveRequest(w http.ResponseWriter, r *http.Request) {
 	g, _ := r.Context().Value(guestKey{}).(*guest)
 	g.begin()
 	defer g.end()
+	if !d.whole(g, r) {
+		panic(http.ErrAbortHandler)
+	}
 	if !d.cfg.HTTP3.Replay && !settle(r, g.conn.HandshakeComplete()) {
 		panic(http.ErrAbortHandler)
 	}

@@ -117,6 +117,8 @@ func reject(s *quic.Stream) {
 func (d *quicDoor) attend(h *http3.RawServerConn, c *quic.Conn, s *quic.Stream, given *givenUp) {
 	began, limit := time.Now(), d.cfg.Timeouts.Header
 	s.SetReadDeadline(began.Add(limit)) // until serveRequest is called
+	g, _ := c.Context().Value(guestKey{}).(*guest)
+	defer g.asks(s)()
 	h.HandleRequestStream(s)
 	var e *quic.StreamError
 	if !errors.As(context.Cause(s.Context()), &e) {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -45,13 +46,19 @@ func (w *world) bare(t *testing.T) bare {
 }
 
 // asking3 is the HEADERS frame of a GET.
-func asking3(path string) []byte {
+func asking3(path string) []byte { return headed3("GET", path) }
+
+// headed3 is the HEADERS frame of a request, with a header if one is given.
+func headed3(method, path string, header ...string) []byte {
 	var block bytes.Buffer
 	e := qpack.NewEncoder(&block)
-	for _, f := range [][2]string{{":method", "GET"}, {":scheme", "https"}, {":authority", domain}, {":path", path}} {
+	for _, f := range [][2]string{{":method", method}, {":scheme", "https"}, {":authority", domain}, {":path", path}} {
 		e.WriteField(qpack.HeaderField{Name: f[0], Value: f[1]})
 	}
-	return append(quicvarint.Append([]byte{1}, uint64(block.Len())), block.Bytes()...)
+	if len(header) > 0 {
+		e.WriteField(qpack.HeaderField{Name: header[0], Value: header[1]})
+	}
+	return frame3(1, block.Bytes())
 }
 
 // ask opens a stream, and says what is given there.
@@ -104,6 +111,18 @@ func TestHTTP3RapidResetEndsTheConnection(t *testing.T) {
 		"before the head is read": func(_ bare, s *quic.Stream) { s.Write(head); s.CancelRead(0x10c); s.CancelWrite(0x10c) },
 		"with a head":             func(_ bare, s *quic.Stream) { s.Write(head); s.Close(); s.CancelRead(0x10c) },
 		"with half a head":        func(_ bare, s *quic.Stream) { s.Write(head[:len(head)-1]); s.Close() },
+		"with trailers that are none": func(_ bare, s *quic.Stream) {
+			s.Write(slices.Concat(head, frame3(1, []byte{0, 0, 0xc0 | 0x11})))
+			s.Close()
+		},
+		"with a body and trailers that are none": func(_ bare, s *quic.Stream) {
+			s.Write(slices.Concat(headed3("POST", "/"), frame3(0, []byte("x")), frame3(1, []byte{0, 0, 0xc0 | 0x11})))
+			s.Close()
+		},
+		"with less than is announced": func(_ bare, s *quic.Stream) {
+			s.Write(slices.Concat(headed3("POST", "/", "content-length", "9"), frame3(0, []byte("x"))))
+			s.Close()
+		},
 		"with a head that is none": func(_ bare, s *quic.Stream) {
 			s.Write([]byte{1, 3, 0, 0, 0xc0 | 0x11}) // :method alone
 			s.Close()

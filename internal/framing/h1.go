@@ -59,8 +59,8 @@ const (
 	inTrailer
 )
 
-// ErrMalformed is what net/http reads in place of a body that breaks its framing.
-var ErrMalformed = errors.New("the body breaks the framing of HTTP/1.1")
+// ErrMalformed is what is read in place of a body that breaks its framing.
+var ErrMalformed = errors.New("the body breaks its framing")
 
 // Broken reports whether the body of a request ended with err because it breaks
 // its framing. Of trailers, and of a body of HTTP/2 that ends short of its
