@@ -120,10 +120,12 @@ ledger: ## WRITES writes through regions in all kinds of trouble, with keys and 
 	MERIDIAN_WRITES=$(WRITES) $(if $(filter-out 0,$(SEED)),MERIDIAN_SEED=$(SEED)) go test ./edge -run 'TestNoWriteIsExecutedTwiceInTrouble|TestNoKeyedWriteIsExecutedTwiceInTrouble' -count=1 -timeout 4h -v
 
 .PHONY: conformance
-conformance: deps ## pgx's own test suite, directly and through both regions' proxies, compared; the public suites for HTTP caches and HTTP/2
+conformance: deps ## pgx's own test suite, directly and through both regions' proxies, compared; the public suites for HTTP caches and HTTP/2; another client of HTTP/3
+	apt-get install -y --no-install-recommends ngtcp2-client
 	go run ./test/conformance
 	go test ./test/conformance/httpcache -count=1 -v
 	go test ./test/conformance/h2spec -count=1 -v
+	go test ./test/conformance/http3 -count=1 -v
 
 .PHONY: conformance-drivers
 conformance-drivers: deps ## the suites of other Go drivers for PostgreSQL, and programs on drivers of other languages, by the same three ways
