@@ -103,13 +103,22 @@ func (v *vm) guardedParams(real *goja.Object) goja.Value {
 // nodeVersion is whose modules these are, as far as they go.
 const nodeVersion = "v20.0.0"
 
+// authoring is where functions for Lambda@Edge are written, and tried.
+const authoring = "us-east-1"
+
+// located tells process.env where the event is.
+func (v *vm) located(l Location) {
+	if v.env != nil {
+		v.env.Set("AWS_REGION", l.Region)
+	}
+}
+
 // environment is what there is of process: functions have no variables of their
 // own at Lambda@Edge either.
 func (v *vm) environment() any {
 	o, env := v.rt.NewObject(), v.rt.NewObject()
-	if v.in != nil {
-		env.Set("AWS_REGION", v.in.Location.Region)
-	}
+	v.env = env
+	env.Set("AWS_REGION", authoring) // until it is known where it runs: see located
 	env.Set("AWS_LAMBDA_FUNCTION_NAME", v.fn.Name)
 	o.Set("env", env)
 	o.Set("version", nodeVersion) // what packages ask before they use what is here

@@ -57,6 +57,7 @@ func (f *fn) failed(ev *Event, result string, err error) *Error {
 // serve calls the handler, and decodes what it returns.
 func (v *vm) serve(ev *Event) (*Result, error) {
 	v.in = ev
+	v.located(ev.Location)
 	own, exported, err := v.handlers(ev.Type)
 	if err != nil {
 		return nil, err

@@ -31,6 +31,7 @@ type vm struct {
 	noted          string                  // for the access log, its last word
 	loaded         map[string]*goja.Object // modules
 	buffer         *goja.Object            // the class Buffer, once it was asked for
+	env            *goja.Object            // process.env
 	fromNode, urls *goja.Object            // likewise, of node.js
 	keys           map[*goja.Object]any    // KeyObjects of Node's crypto
 	keyClass       *goja.Object
