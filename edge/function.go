@@ -175,6 +175,7 @@ func (x *exchange) replace(resp *function.Response) {
 	for _, name := range []string{"Content-Length", "Transfer-Encoding", "Trailer", "Content-Range"} {
 		delete(h, name)
 	}
+	resp.Status = whole(resp.Status)
 	asSaid(h, resp.Status)
 	bodyless := resp.Status == http.StatusNoContent || resp.Status == http.StatusNotModified
 	if !bodyless {
@@ -184,6 +185,15 @@ func (x *exchange) replace(resp *function.Response) {
 	if x.r.Method != http.MethodHead && !bodyless {
 		x.w.Write(resp.Body)
 	}
+}
+
+// whole returns the status of a body that a function put in place of a part: it is
+// a part of nothing (RFC 9110, section 15.3.7).
+func whole(status int) int {
+	if status == http.StatusPartialContent {
+		return http.StatusOK
+	}
+	return status
 }
 
 // viewerResponse runs the behaviour's function on a response whose headers are

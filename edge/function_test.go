@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"meridian/edge/accesslog"
 	"meridian/edge/function"
@@ -102,6 +103,24 @@ func TestAViewerResponseFunctionChangesWhatTheViewerGets(t *testing.T) {
 	// CloudFront runs it on no error.
 	if got := w.do("GET", "/missing", ""); got.status != 404 || got.header.Get("Strict-Transport-Security") != "" {
 		t.Errorf("on an error: %d %v", got.status, got.header)
+	}
+}
+
+// A body in place of a part is the whole of itself. Control: what is not replaced
+// stays a part.
+func TestABodyInPlaceOfAPartIsWhole(t *testing.T) {
+	g := &region{name: "eu-west-1", serve: func(w http.ResponseWriter, r *http.Request) {
+		http.ServeContent(w, r, "x.txt", time.Time{}, strings.NewReader("0123456789"))
+	}}
+	w := newWorld(t, []*region{g}, running(map[string]string{
+		"out":    `function handler(event) { if (event.request.uri.endsWith('/new')) event.response.body = 'instead'; return event.response; }`,
+		"origin": `exports.handler = async (event) => { const c = event.Records[0].cf; if (c.request.uri.endsWith('/new')) c.response.body = 'instead'; return c.response; }`,
+	}, Behavior{Path: "/o/*", Functions: Functions{OriginResponse: "origin"}}, Behavior{Path: "*", Functions: Functions{ViewerResponse: "out"}}))
+	for path, want := range map[string]string{"/new": "200 instead ", "/o/new": "200 instead ", "/old": "206 234 bytes 2-4/10", "/o/old": "206 234 bytes 2-4/10"} {
+		got := w.do("GET", path, "", "Range", "bytes=2-4")
+		if have := fmt.Sprintf("%d %s %s", got.status, got.body, got.header.Get("Content-Range")); have != want {
+			t.Errorf("%s: %s, want %s", path, have, want)
+		}
 	}
 }
 

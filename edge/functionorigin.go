@@ -183,6 +183,7 @@ func (x *exchange) originResponse(resp *http.Response) (*http.Response, error) {
 	}
 	resp.Body.Close()
 	delete(out.Response.Header, "Content-Range")
+	out.Response.Status = whole(out.Response.Status)
 	now := x.made(out.Response)
 	now.Proto, now.ProtoMajor, now.ProtoMinor = resp.Proto, resp.ProtoMajor, resp.ProtoMinor
 	return now, nil
