@@ -171,9 +171,10 @@ func selectionSchema() schema {
 }
 
 // managedRequests are CloudFront's managed origin request policies, by their
-// names there, but those that want headers which only CloudFront adds.
+// names there.
 var managedRequests = map[string]OriginRequestPolicy{
 	"AllViewer":                 {Headers: Selection{Mode: All}, Cookies: Selection{Mode: All}, Query: Selection{Mode: All}},
+	withViewer:                  {Headers: Selection{Mode: All}, Cookies: Selection{Mode: All}, Query: Selection{Mode: All}},
 	"AllViewerExceptHostHeader": {Headers: Selection{AllExcept, []string{"Host"}}, Cookies: Selection{Mode: All}, Query: Selection{Mode: All}},
 	"CORS-CustomOrigin":         onlyHeaders("Origin"),
 	"CORS-S3Origin":             onlyHeaders("Origin", "Access-Control-Request-Headers", "Access-Control-Request-Method"),

@@ -45,9 +45,10 @@ var defaultEncodings = []string{"br", "gzip"}
 // maxTTL is CloudFront's: a hundred years.
 const maxTTL = 100 * 365 * 24 * time.Hour
 
-// managedCaches are CloudFront's managed cache policies, by their names there,
-// but those that want headers which only CloudFront adds.
+// managedCaches are CloudFront's managed cache policies, by their names there.
 var managedCaches = map[string]CachePolicy{
+	"Amplify": {MinTTL: 2 * time.Second, DefaultTTL: 2 * time.Second, MaxTTL: 10 * time.Minute, StaleIfUnreachable: time.Hour, Cookies: Selection{Mode: All}, Query: Selection{Mode: All},
+		Headers: Selection{Allow, []string{"Authorization", "CloudFront-Viewer-Country", "Host"}}},
 	"CachingDisabled":                        {Headers: none, Cookies: none, Query: none},
 	"CachingOptimized":                       {MinTTL: time.Second, DefaultTTL: 24 * time.Hour, MaxTTL: year, StaleIfUnreachable: time.Hour, Headers: none, Cookies: none, Query: none},
 	"CachingOptimizedForUncompressedObjects": {MinTTL: time.Second, DefaultTTL: 24 * time.Hour, MaxTTL: year, StaleIfUnreachable: time.Hour, Headers: none, Cookies: none, Query: none, Encodings: []string{}},

@@ -17,6 +17,23 @@ var viewerHeaders = []string{
 	"CloudFront-Is-IOS-Viewer", "CloudFront-Is-Mobile-Viewer", "CloudFront-Is-SmartTV-Viewer", "CloudFront-Is-Tablet-Viewer",
 }
 
+// withViewer is the managed origin request policy that tells an origin of a viewer
+// what CloudFront knew of one in June 2022; allButNew are those headers.
+const withViewer = "AllViewerAndCloudFrontHeaders-2022-06"
+
+var allButNew = slices.DeleteFunc(slices.Clone(viewerHeaders), func(name string) bool {
+	return strings.Contains(name, "-JA") || strings.HasSuffix(name, "-Header-Count")
+})
+
+// ViewerOf returns what a behaviour's origin is told of the viewer, beside what its
+// policies name.
+func (f *File) ViewerOf(b Behavior) []string {
+	if b.OriginRequest == nil || b.OriginRequest.Name != withViewer {
+		return b.Viewer
+	}
+	return slices.Concat(b.Viewer, allButNew)
+}
+
 // needGeo are those that only a database can answer.
 var needGeo = viewerHeaders[1:12]
 

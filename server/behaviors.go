@@ -34,7 +34,7 @@ func behaviors(f *config.File, keys map[string]sign.Keys, walls map[string]*waf.
 			e.Response = responsePolicy(name, p)
 		}
 		e.Errors = errorPages(b)
-		e.Guard, e.Viewer = guardOf(f, b, keys), b.Viewer
+		e.Guard, e.Viewer = guardOf(f, b, keys), f.ViewerOf(b)
 		e.Guard.WAF = walls[wallKey(b.WAF)]
 		e.Functions = functionsOf(b)
 		out = append(out, e)

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -67,6 +68,33 @@ originRequestPolicies: {mine: {headers: [accept, x-API-key], cookies: none}}
 	want = append(want, edge.Behavior{Path: "/h", Plain: true, Errors: map[int]edge.ErrorPage{404: {Path: "/missing.html", Status: 200}, 503: {Path: "/sorry.html"}}})
 	if diff := cmp.Diff(want, behaviors(f, nil, nil), cmpopts.IgnoreUnexported(edge.RequestPolicy{}, edge.Guard{}, edge.Behavior{})); diff != "" {
 		t.Errorf("(- want, + got)\n%s", diff)
+	}
+}
+
+// The managed policies with CloudFront's headers of the viewer have them told, and
+// no others; Amplify's has one in the key.
+func TestManagedPoliciesTellOfTheViewer(t *testing.T) {
+	got := behaviors(fileOf(t, t.TempDir(), `
+behaviors:
+  - {path: /a, originRequest: AllViewerAndCloudFrontHeaders-2022-06, viewer: [CloudFront-Viewer-JA4-Fingerprint]}
+  - {path: /b, originRequest: AllViewer}
+  - {path: /c, cache: Amplify}
+`), nil, nil)
+	want := slices.DeleteFunc(edge.ViewerHeaders(), func(name string) bool {
+		return name == "Cloudfront-Viewer-Ja3-Fingerprint" || name == "Cloudfront-Viewer-Header-Count"
+	})
+	var told []string
+	for _, name := range got[0].Viewer {
+		told = append(told, http.CanonicalHeaderKey(name))
+	}
+	if slices.Sort(told); !slices.Equal(told, want) || got[0].Request.Headers.Mode != cache.All {
+		t.Errorf("%v is told, want %v", told, want)
+	}
+	if got[1].Viewer != nil {
+		t.Errorf("AllViewer: %v", got[1].Viewer)
+	}
+	if c := got[2].Cache; c.MinTTL != 2*time.Second || c.MaxTTL != 10*time.Minute || !c.Headers.Has("Cloudfront-Viewer-Country") || !c.Cookies.Has("x") {
+		t.Errorf("Amplify: %+v", c)
 	}
 }
 
