@@ -145,6 +145,9 @@ func (c *Cache) object(f *flight, q *Request, resp *http.Response, now time.Time
 			return nil, verdict{false, "a part of what is not said"}
 		}
 		o.asked = q.Header.Get("Range")
+		if len(q.Header["If-Range"]) > 0 && resp.Header.Get("Content-Type") == "" { // RFC 9110, section 15.3.7: who has it is not told it again
+			return nil, verdict{false, "a part without the headers of the whole"}
+		}
 	}
 	return o, v
 }

@@ -224,7 +224,7 @@ func (c *Cache) instead(ctx context.Context, q *Request, o *object, why string, 
 func (c *Cache) alone(ctx context.Context, q *Request, key string, o *object, ch choice, fetch Fetch) (*Response, error) {
 	f := c.loosen(q)
 	f.key = key
-	resp, err := fetch(ctx, outgoing(q, o, false))
+	resp, err := c.from(ctx, q, o, false, fetch)
 	if err != nil {
 		c.land(f)
 		f.err = err
@@ -246,7 +246,7 @@ func (c *Cache) alone(ctx context.Context, q *Request, key string, o *object, ch
 func (c *Cache) fly(ctx context.Context, f *flight, q Request, o *object, ch choice, fetch Fetch) {
 	defer c.land(f)
 	defer context.AfterFunc(c.ctx, func() { f.cancel(errStopped) })()
-	resp, err := fetch(ctx, outgoing(&q, o, true))
+	resp, err := c.from(ctx, &q, o, true, fetch)
 	if err != nil {
 		f.err = err
 		c.settle(f)

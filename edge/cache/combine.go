@@ -9,18 +9,45 @@ import (
 	"meridian"
 )
 
+// unpart makes an object whose bytes are all there, as of a request for those from
+// the first one on, the whole that it is.
+func (o *object) unpart() {
+	o.header = without(o.header, "Content-Range")
+	o.header["Content-Length"] = []string{strconv.FormatInt(o.size, 10)}
+	o.status, o.span, o.size, o.asked = http.StatusOK, span{}, -1, ""
+}
+
+// from asks the origin. One that does not go on with a stored part as it was asked
+// to, and answers 416 or with other bytes, is asked for the whole: its client said
+// nothing of a range.
+func (c *Cache) from(ctx context.Context, q *Request, o *object, shared bool, fetch Fetch) (*http.Response, error) {
+	resp, err := fetch(ctx, outgoing(q, o, shared))
+	if err != nil || q.Method != http.MethodGet || !resumable(o, q) {
+		return resp, err
+	}
+	if resp.StatusCode != http.StatusRequestedRangeNotSatisfiable && (resp.StatusCode != http.StatusPartialContent || c.follows(o, resp)) {
+		return resp, nil
+	}
+	resp.Body.Close()
+	return fetch(ctx, outgoing(q, nil, shared))
+}
+
+// follows reports whether an answer is the rest of the representation that a stored
+// part is of.
+func (c *Cache) follows(part *object, resp *http.Response) bool {
+	have, _ := part.body.whole()
+	r, size, ok := parseContentRange(resp.Header.Get("Content-Range"))
+	return ok && r.first == have && size == part.size && r.end == size && resp.Header.Get("Etag") == part.header.Get("Etag") && size <= c.cfg.Object
+}
+
 // resume goes on with a stored part by the answer that follows it (RFC 9110,
 // section 15.3.7.3), if it is of the same representation.
 func (c *Cache) resume(f *flight, q *Request, part *object, resp *http.Response, now time.Time) bool {
-	have, _ := part.body.whole()
-	r, size, ok := parseContentRange(resp.Header.Get("Content-Range"))
-	if !ok || r.first != have || size != part.size || r.end != size || resp.Header.Get("Etag") != part.header.Get("Etag") || size > c.cfg.Object {
+	if !c.follows(part, resp) {
 		return false
 	}
 	o := part.renewed(f, q, resp, now)
-	o.status, o.span, o.size, o.asked = http.StatusOK, span{}, -1, ""
-	o.header = without(o.header, "Content-Range")
-	o.header["Content-Length"] = []string{strconv.FormatInt(size, 10)}
+	o.unpart()
 	o.body = newStream(-1, c.cfg.Object)
 	for _, chunk := range part.body.chunks { // whole, so nobody writes to it
 		o.body.append(chunk)
@@ -78,8 +105,7 @@ func joined(old, o *object) *object {
 	n.header["Content-Range"] = []string{contentRange(n.span, n.size)}
 	n.header["Content-Length"] = []string{strconv.Itoa(len(bytes))}
 	if n.span == (span{0, n.size}) {
-		n.status, n.size = http.StatusOK, -1
-		delete(n.header, "Content-Range")
+		n.unpart()
 	}
 	return &n
 }

@@ -99,6 +99,9 @@ func (c *Cache) complete(f *flight, trailer http.Header) {
 	if o.part() && o.size >= 0 {
 		o.span.end = o.span.first + s.length()
 	}
+	if o.part() && o.span == (span{0, o.size}) && !more {
+		o.unpart()
+	}
 	s.fill(trailer)
 	if _, ok := s.whole(); ok && !more {
 		o.body = s.compact()

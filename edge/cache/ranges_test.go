@@ -103,6 +103,60 @@ func (b broken) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// TestAWholeThatCameAsAPartIsWhole has a client ask for all bytes from the first one
+// on, as players of films do, and another for no range. Control: a part that lacks
+// the last byte is completed.
+func TestAWholeThatCameAsAPartIsWhole(t *testing.T) {
+	for part, asked := range map[string]int{"0-9": 1, "0-8": 2} {
+		in(t, func(r *rig) {
+			r.does(func(h http.Header) (*http.Response, error) {
+				if h.Get("Range") == "bytes=9-" && h.Get("If-Range") == `"1"` {
+					return response(206, "9", `Etag: "1"`, "Cache-Control: max-age=60", "Content-Range: bytes 9-9/10"), nil
+				}
+				return response(206, "0123456789"[:part[2]-'0'+1], `Etag: "1"`, "Cache-Control: max-age=60", "Content-Range: bytes "+part+"/10"), nil
+			})
+			r.do("GET /x", "Range: bytes="+part)
+			synctest.Wait()
+			if got := r.do("GET /x"); got.Status != 200 || got.body != "0123456789" || len(got.Header["Content-Range"]) > 0 || r.count() != asked {
+				t.Errorf("%s: %d %q %v, asked %d times", part, got.Status, got.body, got.Header, r.count())
+			}
+			if got := r.do("GET /x", "Range: bytes=4-6"); got.Status != 206 || got.body != "456" || got.Outcome != Hit {
+				t.Errorf("%s: %d %q %s", part, got.Status, got.body, got.Outcome)
+			}
+		})
+	}
+}
+
+// TestAnOriginThatDoesNotGoOnIsAskedForTheWhole: whatever it makes of the range that
+// the cache asks it for, a client that asked for none is answered with the whole.
+func TestAnOriginThatDoesNotGoOnIsAskedForTheWhole(t *testing.T) {
+	for name, other := range map[string]*http.Response{
+		"416":          response(416, "", "Content-Range: bytes */10"),
+		"other bytes":  response(206, "1234", `Etag: "1"`, "Content-Range: bytes 1-4/10"),
+		"fewer":        response(206, "56", `Etag: "1"`, "Content-Range: bytes 5-6/10"),
+		"other whole":  response(206, "56789ab", `Etag: "1"`, "Content-Range: bytes 5-11/12"),
+		"other entity": response(206, "56789", `Etag: "2"`, "Content-Range: bytes 5-9/10"),
+	} {
+		in(t, func(r *rig) {
+			r.answering(206, "01234", `Etag: "1"`, "Cache-Control: max-age=60", "Content-Range: bytes 0-4/10")
+			r.do("GET /x", "Range: bytes=0-4")
+			synctest.Wait()
+			r.does(func(h http.Header) (*http.Response, error) {
+				if h.Get("Range") != "" {
+					return other, nil
+				}
+				return response(200, "0123456789", `Etag: "1"`, "Cache-Control: max-age=60"), nil
+			})
+			if got := r.do("GET /x"); got.Status != 200 || got.body != "0123456789" || r.count() != 3 {
+				t.Errorf("%s: %d %q, asked %d times", name, got.Status, got.body, r.count())
+			}
+			if got := r.do("GET /x"); got.Outcome != Hit || got.body != "0123456789" {
+				t.Errorf("%s: then %q %s", name, got.body, got.Outcome)
+			}
+		})
+	}
+}
+
 func TestBodyThatBreaksOffIsNeverAHit(t *testing.T) {
 	in(t, func(r *rig) {
 		r.does(func(http.Header) (*http.Response, error) {
