@@ -62,7 +62,7 @@ func (n *node) certificateAuthority() (*acme.Manager, edge.Challenges, error) {
 	s := acme.NewStorage(keeper{n.store}, n.keyring, n.self.Name+"#"+n.boot, log)
 	m := acme.New(
 		acme.Config{Names: authorized(n.file), Email: a.Email, Directory: a.Directory, Challenge: a.Challenge, Roots: roots, Door: door.String()},
-		acme.Deps{Storage: s, Show: n.certAdmin().show, Seen: n.seenByServers, Log: log})
+		acme.Deps{Storage: s, Check: certConfig(n.file).CheckIssued, Show: n.certAdmin().show, Seen: n.seenByServers, Log: log})
 	return m, acme.NewAnswerer(s), nil
 }
 

@@ -15,12 +15,8 @@ import (
 func (w *acmeWorld) looking(name string, show func(ctx context.Context, name string, chain, key []byte) error) *acme.Manager {
 	return acme.New(
 		acme.Config{Names: []string{name}, Email: "admin@example.test", Directory: w.directory, Challenge: acme.DNS01, Roots: w.roots, Check: 20 * time.Millisecond},
-		acme.Deps{Storage: w.a.storage, Show: show, Log: slog.New(slog.DiscardHandler)})
+		acme.Deps{Storage: w.a.storage, Check: certConfig(w.file).CheckIssued, Show: show, Log: slog.New(slog.DiscardHandler)})
 }
-
-// wildcard is a name that no other test renews: certmagic's own pause after a failure
-// holds in the whole process.
-const wildcard = "*." + certDomain
 
 // TestARenewedCertificateIsShownLater has the store refuse a renewed certificate once.
 // The authority names a time for no third.
@@ -29,7 +25,7 @@ func TestARenewedCertificateIsShownLater(t *testing.T) {
 	w.urged = true
 	shown := make(chan string, 100)
 	var refused atomic.Bool
-	w.run(w.looking(wildcard, func(_ context.Context, _ string, chain, _ []byte) error {
+	w.run(w.looking(certDomain, func(_ context.Context, _ string, chain, _ []byte) error {
 		if w.orders.Load() == 2 && !refused.Swap(true) {
 			return errors.New("the store has no leader")
 		}
@@ -53,7 +49,7 @@ func TestACertificateIsRenewedThatTheAuthorityWillNotSeeReplaced(t *testing.T) {
 	w.urged = true
 	w.refuses.Store(true)
 	shown := make(chan string, 100)
-	w.run(w.looking(wildcard, func(_ context.Context, _ string, chain, _ []byte) error {
+	w.run(w.looking(certDomain, func(_ context.Context, _ string, chain, _ []byte) error {
 		shown <- string(chain)
 		return nil
 	}).Run)

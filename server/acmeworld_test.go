@@ -24,6 +24,7 @@ import (
 	"github.com/letsencrypt/pebble/v2/wfe"
 
 	"meridian"
+	"meridian/client"
 	"meridian/config"
 	"meridian/dns"
 	"meridian/edge"
@@ -68,7 +69,13 @@ type acmeWorld struct {
 	urges     atomic.Bool  // it says so now
 	answers   atomic.Value // of func(name string) []string: what the name server has
 	pebble    atomic.Pointer[pebble]
-	refuses   atomic.Bool // the authority refuses orders that replace a certificate
+	replaced  atomic.Int64  // orders that said what they replace
+	refuses   atomic.Bool   // the authority refuses orders that replace a certificate
+	fault     atomic.Value  // of func(rw, r) bool: what stands before the authority has answered
+	life      time.Duration // of what it issues; 0 is pebble's default
+	strict    bool
+	roots2    int // alternate roots that it has
+	chain     int // certificates above a leaf's, but for the root; 0 is 1
 	open      func() *pebble
 }
 
@@ -85,7 +92,8 @@ func newACMEWorld(t *testing.T, challenge string, deaf bool) *acmeWorld {
 	t.Setenv("PEBBLE_VA_NOSLEEP", "1")
 	t.Setenv("PEBBLE_WFE_NONCEREJECT", "5") // percent of good nonces that are refused; three in a row fail an order, which waits a minute
 	t.Setenv("PEBBLE_AUTHZREUSE", "50")     // percent of good authorizations that are used again
-	w := &acmeWorld{certWorld: newCertWorld(t, ringOf(t, keyring.NewLine())), t: t, most: 2}
+	w := &acmeWorld{certWorld: newCertWorld(t, ringOf(t, keyring.NewLine())), t: t, most: 2, strict: true}
+	w.fault.Store(func(http.ResponseWriter, *http.Request) bool { return false })
 	w.file = &config.File{Domain: certDomain, Certificates: []config.Certificate{{ACME: &config.ACME{Challenge: challenge}}}}
 	w.keep = memoryKeeper{w.end()}
 	var atlas topology.Map
@@ -150,16 +158,22 @@ func (w *acmeWorld) authority() {
 	https, plain := w.b.Addrs()
 	w.open = func() *pebble {
 		memory := db.NewMemoryStore()
-		issuer := ca.New(quiet, memory, "", "ecdsa", 0, 1, map[string]ca.Profile{"default": {Description: "all"}})
-		prober := va.New(quiet, plain.(*net.TCPAddr).Port, https.(*net.TCPAddr).Port, true, w.dns.Addrs()[0].String(), memory)
-		front := wfe.New(quiet, memory, prober, issuer, []string{"ca.example.test"}, true, false, 0, 0)
+		issuer := ca.New(quiet, memory, "", "ecdsa", w.roots2, max(w.chain, 1), map[string]ca.Profile{"default": {Description: "all", ValidityPeriod: uint64(w.life / time.Second)}})
+		prober := va.New(quiet, plain.(*net.TCPAddr).Port, https.(*net.TCPAddr).Port, w.strict, w.dns.Addrs()[0].String(), memory)
+		front := wfe.New(quiet, memory, prober, issuer, []string{"ca.example.test"}, w.strict, false, 0, 0)
 		return &pebble{front.Handler(), memory}
 	}
 	w.forget()
 	web := httptest.NewTLSServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if w.fault.Load().(func(http.ResponseWriter, *http.Request) bool)(rw, r) {
+			return
+		}
 		handler, memory := w.pebble.Load(), w.pebble.Load().memory
 		if r.URL.Path == newOrder {
 			old := replaces(r)
+			if old != "" {
+				w.replaced.Add(1)
+			}
 			if knows(memory, old); old != "" && w.refuses.Load() {
 				rw.Header().Set("Content-Type", "application/problem+json")
 				rw.WriteHeader(http.StatusForbidden)
@@ -213,7 +227,7 @@ func (w *acmeWorld) manager(e *acmeEdge, challenge string) *acme.Manager {
 	}
 	return acme.New(
 		acme.Config{Names: []string{certDomain}, Email: "admin@example.test", Directory: w.directory, Challenge: challenge, Roots: w.roots, Door: door.String()},
-		acme.Deps{Storage: e.storage, Show: w.show, Log: slog.New(slog.DiscardHandler),
+		acme.Deps{Storage: e.storage, Check: certConfig(w.file).CheckIssued, Show: w.show, Log: slog.New(slog.DiscardHandler),
 			Seen: func(ctx context.Context, name, text string) error {
 				return seenBy(ctx, []string{w.dns.Addrs()[0].String()}, name, text)
 			}})
@@ -280,4 +294,20 @@ func (w *acmeWorld) order() (err error) {
 		}
 	}
 	return err
+}
+
+// failed waits until the domain's certificate is listed with an error.
+func (w *acmeWorld) failed() client.Certificate {
+	w.t.Helper()
+	for {
+		watch := w.keep.Watch()
+		if l := w.List()[0]; l.Error != "" {
+			return l
+		}
+		select {
+		case <-watch:
+		case <-w.t.Context().Done():
+			w.t.Fatal("no failure is seen")
+		}
+	}
 }

@@ -178,14 +178,22 @@ func (a certAdmin) issued(out []client.Certificate) []client.Certificate {
 			i = len(out)
 			out = append(out, client.Certificate{Name: name, Source: cert.SourceACME, Names: []string{}})
 		}
+		out[i].Next = acme.Next(a.keep, name)
 		if r, ok := acme.Reported(a.keep, name); ok && r.Error != "" {
-			out[i].Error = "not issued at " + r.At.UTC().Format(time.DateTime) + ": " + r.Error
-			out[i].Next = r.Next
+			out[i].Error = "not issued at " + r.At.UTC().Format(time.DateTime) + tried(r.Tries) + ": " + r.Error
 		} else if len(out[i].Names) == 0 {
 			out[i].Notes = append(out[i].Notes, "not issued yet")
 		}
 	}
 	return out
+}
+
+// tried tells of tries that failed in a row.
+func tried(n int) string {
+	if n < 2 {
+		return ""
+	}
+	return fmt.Sprintf(", %d times in a row", n)
 }
 
 // showing counts the edges that show what the store has, and says of the others
@@ -215,6 +223,28 @@ func showing(told map[string]string, mark string) (edges int, waiting map[string
 // soon is how long before its end a certificate is worth a note.
 const soon = 14 * 24 * time.Hour
 
+// soonOf returns that of a certificate. One of an authority is renewed by itself before the
+// last sixth of its life.
+func soonOf(source string, leaf *x509.Certificate) time.Duration {
+	if source == cert.SourceACME {
+		return min(soon, leaf.NotAfter.Sub(leaf.NotBefore)/6)
+	}
+	return soon
+}
+
+// span tells people a time.
+func span(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%d s", d/time.Second)
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%d min", d/time.Minute)
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d hours", d/time.Hour)
+	}
+	return fmt.Sprintf("%d days", d/(24*time.Hour))
+}
+
 // shownCert returns what operators see of a certificate.
 func shownCert(name, source string, added time.Time, chain []*x509.Certificate, now time.Time) client.Certificate {
 	c := client.Certificate{Name: name, Source: source, Names: []string{}, Added: added}
@@ -227,8 +257,8 @@ func shownCert(name, source string, added time.Time, chain []*x509.Certificate, 
 	switch left := leaf.NotAfter.Sub(now); {
 	case left <= 0:
 		c.Notes = append(c.Notes, "it has ended")
-	case left < soon:
-		c.Notes = append(c.Notes, fmt.Sprintf("it ends in %.0f days", left.Hours()/24))
+	case left < soonOf(source, leaf):
+		c.Notes = append(c.Notes, "it ends in "+span(left))
 	}
 	if source == cert.SourceUpload {
 		c.Notes = append(c.Notes, untrusted(chain, now)...)

@@ -84,7 +84,11 @@ func printCerts(out io.Writer, all []client.Certificate) error {
 	fmt.Fprintln(w, "NAME\tFROM\tFOR\tISSUER\tENDS\tEDGES\tSTATE")
 	for _, c := range all {
 		ends := "-"
-		if !c.NotAfter.IsZero() {
+		switch {
+		case c.NotAfter.IsZero():
+		case c.NotAfter.Sub(c.NotBefore) < 48*time.Hour: // of certificates of hours the hour matters
+			ends = c.NotAfter.UTC().Format(time.DateTime)
+		default:
 			ends = c.NotAfter.UTC().Format(time.DateOnly)
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", c.Name, c.Source, orDash(strings.Join(c.Names, ",")), orDash(c.Issuer), ends, edgesOf(c), certState(c))
@@ -101,7 +105,7 @@ func orDash(s string) string {
 
 // edgesOf says how many edges show a certificate, of those that should.
 func edgesOf(c client.Certificate) string {
-	if c.Source == "file" {
+	if c.Source == "file" || len(c.Names) == 0 { // or there is none yet
 		return "-"
 	}
 	return fmt.Sprintf("%d/%d", c.Edges, c.Edges+len(c.Waiting))
@@ -113,7 +117,7 @@ func certState(c client.Certificate) string {
 	if c.Error != "" {
 		parts = append(parts, c.Error)
 	}
-	if !c.Next.IsZero() {
+	if !c.Next.IsZero() && c.Error != "" {
 		parts = append(parts, "next try "+c.Next.UTC().Format(time.DateTime))
 	}
 	var nodes []string
@@ -125,7 +129,10 @@ func certState(c client.Certificate) string {
 		parts = append(parts, node+": "+c.Waiting[node])
 	}
 	if parts = append(parts, c.Notes...); len(parts) == 0 {
-		return "good"
+		parts = append(parts, "good")
+	}
+	if !c.Next.IsZero() && c.Error == "" {
+		parts = append(parts, "renewed at "+c.Next.UTC().Format(time.DateTime))
 	}
 	return strings.Join(parts, "; ")
 }

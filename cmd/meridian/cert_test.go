@@ -16,17 +16,19 @@ func TestCertificatesAreShownForPeople(t *testing.T) {
 		Edges: 4, Waiting: map[string]string{"sa-east-1/edge": "it does not answer"}, Notes: []string{"it ends in 9 days"}}
 	failed := client.Certificate{Name: "api.example.test", Source: "acme", Names: []string{}, Error: "no answer from the directory", Next: end}
 	file := client.Certificate{Name: "/etc/tls/chain.pem", Source: "file", Names: []string{"api.example.test"}, Issuer: "CN=home", NotAfter: end}
+	brief := client.Certificate{Name: "origin.api.example.test", Source: "acme", Names: []string{"origin.api.example.test"}, Issuer: "CN=YE1", NotBefore: end.Add(-time.Hour), NotAfter: end, Edges: 5, Next: end.Add(-20 * time.Minute)}
 	var out strings.Builder
-	if err := printCerts(&out, []client.Certificate{added, failed, file}); err != nil {
+	if err := printCerts(&out, []client.Certificate{added, failed, brief, file}); err != nil {
 		t.Fatal(err)
 	}
 	if err := printCertAdded(&out, added); err != nil {
 		t.Fatal(err)
 	}
-	const want = `NAME                 FROM     FOR                                   ISSUER    ENDS         EDGES   STATE
-api.example.test     upload   api.example.test,*.api.example.test   CN=R11    2027-01-02   4/5     sa-east-1/edge: it does not answer; it ends in 9 days
-api.example.test     acme     -                                     -         -            0/0     no answer from the directory; next try 2027-01-02 03:04:05
-/etc/tls/chain.pem   file     api.example.test                      CN=home   2027-01-02   -       good
+	const want = `NAME                      FROM     FOR                                   ISSUER    ENDS                  EDGES   STATE
+api.example.test          upload   api.example.test,*.api.example.test   CN=R11    2027-01-02            4/5     sa-east-1/edge: it does not answer; it ends in 9 days
+api.example.test          acme     -                                     -         -                     -       no answer from the directory; next try 2027-01-02 03:04:05
+origin.api.example.test   acme     origin.api.example.test               CN=YE1    2027-01-02 03:04:05   5/5     good; renewed at 2027-01-02 02:44:05
+/etc/tls/chain.pem        file     api.example.test                      CN=home   2027-01-02            -       good
 api.example.test is for api.example.test, *.api.example.test, until 2027-01-02; the edges show it now
 note: it ends in 9 days
 `

@@ -118,12 +118,17 @@ func (cfg Config) check(c *source) error {
 	chain, err := parse(c.Certificate.Certificate)
 	if err == nil {
 		c.Leaf = chain[0]
-		err = first(matches(c.Leaf, c.PrivateKey), strong(c.Leaf), joins(chain), inTime(chain, cfg.Now()), cfg.trusted(chain), cfg.fits(c.Leaf))
+		err = first(matches(c.Leaf, c.PrivateKey), cfg.good(chain))
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.name, err)
 	}
 	return nil
+}
+
+// good says what is wrong with a chain, whosever key it has.
+func (cfg Config) good(chain []*x509.Certificate) error {
+	return first(strong(chain[0]), joins(chain), inTime(chain, cfg.Now()), cfg.trusted(chain), cfg.fits(chain[0]))
 }
 
 // first returns the first error: the later ones follow from it.
@@ -156,8 +161,13 @@ func matches(leaf *x509.Certificate, key crypto.PrivateKey) error {
 	if !ok {
 		return fmt.Errorf("found a key of type %T, want one that signs", key)
 	}
+	return belongs(leaf, signer.Public())
+}
+
+// belongs checks that a public key is the certificate's.
+func belongs(leaf *x509.Certificate, key crypto.PublicKey) error {
 	public, ok := leaf.PublicKey.(interface{ Equal(crypto.PublicKey) bool })
-	if !ok || !public.Equal(signer.Public()) {
+	if !ok || !public.Equal(key) {
 		return fmt.Errorf("found the key of another certificate, want that of %s, a key of type %s", subject(leaf), leaf.PublicKeyAlgorithm)
 	}
 	return nil

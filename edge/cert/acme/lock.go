@@ -24,6 +24,13 @@ type locks struct {
 
 	mu   sync.Mutex // guards what follows
 	held map[string]*held
+	seen map[string]sighting // by key
+}
+
+// A sighting is since when a lock has been as it is.
+type sighting struct {
+	rev   int64
+	since time.Time
 }
 
 // A lockRecord is a lock as it is stored.
@@ -44,14 +51,10 @@ type held struct {
 // lock waits for a lock, and renews it until unlock.
 func (l *locks) lock(ctx context.Context, name string) error {
 	key := lockPrefix + name
-	var since time.Time
-	var seen int64 = -1
 	for {
 		watch := l.keep.Watch()
 		text, rev, ok := l.keep.Get(key)
-		if rev != seen {
-			seen, since = rev, time.Now()
-		}
+		since := l.look(key, rev)
 		if !ok || free(text) || time.Since(since) >= l.expiry {
 			if got, err := l.take(ctx, name, rev); got || err != nil {
 				return err
@@ -68,6 +71,26 @@ func (l *locks) lock(ctx context.Context, name string) error {
 		}
 		wait.Stop()
 	}
+}
+
+// look returns since when a lock has been at a revision. It looks at all the others too:
+// whoever was lost may have held several, and who waits for one will want the next.
+func (l *locks) look(key string, rev int64) time.Time {
+	now, was := time.Now(), map[string]sighting{}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.seen, was = map[string]sighting{key: {rev, now}}, l.seen
+	for _, k := range l.keep.Keys(lockPrefix) {
+		if _, r, ok := l.keep.Get(k); ok && k != key {
+			l.seen[k] = sighting{r, now}
+		}
+	}
+	for k, s := range l.seen {
+		if w, ok := was[k]; ok && w.rev == s.rev {
+			l.seen[k] = w
+		}
+	}
+	return l.seen[key].since
 }
 
 func free(text []byte) bool {

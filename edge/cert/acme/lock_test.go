@@ -80,6 +80,34 @@ func (m *memory) Delete(_ context.Context, key string) error {
 
 func (m *memory) Sync(context.Context) error { return nil }
 
+// TestWhoIsLostWithManyLocksIsWaitedForOnce has a node die with two locks, of which
+// another wants one and then the other.
+func TestWhoIsLostWithManyLocksIsWaitedForOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		a, b := node(m, "a"), node(m, "b")
+		for _, name := range []string{"order", "account"} {
+			if err := a.Lock(t.Context(), name); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, h := range a.locks.held { // a dies
+			h.stop()
+			<-h.done
+		}
+		died := time.Now()
+		for _, name := range []string{"order", "account"} {
+			if err := b.Lock(t.Context(), name); err != nil {
+				t.Fatal(err)
+			}
+			defer b.Unlock(t.Context(), name)
+		}
+		if waited := time.Since(died); waited != lockExpiry {
+			t.Errorf("both are had after %v, want %v", waited, lockExpiry)
+		}
+	})
+}
+
 func node(m *memory, name string) *Storage {
 	r, err := keyring.Parse(strings.Repeat("a", 8) + " " + strings.Repeat("0", 64))
 	if err != nil {
@@ -175,11 +203,23 @@ func TestTheStorageIsATreeOfKeys(t *testing.T) {
 
 func second[T any](_ T, err error) error { return err }
 
+func TestAnErrorIsALine(t *testing.T) {
+	for text, want := range map[string]string{
+		"HTTP 502:\n\t<html>\x1b[2J\xff\r\n":   "HTTP 502: <html>?[2J?",
+		strings.Repeat("é", 1000) + "\n<html>": strings.Repeat("é", maxError/2) + "...",
+		"a" + strings.Repeat("é", 1000):        "a" + strings.Repeat("é", maxError/2-1) + "...",
+	} {
+		if got := line(text); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}
+
 func TestPausesGrow(t *testing.T) {
 	now := time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)
 	r, last := Report{Order: "x"}, time.Duration(0)
 	for range 12 {
-		r = r.after(errors.New("no"), now)
+		r = r.after(errors.New("no"), now, 0)
 		if wait := r.Next.Sub(now); wait < last || wait > 6*time.Hour {
 			t.Errorf("after %d tries: %v", r.Tries, wait)
 		} else {
@@ -189,7 +229,10 @@ func TestPausesGrow(t *testing.T) {
 	if last != 6*time.Hour || r.Order != "x" {
 		t.Errorf("%v, %+v", last, r)
 	}
-	if r = r.after(nil, now); r != (Report{At: now, Order: "x"}) {
+	if r = r.after(nil, now, 0); r != (Report{At: now, Order: "x"}) {
 		t.Errorf("after a success: %+v", r)
+	}
+	if r = r.after(errors.New("no"), now, 5*time.Minute); r.Next.Sub(now) != 15*time.Second {
+		t.Errorf("a certificate of 5 min waits %v", r.Next.Sub(now))
 	}
 }

@@ -3,7 +3,6 @@ package acme
 import (
 	"context"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -31,13 +30,17 @@ type Config struct {
 	Roots     *x509.CertPool
 	// Door is where this node answers HTTP-01 or TLS-ALPN-01, host:port.
 	Door string
-	// Check is how often certificates are looked at; 0 means 10 min.
+	// Check is how often certificates are looked at though nothing happened; 0 means a
+	// minute. A new one is left alone for 60 times that, or a third of its life, whatever
+	// the authority says.
 	Check time.Duration
 }
 
 // Deps is what the program provides.
 type Deps struct {
 	Storage *Storage
+	// Check says what is wrong with what an authority answers to a request: PEM. May be nil.
+	Check func(csr *x509.CertificateRequest, chain []byte) error
 	// Show gives all edges a certificate: PEM.
 	Show func(ctx context.Context, name string, chain, key []byte) error
 	// Seen returns once the name servers show a TXT record; nil does not wait.
@@ -50,15 +53,14 @@ type Deps struct {
 type Manager struct {
 	cfg   Config
 	deps  Deps
-	magic *certmagic.Config // renews
-	quiet *certmagic.Config // the same, for first certificates
-	cache *certmagic.Cache
+	magic *certmagic.Config
+	from  issuer
+	cache *certmagic.Cache // certmagic wants one; nothing is in it
 	names map[string]bool
-	alone map[string]chan struct{} // by name: its renewal was refused for what it would replace
 }
 
 // defaultCheck is how often certificates are looked at.
-const defaultCheck = 10 * time.Minute
+const defaultCheck = time.Minute
 
 // Run gets what is missing and renews what is due, until ctx is over.
 func (m *Manager) Run(ctx context.Context, ready func()) error {
@@ -87,9 +89,9 @@ func New(cfg Config, deps Deps) *Manager {
 	if cfg.Check == 0 {
 		cfg.Check = defaultCheck
 	}
-	m := &Manager{cfg: cfg, deps: deps, names: map[string]bool{}, alone: map[string]chan struct{}{}}
+	m := &Manager{cfg: cfg, deps: deps, names: map[string]bool{}}
 	for _, n := range cfg.Names {
-		m.names[n], m.alone[n] = true, make(chan struct{}, 1)
+		m.names[n] = true
 	}
 	return m
 }
@@ -98,32 +100,21 @@ func New(cfg Config, deps Deps) *Manager {
 func (m *Manager) open(ctx context.Context) error {
 	log := newZap(m.deps.Log)
 	m.cache = certmagic.NewCache(certmagic.CacheOptions{
-		GetConfigForCert:   func(certmagic.Certificate) (*certmagic.Config, error) { return m.magic, nil },
-		RenewCheckInterval: m.cfg.Check, Logger: log,
+		GetConfigForCert: func(certmagic.Certificate) (*certmagic.Config, error) { return m.magic, nil }, Logger: log,
 	})
-	of := certmagic.Config{
+	m.magic = certmagic.New(m.cache, certmagic.Config{
 		Storage: m.deps.Storage, Logger: log, DisableStorageCheck: true, OnEvent: m.event,
-		OCSP: certmagic.OCSPConfig{DisableStapling: true}, // this cache is shown to nobody
-	}
-	m.magic, m.quiet = certmagic.New(m.cache, of), certmagic.New(m.cache, of)
-	issuer, err := m.issuer(log)
+		OCSP: certmagic.OCSPConfig{DisableStapling: true},
+	})
+	of, err := m.issuer(log)
 	if err != nil {
 		m.cache.Stop()
 		return err
 	}
-	m.magic.Issuers = []certmagic.Issuer{issuer}
-	m.quiet.Issuers = []certmagic.Issuer{silent{issuer}}
+	m.from = issuer{ACMEIssuer: of, storage: m.deps.Storage, check: m.deps.Check}
+	m.magic.Issuers = []certmagic.Issuer{m.from}
 	m.deps.Storage.reseal(ctx)
 	return nil
-}
-
-// A silent issuer never asks at the terminal, which certmagic would for an e-mail
-// address. It cannot tell the authority which certificate is replaced.
-type silent struct{ *certmagic.ACMEIssuer }
-
-// PreCheck implements certmagic.PreChecker.
-func (s silent) PreCheck(ctx context.Context, names []string, _ bool) error {
-	return s.ACMEIssuer.PreCheck(ctx, names, false)
 }
 
 // issuer returns who speaks ACME. Certmagic finds the door of this node open, and
@@ -152,94 +143,13 @@ func (m *Manager) issuer(log *zap.Logger) (*certmagic.ACMEIssuer, error) {
 	return certmagic.NewACMEIssuer(m.magic, of), nil
 }
 
-// keep gets a name's certificate, if there is none yet, shows it, and leaves its
-// renewal to the cache and to tend. It tries until ctx is over, with growing pauses
-// that all edges share.
-func (m *Manager) keep(ctx context.Context, name string) {
-	for ctx.Err() == nil {
-		watch := m.deps.Storage.keep.Watch()
-		again, err := m.try(ctx, name)
-		if err == nil {
-			m.tend(ctx, name)
-		}
-		if ctx.Err() != nil {
-			return
-		}
-		wait := time.NewTimer(time.Until(again))
-		for due := false; !due; {
-			select {
-			case <-ctx.Done():
-				due = true
-			case <-wait.C:
-				due = true
-			case <-watch: // an operator's order may have been fulfilled
-				watch = m.deps.Storage.keep.Watch()
-				due = m.issued(name)
-			}
-		}
-		wait.Stop()
-	}
-}
-
-// errLater says that another edge tried a moment ago.
-var errLater = errors.New("it was tried a moment ago")
-
-// try makes one try for a certificate, unless one is there or it is too soon for
-// the next. Its error comes with the time of the next.
-func (m *Manager) try(ctx context.Context, name string) (again time.Time, err error) {
-	lock := "keep_" + name
-	again = time.Now().Add(pauses[0])
-	if err := m.deps.Storage.Lock(ctx, lock); err != nil {
-		return again, err
-	}
-	defer m.deps.Storage.Unlock(context.WithoutCancel(ctx), lock)
-	if !m.issued(name) {
-		if r, _ := Reported(m.deps.Storage.keep, name); r.Error != "" && time.Now().Before(r.Next) {
-			return r.Next, errLater
-		}
-		if err := m.quiet.ObtainCertSync(ctx, name); err != nil {
-			r, _ := Reported(m.deps.Storage.keep, name)
-			return later(r.Next, again), err
-		}
-	}
-	if _, err = m.magic.CacheManagedCertificate(ctx, name); err != nil {
-		m.deps.Log.Error("a certificate was issued and is not shown yet", "name", name, "why", err.Error())
-		return again, err
-	}
-	if err := m.show(ctx, name); err != nil { // tend will
-		m.deps.Log.Error("a certificate was issued and is not shown yet", "name", name, "why", err.Error())
-	}
-	return again, nil
-}
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
-}
-
-// issued reports whether the storage has a name's certificate.
-func (m *Manager) issued(name string) bool {
-	return m.deps.Storage.Exists(context.Background(), certmagic.StorageKeys.SiteCert(m.magic.Issuers[0].IssuerKey(), name))
-}
-
-// pauses lie between tries that fail, the last again and again: an authority
-// refuses who asks too often.
-var pauses = []time.Duration{time.Minute, 2 * time.Minute, 5 * time.Minute, 15 * time.Minute, 30 * time.Minute, time.Hour, 3 * time.Hour, 6 * time.Hour}
-
-// pause returns how long to wait after the nth try that failed.
-func pause(n int) time.Duration { return pauses[min(max(n, 1), len(pauses))-1] }
-
 // event hears what certmagic does.
 func (m *Manager) event(ctx context.Context, event string, data map[string]any) error {
 	name, _ := data["identifier"].(string)
-	renewal, _ := data["renewal"].(bool)
-	forced, _ := data["forced"].(bool)
 	switch event {
-	case "cert_obtaining":
-		if renewal && !forced && ctx.Value(atOnce{}) == nil {
-			return m.soon(name)
+	case "cert_obtaining": // with the lock
+		if rev, ok := ctx.Value(basis{}).(int64); ok {
+			return m.stillDue(name, rev)
 		}
 	case "cert_obtained":
 		m.say(ctx, name, nil)
@@ -249,24 +159,13 @@ func (m *Manager) event(ctx context.Context, event string, data map[string]any) 
 	case "cert_failed":
 		err, _ := data["error"].(error)
 		m.say(ctx, name, err)
-		if renewal && refusedFor(err) && ctx.Value(atOnce{}) == nil {
-			select {
-			case m.alone[name] <- struct{}{}:
-			default: // tend knows
-			}
-		}
 	}
 	return nil
 }
 
 // show gives all edges what the storage has for a name.
 func (m *Manager) show(ctx context.Context, name string) error {
-	issuer := m.magic.Issuers[0].IssuerKey()
-	chain, err := m.deps.Storage.Load(ctx, certmagic.StorageKeys.SiteCert(issuer, name))
-	if err != nil {
-		return err
-	}
-	key, err := m.deps.Storage.Load(ctx, certmagic.StorageKeys.SitePrivateKey(issuer, name))
+	chain, key, err := m.load(ctx, name)
 	if err != nil {
 		return err
 	}

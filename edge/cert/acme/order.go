@@ -80,26 +80,13 @@ func (m *Manager) fulfil(ctx context.Context, name, id string) {
 	if now, ok := m.ordered(name); !ok || now != id {
 		return
 	}
-	err := m.renew(ctx, name)
+	err := m.magic.RenewCertSync(ctx, name, true) // or gets the first
 	r, _ := Reported(m.deps.Storage.keep, name)
 	if r.Order = id; err != nil && r.Error == "" { // what came before the try
-		r.At, r.Error = time.Now().UTC(), err.Error()
+		r.At, r.Error = time.Now().UTC(), line(err.Error())
 	}
 	if err == nil {
 		r.Error = ""
 	}
 	report(context.WithoutCancel(ctx), m.deps.Storage.keep, name, r)
-}
-
-func (m *Manager) renew(ctx context.Context, name string) error {
-	if !m.issued(name) {
-		return m.quiet.ObtainCertSync(ctx, name)
-	}
-	ctx = context.WithValue(ctx, atOnce{}, true)
-	if m.cfg.Email != "" {
-		if err := m.magic.RenewCertSync(ctx, name, true); !refusedFor(err) {
-			return err
-		}
-	}
-	return m.quiet.RenewCertSync(ctx, name, true)
 }
