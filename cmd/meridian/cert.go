@@ -45,7 +45,7 @@ func (c *certAddCmd) Run(ctx context.Context, g *Global) error {
 	}
 	done, err := a.AddCertificate(ctx, client.NewCertificate{Name: c.Name, Chain: string(chain), Key: string(key)})
 	if meridian.KindOf(err) == meridian.Invalid {
-		return mistake{fmt.Errorf("%s: %s", c.Cert, strings.TrimPrefix(err.Error(), "certificate: "))}
+		return mistake{c.placed(err.Error())}
 	}
 	if err != nil {
 		return err
@@ -54,6 +54,15 @@ func (c *certAddCmd) Run(ctx context.Context, g *Global) error {
 		return json.NewEncoder(os.Stdout).Encode(done)
 	}
 	return printCertAdded(os.Stdout, done)
+}
+
+// placed names the file in which a mistake is.
+func (c *certAddCmd) placed(why string) error {
+	why = strings.TrimPrefix(why, "certificate: ")
+	if why, ok := strings.CutPrefix(why, "its key: "); ok {
+		return fmt.Errorf("%s: %s", c.Key, why)
+	}
+	return fmt.Errorf("%s: %s", c.Cert, why)
 }
 
 func printCertAdded(out io.Writer, c client.Certificate) error {

@@ -36,3 +36,15 @@ note: it ends in 9 days
 		t.Error(diff)
 	}
 }
+
+func TestAMistakeInAnUploadNamesItsFile(t *testing.T) {
+	c := certAddCmd{Cert: "chain.pem", Key: "key.pem"}
+	for why, want := range map[string]string{
+		"certificate: found nothing, want PEM":          "chain.pem: found nothing, want PEM",
+		"certificate: its key: found nothing, want PEM": "key.pem: found nothing, want PEM",
+	} {
+		if got := c.placed(why).Error(); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}

@@ -1,13 +1,13 @@
 package cert
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
@@ -35,82 +35,21 @@ func read(p Pair) (tls.Certificate, error) {
 	return c, nil
 }
 
-// Check says what is wrong with a bundle, or returns it ready for handshakes.
+// Check says what is wrong with a bundle, or returns it ready for handshakes. What is wrong
+// with the text of its key stands behind "its key: ".
 func (cfg Config) Check(b Bundle) (c tls.Certificate, err error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	if c.Certificate, err = chainOf(b.Chain); err == nil {
-		c.PrivateKey, err = keyOf(b.Key)
-	}
-	if err != nil {
+	if c.Certificate, err = chainOf(b.Chain); err != nil {
 		return c, fmt.Errorf("%s: %w", b.Name, err)
+	}
+	if c.PrivateKey, err = keyOf(b.Key); err != nil {
+		return c, fmt.Errorf("%s: its key: %w", b.Name, err)
 	}
 	named := source{Certificate: c, name: b.Name}
 	err = cfg.check(&named)
 	return named.Certificate, err
-}
-
-// chainOf returns the certificates of a PEM file, in order.
-func chainOf(text []byte) (chain [][]byte, err error) {
-	found := map[string]bool{}
-	for {
-		var b *pem.Block
-		if b, text = pem.Decode(text); b == nil {
-			break
-		}
-		if found[b.Type] = true; b.Type == "CERTIFICATE" {
-			chain = append(chain, b.Bytes)
-		}
-	}
-	if len(chain) == 0 {
-		return nil, fmt.Errorf("found %s, want a PEM block CERTIFICATE", blocks(found))
-	}
-	return chain, nil
-}
-
-// keyOf returns the private key of a PEM file.
-func keyOf(text []byte) (crypto.PrivateKey, error) {
-	found := map[string]bool{}
-	for {
-		var b *pem.Block
-		if b, text = pem.Decode(text); b == nil {
-			return nil, fmt.Errorf("found %s, want a PEM block PRIVATE KEY, EC PRIVATE KEY or RSA PRIVATE KEY", blocks(found))
-		}
-		found[b.Type] = true
-		if strings.HasPrefix(b.Type, "ENCRYPTED") || b.Headers["Proc-Type"] != "" {
-			return nil, errors.New("found an encrypted key, want one without a passphrase")
-		}
-		var key any
-		var err error
-		switch b.Type {
-		case "PRIVATE KEY":
-			key, err = x509.ParsePKCS8PrivateKey(b.Bytes)
-		case "EC PRIVATE KEY":
-			key, err = x509.ParseECPrivateKey(b.Bytes)
-		case "RSA PRIVATE KEY":
-			key, err = x509.ParsePKCS1PrivateKey(b.Bytes)
-		default:
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("found a block %s that cannot be read: %w", b.Type, err)
-		}
-		return key, nil
-	}
-}
-
-// blocks names the PEM blocks that a file has.
-func blocks(found map[string]bool) string {
-	if len(found) == 0 {
-		return "no PEM block"
-	}
-	var names []string
-	for name := range found {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return "only " + strings.Join(names, ", ")
 }
 
 // check says what is wrong with one certificate, and fills in its Leaf.
@@ -118,7 +57,7 @@ func (cfg Config) check(c *source) error {
 	chain, err := parse(c.Certificate.Certificate)
 	if err == nil {
 		c.Leaf = chain[0]
-		err = first(matches(c.Leaf, c.PrivateKey), cfg.good(chain))
+		err = first(matches(chain, c.PrivateKey), cfg.good(chain))
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.name, err)
@@ -128,7 +67,7 @@ func (cfg Config) check(c *source) error {
 
 // good says what is wrong with a chain, whosever key it has.
 func (cfg Config) good(chain []*x509.Certificate) error {
-	return first(strong(chain[0]), joins(chain), inTime(chain, cfg.Now()), cfg.trusted(chain), cfg.fits(chain[0]))
+	return first(strong(chain[0]), signed(chain), joins(chain), inTime(chain, cfg.Now()), cfg.trusted(chain), allowed(chain, cfg.Now()), cfg.fits(chain[0]))
 }
 
 // first returns the first error: the later ones follow from it.
@@ -155,13 +94,19 @@ func parse(raw [][]byte) (chain []*x509.Certificate, err error) {
 	return chain, nil
 }
 
-// matches checks that the key is the certificate's.
-func matches(leaf *x509.Certificate, key crypto.PrivateKey) error {
+// matches checks that the key is the first certificate's.
+func matches(chain []*x509.Certificate, key crypto.PrivateKey) error {
 	signer, ok := key.(crypto.Signer)
 	if !ok {
 		return fmt.Errorf("found a key of type %T, want one that signs", key)
 	}
-	return belongs(leaf, signer.Public())
+	err := belongs(chain[0], signer.Public())
+	for i, c := range chain[1:] {
+		if err != nil && belongs(c, signer.Public()) == nil {
+			return fmt.Errorf("found the certificate of this key, %s, at place %d of the chain, want it first, and each one's issuer after it", subject(c), i+2)
+		}
+	}
+	return err
 }
 
 // belongs checks that a public key is the certificate's.
@@ -193,9 +138,44 @@ func strong(leaf *x509.Certificate) error {
 // joins checks that each certificate of a chain is signed by the next.
 func joins(chain []*x509.Certificate) error {
 	for i, c := range chain[1:] {
+		if c.Equal(chain[i]) {
+			return fmt.Errorf("found %s twice in the chain, at places %d and %d, want it once", subject(c), i+1, i+2)
+		}
 		if err := chain[i].CheckSignatureFrom(c); err != nil {
 			return fmt.Errorf("found %s after %s in the chain, want its issuer, %s: %w", subject(c), subject(chain[i]), chain[i].Issuer, err)
 		}
+	}
+	return nil
+}
+
+// signed checks that no certificate but a root is signed with a hash that clients refuse.
+func signed(chain []*x509.Certificate) error {
+	for i, c := range chain {
+		if i > 0 && bytes.Equal(c.RawIssuer, c.RawSubject) {
+			continue // nobody looks at a root's signature
+		}
+		switch a := c.SignatureAlgorithm; a {
+		case x509.MD2WithRSA, x509.MD5WithRSA, x509.SHA1WithRSA, x509.DSAWithSHA1, x509.ECDSAWithSHA1:
+			return fmt.Errorf("found %s, signed with %s, want SHA-256 at least: clients refuse it", subject(c), a)
+		}
+	}
+	return nil
+}
+
+// allowed checks that the authorities of a chain may sign what they did: for these names
+// (RFC 5280, section 4.2.1.10), in so long a chain, for servers.
+func allowed(chain []*x509.Certificate, now time.Time) error {
+	last := len(chain) - 1
+	if last == 0 {
+		return nil
+	}
+	roots, between := x509.NewCertPool(), x509.NewCertPool()
+	roots.AddCert(chain[last])
+	for _, c := range chain[1:last] {
+		between.AddCert(c)
+	}
+	if _, err := chain[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: between, CurrentTime: now}); err != nil {
+		return fmt.Errorf("found a chain that clients refuse, want one whose authorities may sign for %s, for servers, in a chain of %d: %w", names(chain[0]), len(chain), err)
 	}
 	return nil
 }
@@ -240,7 +220,7 @@ func (cfg Config) fits(leaf *x509.Certificate) error {
 	}
 	want := strings.Join(cfg.Domains, " or ")
 	if cfg.Under == "" {
-		return fmt.Errorf("found a certificate for %s, want one for %s", names(leaf), want)
+		return fmt.Errorf("found a certificate for %s, want one for %s%s", names(leaf), want, hint(leaf))
 	}
 	under := func(name string) bool {
 		name = strings.ToLower(name)
@@ -249,7 +229,7 @@ func (cfg Config) fits(leaf *x509.Certificate) error {
 	if slices.ContainsFunc(leaf.DNSNames, under) {
 		return nil
 	}
-	return fmt.Errorf("found a certificate for %s, want one for %s, or for %s or a name under it", names(leaf), want, cfg.Under)
+	return fmt.Errorf("found a certificate for %s, want one for %s, or for %s or a name under it%s", names(leaf), want, cfg.Under, hint(leaf))
 }
 
 // covered checks that every domain has a certificate.
@@ -266,10 +246,26 @@ func (cfg Config) covered(set []source) error {
 }
 
 func names(c *x509.Certificate) string {
-	if len(c.DNSNames) == 0 {
-		return "no DNS name"
+	switch {
+	case len(c.DNSNames) > 0:
+		return strings.Join(c.DNSNames, ", ")
+	case len(c.IPAddresses) > 0:
+		return fmt.Sprintf("no DNS name, only the addresses %v", c.IPAddresses)
+	case c.Subject.CommonName != "":
+		return fmt.Sprintf("no DNS name, only the common name %q, at which clients do not look", c.Subject.CommonName)
 	}
-	return strings.Join(c.DNSNames, ", ")
+	return "no DNS name"
+}
+
+// hint says why a certificate may not be for what it seems to be for.
+func hint(c *x509.Certificate) string {
+	switch {
+	case slices.ContainsFunc(c.DNSNames, func(n string) bool { return strings.HasSuffix(n, ".") }):
+		return "; no client takes a name that ends with a dot"
+	case slices.ContainsFunc(c.DNSNames, func(n string) bool { return strings.HasPrefix(n, "*.") }):
+		return "; a wildcard stands for one label, and not for none"
+	}
+	return ""
 }
 
 // subject names a certificate for people.
