@@ -83,7 +83,7 @@ var refuseRevoked = answer{status: http.StatusForbidden, message: "The client's 
 // handshake.
 func (e *Edge) revoked(r *http.Request) bool {
 	t := e.cfg.TLS.Clients.Trust
-	if t == nil || r.TLS == nil || t.Revoked(r.TLS.PeerCertificates) == nil {
+	if t == nil || r.TLS == nil || t.Refused(r.TLS.PeerCertificates, e.deps.Now()) == nil {
 		return false
 	}
 	e.metrics.guarded("client certificate", "revoked")

@@ -31,6 +31,7 @@ type shelf struct {
 	log   *slog.Logger
 	tell  func(mark string) // what of the store is in use
 	now   func() time.Time
+	fresh chan struct{} // has room for one: there are others than before
 
 	seen string    // the mark of what was taken last
 	at   time.Time // when that was
@@ -106,7 +107,7 @@ func (n *node) newShelf() (*shelf, error) {
 	}
 	return &shelf{
 		certs: certs, store: inStore{n.store}, ring: n.keyring, log: n.log.With("hop", "edge"), now: time.Now,
-		tell: func(mark string) { n.fact(factCerts, mark) },
+		tell: func(mark string) { n.fact(factCerts, mark) }, fresh: make(chan struct{}, 1),
 	}, nil
 }
 
@@ -161,6 +162,9 @@ func (s *shelf) look(ctx context.Context) {
 	if mark == s.seen && now.Sub(s.at) < shelfAgain {
 		return
 	}
+	if mark != s.seen {
+		defer s.renew()
+	}
 	s.seen, s.at = mark, now
 	if len(stored) == 0 {
 		s.certs.Take(nil)
@@ -176,6 +180,14 @@ func (s *shelf) look(ctx context.Context) {
 		return
 	}
 	s.log.Info("certificates", "stored", len(stored))
+}
+
+// renew tells whoever asks responders that there are other certificates.
+func (s *shelf) renew() {
+	select {
+	case s.fresh <- struct{}{}:
+	default: // it knows
+	}
 }
 
 // markOf is what a node tells of the certificates that it shows.

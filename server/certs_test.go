@@ -103,7 +103,7 @@ func newCertWorld(t testing.TB, ring func() (keyring.Ring, error)) *certWorld {
 func (w *certWorld) newShelf(ring func() (keyring.Ring, error)) *shelf {
 	return &shelf{
 		certs: cert.New(certConfig(&config.File{Domain: certDomain})), store: &ledgerEnd{memoryLedger: w.ledger}, ring: ring,
-		log: slog.New(slog.DiscardHandler), tell: func(mark string) { w.mark.Store(&mark) }, now: time.Now,
+		log: slog.New(slog.DiscardHandler), tell: func(mark string) { w.mark.Store(&mark) }, now: time.Now, fresh: make(chan struct{}, 1),
 	}
 }
 
@@ -214,7 +214,7 @@ func TestABadCertificateIsRefusedAndNeverReplacesAGoodOne(t *testing.T) {
 		"found a certificate for www.example.test, want one for api.example.test":                 {Chain: other, Key: otherKey},
 		"found no PEM block, want a PEM block CERTIFICATE":                                        {Chain: "hello", Key: key},
 		"found only CERTIFICATE, want a PEM block PRIVATE KEY, EC PRIVATE KEY or RSA PRIVATE KEY": {Chain: chain, Key: chain},
-		`found "api.example.test" after "api.example.test" in the chain, want its issuer`:         {Chain: chain + chain, Key: key},
+		`found "api.example.test" twice in the chain, at places 1 and 2, want it once`:            {Chain: chain + chain, Key: key},
 		`the name "a/b"; expected at most 253 characters, without spaces and slashes`:             {Chain: chain, Key: key, Name: "a/b"},
 	} {
 		if _, err := w.Add(t.Context(), in); err == nil || !strings.Contains(err.Error(), want) || meridian.KindOf(err) != meridian.Invalid {

@@ -10,7 +10,7 @@ import (
 const ocspPatience = 10 * time.Second
 
 // staple keeps what the responders of the certificates say, until ctx is over. It
-// looks again when the certificates changed.
+// looks again at once when the certificates changed.
 func (s *shelf) staple(ctx context.Context, ready func()) error {
 	ready()
 	c := &http.Client{Timeout: ocspPatience}
@@ -31,6 +31,8 @@ func (s *shelf) staple(ctx context.Context, ready func()) error {
 			wait.Stop()
 			return nil
 		case <-wait.C:
+		case <-s.fresh:
 		}
+		wait.Stop()
 	}
 }

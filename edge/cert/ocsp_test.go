@@ -80,9 +80,16 @@ func TestACertificateCarriesWhatItsResponderSays(t *testing.T) {
 	if again, why := round(); !strings.Contains(why, `OCSP of "api.example.test": the responder answered 503`) || !stapled() || !again.Equal(now.Add(time.Minute)) {
 		t.Errorf("while the responder is away: again %v, why %q, stapled %v", again, why, stapled())
 	}
+	now = noon.Add(10*time.Minute - 1)
+	if !stapled() { // the control
+		t.Error("an answer is not shown before its end")
+	}
 	now = noon.Add(10 * time.Minute)
-	if round(); stapled() { // the control: nothing that is over is shown
+	if stapled() { // before anybody looked
 		t.Error("an answer is shown after its end")
+	}
+	if round(); stapled() {
+		t.Error("an answer is shown after its end and a look")
 	}
 	r.down = false
 	for want, state := range map[string]ocsp.Response{

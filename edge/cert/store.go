@@ -41,8 +41,9 @@ type Store struct {
 // A set is what handshakes choose from. It is never changed.
 type set struct {
 	certs  []tls.Certificate
-	first  *tls.Certificate              // for who names nothing: of the first domain, if there is one
-	byName map[string][]*tls.Certificate // lower case; wildcards as *.example.test
+	first  *tls.Certificate               // for who names nothing: of the first domain, if there is one
+	byName map[string][]*tls.Certificate  // lower case; wildcards as *.example.test
+	ends   map[*tls.Certificate]time.Time // of their staples
 }
 
 // New returns a store without certificates.
@@ -83,6 +84,7 @@ func (s *Store) Use(certs ...tls.Certificate) error {
 type source struct {
 	tls.Certificate
 	name, from string
+	ends       time.Time // of its staple
 }
 
 // use checks a set, and publishes it if neither it nor errs speaks against it.
@@ -115,7 +117,7 @@ func (s *Store) Take(bundles []Bundle) error {
 	for _, b := range bundles {
 		c, err := s.cfg.Check(b)
 		if err == nil {
-			next[b.id()] = source{c, b.Name, b.Source}
+			next[b.id()] = source{Certificate: c, name: b.Name, from: b.Source}
 			continue
 		}
 		errs = append(errs, err)
@@ -141,7 +143,7 @@ func (s *Store) publish() {
 	slices.SortStableFunc(all, func(a, b source) int { return over(a, now) - over(b, now) })
 	for i := range all {
 		if st, ok := s.staples[sha256.Sum256(all[i].Certificate.Certificate[0])]; ok && st.fresh(now) {
-			all[i].OCSPStaple = st.text
+			all[i].OCSPStaple, all[i].ends = st.text, st.to
 		}
 	}
 	if len(all) > 0 {
@@ -173,7 +175,7 @@ func preferred(a, b source) int {
 // newSet indexes certificates by their names; of two with a name, the one that
 // stands first is shown, to those who can use it.
 func newSet(named []source, domains []string) *set {
-	out := &set{byName: map[string][]*tls.Certificate{}}
+	out := &set{byName: map[string][]*tls.Certificate{}, ends: map[*tls.Certificate]time.Time{}}
 	for _, n := range named {
 		out.certs = append(out.certs, n.Certificate)
 	}
@@ -182,6 +184,9 @@ func newSet(named []source, domains []string) *set {
 		out.first = &out.certs[i]
 	}
 	for i := range out.certs {
+		if named[i].OCSPStaple != nil {
+			out.ends[&out.certs[i]] = named[i].ends
+		}
 		for _, name := range out.certs[i].Leaf.DNSNames {
 			name = strings.ToLower(name)
 			out.byName[name] = append(out.byName[name], &out.certs[i])
@@ -198,16 +203,32 @@ func (s *Store) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, er
 	if now == nil || len(now.certs) == 0 {
 		return nil, errors.New("no certificate is loaded")
 	}
+	return now.inTime(now.named(hello), s.cfg.Now()), nil
+}
+
+// named returns the certificate for who names a server.
+func (s *set) named(hello *tls.ClientHelloInfo) *tls.Certificate {
 	name := strings.ToLower(strings.TrimSuffix(hello.ServerName, "."))
-	if cs := now.byName[name]; cs != nil {
-		return usable(cs, hello), nil
+	if cs := s.byName[name]; cs != nil {
+		return usable(cs, hello)
 	}
 	if _, above, ok := strings.Cut(name, "."); ok {
-		if cs := now.byName["*."+above]; cs != nil {
-			return usable(cs, hello), nil
+		if cs := s.byName["*."+above]; cs != nil {
+			return usable(cs, hello)
 		}
 	}
-	return now.first, nil
+	return s.first
+}
+
+// inTime returns a certificate without what its responder said, once that is over: clients
+// end a handshake with an old answer, and not one without.
+func (s *set) inTime(c *tls.Certificate, now time.Time) *tls.Certificate {
+	if ends, ok := s.ends[c]; !ok || now.Before(ends) {
+		return c
+	}
+	bare := *c
+	bare.OCSPStaple = nil
+	return &bare
 }
 
 // usable returns the first that the client can use, such as the RSA one of two

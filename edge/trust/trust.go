@@ -2,12 +2,13 @@ package trust
 
 import (
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"meridian/internal/pemfile"
 )
 
 // A Config is what a trust store is made of.
@@ -24,6 +25,7 @@ type Store struct {
 	ignoreExpiry bool
 	lists        atomic.Pointer[map[serial]bool] // of revocation lists
 	serials      atomic.Pointer[map[string]bool] // that an operator named, hexadecimal
+	fallen       atomic.Bool                     // a list names one of cas
 }
 
 // A serial names a certificate: by its issuer, as DER, and its number.
@@ -37,12 +39,11 @@ func serialOf(c *x509.Certificate) serial {
 // signed by themselves are roots; if none is, all are.
 func New(c Config) (*Store, error) {
 	s := &Store{roots: x509.NewCertPool(), ignoreExpiry: c.IgnoreExpiry}
-	rest := c.CA
-	for {
-		var b *pem.Block
-		if b, rest = pem.Decode(rest); b == nil {
-			break
-		}
+	all, err := pemfile.Blocks(c.CA)
+	if err != nil {
+		return nil, err
+	}
+	for _, b := range all {
 		if b.Type != "CERTIFICATE" {
 			continue
 		}
@@ -146,6 +147,19 @@ func (s *Store) Revoked(chain []*x509.Certificate) error {
 	return nil
 }
 
+// Refused says why a client that was let in with a chain may not stay, or returns nil: it
+// or who signed for it was revoked since, also an authority of the store that it did not
+// show. That its time is over since is no reason.
+func (s *Store) Refused(shown []*x509.Certificate, now time.Time) error {
+	if len(shown) == 0 {
+		return nil
+	}
+	if err := s.Revoked(shown); err != nil || !s.fallen.Load() {
+		return err
+	}
+	return s.Verify(shown, within(now, shown[0].NotBefore, shown[0].NotAfter))
+}
+
 // RevokeSerials replaces the serial numbers that an operator named: hexadecimal.
 func (s *Store) RevokeSerials(numbers []string) {
 	m := map[string]bool{}
@@ -177,7 +191,12 @@ func (s *Store) RevokeLists(text []byte, now time.Time) (late []string, err erro
 			}
 		}
 	}
+	fallen := false
+	for _, ca := range s.cas {
+		fallen = fallen || revoked[serialOf(ca)]
+	}
 	s.lists.Store(&revoked)
+	s.fallen.Store(fallen)
 	return late, nil
 }
 
@@ -192,11 +211,11 @@ func parseLists(text []byte) (lists []*x509.RevocationList, err error) {
 		}
 		return []*x509.RevocationList{l}, nil
 	}
-	for {
-		var b *pem.Block
-		if b, text = pem.Decode(text); b == nil {
-			break
-		}
+	all, err := pemfile.Blocks(text)
+	if err != nil {
+		return nil, err
+	}
+	for _, b := range all {
 		if b.Type != "X509 CRL" {
 			continue
 		}

@@ -157,6 +157,12 @@ func TestWhatIsRevokedIsRefusedAndABadListChangesNothing(t *testing.T) {
 			t.Errorf("after a bad list %q is refused", got)
 		}
 	}
+	cut := inPEM("X509 CRL", root.list(noon.Add(time.Hour)), root.list(noon.Add(time.Hour), 0xa))
+	for _, text := range [][]byte{cut[:len(cut)-40], cut[:len(cut)-200]} { // somebody writes the file
+		if _, err := s.RevokeLists(text, noon); err == nil || !strings.Contains(err.Error(), "number 2 of the file, that is cut or damaged") || refused() != "a" {
+			t.Errorf("after a list that is cut %q is refused, %v", refused(), err)
+		}
+	}
 	late, err := s.RevokeLists(inPEM("X509 CRL", root.list(noon.Add(-time.Minute), 2)), noon)
 	if err != nil || len(late) != 1 || !strings.Contains(late[0], "should have been replaced by 2026-06-01T11:59:00Z") {
 		t.Errorf("%v, %v", late, err)
@@ -167,6 +173,31 @@ func TestWhatIsRevokedIsRefusedAndABadListChangesNothing(t *testing.T) {
 	s.RevokeSerials([]string{"A"})
 	if got := refused(); got != "ab" && got != "ba" {
 		t.Errorf("%q is refused, want both", got)
+	}
+}
+
+// TestAnAuthorityOfTheStoreIsRevokedUnderAnOpenConnection has clients send their own
+// certificate alone: the one between is in the trust store.
+func TestAnAuthorityOfTheStoreIsRevokedUnderAnOpenConnection(t *testing.T) {
+	root := (&issuer{t: t}).sign("root", 1, authority)
+	mid, other := root.sign("mid", 2, authority), root.sign("other", 3, authority)
+	a, b := mid.sign("a", 0xa, func(*x509.Certificate) {}), other.sign("b", 0xb, func(*x509.Certificate) {})
+	s, err := trust.New(trust.Config{CA: inPEM("CERTIFICATE", root.cert.Raw, mid.cert.Raw, other.cert.Raw)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stay := func(c *issuer) bool { return s.Refused([]*x509.Certificate{c.cert}, noon.Add(1000*time.Hour)) == nil } // their time is over by then
+	if !stay(a) || !stay(b) || s.Refused(nil, noon) != nil {
+		t.Error("who was let in is refused, and nothing was revoked")
+	}
+	if _, err := s.RevokeLists(root.list(noon.Add(time.Hour), 2), noon); err != nil {
+		t.Fatal(err)
+	}
+	if stay(a) || !stay(b) || s.Refused(nil, noon) != nil {
+		t.Errorf("after mid was revoked a stays: %v, and b: %v", stay(a), stay(b))
+	}
+	if _, err := s.RevokeLists(root.list(noon.Add(time.Hour)), noon); err != nil || !stay(a) {
+		t.Errorf("after the list is empty a is refused: %v", err)
 	}
 }
 
