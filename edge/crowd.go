@@ -84,6 +84,18 @@ func (c *crowd) enter(from net.Addr) Admission {
 	return a
 }
 
+// doubtful reports whether who comes is to prove its address first: it has half of
+// the connections that it may have, and may be one whose address others bear.
+func (c *crowd) doubtful(from net.Addr) bool {
+	who, near := stricthttp.ClientOf(from)
+	if near && c.limits.ConnectionsPerClient == 0 {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return 2*(c.of[who]+1) > c.limits.perClient()
+}
+
 // leave ends what enter began.
 func (c *crowd) leave(from net.Addr) {
 	who, _ := stricthttp.ClientOf(from)

@@ -61,7 +61,7 @@ func newQUICDoor(e *Edge, socket net.PacketConn, conf *tls.Config) (*quicDoor, e
 	keys := route.Keys()
 	d.socket, d.transport = route, &quic.Transport{
 		Conn: route, StatelessResetKey: &keys.Reset, TokenGeneratorKey: &keys.Token, ConnectionIDGenerator: route.Generator(), ConnContext: d.enter,
-		VerifySourceAddress: func(net.Addr) bool { return d.shaking.Load() > manyHandshakes },
+		VerifySourceAddress: func(from net.Addr) bool { return d.shaking.Load() > manyHandshakes || d.crowd.doubtful(from) },
 	}
 	d.server = &http3.Server{
 		Handler: http.HandlerFunc(d.serveRequest), MaxHeaderBytes: 2 * e.cfg.Limits.Header, ConnContext: d.accepted, Logger: e.deps.Log.With("protocol", "HTTP/3"),

@@ -2,6 +2,7 @@ package stricthttp
 
 import (
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"sync"
@@ -17,8 +18,9 @@ type Watch struct {
 	log  *slog.Logger
 	now  func() time.Time
 
-	mu   sync.Mutex // guards what follows
-	told map[tale]time.Time
+	mu    sync.Mutex // guards what follows
+	told  map[tale]time.Time
+	swept time.Time // when the old ones were forgotten
 }
 
 // A tale is what the log says once a minute.
@@ -29,7 +31,7 @@ type tale struct {
 
 const (
 	tellAgain = time.Minute
-	talesMax  = 4096 // remembered; more of them and some are told too often
+	talesMax  = 4096 // told in a minute: of a flood of addresses, which may be invented, the rest is counted alone
 )
 
 // NewWatch returns a watch that counts in cuts, by cause. The causes are a closed
@@ -42,24 +44,33 @@ func NewWatch(cuts *prometheus.CounterVec, log *slog.Logger, now func() time.Tim
 func (w *Watch) Cut(from net.Addr, cause, why string) {
 	w.cuts.WithLabelValues(cause).Inc()
 	who, _ := ClientOf(from)
-	if w.first(tale{who, cause}) {
+	first, last := w.first(tale{who, cause})
+	if first {
 		w.log.Warn("a client was cut off", "client", from.String(), "cause", cause, "why", why)
+	}
+	if last {
+		w.log.Warn("more clients were cut off than the log has room for", "told", talesMax, "within", tellAgain.String())
 	}
 }
 
-// first reports whether a tale was not told within the last minute.
-func (w *Watch) first(t tale) bool {
+// first reports whether a tale was not told within the last minute, and whether it
+// is the last for which there is room.
+func (w *Watch) first(t tale) (first, last bool) {
 	now := w.now()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if at, ok := w.told[t]; ok && now.Sub(at) < tellAgain {
-		return false
+		return false, false
+	}
+	if len(w.told) >= talesMax && now.Sub(w.swept) >= time.Second {
+		w.swept = now
+		maps.DeleteFunc(w.told, func(_ tale, at time.Time) bool { return now.Sub(at) >= tellAgain })
 	}
 	if len(w.told) >= talesMax {
-		clear(w.told)
+		return false, false
 	}
 	w.told[t] = now
-	return true
+	return true, len(w.told) == talesMax
 }
 
 // ClientOf returns whose connection it is: an IPv4 address, or the /64 of an
