@@ -77,7 +77,7 @@ func TestWhatAnAuthorityDoesWrongIsSaid(t *testing.T) {
 		{"it hangs up amid an answer", newOrder, reset, "EOF"},
 		{"an order is garbage", newOrder, answering("application/json", "<html>"), "JSON"},
 		{"a proxy answers orders", newOrder, func(rw http.ResponseWriter, r *http.Request) {
-			http.Error(rw, "Bad Gateway\n"+strings.Repeat("<p>", 1<<15), 502)
+			http.Error(rw, "Bad Gateway\n"+strings.Repeat("<p>", 1<<15), http.StatusBadGateway)
 		}, "Bad Gateway <p>"},
 		{"an authorization is garbage", "/authZ", answering("application/json", "[]"), "JSON"},
 		{"a certificate is garbage", "/certZ", answering("application/pem-certificate-chain", "<html>"), "PEM"},

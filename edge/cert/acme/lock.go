@@ -76,10 +76,11 @@ func (l *locks) lock(ctx context.Context, name string) error {
 // look returns since when a lock has been at a revision. It looks at all the others too:
 // whoever was lost may have held several, and who waits for one will want the next.
 func (l *locks) look(key string, rev int64) time.Time {
-	now, was := time.Now(), map[string]sighting{}
+	now := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.seen, was = map[string]sighting{key: {rev, now}}, l.seen
+	was := l.seen
+	l.seen = map[string]sighting{key: {rev, now}}
 	for _, k := range l.keep.Keys(lockPrefix) {
 		if _, r, ok := l.keep.Get(k); ok && k != key {
 			l.seen[k] = sighting{r, now}
