@@ -122,7 +122,7 @@ func (c *Cache) object(f *flight, q *Request, resp *http.Response, now time.Time
 	life := lifetimeOf(resp.StatusCode, resp.Header, d, targeted, q.Policy, now)
 	v := storable(judged{
 		method: q.Method, status: resp.StatusCode, header: resp.Header, directives: d, life: life, credential: q.Credential,
-		noStore: requested(q.Header).noStore, located: located(q, resp.Header), policy: q.Policy,
+		noStore: requested(q.Header).noStore, ranged: len(q.Header["Range"]) > 0, located: located(q, resp.Header), policy: q.Policy,
 	})
 	if !v.ok {
 		return nil, v

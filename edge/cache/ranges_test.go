@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 func TestRangesAreCutFromTheWhole(t *testing.T) {
@@ -43,6 +44,23 @@ func TestAnOriginsOwn416IsKeptWhole(t *testing.T) {
 			t.Errorf("%v", got.Header)
 		}
 	})
+}
+
+// TestARefusedRangeIsNobodyElses: who asks for bytes that are not there has nothing
+// stored for those who ask for the whole, whatever the origin or the policy says of
+// errors. Control: that there is nothing at all is so for all.
+func TestARefusedRangeIsNobodyElses(t *testing.T) {
+	for status, asked := range map[int]int{416: 2, 400: 2, 404: 1, 410: 1} {
+		in(t, func(r *rig) {
+			r.policy.ErrorTTL = map[int]time.Duration{status: time.Hour}
+			r.answering(status, "why", "Cache-Control: max-age=60", "Content-Range: bytes */10")
+			r.want(r.do("GET /x", "Range: bytes=30-"), status, "why", Miss, 1)
+			r.answering(200, "0123456789", "Cache-Control: max-age=60")
+			if got := r.do("GET /x"); r.count() != asked || (got.Status == 200) != (asked == 2) {
+				t.Errorf("%d: %d %q, asked %d times", status, got.Status, got.body, r.count())
+			}
+		})
+	}
 }
 
 // partial answers as an origin that knows ranges.

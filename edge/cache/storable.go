@@ -20,6 +20,7 @@ type judged struct {
 	life       lifetime
 	credential bool // the request has one
 	noStore    bool // the request asks for it
+	ranged     bool // the request asks for a part
 	located    bool // of a POST: Content-Location is the target, RFC 9110, section 9.3.3
 	policy     Policy
 }
@@ -44,6 +45,8 @@ func storable(r judged) verdict {
 		return verdict{false, "method"}
 	case r.status < 200 || r.status == http.StatusNotModified:
 		return verdict{false, "status"}
+	case r.ranged && ofRange(r.status):
+		return verdict{false, "it may be of the range alone"}
 	case r.noStore:
 		return verdict{false, "the request says no-store"}
 	case d.mustUnderstand && !understood(r.status):
@@ -62,6 +65,12 @@ func storable(r judged) verdict {
 		return verdict{false, "Vary: *"}
 	}
 	return worth(r)
+}
+
+// ofRange reports whether an answer to a request for a part may say nothing of the
+// whole: others ask without that range, or with another.
+func ofRange(status int) bool {
+	return status >= 400 && status < 500 && status != http.StatusNotFound && status != http.StatusGone
 }
 
 // worth refuses what could never be used: neither fresh nor to be validated.
