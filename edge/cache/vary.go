@@ -30,18 +30,58 @@ func varies(h http.Header, name string) bool {
 	return len(h["Vary"]) > 0 && slices.Contains(varyOf(h), name)
 }
 
-// selectorOf returns what a response to that request depends on.
+// coded marks a selecting value that is a coding which a request must accept.
+const coded = "\x00"
+
+// selectorOf returns what a response to that request depends on. One that is
+// encoded and whose Vary says nothing of that depends on whether a request accepts
+// the coding, as at CloudFront, whose key has it; but not where the request that it
+// answers did not: that origin encodes for everybody.
 func selectorOf(response, request http.Header) (s selector) {
+	said := false
 	for _, name := range varyOf(response) {
 		s = append(s, selecting{name, normal(name, request[name])})
+		said = said || name == "Accept-Encoding"
+	}
+	if coding := response.Get("Content-Encoding"); coding != "" && !said && accepts(request["Accept-Encoding"], coding) {
+		s = append(s, selecting{"Accept-Encoding", coded + coding})
 	}
 	return s
+}
+
+// accepts reports whether Accept-Encoding names a coding, or *, and not with a
+// weight of 0 (RFC 9110, section 12.5.3).
+func accepts(lines []string, coding string) bool {
+	named, any := 0, 0 // 1: yes, -1: no
+	members(lines, func(m string) bool {
+		name, weight, _ := strings.Cut(m, ";")
+		says := 1
+		if q, ok := strings.CutPrefix(strings.ToLower(strings.ReplaceAll(weight, " ", "")), "q="); ok {
+			if n, err := strconv.ParseFloat(q, 64); err == nil && n == 0 {
+				says = -1
+			}
+		}
+		switch name = strings.TrimSpace(name); {
+		case strings.EqualFold(name, coding):
+			named = says
+		case name == "*":
+			any = says
+		}
+		return true
+	})
+	return named > 0 || named == 0 && any > 0
 }
 
 // matches reports whether a request has the same selecting headers. language is
 // the stored response's Content-Language.
 func (s selector) matches(request http.Header, language string) bool {
 	for _, x := range s {
+		if coding, ok := strings.CutPrefix(x.value, coded); ok {
+			if !accepts(request[x.name], coding) {
+				return false
+			}
+			continue
+		}
 		if normal(x.name, request[x.name]) == x.value {
 			continue
 		}

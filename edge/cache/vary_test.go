@@ -2,8 +2,32 @@ package cache
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 )
+
+// TestACodingThatVaryDoesNotNameIsForWhoAcceptsIt has an origin that encodes by what a
+// viewer accepts, and does not say that it does.
+func TestACodingThatVaryDoesNotNameIsForWhoAcceptsIt(t *testing.T) {
+	in(t, func(r *rig) {
+		always := false
+		r.does(func(h http.Header) (*http.Response, error) {
+			if always || strings.Contains(h.Get("Accept-Encoding"), "gzip") {
+				return response(200, "zipped", "Cache-Control: max-age=60", "Content-Encoding: gzip"), nil
+			}
+			return response(200, "plain", "Cache-Control: max-age=60"), nil
+		})
+		r.want(r.do("GET /x", "Accept-Encoding: br,gzip"), 200, "zipped", Miss, 1)
+		r.want(r.do("GET /x", "Accept-Encoding: gzip"), 200, "zipped", Hit, 1)
+		r.want(r.do("GET /x", "Accept-Encoding: *"), 200, "zipped", Hit, 1)
+		r.want(r.do("GET /x", "Accept-Encoding: identity"), 200, "plain", Miss, 2)
+		r.want(r.do("GET /x", "Accept-Encoding: gzip"), 200, "plain", Hit, 2) // whoever asks may have it so
+		always = true                                                         // an origin that asks nobody is asked once
+		r.want(r.do("GET /y"), 200, "zipped", Miss, 3)
+		r.want(r.do("GET /y"), 200, "zipped", Hit, 3)
+		r.want(r.do("GET /y", "Accept-Encoding: gzip;q=0, br"), 200, "zipped", Hit, 3)
+	})
+}
 
 func TestVary(t *testing.T) {
 	for _, tt := range []struct {
