@@ -204,7 +204,8 @@ func (x *exchange) viewerResponse(status int) (told int, answered bool) {
 	if name == "" || status >= 400 || x.as != 0 {
 		return status, false
 	}
-	h := x.w.Header()
+	h, policy := x.w.Header(), x.w.before
+	x.w.ready() // as at CloudFront it sees what the behaviour's policy says, and may say something else
 	ev := x.event(function.ViewerResponse)
 	own := http.Header{}
 	for _, kept := range []string{"X-Meridian-Request", "X-Meridian-Edge", headerRollout, "Trailer"} {
@@ -219,6 +220,7 @@ func (x *exchange) viewerResponse(status int) (told int, answered bool) {
 		clear(h)
 		maps.Copy(h, own)
 		delete(h, "Trailer")
+		x.w.before = policy // of the edge's own answer
 		x.err = err
 		x.answer(functionFailed(err))
 		return 0, true

@@ -106,6 +106,37 @@ func TestAViewerResponseFunctionChangesWhatTheViewerGets(t *testing.T) {
 	}
 }
 
+// As at CloudFront a viewer-response function comes after the response headers
+// policy: it sees its headers, and has the last word. Control: where it says nothing,
+// fails, or is not run, the policy's word stands.
+func TestAFunctionSeesWhatTheResponsePolicySays(t *testing.T) {
+	g := &region{name: "eu-west-1", serve: func(w http.ResponseWriter, r *http.Request) {
+		w.Header()["X-Powered-By"] = []string{"php"}
+		if r.URL.Path == "/missing" {
+			w.WriteHeader(404)
+		}
+		fmt.Fprint(w, "x")
+	}}
+	policy := &ResponsePolicy{Name: "p", Set: http.Header{"X-Frame-Options": {"DENY"}}, Default: http.Header{"Referrer-Policy": {"no-referrer"}}, Remove: []string{"X-Powered-By"}}
+	w := newWorld(t, []*region{g}, running(map[string]string{"out": `function handler(event) {
+		const h = event.response.headers;
+		h['x-saw'] = {value: [h['x-frame-options'], h['referrer-policy'], h['x-powered-by']].map((x) => x ? x.value : 'none').join()};
+		if (event.request.uri === '/frame') h['x-frame-options'] = {value: 'SAMEORIGIN'};
+		if (event.request.uri === '/none') delete h['x-frame-options'];
+		if (event.request.uri === '/throws') throw new Error('no');
+		return event.response;
+	}`}, Behavior{Path: "*", Response: policy, Functions: Functions{ViewerResponse: "out"}}))
+	for path, want := range map[string]string{
+		"/": "200 DENY no-referrer DENY,no-referrer,none", "/frame": "200 SAMEORIGIN no-referrer DENY,no-referrer,none", "/none": "200  no-referrer DENY,no-referrer,none",
+		"/throws": "503 DENY no-referrer ", "/missing": "404 DENY no-referrer ",
+	} {
+		got := w.do("GET", path, "")
+		if have := fmt.Sprintf("%d %s %s %s", got.status, got.header.Get("X-Frame-Options"), got.header.Get("Referrer-Policy"), got.header.Get("X-Saw")); have != want || got.header.Get("X-Powered-By") != "" {
+			t.Errorf("%s: %s, want %s (%v)", path, have, want, got.header)
+		}
+	}
+}
+
 // A body in place of a part is the whole of itself. Control: what is not replaced
 // stays a part.
 func TestABodyInPlaceOfAPartIsWhole(t *testing.T) {
