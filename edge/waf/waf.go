@@ -43,20 +43,25 @@ func New(cfg Config) (*Firewall, error) {
 	if cfg.Body == 0 {
 		cfg.Body = 64 << 10
 	}
-	w, err := coraza.NewWAF(coraza.NewWAFConfig().WithRootFS(coreruleset.FS).WithDebugLogger(debuglog.Noop()).WithDirectives(directives(cfg)))
+	w, err := compile(directives(cfg))
 	if err != nil {
 		return nil, fmt.Errorf("rules of the firewall: %w", err)
 	}
 	return &Firewall{cfg, w}, nil
 }
 
+func compile(rules string) (coraza.WAF, error) {
+	return coraza.NewWAF(coraza.NewWAFConfig().WithRootFS(coreruleset.FS).WithDebugLogger(debuglog.Noop()).WithDirectives(rules))
+}
+
 // directives returns the rules in SecLang. What answers say is not looked at, and
-// nothing is kept for an audit: the access log has the rules.
+// nothing is kept for an audit: the access log has the rules. An expression is not
+// asked of a text that lacks what each match of it has in it.
 func directives(cfg Config) string {
 	lines := []string{
 		"Include @coraza.conf-recommended",
 		"SecRuleEngine " + map[bool]string{true: "DetectionOnly", false: "On"}[cfg.Detect],
-		"SecResponseBodyAccess Off", "SecAuditEngine Off", "SecRequestBodyAccess On",
+		"SecResponseBodyAccess Off", "SecAuditEngine Off", "SecRequestBodyAccess On", preFilter + " On",
 		fmt.Sprintf("SecRequestBodyLimit %d", cfg.Body), fmt.Sprintf("SecRequestBodyInMemoryLimit %d", cfg.Body), "SecRequestBodyLimitAction ProcessPartial",
 		fmt.Sprintf("SecArgumentsLimit %d", maxAsked),
 		beyond(200004, 1, `ARGUMENTS_LIMIT_REACHED "@eq 1"`, "parameters", maxAsked), beyond(200005, 2, `ARGUMENTS_LIMIT_REACHED "@eq 1"`, "values of the body", maxAsked),
@@ -72,6 +77,8 @@ func directives(cfg Config) string {
 	}
 	return strings.Join(lines, "\n")
 }
+
+const preFilter = "SecRxPreFilter"
 
 // What the rules are asked of at most: every rule is asked of every one, which
 // takes a quarter of a millisecond together. A thousand is coraza's own bound; no
