@@ -204,20 +204,18 @@ func (x *exchange) attempt(left time.Duration) (*http.Response, error) {
 	propagator.Inject(ctx, propagation.HeaderCarrier(req.Header))
 	early := &interim{x: x, strange: x.custom != nil}
 	resp, err := x.way.RoundTrip(req.WithContext(ctx), origin.Trip{
-		Region: x.choice.Region, Class: origin.ClassOf(x.r.Method, x.sent.path), FirstByte: max(left, time.Millisecond), Interim: early.pass, Patient: x.streams(),
+		Region: x.choice.Region, Class: origin.ClassOf(x.r.Method, x.sent.path), FirstByte: max(left, time.Millisecond), Patient: x.streams(),
+		Interim: early.pass, Opening: func(resp *http.Response) error { early.end(); return x.opening(resp) },
 		Waiting: origin.Waiting{Elsewhere: len(x.deps.Map.Now().Serving()) > 1, Movable: origin.Safe(x.r.Method) || x.once},
 	})
 	early.end()
 	if err == nil && x.custom != nil {
 		distrust(resp)
 	}
-	if err == nil && resp.StatusCode == http.StatusServiceUnavailable && resp.Header.Get(HeaderNotServing) != "" {
+	if err == nil && notServing(resp) {
 		resp.Body.Close()
 		x.origin.Refused(x.choice.Region)
 		err = &origin.Error{Region: x.choice.Region, Sent: origin.Unsent, Kind: meridian.Unavailable, Err: errNotServing}
-	}
-	if err == nil {
-		err = x.opening(resp)
 	}
 	if span.IsRecording() {
 		span.SetAttributes(attribute.String("region", string(x.choice.Region)), attribute.String("why", x.choice.Why))
@@ -226,6 +224,11 @@ func (x *exchange) attempt(left time.Duration) (*http.Response, error) {
 		}
 	}
 	return resp, err
+}
+
+// notServing reports whether a region says that it is being drained.
+func notServing(resp *http.Response) bool {
+	return resp.StatusCode == http.StatusServiceUnavailable && resp.Header.Get(HeaderNotServing) != ""
 }
 
 // outgoing makes the request for one attempt.

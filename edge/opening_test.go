@@ -7,6 +7,10 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"meridian/internal/delay"
 )
 
 // breaksOff answers with the head of a body of so many bytes, and a part of it.
@@ -128,5 +132,96 @@ func TestWhatAnOriginNamesInConnectionGoesNoFurther(t *testing.T) {
 	out := w.raw("GET /socket HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
 	if !strings.Contains(out, "X-End: 1\r\n") || strings.Contains(out, "X-Hop") {
 		t.Errorf("a tunnel that is declined: %q", out)
+	}
+}
+
+// silentBehindTheHead asks a region that says the head of a body of ten bytes and
+// then nothing. dark has its line cut there, too.
+func silentBehindTheHead(t *testing.T, method string, dark bool) (s sample, executed int) {
+	synctest.Test(t, func(t *testing.T) {
+		var l *lab
+		gs := farRegions()
+		gs[1].serve = func(w http.ResponseWriter, r *http.Request) {
+			io.Copy(io.Discard, r.Body)
+			w.Header().Set("Content-Length", "10")
+			http.NewResponseController(w).Flush()
+			time.Sleep(time.Second) // the head is there
+			if l.lines["eu-central-1"].Set(delay.Fault{Cut: dark}); dark {
+				return
+			}
+			select {
+			case <-r.Context().Done():
+			case <-time.After(time.Minute):
+			}
+		}
+		l = newLab(t, gs)
+		defer l.end()
+		s = l.one(method, "/items?n=w", time.Now())
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		executed = l.ledger["w"]
+	})
+	return s, executed
+}
+
+// An opening is waited for as a head is: no longer than the request's deadline, and
+// in a region that falls silent no longer than that is unproven.
+func TestAnOpeningIsWaitedForNoLongerThanAHead(t *testing.T) {
+	for _, tt := range []struct {
+		method         string
+		dark           bool
+		status, within int // in ms since the head
+		executed       int
+	}{
+		{"GET", false, 504, 30000, 1},
+		{"POST", false, 504, 30000, 1},
+		{"GET", true, 200, 1000, 2},
+		{"POST", true, 502, 1000, 1},
+	} {
+		s, executed := silentBehindTheHead(t, tt.method, tt.dark)
+		if s.status != tt.status || s.took-time.Second > time.Duration(tt.within)*time.Millisecond || executed != tt.executed {
+			t.Errorf("%s, dark %v: %d after %v, executed %d times; want %d within %d ms, %d times", tt.method, tt.dark, s.status, s.took-time.Second, executed, tt.status, tt.within, tt.executed)
+		}
+	}
+}
+
+// A region that breaks off each time it has said a head has failed as often, and is
+// left for another.
+func TestRegionThatBreaksOffBehindTheHeadIsLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gs := farRegions()
+		gs[1].serve = func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Length", "10")
+			http.NewResponseController(w).Flush()
+			panic(http.ErrAbortHandler) // resets the stream
+		}
+		l := newLab(t, gs)
+		defer l.end()
+		for i := range 4 {
+			if s := l.one("GET", "/items?n=w", time.Now()); s.status != 200 || s.from != "us-east-1" {
+				t.Errorf("request %d: %d by %q, want another region's answer", i, s.status, s.from)
+			}
+		}
+		if s := l.one("POST", "/items?n=v", time.Now()); s.status != 200 || s.from != "us-east-1" {
+			t.Errorf("a write after three failures: %d by %q, want the next region's answer", s.status, s.from)
+		}
+	})
+}
+
+// An origin that says a head and then nothing is a 504 when its time is over.
+func TestAnOriginThatIsSilentBehindTheHeadIsA504(t *testing.T) {
+	for _, h2 := range []bool{false, true} {
+		_, o := stranger(t, h2, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Length", "10")
+			http.NewResponseController(w).Flush()
+			<-r.Context().Done()
+		})
+		o.ResponseTimeout = 50 * time.Millisecond
+		w := newWorld(t, []*region{named("eu-west-1", 0)}, behaviors(o, Behavior{Path: "*", Origin: "assets"}))
+		for _, method := range []string{"GET", "POST"} {
+			if got := w.do(method, "/x", ""); got.status != 504 {
+				t.Errorf("%s, HTTP/2 %v: %d, want 504", method, h2, got.status)
+			}
+		}
 	}
 }

@@ -98,7 +98,7 @@ func (x *exchange) viaShield(left time.Duration) *http.Response {
 	req := x.outward(left)
 	propagator.Inject(ctx, propagation.HeaderCarrier(req.Header))
 	early := &interim{x: x}
-	resp, err := x.shield.way.RoundTrip(req.WithContext(ctx), origin.Trip{Region: x.shield.place, FirstByte: max(left, time.Millisecond), Interim: early.pass, Waiting: origin.Waiting{Elsewhere: true, Movable: true}})
+	resp, err := x.shield.way.RoundTrip(req.WithContext(ctx), origin.Trip{Region: x.shield.place, FirstByte: max(left, time.Millisecond), Interim: early.pass, Opening: x.opening, Waiting: origin.Waiting{Elsewhere: true, Movable: true}})
 	early.end()
 	if err == nil && resp.Header.Get(headerShield) == unversioned {
 		resp.Body.Close()

@@ -36,7 +36,7 @@ type CustomConfig struct {
 	HostHeader      string         // the Host that it is asked for; "" means the URL's
 	Headers         http.Header    // set on every request, over what the viewer sent
 	ConnectTimeout  time.Duration  // of a dial, TLS included; 0 means 3 s
-	ResponseTimeout time.Duration  // until the response's headers; 0 means 30 s
+	ResponseTimeout time.Duration  // until the response's headers and opening; 0 means 30 s
 	Connections     int            // kept and in use at most; 0 means 512
 	Roots           *x509.CertPool // whom its certificate must come from; nil means the system's
 }
@@ -168,7 +168,7 @@ func rawURL(scheme, host, path, query string, hasQuery bool) *url.URL {
 
 // RoundTrip sends req, once, and returns the response's headers with its body
 // as a stream, which the caller must close. Its error is an *Error. It looks at
-// nothing of the trip but FirstByte, Patient and Interim.
+// nothing of the trip but FirstByte, Patient, Interim and Opening.
 func (c *Custom) RoundTrip(req *http.Request, t Trip) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(req.Context())
 	l, wait := &c.lane, c.cfg.ResponseTimeout
@@ -179,7 +179,7 @@ func (c *Custom) RoundTrip(req *http.Request, t Trip) (*http.Response, error) {
 		wait = min(wait, t.FirstByte)
 	}
 	slow := time.AfterFunc(wait, func() { cancel(errSlowOrigin) })
-	conn, resp, err := c.send(ctx, l, req, t)
+	conn, resp, err := c.send(ctx, cancel, l, req, t)
 	if !slow.Stop() && err == nil && ctx.Err() != nil {
 		resp.Body.Close()
 		l.pool.release(conn, true, time.Now())
@@ -197,7 +197,7 @@ func (c *Custom) RoundTrip(req *http.Request, t Trip) (*http.Response, error) {
 var errUpgraded = errors.New("the origin switched protocols, which it was not asked to")
 
 // send takes a connection and makes the round trip on it.
-func (c *Custom) send(ctx context.Context, l *lane, req *http.Request, t Trip) (*conn, *http.Response, error) {
+func (c *Custom) send(ctx context.Context, cancel context.CancelCauseFunc, l *lane, req *http.Request, t Trip) (*conn, *http.Response, error) {
 	name := meridian.Region(c.cfg.Name)
 	conn, used, err := l.pool.take(ctx, Safe(req.Method), l.dial)
 	if err != nil {
@@ -222,6 +222,14 @@ func (c *Custom) send(ctx context.Context, l *lane, req *http.Request, t Trip) (
 		resp.Body.Close()
 		if err = errUpgraded; resp.StatusCode < 100 {
 			err = fmt.Errorf("the origin answered with the status %03d; expected 100 to 999", resp.StatusCode)
+		}
+	}
+	if err == nil {
+		if err = t.open(resp); err != nil {
+			e := classify(ctx, name, err, MaybeSent)
+			(&body{resp.Body, cancel}).Close()
+			l.pool.release(conn, true, time.Now())
+			return nil, nil, e
 		}
 	}
 	if err != nil {

@@ -26,14 +26,23 @@ var (
 type Trip struct {
 	Region    meridian.Region
 	Class     int                                            // of the route: see ClassOf
-	FirstByte time.Duration                                  // longest wait for the response's headers; 0 waits for ever
+	FirstByte time.Duration                                  // longest wait for the response's headers and opening; 0 waits for ever
 	Patient   bool                                           // a call that may be silent for as long as its ends like: see Custom
 	Waiting   Waiting                                        // what is done when nothing is heard of the region
 	Interim   func(status int, h textproto.MIMEHeader) error // takes 1xx responses; may be nil
+	Opening   func(*http.Response) error                     // reads as much of a response as makes it an answer, within the time of its headers; may be nil
+}
+
+// open reads the response's opening. Its error closes the response.
+func (t Trip) open(resp *http.Response) error {
+	if t.Opening == nil {
+		return nil
+	}
+	return t.Opening(resp)
 }
 
 // RoundTrip sends req to a region, once, and returns the response's headers
-// with its body as a stream, which the caller must close. Its error is an
+// with its body, as far as the opening was not read, as a stream, which the caller must close. Its error is an
 // *Error. Canceling req's context cancels the request there.
 func (o *Origin) RoundTrip(req *http.Request, t Trip) (*http.Response, error) {
 	l := o.link(t.Region)
@@ -85,6 +94,12 @@ func (o *Origin) send(ctx context.Context, cancel context.CancelCauseFunc, l *li
 		l.look()
 		e := classify(ctx, t.Region, err, sentBy(err, wrote.Load(), ctx.Err() != nil))
 		o.note(c, e)
+		return nil, e
+	}
+	if err := t.open(resp); err != nil {
+		e := classify(ctx, t.Region, err, MaybeSent)
+		o.note(c, e)
+		(&body{resp.Body, cancel}).Close()
 		return nil, e
 	}
 	return resp, nil
