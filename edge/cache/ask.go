@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"errors"
+	"fmt"
 	"hash/maphash"
 	"net/http"
 	"time"
@@ -20,8 +21,12 @@ func (c *Cache) ask(ctx context.Context, q *Request, key string, o *object, ch c
 	}
 	var r *Response
 	var err error
-	for range 2 { // where the first that led failed, one of those that waited leads
-		f, fctx := c.join(ctx, q, key, o)
+	for range 2 { // where the first that led failed, or brought another variant, one of those that waited leads
+		f, fctx, alone := c.join(ctx, q, key, o)
+		if alone {
+			err = errAlone
+			break
+		}
 		if f == nil {
 			return c.look(ctx, q, key, fetch)
 		}
@@ -29,7 +34,7 @@ func (c *Cache) ask(ctx context.Context, q *Request, key string, o *object, ch c
 		if leads {
 			c.work.Go(func() { c.fly(fctx, f, *q, o, ch, fetch) })
 		}
-		if r, err = c.await(ctx, q, f, leads, o, ch); leads || !errors.As(err, new(*leaderError)) {
+		if r, err = c.await(ctx, q, f, leads, o, ch); leads || !errors.As(err, new(*leaderError)) && !errors.Is(err, errVariant) {
 			break
 		}
 	}
@@ -49,6 +54,10 @@ func (c *Cache) ask(ctx context.Context, q *Request, key string, o *object, ch c
 
 // errAlone says that a flight brought nothing for who waited for it.
 var errAlone = errors.New("what was fetched is for another")
+
+// errVariant is errAlone where a flight brought another variant, and where now is
+// known by what variants differ.
+var errVariant = fmt.Errorf("it depends on other headers: %w", errAlone)
 
 // A leaderError is the failure of a flight that another led.
 type leaderError struct{ err error }
@@ -162,7 +171,10 @@ func (c *Cache) followed(ctx context.Context, q *Request, f *flight, o *object, 
 	} else if f.obj.unsure {
 		return nil, errAlone
 	}
-	if !f.obj.selector.matches(q.Header, "") || reuse(v).do == validate {
+	if !f.obj.selector.matches(q.Header, "") {
+		return nil, errVariant
+	}
+	if reuse(v).do == validate {
 		return nil, errAlone
 	}
 	r, ok := c.share(ctx, q, f, note{fwd: ch.fwd, fwdStatus: f.fwdStatus}, Collapsed, true)
@@ -273,7 +285,7 @@ func (c *Cache) refresh(ctx context.Context, q *Request, key string, o *object, 
 	default:
 		return
 	}
-	f, fctx := c.join(ctx, q, key, o)
+	f, fctx, _ := c.join(ctx, q, key, o)
 	if fctx == nil {
 		if f != nil {
 			c.leave(f, false)

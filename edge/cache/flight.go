@@ -16,6 +16,7 @@ import (
 type flight struct {
 	key        string
 	host, path string
+	header     http.Header // of the request that began it
 	began      time.Time
 	floor      meridian.Tokens // what it asked the origin for
 	cancel     context.CancelCauseFunc
@@ -49,26 +50,58 @@ type OriginError struct{ Status int }
 
 func (e *OriginError) Error() string { return "the origin answered " + http.StatusText(e.Status) }
 
-// join returns a flight to wait for: one that goes to the same place and began
-// late enough, or a new one that the caller leads. It returns nil if something
-// else is stored by now than the caller saw.
-func (c *Cache) join(ctx context.Context, q *Request, key string, saw *object) (f *flight, fctx context.Context) {
+// maxFlights bounds how many flights of one key are looked at. Where there are
+// more, nearly each request has a variant of its own.
+const maxFlights = 32
+
+// join returns a flight to wait for: one that goes to the same place, began
+// late enough, and brings the same variant as far as is known; or a new one that
+// the caller leads. It returns nil if something else is stored by now than the
+// caller saw, and alone if there are too many.
+func (c *Cache) join(ctx context.Context, q *Request, key string, saw *object) (f *flight, fctx context.Context, alone bool) {
 	now := c.deps.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	known := c.selects(key)
 	for _, f := range c.flights[key] {
-		if !f.began.Before(q.After) && !f.purged() && !(f.settled && (f.obj == nil || f.obj.body.broken())) {
+		if !f.began.Before(q.After) && !f.purged() && !(f.settled && (f.obj == nil || f.obj.body.broken())) && alike(known, f.header, q.Header) {
 			f.waiting++
-			return f, nil
+			return f, nil, false
 		}
 	}
 	if o, _ := c.store.get(key).pick(q); o != nil && o != saw {
-		return nil, nil
+		return nil, nil, false
 	}
-	f = &flight{key: key, host: q.Host, path: q.Path, began: now, floor: q.Tokens, done: make(chan struct{}), waiting: 1}
+	if len(c.flights[key]) >= maxFlights {
+		return nil, nil, true
+	}
+	f = &flight{key: key, host: q.Host, path: q.Path, header: q.Header, began: now, floor: q.Tokens, done: make(chan struct{}), waiting: 1}
 	fctx, f.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	c.flights[key] = append(c.flights[key], f)
-	return f, fctx
+	return f, fctx, false
+}
+
+// selects returns the headers that answers under a key depend on, as far as those
+// that are stored or on their way say so. It is called with mu held.
+func (c *Cache) selects(key string) (names []string) {
+	add := func(o *object) {
+		for _, s := range o.selector {
+			if !slices.Contains(names, s.name) {
+				names = append(names, s.name)
+			}
+		}
+	}
+	for _, f := range c.flights[key] {
+		if f.settled && f.obj != nil {
+			add(f.obj)
+		}
+	}
+	if r := c.store.get(key); r != nil {
+		for _, o := range r.variants {
+			add(o)
+		}
+	}
+	return names
 }
 
 // Waiting returns how many requests wait for what is being fetched.

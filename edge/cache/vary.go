@@ -92,6 +92,11 @@ func (s selector) matches(request http.Header, language string) bool {
 	return true
 }
 
+// alike reports whether two requests have the same in all headers of these names.
+func alike(names []string, a, b http.Header) bool {
+	return !slices.ContainsFunc(names, func(name string) bool { return normal(name, a[name]) != normal(name, b[name]) })
+}
+
 func (s selector) equal(o selector) bool { return slices.Equal(s, o) }
 
 // normal returns a form of a header that all lists of the same members have
