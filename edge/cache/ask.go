@@ -112,6 +112,7 @@ func (c *Cache) await(ctx context.Context, q *Request, f *flight, leads bool, o 
 		c.leave(f, leads)
 		return nil, context.Cause(ctx)
 	}
+	defer c.took(f)
 	if leads {
 		return c.led(ctx, q, f, o, ch)
 	}
@@ -136,11 +137,6 @@ func (c *Cache) led(ctx context.Context, q *Request, f *flight, o *object, ch ch
 		}
 		return c.direct(f.direct, n, Miss, f.why), nil
 	}
-	defer func() {
-		if f.lead != nil {
-			f.lead.Close()
-		}
-	}()
 	out := Miss
 	if f.valid {
 		out = Revalidated
@@ -251,6 +247,9 @@ func (c *Cache) alone(ctx context.Context, q *Request, key string, o *object, ch
 	} else {
 		c.land(f)
 	}
+	if f.lead != nil {
+		defer f.lead.Close()
+	}
 	return c.led(ctx, q, f, o, ch)
 }
 
@@ -294,8 +293,9 @@ func (c *Cache) refresh(ctx context.Context, q *Request, key string, o *object, 
 		return
 	}
 	c.mu.Lock()
-	f.goesOn, f.left = true, true
+	f.goesOn = true
 	c.mu.Unlock()
+	c.leave(f, true)
 	again := *q
 	again.Header = without(q.Header, conditions...)
 	c.work.Go(func() {

@@ -1,8 +1,11 @@
 package cache
 
 import (
+	"context"
 	"errors"
+	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -108,9 +111,129 @@ func TestEachVariantIsAskedForOnce(t *testing.T) {
 	in(t, func(r *rig) {
 		from := time.Now()
 		own := func(i int) string { return string(rune('A' + i)) }
-		asked, most := herd(r, 200, own, vary)
+		var joinable atomic.Int64
+		asked, most := herd(r, 200, own, func(h http.Header) *http.Response {
+			if r.count() > 1 {
+				joinable.Store(max(joinable.Load(), int64(r.c.Waiting())))
+			}
+			return vary(h)
+		})
+		if n := joinable.Load(); n > maxFlights {
+			t.Errorf("%d flights are looked at by each that comes, want at most %d", n, maxFlights)
+		}
 		if took := time.Since(from); asked != 200 || most != 199 || took > 2*time.Second {
 			t.Errorf("200 variants: asked %d times, %d at once, took %v; want all but the first at once", asked, most, took)
 		}
+	})
+}
+
+// streaming makes the origin answer with bodies of unknown length, as they are
+// written to what comes of the channel that it returns.
+func streaming(r *rig) <-chan *io.PipeWriter {
+	to := make(chan *io.PipeWriter, 10)
+	r.does(func(http.Header) (*http.Response, error) {
+		from, w := io.Pipe()
+		to <- w
+		resp := response(200, "", "Cache-Control: max-age=3600")
+		resp.ContentLength, resp.Body = -1, from
+		return resp, nil
+	})
+	return to
+}
+
+// Whose leader goes away is sent the whole body, also where none of it may be kept.
+func TestWhoWaitedHasTheBodyThoughTheLeaderIsGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, Config{Flying: 1})
+		body, release := strings.Repeat("x", 3<<20), make(chan struct{})
+		r.does(func(http.Header) (*http.Response, error) {
+			<-release
+			resp := response(200, body, "Cache-Control: max-age=60")
+			resp.ContentLength = -1
+			return resp, nil
+		})
+		ctx, leave := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() { r.try(ctx, "GET /x") })
+		synctest.Wait()
+		for range 5 {
+			wg.Go(func() {
+				if got, err := r.try(t.Context(), "GET /x"); err != nil || got.body != body {
+					t.Errorf("%d bytes of %d, %v", len(got.body), len(body), err)
+				}
+			})
+		}
+		synctest.Wait()
+		leave()
+		synctest.Wait()
+		close(release)
+		wg.Wait()
+		if r.count() != 1 {
+			t.Errorf("asked %d times", r.count())
+		}
+	})
+}
+
+// A body that is too large to be kept takes no more room than is kept of it, so that
+// others are stored meanwhile; and who comes while it passes waits for nobody.
+func TestALargeBodyThatPassesIsInNobodysWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, Config{Object: 100 << 10, Flying: 2 << 20})
+		to := streaming(r)
+		var wg sync.WaitGroup
+		wg.Go(func() { r.do("GET /large") })
+		large := <-to
+		for range 1024 { // 4 MiB
+			large.Write(make([]byte, 4<<10))
+		}
+		for range 2 {
+			wg.Go(func() { r.do("GET /large") })
+		}
+		synctest.Wait()
+		if r.count() != 3 {
+			t.Errorf("asked %d times, want once for each", r.count())
+		}
+		small := strings.Repeat("s", 90<<10)
+		r.answering(200, small, "Cache-Control: max-age=60")
+		r.do("GET /small")
+		if got := r.do("GET /small"); got.Outcome != Hit || got.body != small {
+			t.Errorf("%d bytes, %s (%s); want what is stored", len(got.body), got.Outcome, got.CacheStatus)
+		}
+		large.Close()
+		for range 2 {
+			(<-to).Close()
+		}
+		wg.Wait()
+		synctest.Wait()
+		if n := r.c.carry(0); n != 0 {
+			t.Errorf("%d bytes are still counted", n)
+		}
+	})
+}
+
+// Who comes while a body is on its way of which nothing came for long asks for himself,
+// and is stored for all. A body that moves is waited for.
+func TestNobodyNewWaitsForABodyThatStands(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, Config{})
+		to := streaming(r)
+		var wg sync.WaitGroup
+		wg.Go(func() { r.try(t.Context(), "GET /x") })
+		stands := <-to
+		for range 20 {
+			stands.Write([]byte("a"))
+			time.Sleep(stalled - time.Second)
+		}
+		wg.Go(func() { r.try(t.Context(), "GET /x") })
+		synctest.Wait()
+		if r.count() != 1 {
+			t.Errorf("asked %d times for a body that moves", r.count())
+		}
+		time.Sleep(time.Second)
+		r.answering(200, "all", "Cache-Control: max-age=60")
+		r.want(r.do("GET /x"), 200, "all", Miss, 2)
+		r.want(r.do("GET /x"), 200, "all", Hit, 2)
+		stands.CloseWithError(io.ErrUnexpectedEOF)
+		wg.Wait()
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"meridian"
@@ -23,7 +24,7 @@ type flight struct {
 	done       chan struct{} // closed once what follows is known
 
 	obj       *object        // it may be shared
-	lead      io.ReadCloser  // of obj.body, for who leads
+	lead      io.ReadCloser  // of obj.body, whose beginning it keeps until all who waited read it
 	full      http.Header    // what who leads gets, and nobody else; nil: all get obj.header
 	direct    *http.Response // it may not: it is the leader's alone
 	err       error
@@ -32,11 +33,14 @@ type flight struct {
 	valid     bool // what was stored holds still
 	why       string
 
+	moved atomic.Int64 // when the newest bytes of its body came, in unix nanoseconds
+
 	// What follows is guarded by Cache.mu.
-	waiting int  // who wait for done
+	waiting int  // who wait for done, or have not taken yet what it brought
 	goesOn  bool // though nobody waits
 	settled bool // done is closed
 	left    bool // who leads is gone
+	freed   bool // direct is closed, for that
 	purges  []Purge
 }
 
@@ -64,7 +68,7 @@ func (c *Cache) join(ctx context.Context, q *Request, key string, saw *object) (
 	defer c.mu.Unlock()
 	known := c.selects(key)
 	for _, f := range c.flights[key] {
-		if !f.began.Before(q.After) && !f.purged() && !(f.settled && (f.obj == nil || f.obj.body.broken())) && alike(known, f.header, q.Header) {
+		if !f.began.Before(q.After) && !f.purged() && !f.useless(now) && alike(known, f.header, q.Header) {
 			f.waiting++
 			return f, nil, false
 		}
@@ -79,6 +83,23 @@ func (c *Cache) join(ctx context.Context, q *Request, key string, saw *object) (
 	fctx, f.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	c.flights[key] = append(c.flights[key], f)
 	return f, fctx, false
+}
+
+// stalled is how long no byte came of a body that nobody new waits for: another
+// request may bring it.
+const stalled = 10 * time.Second
+
+// useless reports whether what a flight brought is of no use to who comes now. It
+// is called with the Cache's mu held.
+func (f *flight) useless(now time.Time) bool {
+	if !f.settled {
+		return false
+	}
+	if f.obj == nil || f.obj.body.broken() {
+		return true
+	}
+	_, whole := f.obj.body.whole()
+	return !whole && now.Sub(time.Unix(0, f.moved.Load())) >= stalled
 }
 
 // selects returns the headers that answers under a key depend on, as far as those
@@ -217,32 +238,43 @@ func (c *Cache) leave(f *flight, leads bool) {
 	defer c.mu.Unlock()
 	f.waiting--
 	f.left = f.left || leads
-	switch {
-	case f.settled && leads:
-		f.drop()
-	case !f.settled && f.waiting == 0 && !f.goesOn:
+	if !f.settled && f.waiting == 0 && !f.goesOn {
 		f.cancel(errLeft)
 		f.purges = append(f.purges, Purge{Everything: true}) // nobody joins it
 	}
+	f.free()
 }
 
-// drop frees what was meant for a leader that is gone.
-func (f *flight) drop() {
-	if f.lead != nil {
+// took notes that one who waited has what it reads.
+func (c *Cache) took(f *flight) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f.waiting--
+	f.free()
+}
+
+// free ends what nobody needs any more: what was meant for a leader that is gone,
+// and the beginning of a body once all who waited read it. It is called with the
+// Cache's mu held.
+func (f *flight) free() {
+	switch {
+	case !f.settled:
+	case f.direct != nil:
+		if f.left && !f.freed {
+			f.freed = true
+			f.direct.Body.Close()
+		}
+	case f.lead != nil && f.waiting == 0:
 		f.lead.Close()
-	}
-	if f.direct != nil {
-		f.direct.Body.Close()
 	}
 }
 
 // settle makes a flight's result known to all who wait.
 func (c *Cache) settle(f *flight) {
+	f.moved.Store(c.deps.Now().UnixNano())
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f.settled = true
-	if f.left {
-		f.drop()
-	}
+	f.free()
 	close(f.done)
 }

@@ -70,11 +70,16 @@ func (c *Cache) pump(f *flight, resp *http.Response) {
 	for {
 		n, err := resp.Body.Read(*buf)
 		if n > 0 {
-			if held += int64(n); c.carry(int64(n)) > c.cfg.Flying {
-				s.unkeep()
-			}
+			f.moved.Store(c.deps.Now().UnixNano())
 			if werr := s.write((*buf)[:n]); werr != nil {
 				err = werr
+			}
+			kept, all := s.kept()
+			if c.carry(kept-held) > c.cfg.Flying {
+				s.unkeep()
+			}
+			if held = kept; all > c.cfg.Object && all-int64(n) <= c.cfg.Object {
+				c.mark(c.passes, f.key, c.cfg.PassFor) // the next ones would wait for each other's slowest
 			}
 		}
 		switch {

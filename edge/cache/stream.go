@@ -181,6 +181,19 @@ func (s *stream) length() int64 {
 	return s.n
 }
 
+// kept returns how much of the body is in memory, and how much came.
+func (s *stream) kept() (kept, all int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.over {
+		return s.n, s.n
+	}
+	for _, c := range s.chunks {
+		kept += int64(len(c))
+	}
+	return kept, s.n
+}
+
 // unkeep lets the stream keep no more than its readers need.
 func (s *stream) unkeep() {
 	s.mu.Lock()

@@ -228,6 +228,9 @@ func (c *Custom) send(ctx context.Context, cancel context.CancelCauseFunc, l *la
 		if err = t.open(resp); err != nil {
 			e := classify(ctx, name, err, MaybeSent)
 			(&body{resp.Body, cancel}).Close()
+			if !conn.multiplexed() {
+				conn.Close() // nobody takes it before net/http has found out
+			}
 			l.pool.release(conn, true, time.Now())
 			return nil, nil, e
 		}
