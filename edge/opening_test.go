@@ -19,7 +19,11 @@ func breaksOff(w http.ResponseWriter, length, sent int) {
 	if err != nil {
 		panic(err)
 	}
-	fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: %d\r\n\r\n%s", length, strings.Repeat("x", sent))
+	said := "" // who is sent all is told of the end, or may send the next request there
+	if sent == length {
+		said = "Connection: close\r\n"
+	}
+	fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\n%sContent-Length: %d\r\n\r\n%s", said, length, strings.Repeat("x", sent))
 	c.Close()
 }
 

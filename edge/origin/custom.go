@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -189,7 +190,7 @@ func (c *Custom) RoundTrip(req *http.Request, t Trip) (*http.Response, error) {
 		cancel(nil)
 		return nil, err
 	}
-	resp.Body = &customBody{body: body{resp.Body, cancel}, done: sync.OnceFunc(func() { l.pool.release(conn, true, time.Now()) })}
+	resp.Body = &customBody{body: body{resp.Body, cancel}, done: sync.OnceFunc(func() { l.pool.release(conn, true, time.Now()) }), conn: conn}
 	return resp, nil
 }
 
@@ -228,9 +229,7 @@ func (c *Custom) send(ctx context.Context, cancel context.CancelCauseFunc, l *la
 		if err = t.open(resp); err != nil {
 			e := classify(ctx, name, err, MaybeSent)
 			(&body{resp.Body, cancel}).Close()
-			if !conn.multiplexed() {
-				conn.Close() // nobody takes it before net/http has found out
-			}
+			conn.brokeOff()
 			l.pool.release(conn, true, time.Now())
 			return nil, nil, e
 		}
@@ -268,7 +267,24 @@ func (c *Custom) Close() {
 // A customBody gives its connection back when it is closed.
 type customBody struct {
 	body
+	conn *conn
 	done func()
+}
+
+func (b *customBody) Read(p []byte) (int, error) {
+	n, err := b.body.Read(p)
+	if err != nil && err != io.EOF {
+		b.conn.brokeOff()
+	}
+	return n, err
+}
+
+// brokeOff ends a connection whose response broke off, if it has no other: net/http
+// does a moment later, and a write that took it until then would be in doubt.
+func (c *conn) brokeOff() {
+	if !c.multiplexed() {
+		c.Close()
+	}
 }
 
 func (b *customBody) Close() error {
