@@ -214,3 +214,31 @@ func staleWait(t *testing.T, opts ...func(*Config, *Deps)) (longest time.Duratio
 	})
 	return longest
 }
+
+// What waited while every region was away says nothing of how late they answer: once
+// they are all back, and let in, the nearest has all requests again.
+func TestRegionsThatReturnAreNotBehindForWhatWaited(t *testing.T) {
+	for _, away := range []time.Duration{700 * time.Millisecond, 4 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			l := newLab(t, farRegions())
+			defer l.end()
+			all := func(f delay.Fault) {
+				for _, line := range l.lines {
+					line.Set(f)
+				}
+			}
+			defer time.AfterFunc(time.Second, func() { all(delay.Fault{Cut: true}) }).Stop()
+			defer time.AfterFunc(time.Second+away, func() { all(delay.Fault{}) }).Stop()
+			seconds := int(away.Seconds()) + 6 // 5 of them to be let in
+			load, there := l.load(200, 200*(seconds+1)), 0
+			for _, s := range load[200*seconds:] {
+				if s.from == "eu-central-1" && s.took < 100*time.Millisecond {
+					there++
+				}
+			}
+			if there < 200 {
+				t.Errorf("away for %v: %d of 200 requests go to the nearest region in the second from %d s on", away, there, seconds)
+			}
+		})
+	}
+}

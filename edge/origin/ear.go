@@ -161,11 +161,12 @@ func (l *link) listen(now time.Time) {
 	l.hope.set(open == 0 || lost < open)
 	l.mu.Unlock()
 	switch all := open > 0 && silent == open; {
-	case all && !l.hushed:
-		l.hushed = true
+	case all && !l.hushed.Load():
+		l.hushed.Store(true)
 		l.memory.silent(l.region, fmt.Sprintf("is silent for %v", patience.Round(time.Millisecond)), now)
-	case l.hushed && silent < open:
-		l.hushed = false
+	case l.hushed.Load() && silent < open:
+		l.hushed.Store(false)
+		l.sense.returned(now)
 		l.memory.spoke(l.region, now)
 	case newest > 0:
 		if c := l.memory.circuit(l.region); c.Phase == Doubted && time.Unix(0, newest).After(c.Since.Add(l.rtt())) {

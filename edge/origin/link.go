@@ -22,13 +22,13 @@ type link struct {
 	rtt    func() time.Duration // to the region; 0 if unknown
 	memory *memory
 
-	kick  chan struct{} // buffered: look again now
-	sense sense         // how late the region answers
-	ever  atomic.Bool   // it stood once
-	turn  atomic.Uint32 // spreads requests over equally loaded connections
+	kick   chan struct{} // buffered: look again now
+	sense  sense         // how late the region answers
+	ever   atomic.Bool   // it stood once
+	hushed atomic.Bool   // the region fell silent; set by attend alone
+	turn   atomic.Uint32 // spreads requests over equally loaded connections
 
 	listened, awake time.Time // of attend alone: the last listening, and the last after a standstill
-	hushed          bool      // of attend alone: the region fell silent
 
 	mu      sync.Mutex    // guards what follows
 	conns   []*conn       // to take requests from

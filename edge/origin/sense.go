@@ -51,6 +51,7 @@ type sense struct {
 	begun   time.Duration // the sum of their beginnings, since epoch
 	usual   time.Duration // the sum of their usual times
 	epoch   time.Time
+	back    time.Time // when the region was last heard again: what began before waited for that
 }
 
 const (
@@ -99,7 +100,7 @@ func (f *flight) end(answered bool, now time.Time) {
 	f.ended = true
 	s.waiting, s.begun, s.usual = s.waiting-1, s.begun-f.begun, s.usual-f.usual
 	s.gather(s.waiting == crowd-1, now)
-	if !answered {
+	if !answered || f.start.Before(s.back) {
 		return
 	}
 	took := now.Sub(f.start)
@@ -117,6 +118,14 @@ func (f *flight) end(answered bool, now time.Time) {
 	five := s.newest
 	slices.Sort(five[:])
 	s.peak, s.at = max(s.decayed(now), five[len(five)/2]), now
+}
+
+// returned notes that the region is heard again after a silence. What waited for
+// that says nothing of how late it answers.
+func (s *sense) returned(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.back = now
 }
 
 // gather tells the pulse when a crowd gathers or parts.

@@ -53,7 +53,7 @@ func (o *Origin) RoundTrip(req *http.Request, t Trip) (*http.Response, error) {
 	stop := watch(cancel, t, l)
 	flight := l.sense.begin(t.Class, time.Now())
 	resp, err := o.send(ctx, cancel, l, req, t)
-	flight.end(err == nil, time.Now())
+	flight.end(err == nil && !l.hushed.Load(), time.Now()) // a byte may just have ended the silence
 	if stop(); err == nil && ctx.Err() != nil {
 		resp.Body.Close()
 		err = classify(ctx, t.Region, ctx.Err(), MaybeSent)
