@@ -42,10 +42,13 @@ func withHello(ctx context.Context, _ net.Conn) context.Context {
 
 // keepHello notes what a client offers. It is called in every handshake.
 func keepHello(i *tls.ClientHelloInfo) {
-	box, ok := i.Context().Value(helloKey{}).(*atomic.Pointer[hello])
-	if !ok {
-		return
+	if box, ok := i.Context().Value(helloKey{}).(*atomic.Pointer[hello]); ok {
+		box.Store(offered(i))
 	}
+}
+
+// offered returns what a client offers.
+func offered(i *tls.ClientHelloInfo) *hello {
 	h := &hello{named: i.ServerName != ""}
 	all := make([]uint16, 0, len(i.CipherSuites)+len(i.Extensions)+len(i.SupportedCurves)+len(i.SupportedPoints)+len(i.SignatureSchemes))
 	h.ciphers, all = copied(all, i.CipherSuites)
@@ -61,7 +64,7 @@ func keepHello(i *tls.ClientHelloInfo) {
 			h.version = max(h.version, v)
 		}
 	}
-	box.Store(h)
+	return h
 }
 
 // ends returns the first and the last character of a protocol's name, or where
@@ -138,6 +141,12 @@ func (h *hello) ja3() string {
 // The extensions that JA4 leaves out of its hash: they say where, not who.
 const extensionName, extensionALPN = 0x0000, 0x0010
 
+// versionNames are how JA4 calls versions. Any other is 00: a client may offer one
+// that is no version, beside those of which one was taken.
+var versionNames = map[uint16]string{
+	tls.VersionTLS13: "13", tls.VersionTLS12: "12", tls.VersionTLS11: "11", tls.VersionTLS10: "10", 0x0300: "s3", 0x0002: "s2", 0xfeff: "d1", 0xfefd: "d2", 0xfefc: "d3",
+}
+
 // ja4 returns FoxIO's JA4 of TLS over TCP: what was offered, in an order of its
 // own, so that a client which shuffles its extensions is still the same.
 func (h *hello) ja4() string {
@@ -153,8 +162,11 @@ func (h *hello) ja4() string {
 		if h.protocol[0] != 0 {
 			protocol = string(h.protocol[:])
 		}
-		a := fmt.Sprintf("t%s%s%02d%02d%s", map[uint16]string{tls.VersionTLS13: "13", tls.VersionTLS12: "12", tls.VersionTLS11: "11", tls.VersionTLS10: "10"}[h.version],
-			name, min(len(ciphers), 99), min(len(extensions), 99), protocol)
+		version, ok := versionNames[h.version]
+		if !ok {
+			version = "00"
+		}
+		a := fmt.Sprintf("t%s%s%02d%02d%s", version, name, min(len(ciphers), 99), min(len(extensions), 99), protocol)
 		kept := slices.DeleteFunc(slices.Clone(extensions), func(e uint16) bool { return e == extensionName || e == extensionALPN })
 		slices.Sort(ciphers)
 		slices.Sort(kept)

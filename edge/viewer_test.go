@@ -2,6 +2,8 @@ package edge
 
 import (
 	"context"
+	"crypto/tls"
+	"encoding/binary"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -107,6 +109,16 @@ func TestJA4IsThatOfItsSpecification(t *testing.T) {
 	}
 }
 
+// A version that is none, which may be the highest that is offered, keeps the
+// fingerprint's form, as the specification has it.
+func TestAVersionThatIsNoneIsTwoZeros(t *testing.T) {
+	for version, want := range map[uint16]string{0x7f1c: "t00", 0: "t00", 0x0303: "t12", 0x0300: "ts3"} {
+		if got := (&hello{version: version}).ja4(); got != want+"i000000_000000000000_000000000000" {
+			t.Errorf("%x: %s", version, got)
+		}
+	}
+}
+
 // The examples of JA4's specification for names of protocols that are no words.
 func TestProtocolsThatAreNoWordsStandInHexadecimal(t *testing.T) {
 	for name, want := range map[string]string{
@@ -116,6 +128,36 @@ func TestProtocolsThatAreNoWordsStandInHexadecimal(t *testing.T) {
 			t.Errorf("%q: %s, want %s", name, got, want)
 		}
 	}
+}
+
+// FuzzHello: whatever a client offers, its fingerprints are words of the form that
+// they have, and JA4 does not change with the order of ciphers and extensions.
+func FuzzHello(f *testing.F) {
+	f.Add([]byte{0x13, 0x01, 0x0a, 0x0a, 0xc0, 0x2f}, []byte{0, 0, 0, 16, 0, 43}, []byte{4, 3}, []byte{3, 4}, "h2", "a.test")
+	f.Add([]byte{}, []byte{}, []byte{}, []byte{0x7f, 0x1c, 3, 4}, "\r\n", "")
+	f.Add([]byte{0x13}, []byte{1}, []byte{}, []byte{0xfe, 0xff, 3, 3, 0xfa, 0xfa}, "\xff", "x")
+	three, four := regexp.MustCompile(`^[0-9a-f]{32}$`), regexp.MustCompile(`^t(1[0-3]|s[23]|d[123]|00)[di][0-9]{4}[0-9A-Za-z]{2}_[0-9a-f]{12}_[0-9a-f]{12}$`)
+	pairs := func(b []byte) (out []uint16) {
+		for ; len(b) > 1; b = b[2:] {
+			out = append(out, binary.BigEndian.Uint16(b))
+		}
+		return out
+	}
+	f.Fuzz(func(t *testing.T, ciphers, extensions, schemes, versions []byte, protocol, name string) {
+		info := &tls.ClientHelloInfo{CipherSuites: pairs(ciphers), Extensions: pairs(extensions), SupportedVersions: pairs(versions), SupportedProtos: []string{protocol}, ServerName: name}
+		for _, s := range pairs(schemes) {
+			info.SignatureSchemes = append(info.SignatureSchemes, tls.SignatureScheme(s))
+		}
+		h := offered(info)
+		if !three.MatchString(h.ja3()) || !four.MatchString(h.ja4()) {
+			t.Errorf("%q, %q", h.ja3(), h.ja4())
+		}
+		slices.Reverse(info.CipherSuites)
+		slices.Reverse(info.Extensions)
+		if again := offered(info); again.ja4() != h.ja4() {
+			t.Errorf("%s, and in another order %s", h.ja4(), again.ja4())
+		}
+	})
 }
 
 func TestNothingIsKnownOfAConnectionWithoutAHello(t *testing.T) {
