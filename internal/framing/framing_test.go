@@ -215,6 +215,9 @@ func TestFloodsEndTheConnection(t *testing.T) {
 		for n, cut := range map[int]bool{tt.few: false, tt.many: true} {
 			text := conversation(func(fr *http2.Framer) { start(fr); many(n, tt.write)(fr) })
 			_, told, p := through(text, false, true)
+			if left := p.from.(*strings.Reader).Len(); left > 0 {
+				t.Errorf("%d of %s: %d bytes are not taken, and may break the connection before GOAWAY is read", n, tt.kind, left)
+			}
 			if got := len(told) == 1 && told[0] == tt.kind; got != cut || len(told) > 1 {
 				t.Errorf("%d %s: told %v", n, tt.kind, told)
 			}

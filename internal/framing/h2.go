@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"encoding/binary"
 	"errors"
+	"io"
 	"net"
 	"sync/atomic"
 	"time"
@@ -291,12 +292,19 @@ func lastOfEach(p []byte) []byte {
 	return out
 }
 
-// end ends the connection with GOAWAY, ENHANCE_YOUR_CALM.
+// parting is how much is taken still of a client that was told to go.
+const parting = 64 << 10
+
+// end ends the connection with GOAWAY, ENHANCE_YOUR_CALM. What the client has sent
+// meanwhile is taken, up to a bound, or the system would say that the connection
+// broke, and GOAWAY might be lost: a client of gRPC that hears it asks less often.
 func (c *H2) end(k Kind, why string) error {
 	if c.cfg.Tell != nil {
 		c.cfg.Tell(k, why)
 	}
 	c.writes.end(c.Secure, http2.ErrCodeEnhanceYourCalm)
+	c.Secure.SetReadDeadline(time.Now().Add(farewell))
+	io.CopyN(io.Discard, c.Secure, parting)
 	return errEnded
 }
 
