@@ -89,7 +89,7 @@ func (t *Tracker) give(dst []byte, name string, st *Statement) []byte {
 // names, amid a group: they come before the text is bound, which finds them, and fail
 // as its Execute would.
 func (t *Tracker) Bring(dst []byte, m *Message) []byte {
-	if m.Kind == 'P' || m.Stmt == nil || m.Stmt.Verdict.Lists || t.Skipping() { // of what is listed some may not be there any more
+	if m.Kind == 'P' || m.Stmt == nil || m.Stmt.Verdict.Lists || m.Kind == 'D' && m.Stmt.Verdict.NameOnly() || t.Skipping() { // of what is listed some may not be there any more
 		return dst
 	}
 	for _, x := range t.lacking(m.Stmt.Verdict, nil) {
@@ -101,9 +101,9 @@ func (t *Tracker) Bring(dst []byte, m *Message) []byte {
 }
 
 // owes has the client told that the Bind succeeded for which something was brought in
-// vain.
-func (t *Tracker) owes(s step) {
-	if !s.stands {
+// vain. In a block that has failed the Bind would have failed too.
+func (t *Tracker) owes(s step, f wire.Frame) {
+	if e, err := wire.ParseError(f.Body()); !s.stands || err == nil && e.Code == "25P02" {
 		return
 	}
 	for _, next := range t.steps[t.head:] {
@@ -137,7 +137,7 @@ func (m *Message) text() *classify.Verdict {
 	switch {
 	case m.Verdict != nil:
 		return m.Verdict
-	case m.Stmt != nil && m.Kind == 'D': // the columns of EXECUTE are those of what it names
+	case m.Stmt != nil && m.Kind == 'D' && !m.Stmt.Verdict.NameOnly(): // the columns of EXECUTE are those of what it names
 		return m.Stmt.Verdict
 	}
 	return nil

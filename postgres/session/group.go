@@ -22,7 +22,7 @@ type Message struct {
 	Ended   bool              // its first statement ended a block elsewhere: the client has its answer
 
 	id      uint64 // of Close and Query: see expected
-	without uint64 // of Bind and Describe: what is to drop the statement that they name
+	without uint64 // of Parse, Bind and Describe: what is to drop the statement of the name that they have
 }
 
 // Ends reports whether the message ends its group: ReadyForQuery answers it.
@@ -96,7 +96,9 @@ func (s *State) readParse(m *Message) error {
 	frame := wire.Frame(bytes.Clone(m.Frame))
 	at := wire.HeaderSize + len(name) + 1
 	if len(name) > 0 {
-		m.Taken = s.lookup(name)
+		if m.Taken = s.lookup(name); m.Taken == nil {
+			m.without = s.ahead[string(name)].id
+		}
 	}
 	st := &Statement{Name: string(name), Frame: frame, Text: frame[at : at+len(text)], Verdict: verdict, gen: s.nextGen()}
 	s.ahead[st.Name] = expected{st, st.gen}

@@ -163,11 +163,30 @@ func (t *Tracker) again(m *Message) {
 	switch {
 	case m.Kind == 'P':
 		m.Stmt.passed = false
+		switch {
+		case m.Taken != nil || m.Stmt.Name == "":
+		case slices.Contains(t.state.undone, m.without):
+			m.Taken = t.state.statements[m.Stmt.Name]
+		default:
+			m.Taken = t.sinceMade(m.Stmt.Name)
+		}
 	case m.Kind == 'B' || m.Kind == 'D':
 		if t.dropped(m) || t.state.outdated(m) {
 			m.Stmt = t.state.statements[m.Name]
 		}
+		if m.Stmt == nil && (m.Kind == 'B' || m.Frame.Body()[0] == 'S') {
+			m.Stmt = t.sinceMade(m.Name)
+		}
 	}
+}
+
+// sinceMade returns the statement of a name that nothing had when a message was read, and
+// that a PREPARE before it, which was answered since, has made on this backend; or nil.
+func (t *Tracker) sinceMade(name string) *Statement {
+	if st := t.state.statements[name]; st != nil && t.side.known[name] == st.gen {
+		return st
+	}
+	return nil
 }
 
 // dropped reports whether the named statement that a message binds, or describes, was
@@ -209,64 +228,4 @@ func (s *State) Reread(g *Group) {
 			g.Messages[i] = again
 		}
 	}
-}
-
-// Unsure reports whether a group makes a statement of a name that the backend lacks and
-// that is taken, unless what is not answered yet drops it; or uses one that the backend
-// lacks and that is not answered for: a handle took its place, or has it if that was
-// passed over; or names one that the backend lacks, and may be passed over, or is dropped
-// by what is not answered yet; or lists all of them behind that.
-func (t *Tracker) Unsure(g *Group) bool {
-	var made *Statement
-	for i := range g.Messages {
-		switch m := &g.Messages[i]; {
-		case m.lists() && !t.Idle(): // what there is to be listed is not known
-			return true
-		case m.Taken != nil && t.lacks(m.Taken) && t.dropping():
-			return true
-		case m.Stmt != nil && m.Kind != 'P' && m.Stmt.Name != "" && m.Stmt != made && t.lacks(m.Stmt) && t.dropping():
-			return true
-		case m.Kind == 'D' && m.Stmt != nil && m.Stmt != made && t.lacks(m.Stmt) && m.Stmt.mute() && !t.Idle(): // if the block fails it is described as what is mute
-			return true
-		case t.Loose() && t.Misses(g.Messages[i:i+1]): // the Sync behind it would end the passing over
-			return true
-		case m.Kind == 'P':
-			made = m.Stmt
-		case m.Stmt != nil && m.Stmt != made && m.Stmt.Name == "" && !t.Idle() && !t.state.Has(m.Stmt) && (t.lacks(m.Stmt) || t.hides(m.Stmt)):
-			return true
-		}
-	}
-	return false
-}
-
-// hides reports whether a statement without a name is on its way to a backend that has
-// another one there than the session, as a handle's, which a Bind would find if it were
-// passed over.
-func (t *Tracker) hides(st *Statement) bool {
-	var gen uint64
-	if has := t.state.statements[""]; has != nil {
-		gen = has.gen
-	}
-	for _, s := range t.steps[t.head:] {
-		if s.kind == 'P' && s.stmt == st {
-			return s.was != gen
-		}
-	}
-	return false
-}
-
-// dropping reports whether what is not answered yet drops prepared statements by text:
-// what a name means is not known before.
-func (t *Tracker) dropping() bool {
-	for _, s := range t.steps[t.head:] {
-		if s.verdict == nil {
-			continue
-		}
-		for _, e := range s.verdict.Effects {
-			if e.Act == classify.Deallocate || e.Act == classify.DeallocateAll || e.Act == classify.DiscardAll {
-				return true
-			}
-		}
-	}
-	return false
 }

@@ -2,6 +2,7 @@ package session_test
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -50,7 +51,11 @@ func newConversation() *conversation {
 //	bring SIDE    one message, amid a group, with what it needs
 //	ahead SIDE    the prepared statements that the client's messages name, which are not sent
 func TestSession(t *testing.T) {
-	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+	scripts, err := filepath.Glob("testdata/[a-eg-z]*") // but fuzz
+	if err != nil || len(scripts) == 0 {
+		t.Fatalf("%d scripts, %v", len(scripts), err)
+	}
+	for _, path := range scripts {
 		c := newConversation()
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			switch d.Cmd {
@@ -93,7 +98,7 @@ func TestSession(t *testing.T) {
 			t.Fatalf("unknown command %s", d.Cmd)
 			return ""
 		})
-	})
+	}
 }
 
 func (c *conversation) read(t *testing.T, input string) (group session.Group) {

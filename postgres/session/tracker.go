@@ -247,7 +247,7 @@ func (t *Tracker) Reply(f wire.Frame) (show bool) {
 		t.complete(s, f)
 	case 'E':
 		t.misses(f)
-		t.owes(s)
+		t.owes(s, f)
 		t.tookData(f)
 		t.fail()
 		// An injected Parse that fails stands for the statement that needed it.
