@@ -169,3 +169,29 @@ func BenchmarkPassing(b *testing.B) {
 		}
 	})
 }
+
+// FuzzTags: a tag that was weakened on its way out is the origin's again on its way
+// in, whatever stands in it, and a 304 has the form that was asked with.
+func FuzzTags(f *testing.F) {
+	f.Add("a", "b")
+	f.Add("a,b", "W/")
+	f.Add("a,W/", ",")
+	f.Fuzz(func(t *testing.T, a, b string) {
+		for _, c := range []byte(a + b) {
+			if c <= ' ' || c == '"' || c == 0x7f {
+				return // no tag
+			}
+		}
+		a, b = `"`+a+`"`, `"`+b+`"`
+		list := Weakened(a) + ", " + Weakened(b)
+		if got := Strengthened([]string{list}); got[0] != a+", "+b {
+			t.Errorf("%s: %s", list, got)
+		}
+		if got := Known(b, []string{list}); got != Weakened(b) {
+			t.Errorf("%s: a 304 has %s", list, got)
+		}
+		if got := Known(b, []string{a + ", " + b}); got != b {
+			t.Errorf("%s, %s: a 304 has %s", a, b, got)
+		}
+	})
+}

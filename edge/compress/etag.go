@@ -19,7 +19,7 @@ func Weakened(etag string) string {
 func Known(etag string, ifNoneMatch []string) string {
 	weak := false
 	for _, line := range ifNoneMatch {
-		for m := range strings.SplitSeq(line, ",") {
+		for _, m := range members(line) {
 			switch strings.TrimSpace(m) {
 			case etag:
 				return etag
@@ -41,13 +41,29 @@ func Known(etag string, ifNoneMatch []string) string {
 func Strengthened(ifMatch []string) []string {
 	out := make([]string, len(ifMatch))
 	for i, line := range ifMatch {
-		members := strings.Split(line, ",")
-		for j, m := range members {
+		all := members(line)
+		for j, m := range all {
 			if bare, ok := strings.CutPrefix(strings.TrimSpace(m), `W/"`); ok {
-				members[j] = ` "` + bare
+				all[j] = ` "` + bare
 			}
 		}
-		out[i] = strings.TrimSpace(strings.Join(members, ","))
+		out[i] = strings.TrimSpace(strings.Join(all, ","))
 	}
 	return out
+}
+
+// members splits a list of entity tags, in which a comma may stand too. Nothing is
+// escaped there (RFC 9110, section 8.8.3).
+func members(line string) (out []string) {
+	begin, quoted := 0, false
+	for i := range len(line) {
+		switch {
+		case line[i] == '"':
+			quoted = !quoted
+		case line[i] == ',' && !quoted:
+			out = append(out, line[begin:i])
+			begin = i + 1
+		}
+	}
+	return append(out, line[begin:])
 }

@@ -162,3 +162,24 @@ func FuzzStartup(f *testing.F) {
 		}
 	})
 }
+
+// FuzzAuthenticate: whatever a client that does not know the password sends as its two
+// messages, it is refused, and by no more than the server's two.
+func FuzzAuthenticate(f *testing.F) {
+	v, err := wire.NewVerifier("secret")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add([]byte("SCRAM-SHA-256\x00\x00\x00\x00\x08n,,n=,r=x"), []byte("c=biws,r=x,p="))
+	f.Add([]byte("SCRAM-SHA-256-PLUS\x00\x00\x00\x00\x08p=tls-server-end-point,,n=,r=x"), []byte("c=biws,r=,p=AA=="))
+	f.Add([]byte("SCRAM-SHA-256\x00\xff\xff\xff\xff"), []byte{})
+	f.Add([]byte("SCRAM-SHA-256\x00\x00\x00\x00\x08y,a=b,n=,r=,m=x"), []byte("c=,,r=x"))
+	f.Fuzz(func(t *testing.T, first, second []byte) {
+		in := wire.Builder(nil).Message('p', first).Message('p', second)
+		said := 0
+		err := wire.Authenticate(wire.NewReader(bytes.NewReader(in)), func([]byte) error { said++; return nil }, v, wire.Binding{})
+		if err == nil || said > 2 {
+			t.Errorf("%q, %q: %v after %d messages", first, second, err, said)
+		}
+	})
+}
