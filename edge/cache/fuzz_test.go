@@ -2,6 +2,7 @@ package cache
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -110,6 +111,57 @@ func FuzzGroups(f *testing.F) {
 		for _, tag := range got {
 			if tag == "" || len(tag) > maxTagLen || strings.ToLower(tag) != tag && strings.ToLower(strings.ToLower(tag)) != tag {
 				t.Errorf("tag %q", tag)
+			}
+		}
+	})
+}
+
+// FuzzCombine stores parts of one body, in pieces of any size, one after another:
+// what is made of them is always a part of it, of the place that it says, or all.
+func FuzzCombine(f *testing.F) {
+	f.Add([]byte("the body"), []byte{0, 3, 3, 5, 2, 1})
+	f.Add([]byte("0123456789"), []byte{4, 9, 0, 5, 5, 10})
+	f.Fuzz(func(t *testing.T, body, spans []byte) {
+		size := int64(len(body))
+		if size == 0 || size > 1<<10 {
+			return
+		}
+		var have *object
+		for ; len(spans) > 1; spans = spans[2:] {
+			first := int64(spans[0]) % size
+			r := span{first, first + 1 + int64(spans[1])%(size-first)}
+			var chunks [][]byte
+			for at := r.first; at < r.end; {
+				n := min(1+int64(spans[1]>>4), r.end-at)
+				chunks, at = append(chunks, body[at:at+n:at+n]), at+n
+			}
+			o := &object{status: http.StatusPartialContent, span: r, size: size, body: wholeStream(chunks, nil), header: http.Header{
+				"Etag": {`"1"`}, "Content-Range": {contentRange(r, size)}, "Content-Length": {strconv.FormatInt(r.size(), 10)},
+			}}
+			if have == nil {
+				have = o
+			}
+			was := have
+			have = combine(have, o)
+			at := have.span
+			if have.status == http.StatusOK {
+				at = span{0, size}
+			}
+			if at.first > r.first || at.end < r.end || have != o && was.status != http.StatusOK && (at.first > was.span.first || at.end < was.span.end) {
+				t.Fatalf("%v and %v became %v", was.span, r, at)
+			}
+			var got []byte
+			for _, c := range have.body.chunks {
+				got = append(got, c...)
+			}
+			if string(got) != string(body[at.first:at.end]) {
+				t.Fatalf("%v holds %q, not %q", at, got, body[at.first:at.end])
+			}
+			if part := have.header.Get("Content-Range"); have.status == http.StatusOK && part != "" || have.status != http.StatusOK && part != contentRange(at, size) {
+				t.Fatalf("%d of %v says %q", have.status, at, part)
+			}
+			if n := have.header.Get("Content-Length"); n != strconv.Itoa(len(got)) {
+				t.Fatalf("%d bytes say %s", len(got), n)
 			}
 		}
 	})

@@ -3,6 +3,7 @@ package waf
 import (
 	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
 	"testing"
 )
@@ -74,4 +75,27 @@ func BenchmarkJudge(b *testing.B) {
 	for b.Loop() {
 		f.Judge(r)
 	}
+}
+
+// FuzzJudge: an attack in the target is refused, whatever headers and body come with
+// it: nothing that a stranger adds makes a request better.
+func FuzzJudge(f *testing.F) {
+	f.Add("application/json", `{"a": [1, {"b": "x"}]}`, "a=b; c=d", false)
+	f.Add("application/x-www-form-urlencoded", "a=b&c=%zz&&=", "", true)
+	f.Add("multipart/form-data; boundary=b", "--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"a\"\r\n\r\nx\r\n--b--\r\n", ";;=", false)
+	f.Add("multipart/form-data; boundary=", "--\r\n\r\n", "a", true)
+	f.Add("text/xml", "<?xml version=\"1.0\"?><a b='c'><![CDATA[x]]></a", "a", false)
+	f.Add("Application/JSON;charset=utf-16", "\xff\xfe{\x00", "a", true)
+	wall := firewall(f, Config{})
+	f.Fuzz(func(t *testing.T, kind, body, cookies string, cut bool) {
+		if len(body) > 8<<10 {
+			return
+		}
+		r := Request{Method: "POST", Target: "/?id=" + url.QueryEscape(injected), Proto: "HTTP/1.1", Host: "a.test", Header: http.Header{
+			"Content-Type": {kind}, "Cookie": {cookies}, "User-Agent": {"curl/8"}, "Accept": {"*/*"},
+		}, Body: []byte(body), Cut: cut}
+		if v := wall.Judge(r); v.Passes {
+			t.Errorf("%q, %q, %q: %+v", kind, body, cookies, v)
+		}
+	})
 }
