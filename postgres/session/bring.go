@@ -168,8 +168,8 @@ func (t *Tracker) aside(dst []byte, name string, st *Statement) []byte {
 	t.asking = true
 	from := len(t.steps)
 	dst = t.give(dst, name, st)
-	for i := from; i < len(t.steps) && !answered; i++ {
-		t.steps[i].failing = t.steps[i].brings // the block may fail of what is not answered yet
+	for i := from; i < len(t.steps); i++ { // the block may fail of what is not answered yet
+		t.steps[i].failing = t.steps[i].brings && (!answered || t.Status == 'E')
 	}
 	t.asking = false
 	t.push(step{kind: 'S', hidden: true})

@@ -359,10 +359,17 @@ func FuzzSession(f *testing.F) {
 	})
 }
 
-// shown returns what a test compares of replies: types, tags and codes.
+// shown returns what a test compares of replies: types, tags and codes, but which error
+// it is in a block that has failed.
 func shown(frames []wire.Frame) (out []string) {
+	status := byte('I')
 	for _, f := range frames {
+		if f.Type() == 'Z' {
+			status = f.Body()[0]
+		}
 		switch e, err := wire.ParseError(f.Body()); {
+		case f.Type() == 'E' && status == 'E':
+			out = append(out, "E")
 		case f.Type() == 'E' && err == nil:
 			out = append(out, "E "+e.Code)
 		case f.Type() == 'C' || f.Type() == 'Z' || f.Type() == 'T':

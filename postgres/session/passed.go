@@ -174,7 +174,7 @@ func (t *Tracker) again(m *Message) {
 		if t.dropped(m) || t.state.outdated(m) {
 			m.Stmt = t.state.statements[m.Name]
 		}
-		if m.Stmt == nil && (m.Kind == 'B' || m.Frame.Body()[0] == 'S') {
+		if m.Stmt == nil && m.names() {
 			m.Stmt = t.sinceMade(m.Name)
 		}
 	}

@@ -194,8 +194,19 @@ func (t *Tracker) push(s step) {
 	}
 	if s.brings {
 		t.brings++
-		t.steps[len(t.steps)-1].failing = t.Status == 'E'
+		t.steps[len(t.steps)-1].failing = t.Status == 'E' || t.mayFail()
 	}
+}
+
+// mayFail reports whether what is sent next may be in a block that fails in a group that
+// is not answered.
+func (t *Tracker) mayFail() bool {
+	block, groups := t.Status == 'T', false
+	for _, s := range t.steps[t.head:] {
+		block = block || s.verdict != nil && s.verdict.Block == classify.Begin
+		groups = groups || ends(s.kind)
+	}
+	return block && groups
 }
 
 // Sent returns how many groups were sent, hidden ones too.

@@ -32,9 +32,9 @@ func (t *Tracker) Unsure(g *Group) bool {
 			return true
 		case (t.Loose() || t.dropping()) && t.Misses(g.Messages[i:i+1]): // the Sync behind it would end the passing over
 			return true
-		case m.Stmt == nil && m.without != 0 && !t.Idle() && t.hides(m.Name, nil):
+		case m.names() && m.Stmt == nil && (t.unsettled(m.Name) || m.without != 0 && !t.Idle() && t.hides(m.Name, nil)):
 			return true
-		case m.Kind == 'P' && m.without != 0 && !t.Idle() && t.hides(m.Stmt.Name, nil):
+		case m.Kind == 'P' && m.Stmt.Name != "" && (t.unsettled(m.Stmt.Name) || m.without != 0 && !t.Idle() && t.hides(m.Stmt.Name, nil)):
 			return true
 		case m.Kind != 'P' && slices.ContainsFunc(m.uses(), t.doubtful):
 			return true
@@ -71,6 +71,22 @@ func (t *Tracker) hides(of string, st *Statement) bool {
 	return false
 }
 
+// unsettled reports whether amid what is on its way something was brought of a name, or
+// dropped, which may be passed over.
+func (t *Tracker) unsettled(name string) bool {
+	for _, s := range t.steps[t.head:] {
+		if of, ok := s.touches(); ok && of == name && s.hidden && (!s.asks || s.failing) && !ends(s.kind) {
+			return true
+		}
+	}
+	return false
+}
+
+// names reports whether a message is Bind, or Describe of a statement.
+func (m *Message) names() bool {
+	return m.Kind == 'B' || m.Kind == 'D' && m.Frame.Body()[0] == 'S'
+}
+
 // uses returns the prepared statements that a message's text names.
 func (m *Message) uses() []string {
 	switch {
@@ -87,8 +103,10 @@ func (m *Message) uses() []string {
 func (t *Tracker) doubtful(name string) bool {
 	e, ok := t.state.ahead[name]
 	switch {
-	case !ok || t.Idle():
+	case t.Idle():
 		return false
+	case !ok:
+		return t.unsettled(name)
 	case e.st == nil:
 		return t.state.statements[name] != nil
 	}
