@@ -7,7 +7,6 @@ import (
 	"net/http"
 
 	"github.com/quic-go/quic-go"
-	"github.com/quic-go/quic-go/http3"
 
 	"meridian/internal/framing"
 	"meridian/internal/h3conn"
@@ -36,21 +35,21 @@ type strictBody struct {
 func (b *strictBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if breach := (*h3conn.Breach)(nil); errors.As(err, &breach) {
-		b.end(breach)
+		b.door.breached(b.conn, b.stream, breach)
 		err = fmt.Errorf("%w: %w", framing.ErrMalformed, err)
 	}
 	return n, err
 }
 
-// end ends what is to end. It may be called again.
-func (b *strictBody) end(breach *h3conn.Breach) {
-	if b.conn.Context().Err() == nil {
-		b.door.watch.cut(b.conn.RemoteAddr(), Cut(framing.Malformed), breach.Error())
+// breached ends what a breach is to end. It may be called again.
+func (d *quicDoor) breached(c *quic.Conn, s *quic.Stream, breach *h3conn.Breach) {
+	if c.Context().Err() == nil {
+		d.watch.cut(c.RemoteAddr(), Cut(framing.Malformed), breach.Error())
 	}
 	if breach.Connection {
-		b.conn.CloseWithError(quic.ApplicationErrorCode(breach.Code), "")
+		c.CloseWithError(quic.ApplicationErrorCode(breach.Code), "")
 		return
 	}
-	b.stream.CancelRead(quic.StreamErrorCode(breach.Code))
-	b.stream.CancelWrite(quic.StreamErrorCode(http3.ErrCodeMessageError))
+	s.CancelRead(quic.StreamErrorCode(breach.Code))
+	s.CancelWrite(quic.StreamErrorCode(breach.Code))
 }

@@ -97,3 +97,24 @@ func TestHTTP3BodyHasWhatMayStandInIt(t *testing.T) {
 		}
 	}
 }
+
+// What begins with another frame than a head ends the connection.
+func TestHTTP3RequestBeginsWithItsHead(t *testing.T) {
+	w := newWorld(t, []*region{named("eu-west-1", 0)})
+	for _, typ := range []uint64{0, 3, 5, 0xd} {
+		b := w.bare(t)
+		s := b.ask(append(frame3(typ, []byte("x")), asking3("/x")...))
+		s.Close()
+		text, err := io.ReadAll(s)
+		w.until("ended", func() bool { return b.Context().Err() != nil || err == nil })
+		var e *quic.ApplicationError
+		if errors.As(context.Cause(b.Context()), &e); e == nil || e.ErrorCode != quic.ApplicationErrorCode(http3.ErrCodeFrameUnexpected) {
+			t.Errorf("a frame of type %d first: %q, %v", typ, text, context.Cause(b.Context()))
+		}
+	}
+	s := w.bare(t).ask(append(frame3(0x21, []byte("grease")), asking3("/x")...))
+	s.Close()
+	if text, err := io.ReadAll(s); err != nil || !strings.Contains(string(text), "eu-west-1 GET") {
+		t.Errorf("after grease: %q, %v", text, err)
+	}
+}

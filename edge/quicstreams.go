@@ -119,6 +119,10 @@ func (d *quicDoor) attend(h *http3.RawServerConn, c *quic.Conn, s *quic.Stream, 
 	s.SetReadDeadline(began.Add(limit)) // until serveRequest is called
 	g, _ := c.Context().Value(guestKey{}).(*guest)
 	defer g.asks(s)()
+	if breach := (*h3conn.Breach)(nil); errors.As(h3conn.Begin(s), &breach) {
+		d.breached(c, s, breach)
+		return
+	}
 	h.HandleRequestStream(s)
 	var e *quic.StreamError
 	if !errors.As(context.Cause(s.Context()), &e) {

@@ -55,6 +55,26 @@ type Body struct {
 // beside as much as the body itself has.
 const spare = 64 << 10
 
+// Begin waits for the HEADERS frame that a request begins with, and leaves it to be
+// read. Its error is a Breach; what else goes wrong is found by who reads on.
+func Begin(from Stream) error {
+	b := Body{from: from, spare: spare}
+	for {
+		typ, length, head, err := b.head()
+		switch {
+		case err != nil || typ == typeHeaders:
+			return nil
+		case misplaced[typ] || typ == typeData:
+			return unexpected(typ)
+		}
+		if err := b.skip(uint64(head) + length); errors.As(err, new(*Breach)) {
+			return err
+		} else if err != nil {
+			return nil
+		}
+	}
+}
+
 // NewBody returns a Body. Its stream is read up to the end of the HEADERS frame.
 func NewBody(body io.ReadCloser, from Stream) *Body {
 	return &Body{ReadCloser: body, from: from, spare: spare}
@@ -102,7 +122,7 @@ func (b *Body) next() (typ, length uint64, err error) {
 		case err != nil:
 			return 0, 0, nil // which quic-go finds too
 		case misplaced[typ] || b.ended && (typ == typeData || typ == typeHeaders):
-			return 0, 0, &Breach{http3.ErrCodeFrameUnexpected, true, fmt.Errorf("a frame of type %#x where none may be", typ)}
+			return 0, 0, unexpected(typ)
 		case typ == typeHeaders:
 			b.ended = true
 			return typ, length, nil
@@ -155,6 +175,10 @@ func (b *Body) gone(err error) bool {
 	var n net.Error
 	var t *quic.TransportError
 	return errors.As(err, &h) || errors.As(err, &n) || errors.As(err, &t)
+}
+
+func unexpected(typ uint64) error {
+	return &Breach{http3.ErrCodeFrameUnexpected, true, fmt.Errorf("a frame of type %#x where none may be", typ)}
 }
 
 func truncated() error {

@@ -134,3 +134,31 @@ func TestWhatIsNoBodyIsABreach(t *testing.T) {
 		}
 	}
 }
+
+// TestARequestBeginsWithItsHead: what may come before it is skipped.
+func TestARequestBeginsWithItsHead(t *testing.T) {
+	for name, tt := range map[string]struct {
+		text, left string
+		code       http3.ErrCode // 0: none
+	}{
+		"a head":          {frame(1, "head"), frame(1, "head"), 0},
+		"grease":          {frame(0x21, "y") + frame(0x40, "") + frame(1, "head"), frame(1, "head"), 0},
+		"half a head":     {"\x01", "\x01", 0},
+		"nothing":         {"", "", 0},
+		"a body":          {frame(0, "x") + frame(1, "head"), "", http3.ErrCodeFrameUnexpected},
+		"an empty body":   {frame(0, "") + frame(1, "head"), "", http3.ErrCodeFrameUnexpected},
+		"a promise":       {frame(5, "") + frame(1, "head"), "", http3.ErrCodeFrameUnexpected},
+		"half of grease":  {frame(0x21, "yyy")[:4], "", http3.ErrCodeFrameError},
+		"grease for ever": {strings.Repeat(frame(0x21, ""), 40_000), "", http3.ErrCodeExcessiveLoad},
+	} {
+		s := script{bytes.NewReader([]byte(tt.text))}
+		err := Begin(s)
+		var b *Breach
+		if errors.As(err, &b); tt.code == 0 && err != nil || tt.code != 0 && (b == nil || b.Code != tt.code || !b.Connection) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if left, _ := io.ReadAll(s); tt.code == 0 && string(left) != tt.left {
+			t.Errorf("%s: %q is left to be read", name, left)
+		}
+	}
+}
