@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -134,6 +135,67 @@ func TestAnAuthorityThatForgetsAllAmidAnOrderIssues(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestAnEdgeThatStopsAmidAnOrderKeepsNobodyWaiting stops one while the authority looks at
+// the challenge. Another goes on at once, and an operator sees no failure.
+func TestAnEdgeThatStopsAmidAnOrderKeepsNobodyWaiting(t *testing.T) {
+	w := newACMEWorld(t, acme.DNS01, false)
+	t.Setenv("PEBBLE_WFE_NONCEREJECT", "0")
+	w.forget()
+	ctx, end := context.WithCancel(t.Context())
+	var once sync.Once
+	w.fault.Store(func(_ http.ResponseWriter, r *http.Request) bool {
+		if strings.HasPrefix(r.URL.Path, "/chalZ") {
+			once.Do(end)
+		}
+		return false
+	})
+	over := make(chan error, 1)
+	go func() { over <- w.manager(w.a, acme.DNS01).Run(ctx, func() {}) }() // awaited below
+	if err := <-over; err != nil {
+		t.Fatal(err)
+	}
+	if l := w.List()[0]; l.Error != "" || !l.Next.IsZero() {
+		t.Errorf("the operator sees %+v", l)
+	}
+	for _, key := range w.keep.Keys("acme-locks/") {
+		if text, _, _ := w.keep.Get(key); strings.Contains(string(text), "owner") {
+			t.Errorf("%s is held: %s", key, text)
+		}
+	}
+	w.run(w.manager(w.b, acme.DNS01).Run)
+	w.shown("")
+}
+
+// TestAnOperatorsOrderOutlivesTheEdgeThatTookIt stops an edge amid one, and another fulfils
+// it.
+func TestAnOperatorsOrderOutlivesTheEdgeThatTookIt(t *testing.T) {
+	w := newACMEWorld(t, acme.DNS01, false)
+	t.Setenv("PEBBLE_WFE_NONCEREJECT", "0")
+	w.forget()
+	ctx, end := context.WithCancel(t.Context())
+	var second atomic.Bool
+	w.fault.Store(func(_ http.ResponseWriter, r *http.Request) bool {
+		if second.Load() && strings.HasPrefix(r.URL.Path, "/finalize") {
+			end()
+		}
+		return false
+	})
+	over := make(chan error, 1)
+	go func() { over <- w.manager(w.a, acme.DNS01).Run(ctx, func() {}) }() // awaited below
+	first := w.shown("")
+	second.Store(true)
+	ordered := make(chan error, 1)
+	go func() { ordered <- w.order() }() // awaited below
+	if err := <-over; err != nil {
+		t.Fatal(err)
+	}
+	w.run(w.manager(w.b, acme.DNS01).Run)
+	if err := <-ordered; err != nil {
+		t.Error(err)
+	}
+	w.shown(first)
 }
 
 // TestAStoredCertificateWithoutItsKeyIsGotAnew has the store stand still between the parts

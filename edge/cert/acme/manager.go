@@ -157,6 +157,9 @@ func (m *Manager) event(ctx context.Context, event string, data map[string]any) 
 			m.deps.Log.Error("a certificate was issued and is not shown yet", "name", name, "why", err.Error())
 		}
 	case "cert_failed":
+		if ctx.Err() != nil {
+			return nil // this edge stops: another goes on, and nothing failed
+		}
 		err, _ := data["error"].(error)
 		m.say(ctx, name, err)
 	}

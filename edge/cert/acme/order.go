@@ -81,6 +81,9 @@ func (m *Manager) fulfil(ctx context.Context, name, id string) {
 		return
 	}
 	err := m.magic.RenewCertSync(ctx, name, true) // or gets the first
+	if err != nil && ctx.Err() != nil {
+		return // this edge stops: another fulfils it
+	}
 	r, _ := Reported(m.deps.Storage.keep, name)
 	if r.Order = id; err != nil && r.Error == "" { // what came before the try
 		r.At, r.Error = time.Now().UTC(), line(err.Error())
