@@ -55,7 +55,7 @@ func TestAnAuthorityWithItsFaultsOnIssues(t *testing.T) {
 			first := w.shown("")
 			w.issued()
 			w.shown(first)
-			if l := w.List()[0]; l.Error != "" || l.Next.Before(time.Now()) {
+			if l := w.planned(); l.Error != "" || l.Next.Before(time.Now()) {
 				t.Errorf("the operator sees %+v", l)
 			}
 		})

@@ -311,3 +311,19 @@ func (w *acmeWorld) failed() client.Certificate {
 		}
 	}
 }
+
+// planned waits until it is known when the domain's certificate is renewed.
+func (w *acmeWorld) planned() client.Certificate {
+	w.t.Helper()
+	for {
+		watch := w.keep.Watch()
+		if l := w.List()[0]; !l.Next.IsZero() {
+			return l
+		}
+		select {
+		case <-watch:
+		case <-w.t.Context().Done():
+			w.t.Fatal("nobody plans a renewal")
+		}
+	}
+}

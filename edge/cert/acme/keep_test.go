@@ -114,7 +114,7 @@ func TestWhoIsLateDoesNotTryAgain(t *testing.T) {
 		t.Errorf("nothing happened: %v", err)
 	}
 	for in, want := range map[time.Duration]error{time.Hour: errLater, -time.Second: nil} {
-		report(t.Context(), store, "a.test", Report{Error: "no", Tries: 1, Next: time.Now().Add(in)})
+		change(t.Context(), store, "a.test", func(Report) Report { return Report{Error: "no", Tries: 1, Next: time.Now().Add(in)} })
 		if err := look(0); !errors.Is(err, want) {
 			t.Errorf("the next try is in %v: %v", in, err)
 		}
@@ -125,6 +125,22 @@ func TestWhoIsLateDoesNotTryAgain(t *testing.T) {
 	}
 	if err := m.event(t.Context(), "cert_obtaining", map[string]any{"identifier": "a.test"}); err != nil {
 		t.Errorf("what an operator orders: %v", err)
+	}
+}
+
+// TestAReportLosesNothingThatAnotherEdgeSays has one edge tell of a failure while another
+// tells that it fulfilled an order.
+func TestAReportLosesNothingThatAnotherEdgeSays(t *testing.T) {
+	store, other := newMemory(), false
+	r := change(t.Context(), store, "a.test", func(was Report) Report {
+		if !other {
+			other = true
+			change(t.Context(), store, "a.test", func(r Report) Report { r.Order = "7"; return r })
+		}
+		return was.after(errors.New("no"), noon, 0)
+	})
+	if said, _ := Reported(store, "a.test"); said != r || r.Order != "7" || r.Tries != 1 {
+		t.Errorf("%+v, %+v", r, said)
 	}
 }
 

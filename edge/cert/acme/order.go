@@ -84,12 +84,12 @@ func (m *Manager) fulfil(ctx context.Context, name, id string) {
 	if err != nil && ctx.Err() != nil {
 		return // this edge stops: another fulfils it
 	}
-	r, _ := Reported(m.deps.Storage.keep, name)
-	if r.Order = id; err != nil && r.Error == "" { // what came before the try
-		r.At, r.Error = time.Now().UTC(), line(err.Error())
-	}
-	if err == nil {
-		r.Error = ""
-	}
-	report(context.WithoutCancel(ctx), m.deps.Storage.keep, name, r)
+	change(ctx, m.deps.Storage.keep, name, func(r Report) Report {
+		if r.Order = id; err == nil {
+			r.Error = ""
+		} else if r.Error == "" { // what came before the try
+			r.At, r.Error = time.Now().UTC(), line(err.Error())
+		}
+		return r
+	})
 }

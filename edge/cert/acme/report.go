@@ -31,14 +31,13 @@ func Reported(k Keeper, name string) (r Report, ok bool) {
 
 // say reports a try; nothing depends on it.
 func (m *Manager) say(ctx context.Context, name string, err error) {
-	was, _ := Reported(m.deps.Storage.keep, name)
-	r := was.after(err, time.Now().UTC(), m.life(name))
+	now, life := time.Now().UTC(), m.life(name)
+	r := change(ctx, m.deps.Storage.keep, name, func(was Report) Report { return was.after(err, now, life) })
 	if err != nil {
 		m.deps.Log.Warn("a certificate was not issued", "name", name, "why", r.Error, "next", r.Next)
 	} else {
 		m.deps.Log.Info("a certificate was issued", "name", name)
 	}
-	report(context.WithoutCancel(ctx), m.deps.Storage.keep, name, r)
 }
 
 // after returns the report of the next try, for a certificate of a life; 0 is none yet.
@@ -100,16 +99,22 @@ func Next(k Keeper, name string) time.Time {
 	return p.At
 }
 
-func report(ctx context.Context, k Keeper, name string, r Report) error {
-	text, err := json.Marshal(r)
-	if err != nil {
-		return err
-	}
+// change changes the report of a name, also where another edge does so at the same time,
+// and returns what it is then. A store that cannot be written keeps the old.
+func change(ctx context.Context, k Keeper, name string, f func(Report) Report) (r Report) {
+	ctx = context.WithoutCancel(ctx)
 	for range storeTries {
-		_, rev, _ := k.Get(reportPrefix + name)
+		was, rev, _ := k.Get(reportPrefix + name)
+		r = Report{}
+		json.Unmarshal(was, &r) // what cannot be read is none
+		r = f(r)
+		text, err := json.Marshal(r)
+		if err != nil {
+			return r
+		}
 		if ok, err := k.CompareAndSwap(ctx, reportPrefix+name, rev, text); ok || err != nil {
-			return err
+			return r
 		}
 	}
-	return nil
+	return r
 }
