@@ -2,6 +2,7 @@ package framing
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 )
 
@@ -52,6 +53,44 @@ func TestATargetIsPathAndQueryAsTheyCame(t *testing.T) {
 	} {
 		if path, query := TargetOf(&http.Request{RequestURI: raw}); path != want[0] || query != want[1] {
 			t.Errorf("%q: %q, %q", raw, path, query)
+		}
+	}
+}
+
+// Over HTTP/1.1 a head is judged as text: what passes is handed out byte for byte, and
+// of what is refused nothing is.
+func TestAHeadsTargetAndNamesAreJudged(t *testing.T) {
+	for target, passes := range map[string]bool{
+		"/a": true, "http://a.test/x": true, "HTTPS://A.test?x": true, "http://a.test": true, "a.test/x": false, "ftp://a.test/x": false,
+		"http://a;b/x": false, "http:///x": false, "http://a.test/x#y": false, "*": false,
+	} {
+		text := "GET " + target + " HTTP/1.1\r\nHost: a.test\r\n\r\n"
+		if out, _, _ := through(text, false, false); (out == text) != passes {
+			t.Errorf("%s: %q", target, out)
+		}
+	}
+	for trailer, passes := range map[string]bool{
+		"X: y": true, "": true, "Content_Length: 3": false, "Host: b": false, "content-length: 3": false, "Transfer-Encoding: chunked": false, "Connection: x": false,
+	} {
+		text := "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n" + strings.TrimSuffix(trailer+"\r\n", "\r\n") + "\r\n\r\n"
+		if trailer == "" {
+			text = strings.TrimSuffix(text, "\r\n")
+		}
+		if out, _, _ := through(text, false, false); (out == text) != passes {
+			t.Errorf("a trailer %q: %q", trailer, out)
+		}
+	}
+}
+
+// Chunk extensions are names, with or without a value that is a token or quoted.
+func TestExtensionsAreNamesAndValues(t *testing.T) {
+	for s, want := range map[string]bool{
+		"a": true, "a=b": true, `a="b"`: true, ` a ; b = "c;\"d"`: true, "a;b": true, strings.Repeat("a", maxExtensions): true,
+		"": false, ";": false, "a;": false, "=b": false, "a=": false, "a b": false, `a="b`: false, `a="b"c`: false, `a="\`: false, "a=\"\x00\"": false,
+		"a ": false, "a\t": false, strings.Repeat("a", maxExtensions+1): false,
+	} {
+		if validExtensions(s) != want {
+			t.Errorf("%q: %v", s, !want)
 		}
 	}
 }
