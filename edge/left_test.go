@@ -1,5 +1,7 @@
 package edge
 
+//lint:file-ignore SA1019 the transport of net/http refuses CONNECT with :protocol
+
 import (
 	"bytes"
 	"context"

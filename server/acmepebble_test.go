@@ -63,17 +63,20 @@ func TestAnAuthorityWithItsFaultsOnIssues(t *testing.T) {
 }
 
 // TestCertificatesOfSecondsAreRenewedUnderHandshakes has an authority issue what is over
-// after 20 s. Both edges keep it, and no handshake fails or shows one that is over.
+// after 45 s. Both edges keep it, and no handshake fails or shows one that is over.
 func TestCertificatesOfSecondsAreRenewedUnderHandshakes(t *testing.T) {
 	w := newACMEWorld(t, acme.DNS01, false)
 	t.Setenv("PEBBLE_WFE_NONCEREJECT", "0")
-	w.life = 20 * time.Second
+	w.life = 45 * time.Second
 	w.forget()
 	w.run(w.manager(w.a, acme.DNS01).Run)
 	w.run(w.manager(w.b, acme.DNS01).Run)
 	w.shown("")
 	seen, shakes := map[string]bool{}, 0
-	for ; len(seen) < 3; shakes++ {
+	often := time.NewTicker(10 * time.Millisecond) // other tests need the machine
+	defer often.Stop()
+	for ; len(seen) < 2; shakes++ {
+		<-often.C
 		e := w.a
 		if shakes%2 == 1 {
 			e = w.b
